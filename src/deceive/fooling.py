@@ -1,0 +1,300 @@
+"""`fool`: optimise images until a frozen classifier is sure of them. The one image loop."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from deceive import checks
+from deceive.errors import InputError
+from deceive.inference import FrozenCopy
+from deceive.objectives import OBJECTIVES, Objective
+from deceive.starts import STARTS, Shape, begin
+
+Bounds = tuple[float, float]
+
+# Batches of another size round differently in the last digits. An image that passes here must
+# still pass when it is read back from its file and asked about alone.
+_SLACK = 1e-5
+
+
+class Progress(NamedTuple):
+    """Where a call of `fool` stands; its callback gets one after every step of the batch."""
+
+    total: int
+    finished: int
+    fooled: int
+    image_steps: int
+
+
+class Trajectory(NamedTuple):
+    """One image's way, start first: levels (S + 1, C, H, W) uint8, confidence (S + 1,)."""
+
+    levels: Tensor
+    confidence: Tensor
+
+
+@dataclass(frozen=True)
+class FoolingResult:
+    """What became of N candidates, and of each one whether it is a fooling image.
+
+    Attributes:
+        levels: (N, C, H, W) uint8, the images as a PNG holds them.
+        targets: (N,) int64, the class each one is to be taken for.
+        confidence: (N,) float32, the softmax probability of the target, over all outputs, that
+            the network gives the 8-bit image, computed in float32.
+        fooled: (N,) bool, whether that is at least the confidence asked for.
+        steps: (N,) int64, the steps taken until then, or until the budget was spent.
+        bounds: what levels 0 and 255 stand for.
+        trajectories: each image's way, or None when not asked for.
+    """
+
+    levels: Tensor
+    targets: Tensor
+    confidence: Tensor
+    fooled: Tensor
+    steps: Tensor
+    bounds: Bounds = (0.0, 1.0)
+    trajectories: tuple[Trajectory, ...] | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+    @property
+    def images(self) -> Tensor:
+        """(N, C, H, W) float32 within the bounds: what the network is shown."""
+        return from_levels(self.levels, self.bounds)
+
+    @property
+    def fooling_rate(self) -> float:
+        """Share of the candidates that are fooling images, in [0, 1]."""
+        return self.fooled.double().mean().item()
+
+    @property
+    def median_steps(self) -> float | None:
+        """Median steps to fool, over the fooling images alone; None when there are none."""
+        return self.steps[self.fooled].double().quantile(0.5).item() if self.fooled.any() else None
+
+
+def to_levels(images: Tensor, bounds: Bounds = (0.0, 1.0)) -> Tensor:
+    """Images within the bounds as uint8 levels 0 to 255, each rounded to the nearest."""
+    low, high = bounds
+    return ((images - low) * (255 / (high - low))).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def from_levels(levels: Tensor, bounds: Bounds = (0.0, 1.0)) -> Tensor:
+    """Levels 0 to 255 (uint8) as float32 images within the bounds."""
+    low, high = bounds
+    return levels.float().div_(255).mul_(high - low).add_(low)
+
+
+def fool(
+    model: nn.Module,
+    targets: int | Iterable[int] | Tensor,
+    *,
+    confidence: float = 0.99,
+    count: int = 1,
+    start: str | Tensor = "uniform",
+    seed: int = 0,
+    steps: int = 500,
+    step_size: float = 5 / 255,
+    objective: str | Objective = "log_odds",
+    bounds: Bounds = (0.0, 1.0),
+    shape: Shape | None = None,
+    chunk: int = 250,
+    trajectory: bool = False,
+    callback: Callable[[Progress], None] | None = None,
+) -> FoolingResult:
+    """Optimise images until `model` takes each one for its target with the asked confidence.
+
+    A step moves every pixel by `step_size` along the sign of the objective's gradient, clamped to
+    the bounds (Goodfellow et al. 2015, repeated as in Kurakin et al. 2017); what comes of noise
+    that way are the fooling images of Nguyen, Yosinski and Clune (2015). An image leaves the batch
+    as soon as it fools *as its PNG will hold it*, rounded to 8 bits and read in float32, and the
+    next one takes its place. The model is not touched: a frozen copy of it does the work.
+
+    Args:
+        model: images (N, C, H, W) within `bounds` in, logits (N, K) out, on any device.
+        targets: class indices; each gets `count` images, which follow one another in the result.
+        confidence: softmax probability of the target to reach, in (0, 1).
+        count: images a target.
+        start: a name from `starts.STARTS`, or images of your own, (N, C, H, W) within the bounds
+            for as many as are wanted, or (1, C, H, W) for all of them.
+        seed: for the starts; each image has a random generator of its own.
+        steps: the most steps an image may take.
+        step_size: how far a pixel moves in a step, as a share of the bounds' width.
+        objective: a name from `objectives.OBJECTIVES`, or a function of logits (N, K) and targets
+            (N,) that gives one scalar an image, (N,).
+        bounds: the least and the greatest value of a pixel.
+        shape: (C, H, W) of an image where `start` is a name; by default the model's
+            `image_shape`, or MNIST's (1, 28, 28).
+        chunk: how many images are optimised at once; bounds the memory.
+        trajectory: keep every step of every image.
+        callback: called with a `Progress` after every step of the batch.
+
+    Raises:
+        InputError: a `ValueError`, for anything out of range, and for a model that does not give
+            finite logits (N, K).
+
+    Warns:
+        UserWarning: when the model gives probabilities; their logarithm is taken for the logits.
+    """
+    checks.open_interval("confidence", confidence, 0, 1)
+    checks.open_interval("step_size", step_size, 0, math.inf)
+    checks.at_least("steps", steps, 0)
+    checks.at_least("chunk", chunk, 1)
+    low, high = bounds = _checked_bounds(bounds)
+    wanted = _checked_targets(targets, count)
+    starts = _starts(start, len(wanted), shape or _shape_of(model), seed, bounds)
+    score_of = _objective(objective)
+    net = FrozenCopy(model, starts(range(1)))
+    _check_classes(wanted, net.n_classes)
+    wanted = wanted.to(net.device)
+
+    total = len(wanted)
+    passing = confidence + min(_SLACK, (1 - confidence) / 2)
+    step = step_size * (high - low)
+    x = starts(range(0)).to(net.device)  # the batch: images,
+    row = wanted.new_empty(0)  # which row of the result each one is,
+    taken = wanted.new_empty(0)  # and the steps it has taken
+    levels = torch.empty(total, *x.shape[1:], dtype=torch.uint8, device=net.device)
+    reached = torch.zeros(total, device=net.device)
+    steps_taken = torch.zeros_like(wanted)
+    frames: list[list[Tensor]] = [[] for _ in range(total)] if trajectory else []
+    begun = finished = image_steps = 0
+
+    while finished < total:
+        # Fill the batch up from those that have not begun.
+        if new := range(begun, min(total, begun + chunk - len(row))):
+            begun = new.stop
+            x = torch.cat([x, starts(new).to(net.device)])
+            row = torch.cat([row, torch.arange(new.start, new.stop, device=net.device)])
+            taken = torch.cat([taken, taken.new_zeros(len(new))])
+        if trajectory:
+            for image, frame in zip(row.tolist(), to_levels(x, bounds), strict=True):
+                frames[image].append(frame)
+
+        # Ask the network.
+        x.requires_grad_(True)
+        logits = net.logits(x)
+        score = score_of(logits, wanted[row])
+
+        # Whoever seems to be there, or is out of steps, is asked about as a PNG will hold it.
+        spent = taken >= steps
+        due = spent | (_confidence(logits.detach(), wanted[row]) >= confidence)
+        if due.any():
+            rows = row[due]
+            levels[rows] = to_levels(x.detach()[due], bounds)
+            exact = net.exact_logits(from_levels(levels[rows], bounds))
+            reached[rows] = _confidence(exact, wanted[rows])
+            steps_taken[rows] = taken[due]
+        leaving = due & (spent | (reached[row] >= passing))
+        finished += int(leaving.sum())
+
+        # The others take a step, up the sign of their gradient.
+        if not leaving.all():
+            (gradient,) = torch.autograd.grad(score.sum(), x)
+            x = (x.detach() + step * gradient.sign()).clamp_(low, high)
+        x, row, taken = x.detach()[~leaving], row[~leaving], taken[~leaving] + 1
+        image_steps += len(row)
+        if callback is not None:
+            callback(Progress(total, finished, int((reached >= passing).sum()), image_steps))
+
+    return FoolingResult(
+        levels=levels.cpu(),
+        targets=wanted.cpu(),
+        confidence=reached.cpu(),
+        fooled=(reached >= passing).cpu(),
+        steps=steps_taken.cpu(),
+        bounds=bounds,
+        trajectories=tuple(
+            _trajectory(net, torch.stack(way), target, bounds)
+            for way, target in zip(frames, wanted, strict=True)
+        )
+        if trajectory
+        else None,
+    )
+
+
+def _confidence(logits: Tensor, targets: Tensor) -> Tensor:
+    return logits.softmax(1).gather(1, targets[:, None]).squeeze(1)
+
+
+def _trajectory(net: FrozenCopy, levels: Tensor, target: Tensor, bounds: Bounds) -> Trajectory:
+    logits = torch.cat([net.exact_logits(from_levels(v, bounds)) for v in levels.split(250)])
+    return Trajectory(levels.cpu(), _confidence(logits, target.expand(len(logits))).cpu())
+
+
+def _checked_bounds(bounds: Bounds) -> Bounds:
+    low, high = (float(bound) for bound in bounds)
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise InputError(f"bounds: expected (low, high) with low < high, got ({low:g}, {high:g})")
+    return low, high
+
+
+def _checked_targets(targets: int | Iterable[int] | Tensor, count: int) -> Tensor:
+    checks.at_least("count", count, 1)
+    listed = torch.as_tensor(targets if isinstance(targets, int | Tensor) else list(targets))
+    if listed.numel() == 0:
+        raise InputError("targets: expected at least one class, got none")
+    if listed.is_floating_point() or listed.is_complex() or listed.dtype == torch.bool:
+        raise InputError(f"targets: expected whole numbers, got {listed.dtype}")
+    if listed.ndim > 1 or listed.min() < 0:
+        raise InputError(f"targets: expected a list of classes from 0 up, got {listed.tolist()}")
+    return listed.reshape(-1).long().cpu().repeat_interleave(count)
+
+
+def _check_classes(targets: Tensor, n_classes: int) -> None:
+    if targets.max() >= n_classes:
+        raise InputError(
+            f"targets: expected classes 0 to {n_classes - 1} of the model's {n_classes}, "
+            f"got {int(targets.max())}"
+        )
+
+
+def _objective(objective: str | Objective) -> Objective:
+    """The named objective, or the given one with a check that it keeps images apart."""
+    if isinstance(objective, str):
+        checks.one_of("objective", objective, OBJECTIVES)
+        return OBJECTIVES[objective]
+
+    def checked(logits: Tensor, targets: Tensor) -> Tensor:
+        score = objective(logits, targets)
+        if score.shape != targets.shape:
+            raise InputError(
+                f"objective: expected one scalar an image, {tuple(targets.shape)}, "
+                f"got {tuple(score.shape)}"
+            )
+        return score
+
+    return checked
+
+
+def _starts(
+    start: str | Tensor, total: int, shape: Shape, seed: int, bounds: Bounds
+) -> Callable[[range], Tensor]:
+    """A function from image numbers to their start images (n, C, H, W) within the bounds."""
+    low, high = bounds
+    if isinstance(start, str):
+        checks.one_of("start", start, STARTS)
+        return lambda numbers: begin(start, numbers, shape, seed) * (high - low) + low
+    if start.ndim != 4 or len(start) not in (1, total) or not start.is_floating_point():
+        raise InputError(
+            f"start: expected float images (N, C, H, W) with N = 1 or {total}, "
+            f"got {start.dtype} {tuple(start.shape)}"
+        )
+    if not (start.min() >= low and start.max() <= high):
+        raise InputError(
+            f"start: expected pixels within {low:g} to {high:g}, "
+            f"got {start.min():g} to {start.max():g}"
+        )
+    images = start.detach().float().expand(total, -1, -1, -1)
+    return lambda numbers: images[numbers.start : numbers.stop]
+
+
+def _shape_of(model: nn.Module) -> Shape:
+    channels, height, width = getattr(model, "image_shape", (1, 28, 28))
+    return channels, height, width

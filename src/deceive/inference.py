@@ -1,0 +1,133 @@
+"""Asking a network: in evaluation mode, in float32, in batches, and leaving it as it was."""
+
+import copy
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from deceive.errors import InputError
+
+BATCH = 500
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[nn.Module]:
+    """Put `model` into evaluation mode, and each of its modules back as it was on the way out."""
+    was_training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield model
+    finally:
+        for module in was_training:
+            module.training = True
+
+
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's parameters (or buffers, or else nothing: the CPU) live."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
+def logits_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:
+    """Logits (N, K), float32, on the model's device, for images (N, C, H, W); no gradient."""
+    device = device_of(model)
+    with evaluating(model), torch.no_grad():
+        return torch.cat([model(part.to(device)).float() for part in images.split(batch)])
+
+
+def probabilities_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:
+    """Softmax at temperature 1 over all outputs: (N, K), float32."""
+    return logits_of(model, images, batch).softmax(1)
+
+
+def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
+    """Share of images (N, C, H, W) whose greatest logit is that of their label (N,), in [0, 1]."""
+    right: Tensor = logits_of(model, images).argmax(1).cpu() == labels.cpu()
+    return right.double().mean().item()
+
+
+def working_dtype(device: torch.device) -> torch.dtype:
+    """The type for work that is not reported: bfloat16 where the processor has it, else float32.
+
+    Read off the instruction set, not timed, so that a machine answers the same every time.
+    `DECEIVE_PRECISION` (float32 or bfloat16) decides instead when it is set; a value that is
+    neither raises `InputError`.
+    """
+    choices = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    asked = os.environ.get("DECEIVE_PRECISION")
+    if asked is not None:
+        if asked not in choices:
+            raise InputError(f"DECEIVE_PRECISION: expected float32 or bfloat16, got {asked!r}")
+        return choices[asked]
+    if device.type == "cuda":
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has_bfloat16 = device.type == "cpu" and (
+            torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        )
+    return torch.bfloat16 if has_bfloat16 else torch.float32
+
+
+class FrozenCopy:
+    """A copy of a model that only answers: in evaluation mode, frozen, and as quick as may be.
+
+    `logits` works in the type that the processor is quickest at, and serves the gradient;
+    `exact_logits` works in float32, and serves whatever is reported. The model itself is never
+    touched, whatever happens meanwhile.
+
+    Raises:
+        InputError: when the model is no `nn.Module`, or does not turn images like `example`
+            (1, C, H, W) into finite logits (N, K) with K ≥ 2.
+    """
+
+    def __init__(self, model: nn.Module, example: Tensor) -> None:
+        if not isinstance(model, nn.Module):
+            raise InputError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
+        self.device = device_of(model)
+        self._model = copy.deepcopy(model).eval().requires_grad_(False)
+        self._dtype = working_dtype(self.device)
+        self._gives_probabilities = False
+        pair = example.to(self.device).expand(2, -1, -1, -1)
+        try:
+            output = self.exact_logits(pair)
+        except RuntimeError as error:
+            raise InputError(
+                f"model: expected one that takes images of shape {tuple(pair.shape)}; it says: {error}"
+            ) from error
+        self.n_classes = output.shape[1]
+        if (output >= 0).all() and ((output.sum(1) - 1).abs() < 1e-3).all():
+            self._gives_probabilities = True
+            warnings.warn(
+                "the model gives probabilities where logits are expected (rows that are ≥ 0 and "
+                "sum to 1); their logarithm is used",
+                stacklevel=3,
+            )
+
+    def logits(self, images: Tensor) -> Tensor:
+        """Logits (N, K) in float32, worked out in the quickest type; differentiable in `images`."""
+        with torch.autocast(self.device.type, self._dtype, self._dtype != torch.float32):
+            return self._checked(images)
+
+    @torch.no_grad()
+    def exact_logits(self, images: Tensor) -> Tensor:
+        """Logits (N, K), worked out in float32; no gradient."""
+        return self._checked(images)
+
+    def _checked(self, images: Tensor) -> Tensor:
+        output = self._model(images)
+        if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] < 2:
+            came = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise InputError(f"model: expected logits of shape (N, K) with K ≥ 2, got {came}")
+        if len(output) != len(images):
+            raise InputError(
+                f"model: expected logits for {len(images)} images, got {len(output)} rows"
+            )
+        if not output.isfinite().all():
+            raise InputError("model: expected finite logits, got NaN or infinity")
+        output = output.float()
+        return output.clamp_min(1e-38).log() if self._gives_probabilities else output

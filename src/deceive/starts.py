@@ -1,0 +1,66 @@
+"""Where an image begins.
+
+Every image has a random generator of its own, made from the seed and the image's number: image 17
+of a batch of 20 is image 17 of a batch of 10,000, however the work is cut up.
+"""
+
+import hashlib
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from deceive.errors import InputError
+
+Shape = tuple[int, int, int]
+Start = Callable[[Shape, Generator], Tensor]
+
+
+def uniform(shape: Shape, generator: Generator) -> Tensor:
+    """Static: every pixel drawn evenly from [0, 1)."""
+    return torch.rand(shape, generator=generator)
+
+
+def gaussian(shape: Shape, generator: Generator) -> Tensor:
+    """Static around mid-grey: normal with mean 0.5 and standard deviation 0.2, clamped."""
+    return torch.randn(shape, generator=generator).mul_(0.2).add_(0.5).clamp_(0, 1)
+
+
+def smooth(shape: Shape, generator: Generator) -> Tensor:
+    """Clouds: a coarse grid of uniform noise, a quarter of the size, enlarged bicubically."""
+    channels, height, width = shape
+    coarse = torch.rand(1, channels, -(-height // 4), -(-width // 4), generator=generator)
+    return F.interpolate(coarse, size=(height, width), mode="bicubic")[0].clamp_(0, 1)
+
+
+def blank(shape: Shape, generator: Generator) -> Tensor:
+    """Black, the background of a digit."""
+    return torch.zeros(shape)
+
+
+STARTS: dict[str, Start] = {
+    "uniform": uniform,
+    "gaussian": gaussian,
+    "smooth": smooth,
+    "blank": blank,
+}
+
+
+def generator_for(seed: int, index: int) -> Generator:
+    """The random generator of image `index` under `seed`; any two of them are independent."""
+    digest = hashlib.blake2b(f"{seed}/{index}".encode(), digest_size=8).digest()
+    return Generator().manual_seed(int.from_bytes(digest, "little", signed=True))
+
+
+def begin(start: str, indices: range, shape: Shape, seed: int) -> Tensor:
+    """Start images (len(indices), C, H, W) in [0, 1], float32, on the CPU.
+
+    Raises `InputError` when `start` is not one of `STARTS`.
+    """
+    if start not in STARTS:
+        raise InputError(
+            f"start: expected one of {', '.join(STARTS)}, or a tensor of images; got {start!r}"
+        )
+    draw = STARTS[start]
+    return torch.stack([draw(shape, generator_for(seed, index)) for index in indices])
