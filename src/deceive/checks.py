@@ -1,5 +1,7 @@
 """One clear sentence for a value that is out of range."""
 
+from numbers import Integral
+
 from deceive.errors import InputError
 
 
@@ -11,7 +13,7 @@ def open_interval(name: str, value: float, low: float, high: float) -> None:
 
 def at_least(name: str, value: int, least: int) -> None:
     """Raise `InputError` unless value is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise InputError(f"{name}: expected a whole number of at least {least}, got {value!r}")
 
 

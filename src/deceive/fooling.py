@@ -88,9 +88,10 @@ def to_levels(images: Tensor, bounds: Bounds = (0.0, 1.0)) -> Tensor:
 def from_levels(levels: Tensor, bounds: Bounds = (0.0, 1.0)) -> Tensor:
     """Levels 0 to 255 (uint8) as float32 images within the bounds."""
     low, high = bounds
-    return levels.float().div_(255).mul_(high - low).add_(low)
+    return levels.float().div(255).mul_(high - low).add_(low).clamp_(low, high)
 
 
+@torch.enable_grad()
 def fool(
     model: nn.Module,
     targets: int | Iterable[int] | Tensor,
@@ -196,6 +197,8 @@ def fool(
 
         # The others take a step, up the sign of their gradient.
         if not leaving.all():
+            if not score.requires_grad:
+                raise InputError("model: expected logits with a gradient in the image, got none")
             (gradient,) = torch.autograd.grad(score.sum(), x)
             x = (x.detach() + step * gradient.sign()).clamp_(low, high)
         x, row, taken = x.detach()[~leaving], row[~leaving], taken[~leaving] + 1
@@ -237,7 +240,11 @@ def _checked_bounds(bounds: Bounds) -> Bounds:
 
 def _checked_targets(targets: int | Iterable[int] | Tensor, count: int) -> Tensor:
     checks.at_least("count", count, 1)
-    listed = torch.as_tensor(targets if isinstance(targets, int | Tensor) else list(targets))
+    listing = isinstance(targets, Iterable) and not isinstance(targets, Tensor)
+    try:
+        listed = torch.as_tensor(list(targets) if listing else targets)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"targets: expected classes, got {targets!r}") from error
     if listed.numel() == 0:
         raise InputError("targets: expected at least one class, got none")
     if listed.is_floating_point() or listed.is_complex() or listed.dtype == torch.bool:
@@ -263,10 +270,10 @@ def _objective(objective: str | Objective) -> Objective:
 
     def checked(logits: Tensor, targets: Tensor) -> Tensor:
         score = objective(logits, targets)
-        if score.shape != targets.shape:
+        if not isinstance(score, Tensor) or score.shape != targets.shape:
+            came = tuple(score.shape) if isinstance(score, Tensor) else type(score).__name__
             raise InputError(
-                f"objective: expected one scalar an image, {tuple(targets.shape)}, "
-                f"got {tuple(score.shape)}"
+                f"objective: expected one scalar an image, {tuple(targets.shape)}, got {came}"
             )
         return score
 
@@ -280,7 +287,11 @@ def _starts(
     low, high = bounds
     if isinstance(start, str):
         checks.one_of("start", start, STARTS)
-        return lambda numbers: begin(start, numbers, shape, seed) * (high - low) + low
+        return lambda numbers: (
+            begin(start, numbers, shape, seed).mul_(high - low).add_(low).clamp_(low, high)
+        )
+    if not isinstance(start, Tensor):
+        raise InputError(f"start: expected a name or a tensor, got {type(start).__name__}")
     if start.ndim != 4 or len(start) not in (1, total) or not start.is_floating_point():
         raise InputError(
             f"start: expected float images (N, C, H, W) with N = 1 or {total}, "

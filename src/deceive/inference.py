@@ -36,7 +36,7 @@ def device_of(model: nn.Module) -> torch.device:
 def logits_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:
     """Logits (N, K), float32, on the model's device, for images (N, C, H, W); no gradient."""
     device = device_of(model)
-    with evaluating(model), torch.no_grad():
+    with evaluating(model), torch.no_grad(), torch.autocast(device.type, enabled=False):
         return torch.cat([model(part.to(device)).float() for part in images.split(batch)])
 
 
@@ -92,12 +92,15 @@ class FrozenCopy:
         self._model = copy.deepcopy(model).eval().requires_grad_(False)
         self._dtype = working_dtype(self.device)
         self._gives_probabilities = False
-        pair = example.to(self.device).expand(2, -1, -1, -1)
+        pair = example.to(self.device).repeat(2, 1, 1, 1)
         try:
             output = self.exact_logits(pair)
-        except RuntimeError as error:
+        except InputError:
+            raise
+        except Exception as error:
             raise InputError(
-                f"model: expected one that takes images of shape {tuple(pair.shape)}; it says: {error}"
+                f"model: expected one that takes images of shape {tuple(pair.shape)}; "
+                f"it says: {error!r}"
             ) from error
         self.n_classes = output.shape[1]
         if (output >= 0).all() and ((output.sum(1) - 1).abs() < 1e-3).all():
@@ -111,12 +114,13 @@ class FrozenCopy:
     def logits(self, images: Tensor) -> Tensor:
         """Logits (N, K) in float32, worked out in the quickest type; differentiable in `images`."""
         with torch.autocast(self.device.type, self._dtype, self._dtype != torch.float32):
-            return self._checked(images)
+            return self._checked(images.clone())  # some models work in place
 
     @torch.no_grad()
     def exact_logits(self, images: Tensor) -> Tensor:
         """Logits (N, K), worked out in float32; no gradient."""
-        return self._checked(images)
+        with torch.autocast(self.device.type, enabled=False):
+            return self._checked(images)
 
     def _checked(self, images: Tensor) -> Tensor:
         output = self._model(images)

@@ -25,7 +25,7 @@ def log_odds(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def log_probability(logits: Tensor, targets: Tensor) -> Tensor:
-    """log p of the target: the cross-entropy turned round (Szegedy et al. 2014)."""
+    """Log p of the target: the cross-entropy turned round (Szegedy et al. 2014)."""
     return -F.cross_entropy(logits, targets, reduction="none")
 
 

@@ -63,4 +63,5 @@ def begin(start: str, indices: range, shape: Shape, seed: int) -> Tensor:
             f"start: expected one of {', '.join(STARTS)}, or a tensor of images; got {start!r}"
         )
     draw = STARTS[start]
-    return torch.stack([draw(shape, generator_for(seed, index)) for index in indices])
+    images = [draw(shape, generator_for(seed, index)) for index in indices]
+    return torch.stack(images) if images else torch.empty(0, *shape)

@@ -1,0 +1,139 @@
+"""Networks on disk: safetensors for the weights, a JSON card beside them for everything else."""
+
+import hashlib
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+from torch import Tensor
+
+from deceive.errors import InputError
+from deceive.files import replacing, write_text
+from deceive.networks import Classifier
+
+_HERE = Path(__file__).resolve().parent
+
+
+class Card(BaseModel):
+    """What a shipped network is, how good it is, and how to make it again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    architecture: str
+    n_outputs: int = Field(ge=2)
+    image_shape: tuple[int, int, int]
+    rubbish_class: int | None = None
+    """The index of the rubbish class, for a network that has one."""
+    seed: int
+    settings: dict[str, int | float | str]
+    """The `TrainingSettings` it was trained with."""
+    data_checksum: str
+    """`Dataset.checksum` of the images it was trained on."""
+    seconds: float
+    """Training time."""
+    validation_accuracy: float
+    test_accuracy: float
+    command: str
+    """Makes this network again."""
+    torch: str
+    weights_sha256: str = ""
+
+
+def shipped_folder() -> Path:
+    """Where the shipped networks lie: inside the installed package, or in the clone."""
+    inside = _HERE / "models"
+    return inside if inside.is_dir() else _HERE.parents[1] / "models"
+
+
+def shipped_names() -> list[str]:
+    """Names that `load_network` knows, in alphabetical order."""
+    return sorted(path.stem for path in shipped_folder().glob("*.safetensors"))
+
+
+def save_network(network: Classifier, path: Path, card: Card) -> None:
+    """Write the weights to `path` (`.safetensors`) and the card beside them (`.json`)."""
+    state = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
+    weights = save(state)
+    card = card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
+    with replacing(path) as temporary:
+        temporary.write_bytes(weights)
+    write_text(path.with_suffix(".json"), card.model_dump_json(indent=2) + "\n")
+
+
+def load_card(name: str | Path) -> Card:
+    """The card of a shipped network, or of a safetensors file.
+
+    Raises `InputError` when there is none or it is not one.
+    """
+    return _read(_locate(name))[0]
+
+
+def load_network(name: str | Path) -> Classifier:
+    """A trained classifier, in evaluation mode, on the CPU.
+
+    Args:
+        name: a shipped one (`shipped_names()`), or the path of a safetensors file with its card
+            beside it, as `save_network` and `deceive train` write them.
+
+    Raises:
+        InputError: when there is no such network, when the file or its card is damaged, or when
+            it is of another kind. Nothing in the file is ever executed.
+    """
+    path = _locate(name)
+    card, weights = _read(path)
+    network = Classifier(card.architecture, card.n_outputs, card.image_shape)
+    expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    came = {key: tuple(tensor.shape) for key, tensor in weights.items()}
+    if came != expected:
+        key = min(set(expected.items()) ^ set(came.items()))[0]
+        raise InputError(
+            f"{path}: expected the weights of a {card.architecture!r} network as its card says; "
+            f"{key!r} should be {expected.get(key, 'absent')}, is {came.get(key, 'absent')}"
+        )
+    network.load_state_dict(weights)
+    return network.eval()
+
+
+def _locate(name: str | Path) -> Path:
+    if str(name) in shipped_names():
+        return shipped_folder() / f"{name}.safetensors"
+    path = Path(name)
+    if not path.is_file():
+        raise InputError(
+            f"model: expected a shipped network ({', '.join(shipped_names())}) or the path of a "
+            f"safetensors file, got {str(name)!r}"
+        )
+    if path.suffix != ".safetensors":
+        raise InputError(
+            f"{path}: expected a .safetensors file; pickled weights (.pt, .pth, .bin) can run code "
+            "when they are read, and are not opened"
+        )
+    return path
+
+
+def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:
+    card_path = path.with_suffix(".json")
+    try:
+        card = Card.model_validate_json(card_path.read_bytes())
+    except OSError as error:
+        raise InputError(
+            f"{card_path}: expected the card of {path.name} beside it; {error.strerror}"
+        ) from error
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"{card_path}: expected a network's card; {where}: {first['msg']}"
+        ) from error
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != card.weights_sha256:
+        raise InputError(
+            f"{path}: expected the weights its card describes (SHA-256 {card.weights_sha256[:12]}…), "
+            f"got others ({found[:12]}…); the file is damaged or the card belongs to another"
+        )
+    try:
+        return card, load(content)
+    except (SafetensorError, ValueError) as error:
+        raise InputError(f"{path}: expected safetensors; {error}") from error

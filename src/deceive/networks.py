@@ -1,0 +1,144 @@
+"""Classifiers: images (N, C, H, W) in [0, 1] in, logits (N, K) out.
+
+Normalisation lives inside, so that outside there are only images and logits. Every network is a
+`Classifier`: a normalisation, a body that ends in a feature vector, and a linear head.
+"""
+
+from collections.abc import Callable
+from math import prod
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deceive import checks
+from deceive.starts import Shape
+
+# Mean and standard deviation of MNIST's training pixels.
+MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
+
+
+class Classifier(nn.Module):
+    """A named architecture for images of one shape; its weights are what `load_network` loads.
+
+    Attributes:
+        architecture: its name in `ARCHITECTURES`.
+        image_shape: (C, H, W) of the images it reads.
+        n_outputs: the number of logits, K; one more than there are digits where it knows rubbish.
+        num_features: the length of `features`.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        architecture: str,
+        n_outputs: int = 10,
+        image_shape: Shape = (1, 28, 28),
+        *,
+        mean: float = MNIST_MEAN,
+        std: float = MNIST_STD,
+    ) -> None:
+        super().__init__()
+        checks.one_of("architecture", architecture, ARCHITECTURES)
+        checks.at_least("n_outputs", n_outputs, 2)
+        self.architecture = architecture
+        self.image_shape = image_shape
+        self.n_outputs = n_outputs
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("std", torch.tensor(std))
+        self.body, self.num_features = ARCHITECTURES[architecture](image_shape)
+        self.head = nn.Linear(self.num_features, n_outputs)
+
+    def features(self, images: Tensor) -> Tensor:
+        """The penultimate activations (N, num_features)."""
+        features: Tensor = self.body((images - self.mean) / self.std)
+        return features
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, n_outputs) of images (N, C, H, W) in [0, 1]."""
+        logits: Tensor = self.head(self.features(images))
+        return logits
+
+
+class StemConv(nn.Conv2d):
+    """A convolution of few input channels, as one matrix product over unfolded patches.
+
+    With one channel in, the library's kernels run far below the processor's speed, forwards and
+    above all towards the input, which is where the image loop goes.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        (size, _), (stride, _) = self.kernel_size, self.stride
+        padding = int(self.padding[0])
+        rows, columns = ((n + 2 * padding - size) // stride + 1 for n in images.shape[2:])
+        patches = F.unfold(images, size, padding=padding, stride=stride).transpose(1, 2)
+        out = F.linear(patches, self.weight.flatten(1), self.bias)
+        return out.transpose(1, 2).unflatten(2, (rows, columns))
+
+
+def _block(
+    channels_in: int,
+    channels: int,
+    stride: int = 1,
+    size: int = 3,
+    conv: type[nn.Conv2d] = nn.Conv2d,
+) -> list[nn.Module]:
+    return [
+        conv(channels_in, channels, size, stride, padding=size // 2, bias=False),
+        nn.BatchNorm2d(channels),
+        nn.ReLU(),
+    ]
+
+
+def _study(shape: Shape) -> tuple[nn.Module, int]:
+    """The case study's own: two convolutions, max-pooling, three linear layers, dropout 0.3."""
+    convolutions = [
+        *(nn.Conv2d(shape[0], 32, 3), nn.ReLU(), nn.MaxPool2d(2)),
+        *(nn.Conv2d(32, 64, 3), nn.ReLU(), nn.MaxPool2d(2)),
+    ]
+    flat = _flat_size(convolutions, shape)
+    linear = [
+        *(nn.Flatten(), nn.Linear(flat, 128), nn.ReLU(), nn.Dropout(0.3)),
+        *(nn.Linear(128, 64), nn.ReLU(), nn.Dropout(0.3)),
+    ]
+    return nn.Sequential(*convolutions, *linear), 64
+
+
+def _fast(shape: Shape) -> tuple[nn.Module, int]:
+    """Strided convolutions and no pooling: most of the work is done at a quarter of the pixels."""
+    convolutions = [
+        *_block(shape[0], 32, stride=2, size=5, conv=StemConv),
+        *_block(32, 64, stride=2),
+        *_block(64, 64),
+    ]
+    flat = _flat_size(convolutions, shape)
+    linear = [nn.Flatten(), nn.Linear(flat, 128, bias=False), nn.BatchNorm1d(128), nn.ReLU()]
+    return nn.Sequential(*convolutions, *linear), 128
+
+
+def _judge(shape: Shape) -> tuple[nn.Module, int]:
+    """Another family than `fast`: pairs of 3×3 convolutions at full size, max-pooling."""
+    convolutions = [
+        *(*_block(shape[0], 16), *_block(16, 16), nn.MaxPool2d(2)),
+        *(*_block(16, 32), *_block(32, 32), nn.MaxPool2d(2)),
+    ]
+    flat = _flat_size(convolutions, shape)
+    linear = [nn.Flatten(), nn.Linear(flat, 128, bias=False), nn.BatchNorm1d(128), nn.ReLU()]
+    return nn.Sequential(*convolutions, *linear), 128
+
+
+ARCHITECTURES: dict[str, Callable[[Shape], tuple[nn.Module, int]]] = {
+    "fast": _fast,
+    "judge": _judge,
+    "study": _study,
+}
+
+
+@torch.no_grad()
+def _flat_size(layers: list[nn.Module], shape: Shape) -> int:
+    stack = nn.Sequential(*layers).eval()
+    flat = prod(stack(torch.zeros(1, *shape)).shape[1:])
+    stack.train()
+    return flat

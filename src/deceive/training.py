@@ -1,0 +1,150 @@
+"""Training a classifier on labelled images held in memory. Knows nothing of rubbish."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Generator, Tensor, nn
+
+from deceive.errors import InputError
+from deceive.inference import device_of, working_dtype
+from deceive.networks import Classifier
+
+
+class TrainingSettings(BaseModel):
+    """How a network is trained: AdamW under a one-cycle (Smith 2018) or a constant rate."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    epochs: float = Field(default=5, gt=0)
+    """Passes over the images; the last may be a part of one."""
+    batch_size: int = Field(default=250, ge=2)
+    learning_rate: float = Field(default=0.01, gt=0)
+    """The greatest one; under "one-cycle" it is reached after 30% of the steps."""
+    schedule: Literal["one-cycle", "constant"] = "one-cycle"
+    weight_decay: float = Field(default=0.01, ge=0)
+    label_smoothing: float = Field(default=0.05, ge=0, lt=1)
+    """Szegedy et al. 2016."""
+    rotation: float = Field(default=10, ge=0)
+    """Greatest turn of an image, in degrees."""
+    scaling: float = Field(default=0.1, ge=0, lt=1)
+    """Greatest stretch along each axis, and greatest shear, as a share."""
+    translation: float = Field(default=2, ge=0)
+    """Greatest shift along each axis, in pixels."""
+
+
+class TrainingProgress(NamedTuple):
+    """Where a call of `fit` stands, given to its callback after every step."""
+
+    step: int
+    steps: int
+    epoch: float
+    loss: float
+
+
+def fit(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    settings: TrainingSettings | None = None,
+    *,
+    seed: int = 0,
+    still: Tensor | None = None,
+    callback: Callable[[TrainingProgress], None] | None = None,
+) -> float:
+    """Train `network` in place, and leave it in evaluation mode.
+
+    Args:
+        network: images (N, C, H, W) in [0, 1] in, logits (N, K) out.
+        images: (N, C, H, W) float32 in [0, 1].
+        labels: (N,) int64 in 0 to K - 1.
+        settings: how; the defaults are the `fast` network's.
+        seed: for the order, the augmentation and dropout.
+        still: (N,) bool, the images that augmentation leaves alone; none by default.
+        callback: called after every step with a `TrainingProgress`.
+
+    Returns:
+        Seconds of wall time.
+
+    Raises:
+        InputError: when images and labels don't fit each other, or the loss is no longer finite.
+    """
+    settings = settings or TrainingSettings()
+    if len(images) != len(labels) or len(images) < settings.batch_size:
+        raise InputError(
+            f"images: expected at least a batch of {settings.batch_size}, and as many labels; "
+            f"got {len(images)} images and {len(labels)} labels"
+        )
+    started = time.perf_counter()
+    device = device_of(network)
+    dtype = working_dtype(device)
+    generator = Generator().manual_seed(seed)
+    steps_an_epoch = len(images) // settings.batch_size
+    steps = max(1, round(settings.epochs * steps_an_epoch))
+    optimiser = torch.optim.AdamW(
+        network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    schedule: torch.optim.lr_scheduler.LRScheduler
+    if settings.schedule == "one-cycle":
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimiser, settings.learning_rate, total_steps=steps + 1
+        )
+    else:
+        schedule = torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1)
+
+    if isinstance(network, Classifier):  # another's `view` may not stand it
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.train()
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)  # dropout draws from the global generator
+        for step in range(steps):
+            place = step % steps_an_epoch
+            if place == 0:
+                order = torch.randperm(len(images), generator=generator)
+            batch = order[place * settings.batch_size :][: settings.batch_size]
+            x = augment(images[batch], settings, generator)
+            if still is not None:
+                x = torch.where(still[batch, None, None, None], images[batch], x)
+            with torch.autocast(device.type, dtype, dtype != torch.float32):
+                logits = network(x.to(device))
+            loss = F.cross_entropy(
+                logits.float(), labels[batch].to(device), label_smoothing=settings.label_smoothing
+            )
+            optimiser.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimiser.step()
+            schedule.step()
+            value = loss.item()
+            if not math.isfinite(value):
+                raise InputError(
+                    f"training: expected a finite loss, got {value} at step {step}; "
+                    "a smaller learning rate may help"
+                )
+            if callback is not None:
+                callback(TrainingProgress(step + 1, steps, (step + 1) / steps_an_epoch, value))
+    network.eval()
+    return time.perf_counter() - started
+
+
+def augment(images: Tensor, settings: TrainingSettings, generator: Generator) -> Tensor:
+    """Turn, stretch, shear and shift each image (N, C, H, W) by random amounts of its own."""
+    if settings.rotation == settings.scaling == settings.translation == 0:
+        return images
+    n, _, height, width = images.shape
+    draw = torch.rand(6, n, generator=generator) * 2 - 1
+    angle = draw[0] * math.radians(settings.rotation)
+    stretch_x, stretch_y, shear = 1 + draw[1:4] * settings.scaling
+    shear = shear - 1
+    affine = torch.empty(n, 2, 3)
+    affine[:, 0, 0] = angle.cos() * stretch_x
+    affine[:, 0, 1] = shear - angle.sin() * stretch_x
+    affine[:, 0, 2] = draw[4] * settings.translation * 2 / width
+    affine[:, 1, 0] = angle.sin() * stretch_y
+    affine[:, 1, 1] = angle.cos() * stretch_y
+    affine[:, 1, 2] = draw[5] * settings.translation * 2 / height
+    grid = F.affine_grid(affine, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, align_corners=False)

@@ -1,0 +1,201 @@
+"""Tiny networks of known answers.
+
+`Bands` is the one to reckon with: class k has a band of rows to itself, and its logit is `sure`
+times the band's mean. The gradient of every objective that looks at all the logits is up in the
+target's band and down in the others, from anywhere, so the best image is the band white and the
+rest black, and the greatest confidence that anybody can reach is `Bands.summit`.
+"""
+
+import math
+from collections.abc import Callable
+
+import pytest
+import torch
+from hypothesis import settings
+from torch import Tensor, nn
+
+from deceive.fooling import Bounds
+from deceive.starts import Shape
+
+# Quick, the same every time, and nothing left behind in the working directory.
+settings.register_profile(
+    "deceive", max_examples=20, deadline=None, derandomize=True, database=None
+)
+settings.load_profile("deceive")
+
+
+class Bands(nn.Module):
+    """A linear classifier: logit k is `sure` × the mean of band k, in shares of the bounds."""
+
+    def __init__(
+        self,
+        n_classes: int = 4,
+        shape: Shape = (1, 4, 4),
+        sure: float = 8.0,
+        bounds: Bounds = (0.0, 1.0),
+    ) -> None:
+        super().__init__()
+        self.image_shape, self.n_classes, self.sure = shape, n_classes, sure
+        self.low, self.width = bounds[0], bounds[1] - bounds[0]
+        weight = torch.zeros(n_classes, *shape)
+        for k, rows in enumerate(torch.arange(shape[1]).tensor_split(n_classes)):
+            weight[k, :, rows] = sure / (shape[0] * len(rows) * shape[2])
+        self.linear = nn.Linear(weight[0].numel(), n_classes, bias=False)
+        self.linear.weight.data = weight.flatten(1)
+
+    @property
+    def summit(self) -> float:
+        """The greatest confidence there is: one band white, the others black."""
+        return self.confidence(1.0)
+
+    def confidence(self, level: float) -> float:
+        """The target's confidence when its band is at `level` (0 to 1) and the rest is black."""
+        return 1 / (1 + (self.n_classes - 1) * math.exp(-self.sure * level))
+
+    def best(self, target: int) -> Tensor:
+        """The image (1, C, H, W) in [0, 1] that reaches the summit."""
+        return (self.linear.weight[target] > 0).float().reshape(1, *self.image_shape)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.linear((images.flatten(1) - self.low) / self.width)
+
+
+class After(nn.Module):
+    """`Bands` with something done to its logits."""
+
+    def __init__(self, change: Callable[[Tensor], object]) -> None:
+        super().__init__()
+        self.bands, self.change = Bands(), change
+        self.image_shape = self.bands.image_shape
+
+    def forward(self, images: Tensor) -> object:
+        return self.change(self.bands(images))
+
+
+class Restless(nn.Module):
+    """Left in training mode, in part; each forward in that mode would change its buffers.
+
+    Some parameters are frozen, some hold a gradient. Its buffer `calls` counts every forward.
+    """
+
+    image_shape = (1, 4, 4)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros((), dtype=torch.int64))
+        self.norm = nn.BatchNorm2d(1)
+        self.dropout = nn.Dropout(0.5)
+        self.bands = Bands()
+        self.quiet = nn.Sequential(nn.BatchNorm1d(4), nn.Identity())
+        self.train()
+        self.quiet.eval()
+        self.bands.requires_grad_(False)
+        for n, parameter in enumerate(self.norm.parameters()):
+            parameter.grad = torch.full_like(parameter, n + 0.5)
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.calls += 1
+        return self.quiet(self.dropout(self.bands(self.norm(images))))
+
+
+class NaNAfter(nn.Module):
+    """`Bands` that breaks after so many calls of any one copy of it."""
+
+    image_shape = (1, 4, 4)
+
+    def __init__(self, calls: int) -> None:
+        super().__init__()
+        self.bands = Bands()
+        self.register_buffer("left", torch.tensor(calls))
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.left -= 1
+        return self.bands(images) * (torch.nan if self.left < 0 else 1)
+
+
+class Viewing(nn.Module):
+    """Its `view` wants contiguous memory, before the convolution and after it."""
+
+    image_shape = (2, 6, 6)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(2, 4, 3)
+        self.linear = nn.Linear(4 * 4 * 4, 3)
+
+    def forward(self, images: Tensor) -> Tensor:
+        images = images.view(len(images), -1).view(len(images), *self.image_shape)
+        return self.linear(self.conv(images).view(len(images), -1))
+
+
+class InPlace(nn.Module):
+    """Normalises its input in place, as some do."""
+
+    image_shape = (1, 4, 4)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bands = Bands()
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.bands(images.sub_(0.5).mul_(2))
+
+
+class Recording(nn.Module):
+    """A trainable linear classifier that keeps the batches it was shown."""
+
+    def __init__(self, shape: Shape = (1, 4, 4), n_classes: int = 4) -> None:
+        super().__init__()
+        self.linear = nn.Linear(math.prod(shape), n_classes)
+        self.seen: list[Tensor] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen.append(images.detach().clone())
+        return self.linear(images.flatten(1))
+
+
+def state_of(model: nn.Module) -> list[object]:
+    """Everything about a model that must be as before, bit for bit."""
+    tensors = [*model.parameters(), *model.buffers()]
+    return [
+        [tensor.detach().clone() for tensor in tensors],
+        [None if tensor.grad is None else tensor.grad.clone() for tensor in tensors],
+        [tensor.requires_grad for tensor in tensors],
+        [id(tensor) for tensor in tensors],
+        [module.training for module in model.modules()],
+        [sorted(vars(module)) for module in model.modules()],
+    ]
+
+
+def same_state(one: list[object], other: list[object]) -> bool:
+    """Whether two of `state_of` are bit-identical."""
+
+    def same(a: object, b: object) -> bool:
+        if isinstance(a, Tensor) and isinstance(b, Tensor):
+            return a.dtype == b.dtype and torch.equal(a, b)
+        if isinstance(a, list) and isinstance(b, list):
+            return len(a) == len(b) and all(map(same, a, b))
+        return a == b
+
+    return same(one, other)
+
+
+@pytest.fixture
+def bands() -> Bands:
+    """Four classes on 4×4 images; its summit is 0.99900."""
+    return Bands()
+
+
+@pytest.fixture(params=["float32", "bfloat16"])
+def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each type that the work may be done in, whatever this processor would choose."""
+    monkeypatch.setenv("DECEIVE_PRECISION", request.param)
+    return request.param
+
+
+@pytest.fixture
+def untouched_rng():
+    """Fails the test that leaves torch's global random generator elsewhere than it found it."""
+    before = torch.get_rng_state()
+    yield
+    assert torch.equal(before, torch.get_rng_state())

@@ -1,0 +1,48 @@
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deceive import checks
+from deceive.errors import InputError
+
+
+def test_an_input_error_is_a_value_error():
+    assert issubclass(InputError, ValueError)
+
+
+@given(st.floats(), st.floats(allow_nan=False), st.floats(allow_nan=False))
+def test_open_interval_leaves_out_both_ends_and_nan(value, low, high):
+    if low < value < high:
+        checks.open_interval("x", value, low, high)
+    else:
+        with pytest.raises(InputError, match=r"^x: expected a number between .* and .*, got "):
+            checks.open_interval("x", value, low, high)
+
+
+@pytest.mark.parametrize("value", [0, 1, -0.5, math.nan, math.inf])
+def test_open_interval_says_what_came(value):
+    with pytest.raises(InputError) as raised:
+        checks.open_interval("confidence", value, 0, 1)
+    assert str(raised.value) == f"confidence: expected a number between 0 and 1, got {value!r}"
+
+
+@pytest.mark.parametrize("value", [3, 4, np.int64(3), np.uint8(200)])
+def test_at_least_takes_whole_numbers(value):
+    checks.at_least("count", value, 3)
+
+
+@pytest.mark.parametrize("value", [2, -1, 3.0, 3.5, math.nan, True, "3", None])
+def test_at_least_refuses_the_rest(value):
+    with pytest.raises(InputError) as raised:
+        checks.at_least("count", value, 3)
+    assert str(raised.value) == f"count: expected a whole number of at least 3, got {value!r}"
+
+
+@pytest.mark.parametrize("choices", [["a", "b"], {"a": 1, "b": 2}])
+def test_one_of_lists_the_choices(choices):
+    checks.one_of("letter", "b", choices)
+    with pytest.raises(InputError, match=r"^letter: expected one of a, b; got 'c'$"):
+        checks.one_of("letter", "c", choices)

@@ -1,0 +1,230 @@
+import pytest
+import torch
+from conftest import After, Bands, InPlace, Restless, same_state, state_of
+from torch import nn
+
+from deceive.errors import InputError
+from deceive.inference import (
+    FrozenCopy,
+    accuracy,
+    device_of,
+    evaluating,
+    logits_of,
+    probabilities_of,
+    working_dtype,
+)
+
+CPU = torch.device("cpu")
+
+
+class Failing(nn.Module):
+    """Raises what it is given."""
+
+    def __init__(self, error):
+        super().__init__()
+        self.error = error
+
+    def forward(self, images):
+        raise self.error
+
+
+def test_evaluating_and_back():
+    model = Restless()
+    before = state_of(model)
+    with evaluating(model) as same:
+        assert same is model
+        assert not any(module.training for module in model.modules())
+    assert same_state(before, state_of(model))
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_evaluating_and_back_when_interrupted(error):
+    model = Restless()
+    before = state_of(model)
+    with pytest.raises(error), evaluating(model):  # noqa: PT012
+        raise error
+    assert same_state(before, state_of(model))
+
+
+def test_device_of():
+    assert device_of(nn.Linear(1, 1, device="meta")).type == "meta"
+    assert device_of(nn.BatchNorm1d(1, affine=False, device="meta")).type == "meta"
+    assert device_of(nn.Flatten()) == CPU
+
+
+@pytest.mark.parametrize("batch", [1, 3, 100])
+def test_logits_are_the_models_whatever_the_batch(bands, batch):
+    images = torch.rand(7, 1, 4, 4)
+    logits = logits_of(bands, images, batch)
+    assert not logits.requires_grad
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, bands(images).detach())
+    torch.testing.assert_close(probabilities_of(bands, images, batch), logits.softmax(1))
+
+
+def test_asking_uses_evaluation_mode_and_restores_training_mode():
+    model = Restless()
+    modes = [module.training for module in model.modules()]
+    running = model.norm.running_mean.clone()
+    images = torch.rand(5, 1, 4, 4)
+    assert torch.equal(logits_of(model, images), logits_of(model, images))
+    assert torch.equal(model.norm.running_mean, running)
+    assert [module.training for module in model.modules()] == modes
+
+
+def test_no_images_give_no_logits(bands):
+    assert logits_of(bands, torch.zeros(0, 1, 4, 4)).shape == (0, 4)
+
+
+def test_what_is_reported_is_float32_even_under_autocast(bands):
+    images = torch.rand(5, 1, 4, 4)
+    expected, frozen = logits_of(bands, images), FrozenCopy(bands, images[:1])
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(logits_of(bands, images), expected)
+        assert torch.equal(frozen.exact_logits(images), expected)
+
+
+def test_accuracy_is_the_share_that_is_right(bands):
+    images = torch.cat([bands.best(k) for k in range(4)])
+    assert accuracy(bands, images, torch.tensor([0, 1, 2, 3])) == 1
+    assert accuracy(bands, images, torch.tensor([0, 1, 2, 0])) == 0.75
+    assert accuracy(bands, images, torch.tensor([1, 2, 3, 0])) == 0
+
+
+@pytest.mark.parametrize(
+    ("asked", "dtype"), [("float32", torch.float32), ("bfloat16", torch.bfloat16)]
+)
+def test_the_environment_decides_the_working_type(monkeypatch, asked, dtype):
+    monkeypatch.setenv("DECEIVE_PRECISION", asked)
+    assert working_dtype(CPU) == dtype
+
+
+@pytest.mark.parametrize("asked", ["float16", "", "Float32"])
+def test_an_unknown_working_type(monkeypatch, asked):
+    monkeypatch.setenv("DECEIVE_PRECISION", asked)
+    with pytest.raises(InputError, match=r"DECEIVE_PRECISION: expected float32 or bfloat16, got "):
+        working_dtype(CPU)
+
+
+@pytest.mark.parametrize(
+    ("avx512", "amx", "dtype"),
+    [
+        (False, False, torch.float32),
+        (True, False, torch.bfloat16),
+        (False, True, torch.bfloat16),
+    ],
+)
+def test_the_processor_decides_otherwise(monkeypatch, avx512, amx, dtype):
+    monkeypatch.delenv("DECEIVE_PRECISION", raising=False)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    assert working_dtype(CPU) == dtype
+    assert working_dtype(torch.device("meta")) == torch.float32
+
+
+@pytest.mark.usefixtures("precision")
+def test_a_frozen_copy_answers_like_the_model():
+    model = Restless()
+    before = state_of(model)
+    images = torch.rand(6, 1, 4, 4)
+    frozen = FrozenCopy(model, images[:1])
+    assert frozen.n_classes == 4
+    expected = logits_of(model, images)
+    model.calls.zero_()
+    assert torch.equal(frozen.exact_logits(images), expected)
+    x = images.clone().requires_grad_()
+    logits = frozen.logits(x)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits.detach(), expected, rtol=0.02, atol=0.02)
+    (gradient,) = torch.autograd.grad(logits.sum(), x)
+    assert gradient.shape == images.shape
+    assert not frozen.exact_logits(x).requires_grad
+    assert same_state(before, state_of(model))
+
+
+def test_a_frozen_copy_is_not_moved_by_later_training(bands):
+    images = torch.rand(2, 1, 4, 4)
+    frozen = FrozenCopy(bands, images[:1])
+    before = frozen.exact_logits(images)
+    with torch.no_grad():
+        bands.linear.weight.zero_()
+    assert torch.equal(frozen.exact_logits(images), before)
+
+
+def test_a_model_that_works_in_place_does_not_reach_the_gradients_images():
+    x = torch.rand(3, 1, 4, 4, requires_grad=True)
+    before = x.detach().clone()
+    frozen = FrozenCopy(InPlace(), before[:1])
+    torch.autograd.grad(frozen.logits(x).sum(), x)
+    assert torch.equal(x.detach(), before)
+
+
+def test_probabilities_are_noticed_said_and_turned_into_logits(bands):
+    images = torch.rand(5, 1, 4, 4)
+    with pytest.warns(UserWarning, match="probabilities where logits are expected"):
+        frozen = FrozenCopy(After(lambda logits: logits.softmax(1)), images[:1])
+    for logits in (frozen.exact_logits(images), frozen.logits(images)):
+        torch.testing.assert_close(logits.softmax(1), probabilities_of(bands, images))
+
+
+def test_a_probability_of_zero_is_no_infinity():
+    one_hot = After(lambda logits: torch.eye(4)[: len(logits)])
+    with pytest.warns(UserWarning, match="probabilities"):
+        frozen = FrozenCopy(one_hot, torch.rand(1, 1, 4, 4))
+    assert frozen.exact_logits(torch.rand(2, 1, 4, 4)).isfinite().all()
+
+
+@pytest.mark.parametrize(
+    ("change", "came"),
+    [
+        (lambda logits: logits[:, 0], r"\(2,\)"),
+        (lambda logits: logits[:, :1], r"\(2, 1\)"),
+        (lambda logits: logits[..., None], r"\(2, 4, 1\)"),
+        (lambda logits: logits.sum(), r"\(\)"),
+        (lambda logits: (logits, logits), "tuple"),
+        (lambda logits: {"logits": logits}, "dict"),
+        (lambda logits: None, "NoneType"),
+    ],
+)
+def test_an_output_that_is_no_table_of_logits(change, came):
+    message = rf"model: expected logits of shape \(N, K\) with K ≥ 2, got {came}$"
+    with pytest.raises(InputError, match=message):
+        FrozenCopy(After(change), torch.rand(1, 1, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("change", "rows"), [(lambda v: v[:1], 1), (lambda v: torch.cat([v, v]), 4)]
+)
+def test_an_output_of_other_length(change, rows):
+    message = rf"model: expected logits for 2 images, got {rows} rows"
+    with pytest.raises(InputError, match=message):
+        FrozenCopy(After(change), torch.rand(1, 1, 4, 4))
+
+
+@pytest.mark.parametrize("value", [torch.nan, torch.inf, -torch.inf])
+def test_an_output_that_is_not_finite(value):
+    with pytest.raises(InputError, match="model: expected finite logits, got NaN or infinity"):
+        FrozenCopy(After(lambda logits: logits + value), torch.rand(1, 1, 4, 4))
+
+
+@pytest.mark.parametrize("model", [None, "fast", lambda images: images, nn.Linear])
+def test_not_a_module(model):
+    with pytest.raises(InputError, match=r"model: expected a torch\.nn\.Module, got "):
+        FrozenCopy(model, torch.rand(1, 1, 4, 4))
+
+
+def test_images_the_model_does_not_take():
+    message = r"model: expected one that takes images of shape \(2, 3, 5, 5\); it says: .*16"
+    with pytest.raises(InputError, match=message):
+        FrozenCopy(Bands(), torch.rand(1, 3, 5, 5))
+
+
+@pytest.mark.parametrize("error", [AssertionError, ValueError, IndexError, TypeError])
+def test_a_model_that_refuses_images_in_its_own_words(error):
+    with pytest.raises(InputError, match="takes images of shape .* it says: .*32x32, please"):
+        FrozenCopy(Failing(error("32x32, please")), torch.rand(1, 1, 4, 4))
+
+
+def test_an_interrupt_stays_one():
+    with pytest.raises(KeyboardInterrupt):
+        FrozenCopy(Failing(KeyboardInterrupt()), torch.rand(1, 1, 4, 4))

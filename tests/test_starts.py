@@ -1,0 +1,89 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deceive.errors import InputError
+from deceive.starts import STARTS, begin, generator_for
+
+SHAPES = [(1, 28, 28), (3, 32, 20), (1, 5, 7), (1, 1, 1)]
+
+
+@pytest.mark.parametrize("name", STARTS)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_shape_type_and_range(name, shape):
+    images = begin(name, range(3), shape, seed=1)
+    assert images.shape == (3, *shape)
+    assert images.dtype == torch.float32
+    assert images.device.type == "cpu"
+    assert images.min() >= 0
+    assert images.max() <= 1
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_no_images_at_all(name):
+    assert begin(name, range(0), (1, 28, 28), seed=0).shape == (0, 1, 28, 28)
+
+
+@pytest.mark.parametrize("name", STARTS)
+@given(seed=st.integers(-(2**70), 2**70), cut=st.integers(0, 5))
+def test_an_image_is_the_same_however_the_work_is_cut(name, seed, cut):
+    whole = begin(name, range(6), (1, 8, 8), seed)
+    parts = [begin(name, part, (1, 8, 8), seed) for part in (range(cut), range(cut, 6))]
+    assert torch.equal(whole, torch.cat(parts))
+    assert torch.equal(whole[5:], begin(name, range(5, 6), (1, 8, 8), seed))
+
+
+@pytest.mark.parametrize("name", sorted(set(STARTS) - {"blank"}))
+def test_images_and_seeds_differ(name):
+    zero, one = (begin(name, range(4), (1, 8, 8), seed) for seed in (0, 1))
+    rows = torch.cat([zero, one]).flatten(1)
+    assert len(rows.unique(dim=0)) == 8
+
+
+@given(st.integers(), st.integers(0, 10**9))
+def test_generators_repeat_and_differ(seed, index):
+    draws = [
+        torch.rand(4, generator=generator_for(s, i)).tolist()
+        for s, i in [(seed, index), (seed, index), (seed, index + 1), (seed + 1, index)]
+    ]
+    assert draws[0] == draws[1]
+    assert draws[0] != draws[2]
+    assert draws[0] != draws[3]
+    assert draws[2] != draws[3]
+
+
+def test_blank_is_black():
+    assert not begin("blank", range(2), (1, 28, 28), 0).any()
+
+
+def test_uniform_is_even():
+    pixels = begin("uniform", range(20), (1, 28, 28), 0)
+    assert pixels.mean().item() == pytest.approx(1 / 2, abs=0.02)
+    assert pixels.var().item() == pytest.approx(1 / 12, abs=0.005)
+
+
+def test_gaussian_is_about_grey():
+    pixels = begin("gaussian", range(20), (1, 28, 28), 0)
+    assert pixels.mean().item() == pytest.approx(0.5, abs=0.01)
+    assert pixels.std().item() == pytest.approx(0.2, abs=0.01)
+
+
+def test_neighbours_are_alike_in_clouds_and_not_in_static():
+    def roughness(name):
+        pixels = begin(name, range(20), (1, 28, 28), 0)
+        return (pixels.diff(dim=3).square().mean() / (2 * pixels.var())).item()
+
+    assert roughness("uniform") == pytest.approx(1, abs=0.05)
+    assert roughness("smooth") < 0.2
+
+
+@pytest.mark.usefixtures("untouched_rng")
+def test_the_global_generator_is_left_alone():
+    for name in STARTS:
+        begin(name, range(2), (1, 8, 8), 0)
+
+
+def test_an_unknown_start():
+    with pytest.raises(InputError, match=r"start: expected one of uniform, .* got 'plasma'"):
+        begin("plasma", range(1), (1, 8, 8), 0)
