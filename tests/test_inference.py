@@ -1,8 +1,8 @@
 import pytest
 import torch
-from conftest import After, Bands, InPlace, Restless, same_state, state_of
 from torch import nn
 
+from conftest import After, Bands, InPlace, Restless, same_state, state_of
 from deceive.errors import InputError
 from deceive.inference import (
     FrozenCopy,
@@ -41,7 +41,7 @@ def test_evaluating_and_back():
 def test_evaluating_and_back_when_interrupted(error):
     model = Restless()
     before = state_of(model)
-    with pytest.raises(error), evaluating(model):  # noqa: PT012
+    with pytest.raises(error), evaluating(model):
         raise error
     assert same_state(before, state_of(model))
 

@@ -1,5 +1,6 @@
 """One clear sentence for a value that is out of range."""
 
+from collections.abc import Collection
 from numbers import Integral
 
 from deceive.errors import InputError
@@ -17,7 +18,7 @@ def at_least(name: str, value: int, least: int) -> None:
         raise InputError(f"{name}: expected a whole number of at least {least}, got {value!r}")
 
 
-def one_of(name: str, value: object, choices: dict[str, object] | list[str]) -> None:
+def one_of(name: str, value: object, choices: Collection[str]) -> None:
     """Raise `InputError` unless value is among the choices."""
     if value not in choices:
         raise InputError(f"{name}: expected one of {', '.join(choices)}; got {value!r}")

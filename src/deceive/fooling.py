@@ -227,7 +227,7 @@ def _confidence(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _trajectory(net: FrozenCopy, levels: Tensor, target: Tensor, bounds: Bounds) -> Trajectory:
-    logits = torch.cat([net.exact_logits(from_levels(v, bounds)) for v in levels.split(250)])
+    logits = torch.cat([net.exact_logits(from_levels(v, bounds)) for v in torch.split(levels, 250)])
     return Trajectory(levels.cpu(), _confidence(logits, target.expand(len(logits))).cpu())
 
 
@@ -242,7 +242,9 @@ def _checked_targets(targets: int | Iterable[int] | Tensor, count: int) -> Tenso
     checks.at_least("count", count, 1)
     listing = isinstance(targets, Iterable) and not isinstance(targets, Tensor)
     try:
-        listed = torch.as_tensor(list(targets) if listing else targets)
+        if not isinstance(targets, Tensor):
+        targets = torch.as_tensor(targets if isinstance(targets, int) else list(targets))
+    listed = targets
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"targets: expected classes, got {targets!r}") from error
     if listed.numel() == 0:

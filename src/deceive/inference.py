@@ -37,7 +37,7 @@ def logits_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:
     """Logits (N, K), float32, on the model's device, for images (N, C, H, W); no gradient."""
     device = device_of(model)
     with evaluating(model), torch.no_grad(), torch.autocast(device.type, enabled=False):
-        return torch.cat([model(part.to(device)).float() for part in images.split(batch)])
+        return torch.cat([model(part.to(device)).float() for part in torch.split(images, batch)])
 
 
 def probabilities_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:

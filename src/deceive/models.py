@@ -130,7 +130,7 @@ def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:
     found = hashlib.sha256(content).hexdigest()
     if found != card.weights_sha256:
         raise InputError(
-            f"{path}: expected the weights its card describes (SHA-256 {card.weights_sha256[:12]}…), "
+            f"{path}: expected the weights of its card (SHA-256 {card.weights_sha256[:12]}…), "
             f"got others ({found[:12]}…); the file is damaged or the card belongs to another"
         )
     try:

@@ -5,7 +5,6 @@ Normalisation lives inside, so that outside there are only images and logits. Ev
 """
 
 from collections.abc import Callable
-from math import prod
 
 import torch
 import torch.nn.functional as F
@@ -75,7 +74,7 @@ class StemConv(nn.Conv2d):
         rows, columns = ((n + 2 * padding - size) // stride + 1 for n in images.shape[2:])
         patches = F.unfold(images, size, padding=padding, stride=stride).transpose(1, 2)
         out = F.linear(patches, self.weight.flatten(1), self.bias)
-        return out.transpose(1, 2).unflatten(2, (rows, columns))
+        return out.transpose(1, 2).reshape(len(images), -1, rows, columns)
 
 
 def _block(

@@ -1,9 +1,9 @@
 """Gibberish kept for training: the images of the rubbish class."""
 
 import torch
-from deceive.data import Split
 from torch import Tensor
 
+from deceive.data import Split
 from deceive.fooling import from_levels, to_levels
 from deceive.starts import Shape, begin
 

@@ -1,0 +1,36 @@
+# `make` lists the targets. Everything is set up on the way: only Python ≥ 3.11, pip and make are needed.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: help study test check format models clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
+
+$(READY): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $(READY)
+
+study: $(READY) ## train, deceive, teach rubbish, deceive again: the whole case study
+	$(BIN)/deceive study
+
+test: check ## formatter, linter, types and every test
+	$(BIN)/python -m pytest
+
+check: $(READY) ## formatter's check, linter and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(READY) ## put the code into shape
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+models: $(READY) ## train the shipped networks again
+	$(BIN)/deceive train --architecture fast --seed 0 --out models/fast.safetensors
+	$(BIN)/deceive train --architecture judge --seed 1 --out models/judge.safetensors
+
+clean: ## remove the environment and the caches, not your runs
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

@@ -1,0 +1,331 @@
+"""The command line: parse, call, print.
+
+Exit codes: 0 done; 1 not every candidate was fooled; 2 bad input; 130 interrupted.
+"""
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from deceive.errors import InputError
+
+_log = Console(stderr=True)
+
+
+@contextmanager
+def _task(description: str) -> Iterator[Callable[[float, float], None]]:
+    """A progress bar on stderr for as long as the block lasts."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f}%"),
+        TimeElapsedColumn(),
+        TextColumn("left:"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=_log) as progress:
+        bar = progress.add_task(description)
+        yield lambda done, total: progress.update(bar, completed=done, total=total)
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a classifier on clean digits, and write its weights and its card."""
+
+    architecture: str = "fast"
+    """fast, judge or study (the case study's own)."""
+    out: Path = Path("network.safetensors")
+    """Where the weights go; the card goes beside them."""
+    epochs: float | None = None
+    """Passes over the training images; by default the architecture's own recipe."""
+    data: Path | None = None
+    """A folder with MNIST's four files, or another set's of the same form."""
+    seed: int = 0
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        from deceive import checks
+        from deceive.data import load_data
+        from deceive.models import save_network
+        from deceive.recipes import RECIPES, train
+
+        checks.one_of("architecture", self.architecture, sorted(RECIPES))
+        settings = RECIPES[self.architecture]
+        if self.epochs is not None:
+            checks.open_interval("epochs", self.epochs, 0, 10_000)
+            settings = settings.model_copy(update={"epochs": self.epochs})
+        if self.out.suffix != ".safetensors":
+            raise InputError(f"--out: expected a name that ends in .safetensors, got {self.out}")
+        data = load_data(self.data)
+        with _task(f"training {self.architecture}") as report:
+            network, card = train(
+                self.architecture,
+                data,
+                seed=self.seed,
+                settings=settings,
+                callback=lambda now: report(now.step, now.steps),
+            )
+        save_network(network, self.out, card)
+        _show(
+            f"{self.out}: {card.test_accuracy:.2%} of the test set "
+            f"({card.validation_accuracy:.2%} of the validation set), {card.seconds:.0f} s",
+            {"out": str(self.out)} | card.model_dump(),
+            self.json,
+        )
+        return 0
+
+
+@dataclass(frozen=True)
+class Fool:
+    """Optimise images until a network takes them for digits. Writes a PNG, or an .npz of arrays."""
+
+    target: str = "all"
+    """The class to be taken for, or all of them."""
+    out: Path = Path("fooled.npz")
+    """A .png (for one image) or an .npz with images, targets, confidence, steps, fooled."""
+    model: str = "fast"
+    """A shipped network, or a safetensors file."""
+    count: int = 1
+    """Images for each target."""
+    confidence: float = 0.99
+    """Softmax probability of the target to reach."""
+    start: str = "uniform"
+    """Where an image begins: uniform, gaussian, smooth or blank."""
+    steps: int = 500
+    """The most steps an image may take."""
+    seed: int = 0
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        from deceive.fooling import fool
+        from deceive.models import load_network
+
+        network = load_network(self.model)
+        targets = range(network.n_outputs) if self.target == "all" else [_class(self.target)]
+        single = len(targets) * self.count == 1
+        if self.out.suffix not in (".npz", ".png") or (self.out.suffix == ".png" and not single):
+            raise InputError(
+                f"--out: expected an .npz, or a .png for one image, got {self.out} "
+                f"for {len(targets) * self.count} images"
+            )
+        with _task(f"deceiving {self.model}") as report:
+            result = fool(
+                network,
+                targets,
+                count=self.count,
+                confidence=self.confidence,
+                start=self.start,
+                steps=self.steps,
+                seed=self.seed,
+                callback=lambda now: report(now.finished, now.total),
+            )
+        summary: dict[str, Any] = {
+            "out": str(self.out),
+            "candidates": len(result),
+            "fooling_rate": result.fooling_rate,
+            "median_steps": result.median_steps,
+        }
+        if self.out.suffix == ".png":
+            confidence = _write_and_reread(
+                self.out, network, result.levels[0, 0].numpy(), targets[0]
+            )
+            verdict = f"is a {targets[0]} with confidence {confidence:.4f}"
+            text = f"{self.out}: read back, it {verdict}, {int(result.steps[0])} steps"
+            summary["confidence"] = confidence
+        else:
+            from deceive.runs import arrays_of, write_arrays
+
+            arrays = arrays_of(result)
+            arrays["images"] = arrays.pop("levels")[:, 0]
+            write_arrays(self.out, **arrays)
+            text = (
+                f"{self.out}: {int(result.fooled.sum())} of {len(result)} candidates fool "
+                f"{self.model}, median steps {result.median_steps}"
+            )
+        _show(text, summary, self.json)
+        return 0 if bool(result.fooled.all()) else 1
+
+
+@dataclass(frozen=True)
+class Study:
+    """The whole case study: train, deceive, teach rubbish, deceive again. Resumes by itself."""
+
+    out: Path = Path("runs/study")
+    """The run folder."""
+    network: str = "fast"
+    """Architecture of the classifier: fast, judge or study."""
+    epochs: float = 5
+    """Passes over the training images, for each of the three trainings."""
+    training_images: int = 55_000
+    """The first so many of the training images."""
+    candidates: int = 100
+    """Candidates for each digit when a fooling rate is measured."""
+    fooling_images: int = 3000
+    """Fooling images that are taught as rubbish in part 4."""
+    confidence: float = 0.99
+    steps: int = 500
+    """The most steps a candidate may take."""
+    data: Path | None = None
+    """A folder with MNIST's four files, or another set's of the same form."""
+    seed: int = 0
+    fresh: bool = False
+    """Put an earlier run in the same folder aside, and start anew."""
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        from pydantic import ValidationError
+
+        from deceive.data import load_data
+        from deceive.study import StudySettings, study, summary
+
+        names = set(StudySettings.model_fields)
+        try:
+            settings = StudySettings(**{k: v for k, v in vars(self).items() if k in names})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = "--" + str(first["loc"][0]).replace("_", "-")
+            raise InputError(f"{name}: {first['msg']}; got {first['input']!r}") from error
+        if self.fresh and self.out.exists():
+            number = next(n for n in range(1, 10_000) if not _aside(self.out, n).exists())
+            self.out.rename(_aside(self.out, number))
+        data = load_data(self.data)
+        rows = []
+        for row in study(data, self.out, settings, _task):
+            rows.append(row)
+            _log.print(" ", _in_words(row))
+            _write_pictures(self.out, row)
+        _show(f"{self.out}: done in {rows[-1]['seconds']:.0f} s of work", summary(rows), self.json)
+        return 0
+
+
+@dataclass(frozen=True)
+class Info:
+    """What is installed, and which networks are shipped."""
+
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        import torch
+
+        from deceive import __version__
+        from deceive.inference import working_dtype
+        from deceive.models import load_card, shipped_names
+
+        cards = {name: load_card(name) for name in shipped_names()}
+        table = Table("network", "outputs", "validation", "test", "made by")
+        for name, card in cards.items():
+            table.add_row(
+                name,
+                str(card.n_outputs),
+                f"{card.validation_accuracy:.2%}",
+                f"{card.test_accuracy:.2%}",
+                card.command,
+            )
+        dtype = str(working_dtype(torch.device("cpu"))).removeprefix("torch.")
+        _log.print(f"deceive {__version__}, torch {torch.__version__}, works in {dtype}")
+        _log.print(table)
+        if self.json:
+            shipped = {name: card.model_dump() for name, card in cards.items()}
+            print(json.dumps({"deceive": __version__, "works_in": dtype, "networks": shipped}))
+        return 0
+
+
+Command = (
+    Annotated[Train, tyro.conf.subcommand("train")]
+    | Annotated[Fool, tyro.conf.subcommand("fool")]
+    | Annotated[Study, tyro.conf.subcommand("study")]
+    | Annotated[Info, tyro.conf.subcommand("info")]
+)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and leave with its exit code."""
+    command = tyro.cli(
+        Command,
+        prog="deceive",
+        description="Deceive a digit classifier with static, and teach it that this was rubbish.",
+        args=arguments,
+    )
+    try:
+        code = command.run()
+    except InputError as error:
+        _log.print(f"deceive: {error}", style="bold red", markup=False, highlight=False)
+        code = 2
+    except KeyboardInterrupt:
+        _log.print("deceive: interrupted; what was finished is kept", style="bold")
+        code = 130
+    sys.exit(code)
+
+
+def _show(text: str, summary: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        _log.print(text, markup=False)
+        print(json.dumps(summary))
+    else:
+        print(text)
+
+
+def _class(target: str) -> int:
+    if not target.isdecimal():
+        raise InputError(f"--target: expected a class number or all, got {target!r}")
+    return int(target)
+
+
+def _aside(folder: Path, number: int) -> Path:
+    return folder.with_name(f"{folder.name}.{number}")
+
+
+def _in_words(row: dict[str, Any]) -> str:
+    match row["part"]:
+        case "classifier":
+            return f"trained {row['network']}: {row['test_accuracy']:.2%} of the test set"
+        case "fooling":
+            return f"deceived it: {_fooling_in_words(row)}"
+        case "rubbish":
+            return (
+                f"taught it {row['rubbish_images']:,} images of rubbish (to {row['name']}): it "
+                f"catches {row['caught']:.0%} of the last ten, reads {row['test_accuracy']:.2%} of "
+                f"the test set; deceived again: {_fooling_in_words(row)}"
+            )
+    return "all four parts are done"
+
+
+def _fooling_in_words(row: dict[str, Any]) -> str:
+    return (
+        f"{row['fooling_rate']:.1%} of {row['candidates']:,} candidates, median steps "
+        f"{row['median_steps']}; the judge agrees with {row['judge_agreement']:.1%} (chance 10%)"
+    )
+
+
+def _write_pictures(folder: Path, row: dict[str, Any]) -> None:
+    """Every picture that can be made by now."""
+
+
+def _write_and_reread(path: Path, network: Any, levels: Any, target: int) -> float:
+    """Write a greyscale PNG, read it back, and give the network's confidence in it."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from deceive.files import replacing
+    from deceive.fooling import from_levels
+    from deceive.inference import probabilities_of
+
+    with replacing(path) as temporary:
+        Image.fromarray(levels).save(temporary, format="PNG")
+    with Image.open(path) as image:
+        pixels = torch.from_numpy(np.array(image))
+    return probabilities_of(network, from_levels(pixels[None, None]))[0, target].item()

@@ -1,0 +1,107 @@
+"""The run folder: settings, environment, rows, arrays and weights. Written so that a run resumes.
+
+A row is one JSON object on a line of `rows.jsonl`, written when its part is whole; a part whose row
+is there is never done again.
+"""
+
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from deceive import __version__
+from deceive.errors import InputError
+from deceive.files import replacing, write_text
+from deceive.fooling import FoolingResult
+
+Row = dict[str, Any]
+
+
+class Run:
+    """A folder that holds one experiment.
+
+    Raises:
+        InputError: when the folder holds a run with other settings.
+    """
+
+    def __init__(self, folder: Path, settings: Row) -> None:
+        self.folder = folder
+        path = folder / "settings.json"
+        if path.exists():
+            earlier = _read_json(path)
+            if earlier != settings:
+                changed = sorted(
+                    k for k in {*earlier, *settings} if earlier.get(k) != settings.get(k)
+                )
+                raise InputError(
+                    f"{folder}: expected a run with the same settings, found one that differs in "
+                    f"{', '.join(changed)}; choose another folder, or --fresh to start anew"
+                )
+        else:
+            environment = {
+                "deceive": __version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+                "machine": platform.machine(),
+                "threads": torch.get_num_threads(),
+            }
+            write_text(folder / "environment.json", json.dumps(environment, indent=2) + "\n")
+            write_text(path, json.dumps(settings, indent=2) + "\n")
+
+    def rows(self) -> list[Row]:
+        """All rows, in the order they were written."""
+        path = self.folder / "rows.jsonl"
+        if not path.exists():
+            return []
+        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+    def row(self, **like: Any) -> Row | None:
+        """The first row that has all these values, if there is one."""
+        matching = (row for row in self.rows() if like.items() <= row.items())
+        return next(matching, None)
+
+    def add(self, row: Row) -> Row:
+        """Append a row; the file is replaced as a whole, and no reader sees half a line."""
+        lines = [json.dumps(each) for each in [*self.rows(), row]]
+        write_text(self.folder / "rows.jsonl", "\n".join(lines) + "\n")
+        return row
+
+    def save_arrays(self, name: str, **arrays: NDArray[Any]) -> None:
+        """Write `arrays/NAME.npz`."""
+        write_arrays(self.folder / "arrays" / f"{name}.npz", **arrays)
+
+    def load_arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """Read `arrays/NAME.npz`."""
+        with np.load(self.folder / "arrays" / f"{name}.npz", allow_pickle=False) as stored:
+            return dict(stored)
+
+    def weights(self, name: str) -> Path:
+        """Where the weights of a network of this run are."""
+        return self.folder / "weights" / f"{name}.safetensors"
+
+
+def arrays_of(result: FoolingResult) -> dict[str, NDArray[Any]]:
+    """A fooling result as named arrays, images first."""
+    names = ("levels", "targets", "confidence", "fooled", "steps")
+    return {name: getattr(result, name).numpy() for name in names}
+
+
+def write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
+    """Write a compressed `.npz` in one go."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+
+
+def _read_json(path: Path) -> Row:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected a JSON object; {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: expected a JSON object, got {type(content).__name__}")
+    return content

@@ -1,0 +1,558 @@
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torch import nn
+
+from conftest import (
+    After,
+    Bands,
+    InPlace,
+    NaNAfter,
+    Restless,
+    Viewing,
+    same_state,
+    state_of,
+)
+from deceive.errors import InputError
+from deceive.fooling import FoolingResult, Progress, fool, from_levels, to_levels
+from deceive.inference import logits_of
+from deceive.objectives import OBJECTIVES
+from deceive.starts import STARTS, begin
+
+
+@st.composite
+def all_bounds(draw):
+    """Bounds that float32 can tell 256 levels apart in."""
+    low = draw(st.floats(-300, 300, width=32))
+    return low, low + draw(st.floats(0.01, 500, width=32))
+
+
+def reread(result: FoolingResult, row: int, path) -> torch.Tensor:
+    """Image `row` saved as a PNG by Pillow and read back: (1, C, H, W) within the bounds."""
+    pixels = result.levels[row].permute(1, 2, 0).numpy()
+    Image.fromarray(pixels.squeeze(2) if pixels.shape[2] == 1 else pixels).save(path)
+    with Image.open(path) as image:
+        levels = torch.from_numpy(np.array(image))
+    levels = levels.reshape(1, *levels.shape, -1)[:, :, :, : len(result.levels[row])]
+    low, high = result.bounds
+    return levels.permute(0, 3, 1, 2).float() / 255 * (high - low) + low
+
+
+def confidence_alone(model: nn.Module, image: torch.Tensor, target: int) -> float:
+    """What the user's own network says of one image, in evaluation mode and float32."""
+    with torch.no_grad():
+        return model.eval()(image).softmax(1)[0, target].item()
+
+
+def same(one: FoolingResult, other: FoolingResult) -> bool:
+    return (
+        torch.equal(one.levels, other.levels)
+        and torch.equal(one.targets, other.targets)
+        and torch.equal(one.fooled, other.fooled)
+        and torch.equal(one.steps, other.steps)
+        and torch.allclose(one.confidence, other.confidence, atol=1e-6)
+    )
+
+
+def convolutional(shape=(1, 8, 8), n_classes=5, seed=0) -> nn.Module:
+    """A small network that isn't linear, with random weights."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = nn.Sequential(
+            nn.Conv2d(shape[0], 8, 3),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(8 * (shape[1] - 2) * (shape[2] - 2), n_classes),
+        )
+    network.image_shape = shape
+    return network
+
+
+# What counts as fooling.
+
+
+@pytest.mark.usefixtures("precision")
+@pytest.mark.parametrize("asked", [0.5, 0.9, 0.99, 0.998])
+def test_every_fooling_image_still_fools_as_a_png_alone(tmp_path, bands, asked):
+    result = fool(bands, range(4), count=5, confidence=asked)
+    assert result.fooled.all()
+    for row, target in enumerate(result.targets):
+        image = reread(result, row, tmp_path / "image.png")
+        torch.testing.assert_close(image, result.images[row : row + 1])
+        found = confidence_alone(bands, image, target)
+        assert found >= asked
+        assert found == pytest.approx(result.confidence[row].item(), abs=1e-5)
+
+
+@pytest.mark.usefixtures("precision")
+@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 9)])
+def test_so_do_those_of_a_network_that_is_not_linear(tmp_path, shape):
+    network = convolutional(shape)
+    result = fool(network, range(5), count=4, confidence=0.95, steps=300)
+    assert result.levels.shape == (20, *shape)
+    assert result.fooled.all()
+    for row, target in enumerate(result.targets):
+        image = reread(result, row, tmp_path / "image.png")
+        assert confidence_alone(network, image, target) >= 0.95
+
+
+@pytest.mark.parametrize("start", STARTS)
+@pytest.mark.parametrize("bounds", [(0, 1), (-1, 1), (-0.4242, 2.8215), (0, 255)])
+def test_any_start_in_any_bounds(tmp_path, start, bounds):
+    network = Bands(bounds=bounds)
+    result = fool(network, range(4), start=start, count=2, bounds=bounds)
+    assert result.bounds == bounds
+    assert result.fooled.all()
+    assert result.images.min() >= bounds[0]
+    assert result.images.max() <= bounds[1]
+    image = reread(result, 5, tmp_path / "image.png")
+    assert confidence_alone(network, image, 2) >= 0.99
+
+
+def test_the_step_is_a_share_of_the_bounds():
+    runs = [
+        fool(Bands(bounds=bounds), range(4), start="blank", bounds=bounds, step_size=0.1)
+        for bounds in [(0, 1), (-1, 1), (0, 255)]
+    ]
+    assert same(runs[0], runs[1])
+    assert same(runs[0], runs[2])
+
+
+@pytest.mark.parametrize(
+    ("n_classes", "shape"), [(10, (1, 28, 28)), (2, (3, 5, 4)), (11, (2, 11, 3))]
+)
+def test_any_shape_and_number_of_classes(n_classes, shape):
+    network = Bands(n_classes, shape, sure=12)
+    result = fool(network, range(n_classes))
+    assert result.images.shape == (n_classes, *shape)
+    assert result.images.dtype == torch.float32
+    assert result.fooled.all()
+    assert torch.equal(logits_of(network, result.images).argmax(1), result.targets)
+
+
+def test_the_shape_may_be_given_and_is_mnists_otherwise():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(784, 10))
+    assert fool(network, 3, steps=0).levels.shape == (1, 1, 28, 28)
+    network = nn.Sequential(nn.AdaptiveAvgPool2d(4), Bands())
+    assert fool(network, 3, steps=0, shape=(1, 9, 7)).levels.shape == (1, 1, 9, 7)
+
+
+def test_known_steps_and_confidence(bands):
+    # The band's level is 0.25 a step: 8 × 0.5 isn't log(3 × 99) = 5.7, and 8 × 0.75 is.
+    result = fool(bands, range(4), start="blank", step_size=0.25)
+    assert result.fooled.all()
+    assert result.steps.tolist() == [3, 3, 3, 3]
+    assert result.median_steps == 3
+    assert result.fooling_rate == 1
+    for target in range(4):
+        assert torch.equal(result.levels[target], (bands.best(target)[0] * 191).to(torch.uint8))
+    expected = bands.confidence(191 / 255)
+    assert result.confidence.tolist() == pytest.approx([expected] * 4, abs=1e-6)
+
+
+@pytest.mark.parametrize("steps", [0, 1, 2, 7])
+def test_out_of_steps_is_not_fooled_and_says_the_true_confidence(tmp_path, bands, steps):
+    result = fool(bands, range(4), confidence=0.99, steps=steps, step_size=0.01)
+    assert not result.fooled.any()
+    assert result.steps.tolist() == [steps] * 4
+    assert result.fooling_rate == 0
+    assert result.median_steps is None
+    for row, target in enumerate(result.targets):
+        found = confidence_alone(bands, reread(result, row, tmp_path / "image.png"), target)
+        assert result.confidence[row].item() == pytest.approx(found, abs=1e-6)
+        assert found < 0.99
+
+
+def test_beyond_the_summit_nothing_fools_and_below_it_everything_does(bands):
+    beyond, below = bands.summit + 1e-4, bands.summit - 1e-4
+    result = fool(bands, range(4), confidence=beyond, steps=60)
+    assert not result.fooled.any()
+    assert result.steps.tolist() == [60] * 4
+    assert torch.equal(result.images, torch.cat([bands.best(k) for k in range(4)]))
+    assert result.confidence.tolist() == pytest.approx([bands.summit] * 4, abs=1e-6)
+    assert fool(bands, range(4), confidence=below, steps=60).fooled.all()
+
+
+def test_fooled_or_not_is_said_image_by_image(bands):
+    # Towards band 0 from its best image there is no way to go, towards band 1 there is.
+    result = fool(bands, [0, 1], start=bands.best(0), steps=10)
+    assert result.fooled.tolist() == [True, False]
+    assert result.fooling_rate == 0.5
+    assert result.median_steps == 0
+    assert result.steps.tolist() == [0, 10]
+    assert result.confidence[0] >= 0.99 > result.confidence[1]
+
+
+def test_a_start_that_already_fools_takes_no_steps(bands):
+    start = torch.cat([bands.best(k) for k in range(4)])
+    for steps in (0, 100):
+        result = fool(bands, range(4), start=start, steps=steps)
+        assert result.fooled.all()
+        assert result.steps.tolist() == [0] * 4
+        assert torch.equal(result.images, start)
+
+
+def test_a_start_that_fools_before_it_is_rounded_only_does_not_count(bands):
+    # At 0.99 exactly, level 182 (of 255) is short of it and 183 is beyond.
+    level = math.log(3 * 0.99 / 0.01) / 8
+    assert bands.confidence(math.floor(level * 255) / 255) < 0.99
+    rounds_down = bands.best(0) * (math.floor(level * 255) + 0.4999) / 255
+    asked = bands.confidence((math.floor(level * 255) + 0.4) / 255)
+    result = fool(bands, 0, start=rounds_down, steps=0, confidence=asked)
+    assert bands(rounds_down).softmax(1)[0, 0] > asked
+    assert not result.fooled.any()
+    assert result.confidence[0] < asked
+    assert fool(bands, 0, start=rounds_down, steps=1, confidence=asked).fooled.all()
+
+
+# Targets, starts and seeds.
+
+
+@pytest.mark.parametrize(
+    "targets",
+    [[2, 0, 3], (2, 0, 3), torch.tensor([2, 0, 3]), np.array([2, 0, 3]), iter([2, 0, 3])],
+)
+def test_targets_follow_one_another_count_at_a_time(bands, targets):
+    result = fool(bands, targets, count=3, steps=0)
+    assert result.targets.tolist() == [2, 2, 2, 0, 0, 0, 3, 3, 3]
+    assert result.targets.dtype == torch.int64
+    assert len(result) == 9
+
+
+@pytest.mark.parametrize("target", [3, np.int64(3), torch.tensor(3)])
+def test_one_target(bands, target):
+    assert fool(bands, target, steps=0).targets.tolist() == [3]
+
+
+def test_what_a_result_holds(bands):
+    result = fool(bands, range(4), count=2)
+    assert result.levels.dtype == torch.uint8
+    assert (result.confidence.dtype, result.fooled.dtype) == (torch.float32, torch.bool)
+    assert result.steps.dtype == torch.int64
+    assert result.trajectories is None
+    for field in ("levels", "confidence", "fooled", "steps"):
+        assert len(getattr(result, field)) == 8
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.steps = None
+
+
+@pytest.mark.parametrize("start", STARTS)
+def test_without_steps_the_result_is_the_start(bands, start):
+    result = fool(bands, range(4), count=2, start=start, steps=0, seed=7)
+    assert torch.equal(result.levels, to_levels(begin(start, range(8), (1, 4, 4), 7)))
+
+
+def test_images_of_ones_own(bands):
+    start = torch.rand(4, 1, 4, 4, dtype=torch.float64)
+    before = start.clone()
+    result = fool(bands, range(4), start=start, steps=0)
+    assert torch.equal(result.levels, to_levels(start.float()))
+    assert fool(bands, range(4), start=start).fooled.all()
+    assert torch.equal(start, before)
+
+
+def test_one_image_of_ones_own_for_all(bands):
+    start = torch.rand(1, 1, 4, 4, requires_grad=True)
+    result = fool(bands, range(4), count=3, start=start, steps=0, chunk=5)
+    assert torch.equal(result.levels, to_levels(start.detach()).expand(12, -1, -1, -1))
+    assert start.grad is None
+    assert start.requires_grad
+
+
+@given(all_bounds())
+def test_a_result_can_be_the_next_start(bounds):
+    network = Bands(bounds=bounds)
+    first = fool(network, [0, 1], start="gaussian", bounds=bounds, steps=3, seed=4)
+    again = fool(network, [0, 1], start=first.images, bounds=bounds, steps=0)
+    assert torch.equal(first.levels, again.levels)
+
+
+@pytest.mark.usefixtures("untouched_rng")
+def test_the_same_seed_gives_the_same_rows_and_another_seed_others():
+    network = convolutional()
+    runs = [fool(network, range(5), seed=seed, confidence=0.9) for seed in (0, 0, 1)]
+    assert same(runs[0], runs[1])
+    assert torch.equal(runs[0].confidence, runs[1].confidence)
+    assert not any(torch.equal(a, b) for a, b in zip(runs[0].levels, runs[2].levels, strict=True))
+
+
+@pytest.mark.usefixtures("precision")
+@pytest.mark.parametrize("chunk", [1, 3, 7, 12, 1000])
+def test_the_chunk_changes_nothing_but_the_memory(bands, chunk):
+    sizes = []
+    bands.register_forward_hook(lambda module, given, output: sizes.append(len(output)))
+    options = {"count": 3, "step_size": 0.02, "start": "smooth", "seed": 3}
+    result = fool(bands, range(4), chunk=chunk, **options)
+    assert max(sizes) <= max(chunk, 2)
+    assert result.steps.unique().numel() > 1
+    assert same(result, fool(bands, range(4), **options))
+
+
+def test_an_image_does_not_depend_on_those_beside_it(bands):
+    all_of_them = fool(bands, [1, 1, 1, 2], step_size=0.02)
+    alone = fool(bands, 1, step_size=0.02)
+    assert torch.equal(alone.levels[0], all_of_them.levels[0])
+    assert alone.steps[0] == all_of_them.steps[0]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_every_objective_gets_there(bands, objective):
+    assert fool(bands, range(4), objective=objective, start="blank").fooled.all()
+    by_function = fool(bands, range(4), objective=OBJECTIVES[objective], start="blank")
+    assert same(fool(bands, range(4), objective=objective, start="blank"), by_function)
+
+
+def test_an_objective_of_ones_own(bands):
+    down = fool(bands, 0, objective=lambda v, t: -OBJECTIVES["logit"](v, t), steps=100)
+    assert not down.images[0, 0, 0].any()
+
+
+# The way there.
+
+
+def test_a_trajectory_leads_from_the_start_to_the_image(bands):
+    result = fool(bands, range(4), count=3, trajectory=True, step_size=0.02, chunk=5, seed=2)
+    assert result.steps.unique().numel() > 1
+    starts = to_levels(begin("uniform", range(12), (1, 4, 4), 2))
+    for row, way in enumerate(result.trajectories):
+        assert way.levels.dtype == torch.uint8
+        assert way.levels.shape == (result.steps[row] + 1, 1, 4, 4)
+        assert way.confidence.shape == (result.steps[row] + 1,)
+        assert torch.equal(way.levels[0], starts[row])
+        assert torch.equal(way.levels[-1], result.levels[row])
+        assert way.confidence[-1].item() == pytest.approx(result.confidence[row].item(), abs=1e-6)
+        assert (way.confidence.diff() > 0).all()
+        assert (way.confidence[:-1] < 0.99 + 1e-5).all()
+        asked = logits_of(bands, from_levels(way.levels)).softmax(1)[:, result.targets[row]]
+        torch.testing.assert_close(way.confidence, asked)
+
+
+def test_a_trajectory_changes_nothing_else():
+    network = convolutional()
+    options = {"targets": range(5), "confidence": 0.9, "count": 2}
+    result = fool(network, trajectory=True, **options)
+    assert same(result, fool(network, **options))
+    for way in result.trajectories:
+        assert way.confidence[-1] > way.confidence[0]
+
+
+def test_a_trajectory_of_no_steps_is_the_start(bands):
+    (way,) = fool(bands, 2, steps=0, trajectory=True).trajectories
+    assert way.levels.shape == (1, 1, 4, 4)
+
+
+@pytest.mark.parametrize("chunk", [2, 5, 100])
+def test_the_callback_is_told_how_it_stands(bands, chunk):
+    seen: list[Progress] = []
+    result = fool(bands, range(4), count=3, chunk=chunk, step_size=0.02, callback=seen.append)
+    assert all(progress.total == 12 for progress in seen)
+    for name in ("finished", "fooled", "image_steps"):
+        values = [getattr(progress, name) for progress in seen]
+        assert values == sorted(values)
+    assert seen[-1] == (12, 12, int(result.fooled.sum()), int(result.steps.sum()))
+    if chunk == 100:
+        assert len(seen) == result.steps.max() + 1
+
+
+# The model is not touched.
+
+
+@pytest.mark.usefixtures("precision", "untouched_rng")
+@pytest.mark.parametrize("trajectory", [False, True])
+def test_the_model_is_untouched(trajectory):
+    model = Restless()
+    before = state_of(model)
+    fool(model, range(4), count=3, steps=20, chunk=5, trajectory=trajectory)
+    assert same_state(before, state_of(model))
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_the_model_is_untouched_when_interrupted(error):
+    def interrupt(progress):
+        assert same_state(before, state_of(model))
+        if progress.image_steps > 20:
+            raise error
+
+    model = Restless()
+    before = state_of(model)
+    with pytest.raises(error):
+        fool(model, range(4), count=3, callback=interrupt, confidence=0.9999)
+    assert same_state(before, state_of(model))
+
+
+def test_the_model_is_untouched_when_it_is_refused():
+    model = Restless()
+    before = state_of(model)
+    for bad in ({"targets": 4}, {"targets": 0, "shape": (1, 5, 5)}):
+        with pytest.raises(InputError):
+            fool(model, **bad)
+    assert same_state(before, state_of(model))
+
+
+def test_a_model_in_training_mode_answers_in_evaluation_mode():
+    model = Restless()
+    result = fool(model, range(4), confidence=0.9)
+    assert model.training
+    assert model.dropout.training
+    asked = logits_of(model, result.images).softmax(1).gather(1, result.targets[:, None])
+    torch.testing.assert_close(asked.squeeze(1), result.confidence)
+
+
+@pytest.mark.parametrize("model", [Viewing(), InPlace()], ids=["view", "in place"])
+def test_a_users_own_module_needs_no_wrapper(model):
+    result = fool(model, range(3), count=2, steps=5, chunk=4)
+    again = fool(model, range(3), count=2, steps=5, start=result.images)
+    assert (again.confidence > result.confidence).all()
+
+
+def test_a_start_in_channels_last_suits_view():
+    start = torch.rand(3, 2, 6, 6).to(memory_format=torch.channels_last)
+    assert len(fool(Viewing(), range(3), start=start, steps=2)) == 3
+
+
+def test_gradients_may_be_off_around_the_call(bands):
+    with torch.no_grad():
+        assert fool(bands, range(4)).fooled.all()
+
+
+# What is not accepted.
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"targets": 4}, "targets: expected classes 0 to 3 of the model's 4, got 4"),
+        ({"targets": [0, 99, 1]}, "targets: expected classes 0 to 3 of the model's 4, got 99"),
+        ({"targets": -1}, r"targets: expected .* from 0 up, got -1"),
+        ({"targets": [0, -2]}, r"targets: expected .* from 0 up, got \[0, -2\]"),
+        ({"targets": 1.5}, r"targets: expected whole numbers, got torch\.float32"),
+        ({"targets": [0.0, 1.0]}, r"targets: expected whole numbers, got torch\.float32"),
+        ({"targets": torch.tensor([math.nan])}, "targets: expected whole numbers"),
+        ({"targets": True}, r"targets: expected whole numbers, got torch\.bool"),
+        ({"targets": []}, "targets: expected at least one class, got none"),
+        ({"targets": torch.zeros(0, dtype=torch.int64)}, "targets: expected at least one class"),
+        ({"targets": [[0, 1]]}, "targets: expected a list of classes"),
+        ({"targets": [[0], [1, 2]]}, "targets: expected classes, got"),
+        ({"targets": None}, "targets: expected classes, got None"),
+        ({"targets": "5"}, "targets: expected classes, got '5'"),
+        ({"confidence": 0}, "confidence: expected a number between 0 and 1, got 0"),
+        ({"confidence": 1}, "confidence: expected a number between 0 and 1, got 1"),
+        ({"confidence": 1.5}, "confidence: expected a number between 0 and 1, got 1.5"),
+        ({"confidence": -0.1}, "confidence: expected a number between 0 and 1, got -0.1"),
+        ({"confidence": math.nan}, "confidence: expected a number between 0 and 1, got nan"),
+        ({"bounds": (1, 0)}, r"bounds: expected \(low, high\) with low < high, got \(1, 0\)"),
+        ({"bounds": (1, 1)}, r"bounds: expected \(low, high\) with low < high, got \(1, 1\)"),
+        ({"bounds": (0, math.nan)}, "bounds: expected .* got .*nan"),
+        ({"bounds": (-math.inf, 0)}, "bounds: expected .* got .*inf"),
+        ({"steps": -1}, "steps: expected a whole number of at least 0, got -1"),
+        ({"steps": 2.5}, "steps: expected a whole number of at least 0, got 2.5"),
+        ({"count": 0}, "count: expected a whole number of at least 1, got 0"),
+        ({"chunk": 0}, "chunk: expected a whole number of at least 1, got 0"),
+        ({"step_size": 0}, "step_size: expected a number between 0 and inf, got 0"),
+        ({"step_size": -0.1}, "step_size: expected a number between 0 and inf, got -0.1"),
+        ({"step_size": math.inf}, "step_size: expected a number between 0 and inf, got inf"),
+        ({"step_size": math.nan}, "step_size: expected a number between 0 and inf, got nan"),
+        ({"start": "plasma"}, "start: expected one of uniform, .*; got 'plasma'"),
+        ({"start": None}, "start: expected a name or a tensor, got NoneType"),
+        ({"start": np.zeros((1, 1, 4, 4))}, "start: expected a name or a tensor, got ndarray"),
+        ({"start": torch.zeros(3, 1, 4, 4)}, r"start: expected float images .* N = 1 or 2, got "),
+        ({"start": torch.zeros(0, 1, 4, 4)}, r"start: expected float images .* N = 1 or 2, got "),
+        ({"start": torch.zeros(1, 4, 4)}, r"start: expected float images \(N, C, H, W\)"),
+        ({"start": torch.zeros(2, 1, 4, 4).byte()}, r"start: expected float .* torch\.uint8"),
+        ({"start": torch.ones(2, 1, 4, 4) * 1.1}, "start: expected pixels within 0 to 1, got 1.1"),
+        ({"start": -torch.ones(2, 1, 4, 4)}, "start: expected pixels within 0 to 1, got -1"),
+        ({"start": torch.full((2, 1, 4, 4), math.nan)}, "start: expected pixels .* got nan"),
+        ({"start": torch.zeros(2, 1, 5, 5)}, r"images of shape \(2, 1, 5, 5\); it says"),
+        ({"objective": "love"}, "objective: expected one of log_odds, .*; got 'love'"),
+        (
+            {"objective": lambda v, t: v.sum()},
+            r"objective: .*one scalar an image, \(2,\), got \(\)",
+        ),
+        ({"objective": lambda v, t: v}, r"objective: .*an image, \(2,\), got \(2, 4\)"),
+        ({"objective": lambda v, t: 0.0}, r"objective: .*an image, \(2,\), got float"),
+        ({"shape": (1, 28, 28)}, r"takes images of shape \(2, 1, 28, 28\); it says"),
+        ({"shape": (3, 4, 4)}, r"takes images of shape \(2, 3, 4, 4\); it says"),
+    ],
+)
+def test_bad_input_is_one_clear_value_error(bands, options, message):
+    with pytest.raises(ValueError, match=message) as raised:
+        fool(bands, **{"targets": [0, 1], **options})
+    assert raised.type is InputError
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (None, "expected a torch.nn.Module, got NoneType"),
+        (lambda images: images.flatten(1), "expected a torch.nn.Module, got function"),
+        (After(lambda logits: logits * torch.nan), "expected finite logits"),
+        (After(lambda logits: logits[:, 0]), r"logits of shape \(N, K\) with K ≥ 2, got \(2,\)"),
+        (After(lambda logits: [logits]), "logits of shape .* got list"),
+        (After(lambda logits: logits[:1]), "expected logits for 2 images, got 1 rows"),
+        (After(lambda logits: logits.detach()), "expected logits with a gradient"),
+        (NaNAfter(calls=0), "expected finite logits, got NaN or infinity"),
+        (NaNAfter(calls=1), "expected finite logits, got NaN or infinity"),
+        (NaNAfter(calls=6), "expected finite logits, got NaN or infinity"),
+    ],
+)
+def test_a_model_that_will_not_do_is_one_clear_value_error(model, message):
+    seen = []
+    with pytest.raises(ValueError, match=f"^model: .*{message}") as raised:
+        fool(model, [0, 1], shape=(1, 4, 4), start="blank", callback=seen.append)
+    assert raised.type is InputError
+    assert len(seen) == (5 if isinstance(model, NaNAfter) and model.left == 6 else 0)
+
+
+def test_a_channel_too_many_for_a_convolution():
+    with pytest.raises(ValueError, match=r"images of shape \(2, 3, 8, 8\); it says: .*3 channels"):
+        fool(convolutional(), 0, shape=(3, 8, 8))
+
+
+@pytest.mark.usefixtures("precision")
+def test_probabilities_are_said_and_fool_all_the_same(tmp_path, bands):
+    model = After(lambda logits: logits.softmax(1))
+    with pytest.warns(UserWarning, match="probabilities") as caught:
+        result = fool(model, range(4), start="blank", step_size=0.25)
+    assert [str(warning.filename) for warning in caught] == [__file__]
+    assert same(result, fool(bands, range(4), start="blank", step_size=0.25))
+    image = reread(result, 2, tmp_path / "image.png")
+    assert model(image)[0, 2] >= 0.99
+
+
+# Levels.
+
+
+@given(all_bounds())
+def test_levels_go_to_pixels_and_back(bounds):
+    levels = torch.arange(256).to(torch.uint8)
+    images = from_levels(levels, bounds)
+    assert images.dtype == torch.float32
+    assert images.min() >= bounds[0]
+    assert images.max() <= bounds[1]
+    assert torch.equal(to_levels(images, bounds), levels)
+    assert levels[255] == 255
+
+
+@given(all_bounds(), st.integers(0, 2**32))
+def test_pixels_go_to_the_nearest_level(bounds, seed):
+    low, high = bounds
+    shares = torch.rand(100, generator=torch.Generator().manual_seed(seed))
+    images = (shares * (high - low) + low).clamp(low, high)
+    before = images.clone()
+    error = (from_levels(to_levels(images, bounds), bounds) - images).abs().max().item()
+    assert error <= (high - low) / 255 * 0.5 + 1e-4 * abs(low) + 1e-4 * (high - low)
+    assert torch.equal(images, before)
+
+
+def test_levels_of_the_ends():
+    assert to_levels(torch.tensor([0.0, 0.5, 1.0])).tolist() == [0, 128, 255]
+    assert to_levels(torch.tensor([-1.0, 1.0]), (-1, 1)).tolist() == [0, 255]
+    assert from_levels(torch.tensor([0, 255], dtype=torch.uint8), (-1, 1)).tolist() == [-1, 1]

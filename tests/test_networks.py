@@ -1,0 +1,112 @@
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from deceive.errors import InputError
+from deceive.fooling import fool
+from deceive.networks import ARCHITECTURES, MNIST_MEAN, MNIST_STD, Classifier, StemConv
+
+SHAPES = [(1, 28, 28), (3, 32, 32)]
+
+
+@given(
+    channels=st.integers(1, 3),
+    size=st.sampled_from([1, 3, 5]),
+    stride=st.integers(1, 3),
+    height=st.integers(6, 12),
+    width=st.integers(6, 12),
+    bias=st.booleans(),
+)
+def test_the_stem_is_a_convolution(channels, size, stride, height, width, bias):
+    options = {"stride": stride, "padding": size // 2, "bias": bias, "dtype": torch.float64}
+    stem, plain = (kind(channels, 4, size, **options) for kind in (StemConv, nn.Conv2d))
+    plain.load_state_dict(stem.state_dict())
+    x = torch.randn(2, channels, height, width, dtype=torch.float64, requires_grad=True)
+    ours, theirs = stem(x), plain(x)
+    torch.testing.assert_close(ours, theirs)
+    cotangent = torch.randn_like(theirs)
+    for one, other in zip(
+        torch.autograd.grad(ours, [x, *stem.parameters()], cotangent),
+        torch.autograd.grad(theirs, [x, *plain.parameters()], cotangent),
+        strict=True,
+    ):
+        torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("n_outputs", [10, 11])
+def test_logits_and_features(architecture, shape, n_outputs):
+    network = Classifier(architecture, n_outputs, shape)
+    assert (network.architecture, network.n_outputs) == (architecture, n_outputs)
+    assert network.image_shape == shape
+    images = torch.rand(3, *shape)
+    assert network(images).shape == (3, n_outputs)
+    network.eval()
+    features = network.features(images)
+    assert features.shape == (3, network.num_features)
+    torch.testing.assert_close(network.head(features), network(images))
+    torch.testing.assert_close(network(images[:1]), network(images)[:1])
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_new_network_is_in_training_mode_throughout(architecture):
+    network = Classifier(architecture)
+    assert all(module.training for module in network.modules())
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert not module.running_mean.any()
+            assert module.num_batches_tracked == 0
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_normalisation_is_inside_and_saved(architecture):
+    network = Classifier(architecture, mean=0.25, std=0.5).eval()
+    state = network.state_dict()
+    assert (state["mean"].item(), state["std"].item()) == (0.25, 0.5)
+    other = Classifier(architecture).eval()
+    assert (other.mean.item(), other.std.item()) == pytest.approx((MNIST_MEAN, MNIST_STD))
+    other.load_state_dict(state)
+    images = torch.rand(2, 1, 28, 28)
+    torch.testing.assert_close(other(images), network(images))
+    raw = network.head(network.body((images - 0.25) / 0.5))
+    torch.testing.assert_close(network(images), raw)
+
+
+def test_the_default_network_fits_a_page():
+    assert sum(parameter.numel() for parameter in Classifier("fast").parameters()) < 500_000
+
+
+def test_the_architectures_of_the_case_study():
+    kinds = [type(module).__name__ for module in Classifier("study").body]
+    assert kinds.count("Conv2d") == kinds.count("MaxPool2d") == kinds.count("Dropout") == 2
+    network = Classifier("study")
+    outputs = [m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d)]
+    outputs += [m.out_features for m in network.modules() if isinstance(m, nn.Linear)]
+    assert outputs == [32, 64, 128, 64, 10]
+    assert {m.p for m in network.modules() if isinstance(m, nn.Dropout)} == {0.3}
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("shape", [(3, 28, 28), (1, 32, 32)])
+def test_images_of_another_shape_are_refused(architecture, shape):
+    network = Classifier(architecture).eval()
+    with pytest.raises(RuntimeError):
+        network(torch.rand(2, *shape))
+    with pytest.raises(InputError, match="model: expected one that takes images of shape"):
+        fool(network, 0, shape=shape)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_fool_needs_no_more_than_the_network(architecture):
+    result = fool(Classifier(architecture, 3, (3, 32, 32)), range(3), steps=1)
+    assert result.levels.shape == (3, 3, 32, 32)
+
+
+def test_bad_input():
+    with pytest.raises(InputError, match="architecture: expected one of fast, judge, study; got"):
+        Classifier("resnet")
+    with pytest.raises(InputError, match="n_outputs: expected a whole number of at least 2, got 1"):
+        Classifier("fast", 1)
