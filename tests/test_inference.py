@@ -221,7 +221,7 @@ def test_images_the_model_does_not_take():
 
 @pytest.mark.parametrize("error", [AssertionError, ValueError, IndexError, TypeError])
 def test_a_model_that_refuses_images_in_its_own_words(error):
-    with pytest.raises(InputError, match="takes images of shape .* it says: .*32x32, please"):
+    with pytest.raises(InputError, match=r"takes images of shape .* it says: .*32x32, please"):
         FrozenCopy(Failing(error("32x32, please")), torch.rand(1, 1, 4, 4))
 
 

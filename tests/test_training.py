@@ -150,7 +150,7 @@ def test_a_users_own_module_that_uses_view():
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite(value):
     images, labels = toy(100)
-    with pytest.raises(InputError, match="training: expected a finite loss, got .* at step 0;"):
+    with pytest.raises(InputError, match=r"training: expected a finite loss, got .* at step 0;"):
         fit(network(), images * value, labels, TrainingSettings(batch_size=50, **STILL))
 
 

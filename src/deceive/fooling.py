@@ -242,9 +242,10 @@ def _checked_targets(targets: int | Iterable[int] | Tensor, count: int) -> Tenso
     checks.at_least("count", count, 1)
     listing = isinstance(targets, Iterable) and not isinstance(targets, Tensor)
     try:
-        if not isinstance(targets, Tensor):
-        targets = torch.as_tensor(targets if isinstance(targets, int) else list(targets))
-    listed = targets
+        if isinstance(targets, Tensor):
+            listed = targets
+        else:
+            listed = torch.as_tensor(targets if isinstance(targets, int) else list(targets))
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"targets: expected classes, got {targets!r}") from error
     if listed.numel() == 0:

@@ -138,6 +138,6 @@ ARCHITECTURES: dict[str, Callable[[Shape], tuple[nn.Module, int]]] = {
 @torch.no_grad()
 def _flat_size(layers: list[nn.Module], shape: Shape) -> int:
     stack = nn.Sequential(*layers).eval()
-    flat = prod(stack(torch.zeros(1, *shape)).shape[1:])
+    flat: int = stack(torch.zeros(1, *shape)).numel()
     stack.train()
     return flat
