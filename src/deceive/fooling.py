@@ -240,7 +240,6 @@ def _checked_bounds(bounds: Bounds) -> Bounds:
 
 def _checked_targets(targets: int | Iterable[int] | Tensor, count: int) -> Tensor:
     checks.at_least("count", count, 1)
-    listing = isinstance(targets, Iterable) and not isinstance(targets, Tensor)
     try:
         if isinstance(targets, Tensor):
             listed = targets
