@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import settings
 from torch import Tensor, nn
 
@@ -40,8 +41,7 @@ class Bands(nn.Module):
         weight = torch.zeros(n_classes, *shape)
         for k, rows in enumerate(torch.arange(shape[1]).tensor_split(n_classes)):
             weight[k, :, rows] = sure / (shape[0] * len(rows) * shape[2])
-        self.linear = nn.Linear(weight[0].numel(), n_classes, bias=False)
-        self.linear.weight.data = weight.flatten(1)
+        self.weight = nn.Parameter(weight.flatten(1))
 
     @property
     def summit(self) -> float:
@@ -54,10 +54,10 @@ class Bands(nn.Module):
 
     def best(self, target: int) -> Tensor:
         """The image (1, C, H, W) in [0, 1] that reaches the summit."""
-        return (self.linear.weight[target] > 0).float().reshape(1, *self.image_shape)
+        return (self.weight[target] > 0).float().reshape(1, *self.image_shape)
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.linear((images.flatten(1) - self.low) / self.width)
+        return F.linear((images.flatten(1) - self.low) / self.width, self.weight)
 
 
 class After(nn.Module):

@@ -230,7 +230,7 @@ def _pair(paths: Sequence[Path], arrays: Sequence[NDArray[np.uint8]]) -> Split:
             f"{images_path.name}, got {len(labels):,}"
         )
     if images.ndim == 3:
-        images = images[:, None]
+        images = images.reshape(len(images), 1, *images.shape[1:])
     return Split(torch.from_numpy(images).float().div_(255), torch.from_numpy(labels).long())
 
 

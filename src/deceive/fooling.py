@@ -91,7 +91,6 @@ def from_levels(levels: Tensor, bounds: Bounds = (0.0, 1.0)) -> Tensor:
     return levels.float().div(255).mul_(high - low).add_(low).clamp_(low, high)
 
 
-@torch.enable_grad()
 def fool(
     model: nn.Module,
     targets: int | Iterable[int] | Tensor,
@@ -180,8 +179,9 @@ def fool(
 
         # Ask the network.
         x.requires_grad_(True)
-        logits = net.logits(x)
-        score = score_of(logits, wanted[row])
+        with torch.enable_grad():
+            logits = net.logits(x)
+            score = score_of(logits, wanted[row])
 
         # Whoever seems to be there, or is out of steps, is asked about as a PNG will hold it.
         spent = taken >= steps
@@ -199,7 +199,7 @@ def fool(
         if not leaving.all():
             if not score.requires_grad:
                 raise InputError("model: expected logits with a gradient in the image, got none")
-            (gradient,) = torch.autograd.grad(score.sum(), x)
+            (gradient,) = torch.autograd.grad(score, x, torch.ones_like(score))
             x = (x.detach() + step * gradient.sign()).clamp_(low, high)
         x, row, taken = x.detach()[~leaving], row[~leaving], taken[~leaving] + 1
         image_steps += len(row)
@@ -244,7 +244,7 @@ def _checked_targets(targets: int | Iterable[int] | Tensor, count: int) -> Tenso
         if isinstance(targets, Tensor):
             listed = targets
         else:
-            listed = torch.as_tensor(targets if isinstance(targets, int) else list(targets))
+            listed = torch.as_tensor(list(targets) if isinstance(targets, Iterable) else targets)
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"targets: expected classes, got {targets!r}") from error
     if listed.numel() == 0:
