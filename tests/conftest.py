@@ -24,6 +24,9 @@ settings.register_profile(
 )
 settings.load_profile("deceive")
 
+# For networks this small a second thread costs more than it brings.
+torch.set_num_threads(1)
+
 
 class Bands(nn.Module):
     """A linear classifier: logit k is `sure` × the mean of band k, in shares of the bounds."""
@@ -191,6 +194,15 @@ def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -
     """Each type that the work may be done in, whatever this processor would choose."""
     monkeypatch.setenv("DECEIVE_PRECISION", request.param)
     return request.param
+
+
+@pytest.fixture
+def one_thread():
+    """Tiny networks are quickest on one thread, above all beside other work."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

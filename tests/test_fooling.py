@@ -25,6 +25,8 @@ from deceive.inference import logits_of
 from deceive.objectives import OBJECTIVES
 from deceive.starts import STARTS, begin
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 
 @st.composite
 def all_bounds(draw):

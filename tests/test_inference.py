@@ -14,6 +14,8 @@ from deceive.inference import (
     working_dtype,
 )
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 CPU = torch.device("cpu")
 
 

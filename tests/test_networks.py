@@ -8,6 +8,8 @@ from deceive.errors import InputError
 from deceive.fooling import fool
 from deceive.networks import ARCHITECTURES, MNIST_MEAN, MNIST_STD, Classifier, StemConv
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 SHAPES = [(1, 28, 28), (3, 32, 32)]
 
 

@@ -12,6 +12,8 @@ from deceive.errors import InputError
 from deceive.inference import accuracy
 from deceive.training import TrainingProgress, TrainingSettings, augment, fit
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 STILL = {"rotation": 0, "scaling": 0, "translation": 0}
 
 

@@ -1,0 +1,119 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from deceive.cli import main
+from deceive.models import load_network
+from deceive.runs import Run
+
+SMALL = ["--epochs", "0.5", "--training-images", "2000", "--candidates", "2"]
+SMALL += ["--fooling-images", "20", "--steps", "60"]
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    with pytest.raises(SystemExit) as end:
+        main(list(arguments))
+    out, err = capsys.readouterr()
+    return end.value.code, out, err
+
+
+def test_one_image_is_a_png_that_still_fools(tmp_path, capsys):
+    path = tmp_path / "five.png"
+    code, out, _ = run(capsys, "fool", "--target", "5", "--out", str(path), "--json")
+    assert code == 0
+    said = json.loads(out.splitlines()[-1])
+    pixels = torch.from_numpy(np.array(Image.open(path)))
+    again = load_network("fast")(pixels.float()[None, None] / 255).softmax(1)[0, 5].item()
+    assert said["confidence"] == pytest.approx(again, abs=1e-6)
+    assert again >= 0.99
+
+
+def test_many_images_are_arrays(tmp_path, capsys):
+    path = tmp_path / "fooled.npz"
+    code, _, _ = run(capsys, "fool", "--target", "all", "--count", "2", "--out", str(path))
+    assert code == 0
+    with np.load(path) as arrays:
+        assert arrays["images"].shape == (20, 28, 28)
+        assert arrays["images"].dtype == np.uint8
+        assert arrays["targets"].tolist() == [k // 2 for k in range(20)]
+        assert arrays["fooled"].all()
+        assert (arrays["confidence"] >= 0.99).all()
+        assert len(arrays["steps"]) == 20
+
+
+def test_a_candidate_out_of_steps_is_said(tmp_path, capsys):
+    path = tmp_path / "five.png"
+    code, out, _ = run(capsys, "fool", "--target", "5", "--steps", "0", "--out", str(path))
+    assert code == 1
+    assert path.exists()
+    assert "confidence 0." in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["fool", "--target", "12"], "targets: expected classes 0 to 9"),
+        (["fool", "--target", "five"], "--target: expected a class number or all"),
+        (["fool", "--confidence", "1"], "confidence: expected a number between 0 and 1"),
+        (["fool", "--model", "nowhere"], "expected a shipped network"),
+        (["fool", "--out", "x.png"], "--out: expected an .npz"),
+        (["fool", "--start", "fog"], "start: expected one of"),
+        (["train", "--architecture", "slow"], "architecture: expected one of"),
+        (["train", "--data", "nowhere"], "nowhere"),
+        (["study", "--confidence", "2"], "--confidence"),
+    ],
+)
+def test_bad_input_is_one_sentence(arguments, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(capsys, *arguments)
+    assert code == 2
+    assert said in " ".join(err.split())
+    assert "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_info_names_the_shipped_networks(capsys):
+    code, out, _ = run(capsys, "info", "--json")
+    assert code == 0
+    assert {"fast", "judge"} <= set(json.loads(out)["networks"])
+
+
+def test_a_study_is_done_once_and_resumed(tmp_path, capsys):
+    folder = tmp_path / "run"
+    code, out, _ = run(capsys, "study", "--out", str(folder), *SMALL, "--json")
+    assert code == 0
+    said = json.loads(out.splitlines()[-1])
+    assert said["classifier"]["test_accuracy"] > 0.5
+    assert [row["stage"] for row in said["rubbish"]] == [1, 2]
+    assert {"fooling_rate", "median_steps", "judge_agreement"} <= said["fooling"].keys()
+    rows = (folder / "rows.jsonl").read_text()
+    arrays = np.load(folder / "arrays/second_mispredicted.npz")["levels"]
+
+    # A second call only reports.
+    code, out, _ = run(capsys, "study", "--out", str(folder), *SMALL, "--json")
+    assert json.loads(out.splitlines()[-1]) == said
+    assert (folder / "rows.jsonl").read_text() == rows
+
+    # Cut off after the third part, the last one comes out the same.
+    kept = rows.splitlines()[:3]
+    (folder / "rows.jsonl").write_text("\n".join(kept) + "\n")
+    run(capsys, "study", "--out", str(folder), *SMALL)
+    assert np.array_equal(np.load(folder / "arrays/second_mispredicted.npz")["levels"], arrays)
+
+    # Other settings are another run.
+    code, _, err = run(capsys, "study", "--out", str(folder), *SMALL, "--seed", "1")
+    assert code == 2
+    assert "seed" in err
+
+
+def test_a_run_folder_keeps_rows_in_order(tmp_path):
+    first = Run(tmp_path / "run", {"seed": 0})
+    first.add({"part": "a", "x": 1})
+    first.add({"part": "b", "x": None})
+    again = Run(tmp_path / "run", {"seed": 0})
+    assert [row["part"] for row in again.rows()] == ["a", "b"]
+    assert again.row(part="b") == {"part": "b", "x": None}
+    assert again.row(part="c") is None

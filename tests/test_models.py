@@ -1,0 +1,101 @@
+import json
+import pickle
+
+import pytest
+import torch
+
+from deceive.errors import InputError
+from deceive.models import Card, load_card, load_network, save_network, shipped_names
+from deceive.networks import Classifier
+
+CARD = Card(
+    architecture="fast",
+    n_outputs=10,
+    image_shape=(1, 28, 28),
+    seed=0,
+    settings={"epochs": 1.0},
+    data_checksum="0",
+    seconds=1,
+    validation_accuracy=0.5,
+    test_accuracy=0.5,
+    command="deceive train",
+    torch="2",
+)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "mine.safetensors"
+    network = Classifier("fast").eval()
+    save_network(network, path, CARD)
+    return network, path
+
+
+def test_a_network_comes_back_as_it_was(saved):
+    network, path = saved
+    images = torch.rand(3, 1, 28, 28)
+    again = load_network(path)
+    assert not again.training
+    assert torch.equal(again(images), network(images))
+    assert load_card(path).settings == {"epochs": 1.0}
+
+
+def test_every_shipped_network_loads():
+    for name in shipped_names():
+        network, card = load_network(name), load_card(name)
+        assert network(torch.zeros(1, 1, 28, 28)).shape == (1, card.n_outputs)
+        assert card.test_accuracy > 0.99
+        assert card.architecture == name
+
+
+def test_an_unknown_name():
+    with pytest.raises(InputError, match=r"expected a shipped network .*got 'slow'"):
+        load_network("slow")
+
+
+@pytest.mark.parametrize("keep", [0, 7, 100, -1])
+def test_a_truncated_file(saved, keep):
+    _, path = saved
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(InputError, match="damaged"):
+        load_network(path)
+
+
+def test_a_missing_card(saved):
+    _, path = saved
+    path.with_suffix(".json").unlink()
+    with pytest.raises(InputError, match="expected the card"):
+        load_network(path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"architecture": 3}'])
+def test_a_card_that_is_none(saved, content):
+    _, path = saved
+    path.with_suffix(".json").write_text(content)
+    with pytest.raises(InputError, match="expected a network's card"):
+        load_network(path)
+
+
+@pytest.mark.parametrize("change", [{"architecture": "judge"}, {"n_outputs": 11}])
+def test_weights_of_another_network(saved, change):
+    _, path = saved
+    card = path.with_suffix(".json")
+    card.write_text(json.dumps(json.loads(card.read_text()) | change))
+    with pytest.raises(InputError, match="expected the weights of a"):
+        load_network(path)
+
+
+class Bomb:
+    """Unpickling it would leave a trace."""
+
+    def __reduce__(self):
+        return exec, ("raise SystemExit('a pickle was executed')",)
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".pkl", ".safetensors"])
+def test_a_pickle_is_never_executed(tmp_path, suffix):
+    path = tmp_path / f"bomb{suffix}"
+    path.write_bytes(pickle.dumps(Bomb()))
+    path.with_suffix(".json").write_text(CARD.model_dump_json())
+    with pytest.raises(InputError):
+        load_network(path)
