@@ -188,6 +188,8 @@ class Study:
         from pydantic import ValidationError
 
         from deceive.data import load_data
+        from deceive.figures import study_pictures
+        from deceive.runs import Run
         from deceive.study import StudySettings, study, summary
 
         names = set(StudySettings.model_fields)
@@ -202,10 +204,12 @@ class Study:
             self.out.rename(_aside(self.out, number))
         data = load_data(self.data)
         rows = []
-        for row in study(data, self.out, settings, _task):
+        run = Run(self.out, settings.model_dump() | {"data_checksum": data.checksum})
+        for row in study(data, run, settings, _task):
             rows.append(row)
             _log.print(" ", _in_words(row))
-            _write_pictures(self.out, row)
+            study_pictures(run, settings.confidence)
+        _log.print(f"  pictures: {self.out / 'images'}")
         _show(f"{self.out}: done in {rows[-1]['seconds']:.0f} s of work", summary(rows), self.json)
         return 0
 
@@ -308,10 +312,6 @@ def _fooling_in_words(row: dict[str, Any]) -> str:
         f"{row['fooling_rate']:.1%} of {row['candidates']:,} candidates, median steps "
         f"{row['median_steps']}; the judge agrees with {row['judge_agreement']:.1%} (chance 10%)"
     )
-
-
-def _write_pictures(folder: Path, row: dict[str, Any]) -> None:
-    """Every picture that can be made by now."""
 
 
 def _write_and_reread(path: Path, network: Any, levels: Any, target: int) -> float:

@@ -75,6 +75,10 @@ class Run:
         """Write `arrays/NAME.npz`."""
         write_arrays(self.folder / "arrays" / f"{name}.npz", **arrays)
 
+    def has_arrays(self, name: str) -> bool:
+        """Whether `arrays/NAME.npz` is there."""
+        return (self.folder / "arrays" / f"{name}.npz").exists()
+
     def load_arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """Read `arrays/NAME.npz`."""
         with np.load(self.folder / "arrays" / f"{name}.npz", allow_pickle=False) as stored:

@@ -4,7 +4,6 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -52,12 +51,11 @@ class StudySettings(BaseModel):
 Task = Callable[[str], AbstractContextManager[Callable[[float, float], None]]]
 
 
-def study(data: Dataset, folder: Path, settings: StudySettings, task: Task) -> Iterator[Row]:
-    """Do what is missing in `folder`, and give the row of each part as it is there.
+def study(data: Dataset, run: Run, settings: StudySettings, task: Task) -> Iterator[Row]:
+    """Do what is missing in `run`, and give the row of each part as it is there.
 
     The parts: `classifier`, `fooling` (part 1), `rubbish` stages 1 and 2 (parts 2 to 4), `done`.
     """
-    run = Run(folder, settings.model_dump() | {"data_checksum": data.checksum})
     judge = load_network(settings.judge)
 
     def once(like: Row, make: Callable[[], Row]) -> Row:
