@@ -29,6 +29,19 @@ def test_open_interval_says_what_came(value):
     assert str(raised.value) == f"confidence: expected a number between 0 and 1, got {value!r}"
 
 
+@pytest.mark.parametrize("value", [0, 0.5, np.float32(0.9)])
+def test_half_open_interval_takes_its_lower_end(value):
+    checks.half_open_interval("momentum", value, 0, 1)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1, math.nan, math.inf])
+def test_half_open_interval_refuses_the_rest(value):
+    with pytest.raises(InputError) as raised:
+        checks.half_open_interval("momentum", value, 0, 1)
+    expected = "expected a number of at least 0 and below 1"
+    assert str(raised.value) == f"momentum: {expected}, got {value!r}"
+
+
 @pytest.mark.parametrize("value", [3, 4, np.int64(3), np.uint8(200)])
 def test_at_least_takes_whole_numbers(value):
     checks.at_least("count", value, 3)

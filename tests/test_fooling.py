@@ -148,8 +148,9 @@ def test_the_shape_may_be_given_and_is_mnists_otherwise():
 
 
 def test_known_steps_and_confidence(bands):
+    # From black only the target's quarter can move: by 4 × 0.0625 a step at mean |g| = 1.
     # The band's level is 0.25 a step: 8 × 0.5 isn't log(3 × 99) = 5.7, and 8 × 0.75 is.
-    result = fool(bands, range(4), start="blank", step_size=0.25)
+    result = fool(bands, range(4), start="blank", step_size=0.0625, momentum=0)
     assert result.fooled.all()
     assert result.steps.tolist() == [3, 3, 3, 3]
     assert result.median_steps == 3
@@ -160,9 +161,35 @@ def test_known_steps_and_confidence(bands):
     assert result.confidence.tolist() == pytest.approx([expected] * 4, abs=1e-6)
 
 
+def test_momentum_adds_the_last_steps_to_each_step(bands):
+    # v = 1, 1.5, 1.75, …: the level goes 0, 0.2, 0.5, 0.85, and 8 × 0.85 is enough.
+    result = fool(bands, 1, start="blank", step_size=0.05, momentum=0.5, trajectory=True)
+    assert result.steps.tolist() == [3]
+    band = result.trajectories[0].levels[:, 0, 1]
+    assert band.float().mean(1).tolist() == [0, 51, 128, 217]
+
+
+def test_pixels_held_by_a_bound_count_for_nothing(bands):
+    # Between black bands and white ones of other classes: the black can't sink, the white can.
+    start = bands.best(2)
+    (way,) = fool(bands, 0, start=start, steps=1, step_size=0.01, trajectory=True).trajectories
+    before, after = from_levels(way.levels)
+    assert torch.equal(after[0, [1, 3]], before[0, [1, 3]])
+    assert (after - before).abs().mean().item() == pytest.approx(0.01, abs=0.5 / 255)
+
+
+def test_momentum_is_kept_image_by_image():
+    network = convolutional()
+    options = {"step_size": 0.02, "momentum": 0.9, "confidence": 0.9}
+    together = fool(network, range(5), count=4, chunk=3, **options)
+    assert together.steps.unique().numel() > 2
+    apart = fool(network, range(5), count=4, chunk=20, **options)
+    assert same(together, apart)
+
+
 @pytest.mark.parametrize("steps", [0, 1, 2, 7])
 def test_out_of_steps_is_not_fooled_and_says_the_true_confidence(tmp_path, bands, steps):
-    result = fool(bands, range(4), confidence=0.99, steps=steps, step_size=0.01)
+    result = fool(bands, range(4), confidence=0.99, steps=steps, step_size=0.001)
     assert not result.fooled.any()
     assert result.steps.tolist() == [steps] * 4
     assert result.fooling_rate == 0
@@ -185,7 +212,7 @@ def test_beyond_the_summit_nothing_fools_and_below_it_everything_does(bands):
 
 def test_fooled_or_not_is_said_image_by_image(bands):
     # Towards band 0 from its best image there is no way to go, towards band 1 there is.
-    result = fool(bands, [0, 1], start=bands.best(0), steps=10)
+    result = fool(bands, [0, 1], start=bands.best(0), steps=10, step_size=0.01, momentum=0)
     assert result.fooled.tolist() == [True, False]
     assert result.fooling_rate == 0.5
     assert result.median_steps == 0
@@ -308,11 +335,12 @@ def test_an_image_does_not_depend_on_those_beside_it(bands):
 
 @pytest.mark.parametrize("objective", OBJECTIVES)
 def test_every_objective_gets_there(bands, objective):
-    by_name = fool(bands, range(4), objective=objective, start="blank", step_size=0.1)
+    options = {"start": "blank", "step_size": 0.025, "momentum": 0}
+    by_name = fool(bands, range(4), objective=objective, **options)
     assert by_name.fooled.all()
     assert by_name.steps.tolist() == [8] * 4
     function = OBJECTIVES[objective]
-    assert same(fool(bands, range(4), objective=function, start="blank", step_size=0.1), by_name)
+    assert same(fool(bands, range(4), objective=function, **options), by_name)
 
 
 def test_an_objective_of_ones_own(bands):
@@ -414,8 +442,9 @@ def test_a_model_in_training_mode_answers_in_evaluation_mode():
 
 @pytest.mark.parametrize("model", [Viewing(), InPlace()], ids=["view", "in place"])
 def test_a_users_own_module_needs_no_wrapper(model):
-    result = fool(model, range(3), count=2, steps=5, chunk=4)
-    again = fool(model, range(3), count=2, steps=5, start=result.images)
+    options = {"steps": 5, "step_size": 0.005, "confidence": 0.999}
+    result = fool(model, range(3), count=2, chunk=4, **options)
+    again = fool(model, range(3), count=2, start=result.images, **options)
     assert (again.confidence > result.confidence).all()
 
 
@@ -466,6 +495,9 @@ def test_gradients_may_be_off_around_the_call(bands):
         ({"step_size": -0.1}, "step_size: expected a number between 0 and inf, got -0.1"),
         ({"step_size": math.inf}, "step_size: expected a number between 0 and inf, got inf"),
         ({"step_size": math.nan}, "step_size: expected a number between 0 and inf, got nan"),
+        ({"momentum": 1}, "momentum: expected a number of at least 0 and below 1, got 1"),
+        ({"momentum": -0.1}, "momentum: expected a number of at least 0 and below 1, got -0.1"),
+        ({"momentum": math.nan}, "momentum: expected a number of at least 0 and below 1, got nan"),
         ({"start": "plasma"}, "start: expected one of uniform, .*; got 'plasma'"),
         ({"start": None}, "start: expected a name or a tensor, got NoneType"),
         ({"start": np.zeros((1, 1, 4, 4))}, "start: expected a name or a tensor, got ndarray"),
@@ -513,7 +545,9 @@ def test_bad_input_is_one_clear_value_error(bands, options, message):
 def test_a_model_that_will_not_do_is_one_clear_value_error(model, message):
     seen = []
     with pytest.raises(ValueError, match=f"^model: .*{message}") as raised:
-        fool(model, [0, 1], shape=(1, 4, 4), start="blank", callback=seen.append)
+        fool(
+            model, [0, 1], shape=(1, 4, 4), start="blank", step_size=0.01, callback=seen.append
+        )
     assert raised.type is InputError
     assert len(seen) == (5 if isinstance(model, NaNAfter) and model.left == 6 else 0)
 

@@ -12,6 +12,14 @@ def open_interval(name: str, value: float, low: float, high: float) -> None:
         raise InputError(f"{name}: expected a number between {low:g} and {high:g}, got {value!r}")
 
 
+def half_open_interval(name: str, value: float, low: float, high: float) -> None:
+    """Raise `InputError` unless low ≤ value < high (and value is a number, not NaN)."""
+    if not low <= value < high:
+        raise InputError(
+            f"{name}: expected a number of at least {low:g} and below {high:g}, got {value!r}"
+        )
+
+
 def at_least(name: str, value: int, least: int) -> None:
     """Raise `InputError` unless value is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:

@@ -20,6 +20,9 @@ Bounds = tuple[float, float]
 # still pass when it is read back from its file and asked about alone.
 _SLACK = 1e-5
 
+# Keeps a gradient of nothing but zeros at zero when it is divided by its size.
+_TINY = torch.finfo(torch.float32).tiny
+
 
 class Progress(NamedTuple):
     """Where a call of `fool` stands; its callback gets one after every step of the batch."""
@@ -99,8 +102,9 @@ def fool(
     count: int = 1,
     start: str | Tensor = "uniform",
     seed: int = 0,
-    steps: int = 500,
-    step_size: float = 5 / 255,
+    steps: int = 1000,
+    step_size: float = 0.12,
+    momentum: float = 0.8,
     objective: str | Objective = "log_odds",
     bounds: Bounds = (0.0, 1.0),
     shape: Shape | None = None,
@@ -110,11 +114,12 @@ def fool(
 ) -> FoolingResult:
     """Optimise images until `model` takes each one for its target with the asked confidence.
 
-    A step moves every pixel by `step_size` along the sign of the objective's gradient, clamped to
-    the bounds (Goodfellow et al. 2015, repeated as in Kurakin et al. 2017); what comes of noise
-    that way are the fooling images of Nguyen, Yosinski and Clune (2015). An image leaves the batch
-    as soon as it fools *as its PNG will hold it*, rounded to 8 bits and read in float32, and the
-    next one takes its place. The model is not touched: a frozen copy of it does the work.
+    A step follows the gradient g of the objective, with momentum (Dong et al. 2018, before their
+    sign): v ← momentum · v + g / mean|g|, image ← image + step_size · v, clamped to the bounds;
+    pixels that a bound holds back count for nothing in g and v. What comes of noise that way are
+    the fooling images of Nguyen, Yosinski and Clune (2015). An image leaves the batch as soon as
+    it fools *as its PNG will hold it*, rounded to 8 bits and read in float32, and the next one
+    takes its place. The model is not touched: a frozen copy of it does the work.
 
     Args:
         model: images (N, C, H, W) within `bounds` in, logits (N, K) out, on any device.
@@ -125,7 +130,9 @@ def fool(
             for as many as are wanted, or (1, C, H, W) for all of them.
         seed: for the starts; each image has a random generator of its own.
         steps: the most steps an image may take.
-        step_size: how far a pixel moves in a step, as a share of the bounds' width.
+        step_size: how far pixels move on average in a step without momentum, as a share of the
+            bounds' width.
+        momentum: how much of its last step an image takes again, in [0, 1).
         objective: a name from `objectives.OBJECTIVES`, or a function of logits (N, K) and targets
             (N,) that gives one scalar an image, (N,).
         bounds: the least and the greatest value of a pixel.
@@ -144,6 +151,7 @@ def fool(
     """
     checks.open_interval("confidence", confidence, 0, 1)
     checks.open_interval("step_size", step_size, 0, math.inf)
+    checks.half_open_interval("momentum", momentum, 0, 1)
     checks.at_least("steps", steps, 0)
     checks.at_least("chunk", chunk, 1)
     low, high = bounds = _checked_bounds(bounds)
@@ -158,6 +166,7 @@ def fool(
     passing = confidence + min(_SLACK, (1 - confidence) / 2)
     step = step_size * (high - low)
     x = starts(range(0)).to(net.device)  # the batch: images,
+    velocity = torch.zeros_like(x)  # what momentum keeps of their steps,
     row = wanted.new_empty(0)  # which row of the result each one is,
     taken = wanted.new_empty(0)  # and the steps it has taken
     levels = torch.empty(total, *x.shape[1:], dtype=torch.uint8, device=net.device)
@@ -171,6 +180,7 @@ def fool(
         if new := range(begun, min(total, begun + chunk - len(row))):
             begun = new.stop
             x = torch.cat([x, starts(new).to(net.device)])
+            velocity = torch.cat([velocity, torch.zeros_like(x[len(velocity) :])])
             row = torch.cat([row, torch.arange(new.start, new.stop, device=net.device)])
             taken = torch.cat([taken, taken.new_zeros(len(new))])
         if trajectory:
@@ -195,13 +205,21 @@ def fool(
         leaving = due & (spent | (reached[row] >= passing))
         finished += int(leaving.sum())
 
-        # The others take a step, up the sign of their gradient.
-        if not leaving.all():
+        # The others take a step.
+        stay = ~leaving
+        if stay.any():
             if not score.requires_grad:
                 raise InputError("model: expected logits with a gradient in the image, got none")
             (gradient,) = torch.autograd.grad(score, x, torch.ones_like(score))
-            x = (x.detach() + step * gradient.sign()).clamp_(low, high)
-        x, row, taken = x.detach()[~leaving], row[~leaving], taken[~leaving] + 1
+            x, gradient = x.detach()[stay], gradient[stay]
+            held = ((x <= low) & (gradient < 0)) | ((x >= high) & (gradient > 0))
+            gradient = gradient.masked_fill_(held, 0)
+            gradient /= gradient.abs().mean((1, 2, 3), keepdim=True).clamp_min(_TINY)
+            velocity = velocity[stay].mul_(momentum).add_(gradient).masked_fill_(held, 0)
+            x = x.add_(velocity, alpha=step).clamp_(low, high)
+        else:
+            x, velocity = x.detach()[stay], velocity[stay]
+        row, taken = row[stay], taken[stay] + 1
         image_steps += len(row)
         if callback is not None:
             callback(Progress(total, finished, int((reached >= passing).sum()), image_steps))
