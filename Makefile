@@ -31,6 +31,7 @@ format: $(READY) ## put the code into shape
 models: $(READY) ## train the shipped networks again
 	$(BIN)/deceive train --architecture fast --seed 0 --out models/fast.safetensors
 	$(BIN)/deceive train --architecture judge --seed 1 --out models/judge.safetensors
+	$(BIN)/deceive train --architecture study --seed 0 --out models/study.safetensors
 
 clean: ## remove the environment and the caches, not your runs
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

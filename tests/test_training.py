@@ -9,8 +9,9 @@ from torch import nn
 
 from conftest import Recording, Restless, Viewing
 from deceive.errors import InputError
-from deceive.inference import accuracy
-from deceive.training import TrainingProgress, TrainingSettings, augment, fit
+from deceive.inference import accuracy, logits_of
+from deceive.networks import Classifier
+from deceive.training import TrainingProgress, TrainingSettings, augment, calibrate, fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -274,3 +275,45 @@ def test_stretches_are_a_share():
     assert 6 / 1.25 < x.min() < 6 / 1.15
     assert 6 / 0.85 < x.max() < 6 / 0.75
     assert y.abs().max() < 0.1
+
+
+# Calibration.
+
+
+def classifier(gain=1.0):
+    """An untrained network whose logits are multiplied by `gain`."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = Classifier("fast", 4, (1, 8, 8)).eval()
+    with torch.no_grad():
+        for parameter in network.head.parameters():
+            parameter.mul_(gain)
+    return network
+
+
+def labels_drawn_from(network, images):
+    """Labels for which the network is exactly as sure as it is right."""
+    generator = torch.Generator().manual_seed(1)
+    return torch.multinomial(logits_of(network, images).softmax(1), 1, generator=generator)[:, 0]
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1, 3])
+def test_calibration_finds_the_temperature_that_the_labels_were_drawn_at(temperature):
+    images = torch.rand(20_000, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    honest, shifted = classifier(6), classifier(6 * temperature)
+    labels = labels_drawn_from(honest, images)
+    before = logits_of(shifted, images)
+    found = calibrate(shifted, images, labels)
+    assert found == pytest.approx(temperature, rel=0.05)
+    torch.testing.assert_close(logits_of(shifted, images), before / found)
+    torch.testing.assert_close(calibrate(shifted, images, labels), 1.0, rtol=0, atol=1e-5)
+
+
+def test_calibration_stays_within_its_bounds():
+    images = torch.rand(200, 1, 8, 8)
+    right = classifier()
+    labels = logits_of(right, images).argmax(1)
+    assert calibrate(right, images, labels) == pytest.approx(0.1)
+    wrong = classifier(8)
+    labels = logits_of(wrong, images).argmin(1)
+    assert calibrate(wrong, images, labels) == pytest.approx(10)

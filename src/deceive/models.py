@@ -32,6 +32,8 @@ class Card(BaseModel):
     """`Dataset.checksum` of the images it was trained on."""
     seconds: float
     """Training time."""
+    temperature: float = Field(default=1, gt=0)
+    """What its logits were divided by after training, to calibrate them."""
     validation_accuracy: float
     test_accuracy: float
     command: str

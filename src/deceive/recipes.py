@@ -8,7 +8,8 @@ from deceive.data import Dataset
 from deceive.inference import accuracy
 from deceive.models import Card
 from deceive.networks import Classifier
-from deceive.training import TrainingProgress, TrainingSettings, fit
+from deceive.rubbish import RubbishSet
+from deceive.training import TrainingProgress, TrainingSettings, calibrate, fit
 
 RECIPES = {
     "fast": TrainingSettings(),
@@ -48,33 +49,45 @@ def train(
     *,
     seed: int = 0,
     settings: TrainingSettings | None = None,
+    rubbish: RubbishSet | None = None,
     callback: Callable[[TrainingProgress], None] | None = None,
 ) -> tuple[Classifier, Card]:
-    """Train a network on the clean training images; give it back with its card."""
-    network = build(architecture, data, seed=seed)
+    """Train a network on the training images, calibrate it, and give it back with its card.
+
+    Args:
+        architecture: a name from `networks.ARCHITECTURES`.
+        data: it learns from the training images, is calibrated on the validation images if it was
+            trained with label smoothing, and its card says how well it reads those and the test's.
+        seed: for the weights, the order, the augmentation and dropout.
+        settings: how; by default the architecture's own from `RECIPES`.
+        rubbish: images of an eleventh class (or one more than there are), the rubbish class.
+        callback: called after every step with a `TrainingProgress`.
+    """
+    network = build(architecture, data, seed=seed, rubbish_class=rubbish is not None)
     settings = settings or RECIPES[architecture]
-    seconds = fit(
-        network, data.train.images, data.train.labels, settings, seed=seed, callback=callback
-    )
-    return network, card_of(network, data, settings, seed=seed, seconds=seconds)
-
-
-def card_of(
-    network: Classifier, data: Dataset, settings: TrainingSettings, *, seed: int, seconds: float
-) -> Card:
-    """The card of a network that has just been trained: its accuracies are measured here."""
-    knows_rubbish = network.n_outputs > data.n_classes
-    return Card(
+    images, labels, still = data.train.images, data.train.labels, None
+    if rubbish is not None:
+        images, labels, still = rubbish.beside(data.train, data.n_classes)
+    seconds = fit(network, images, labels, settings, seed=seed, still=still, callback=callback)
+    held_out = data.validation
+    temperature = 1.0
+    if settings.label_smoothing:
+        temperature = calibrate(network, held_out.images, held_out.labels)
+    command = f"deceive train --architecture {architecture} --seed {seed}"
+    if settings.epochs != RECIPES[architecture].epochs:
+        command += f" --epochs {settings.epochs:g}"
+    return network, Card(
         architecture=network.architecture,
         n_outputs=network.n_outputs,
         image_shape=network.image_shape,
-        rubbish_class=data.n_classes if knows_rubbish else None,
+        rubbish_class=None if rubbish is None else data.n_classes,
         seed=seed,
         settings=settings.model_dump(),
         data_checksum=data.checksum,
         seconds=round(seconds, 2),
-        validation_accuracy=accuracy(network, data.validation.images, data.validation.labels),
+        temperature=temperature,
+        validation_accuracy=accuracy(network, held_out.images, held_out.labels),
         test_accuracy=accuracy(network, data.test.images, data.test.labels),
-        command=f"deceive train --architecture {network.architecture} --seed {seed}",
+        command=command,
         torch=torch.__version__,
     )

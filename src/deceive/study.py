@@ -12,14 +12,13 @@ from torch import Tensor
 
 from deceive.data import Dataset
 from deceive.fooling import FoolingResult, fool, from_levels
-from deceive.inference import accuracy, probabilities_of
+from deceive.inference import probabilities_of
 from deceive.measures import agreement, caught, digit_accuracy
-from deceive.models import load_network, save_network
+from deceive.models import Card, load_network, save_network
 from deceive.networks import Classifier
-from deceive.recipes import RECIPES, build, card_of, train
+from deceive.recipes import RECIPES, train
 from deceive.rubbish import RubbishSet
 from deceive.runs import Row, Run, arrays_of
-from deceive.training import fit
 
 
 class StudySettings(BaseModel):
@@ -31,14 +30,14 @@ class StudySettings(BaseModel):
     """Architecture of the classifier that is deceived."""
     judge: str = "judge"
     """Shipped network that says what the fooling images look like."""
-    epochs: float = Field(default=RECIPES["fast"].epochs, gt=0)
-    """Passes over the training images, each of the three times."""
+    epochs: float | None = Field(default=None, gt=0)
+    """Passes over the training images, each of the three times; by default its own recipe's."""
     training_images: int = Field(default=55_000, ge=1000)
     """The first so many of the training images."""
     confidence: float = Field(default=0.99, gt=0, lt=1)
     candidates: int = Field(default=100, ge=1)
     """Candidates for each digit, when a fooling rate is measured."""
-    steps: int = Field(default=500, ge=1)
+    steps: int = Field(default=1000, ge=1)
     """The most steps a candidate may take."""
     noise_images: int = Field(default=6000, ge=1)
     """Images of uniform noise that are the first rubbish set."""
@@ -46,6 +45,12 @@ class StudySettings(BaseModel):
     """Fooling images that join it in part 4."""
     seed: int = 0
 
+
+# The networks of the three stages, by the names of their weights.
+_STAGES = ("clean", "rubbish-1", "rubbish-2")
+
+# The filmstrip's step size: some dozens of steps on the way.
+_SLOW_MOTION = 0.001
 
 # Called with a description; what it gives takes (done, total) as the work goes on.
 Task = Callable[[str], AbstractContextManager[Callable[[float, float], None]]]
@@ -89,19 +94,10 @@ def summary(rows: list[Row]) -> dict[str, Any]:
 
 
 def _train_clean(run: Run, data: Dataset, settings: StudySettings, task: Task) -> Row:
-    recipe = RECIPES[settings.network].model_copy(update={"epochs": settings.epochs})
-    with task(f"training {settings.network}") as report:
-        network, card = train(
-            settings.network,
-            _cut(data, settings),
-            seed=settings.seed,
-            settings=recipe,
-            callback=lambda now: report(now.step, now.steps),
-        )
-    save_network(network, run.weights("clean"), card)
+    _, card = _train(run, data, settings, task, stage=0)
     return {
         "network": settings.network,
-        "n_outputs": network.n_outputs,
+        "n_outputs": card.n_outputs,
         "training_seconds": card.seconds,
         "validation_accuracy": card.validation_accuracy,
         "test_accuracy": card.test_accuracy,
@@ -111,17 +107,26 @@ def _train_clean(run: Run, data: Dataset, settings: StudySettings, task: Task) -
 def _fool_clean(
     run: Run, data: Dataset, settings: StudySettings, judge: Classifier, task: Task
 ) -> Row:
-    network = load_network(run.weights("clean"))
-    ten = _deceive(network, data, settings, task, count=1, trajectory=True)
+    network = load_network(run.weights(_STAGES[0]))
+    ten = _deceive(network, data, settings, task, count=1)
     run.save_arrays("mnist_confidence", **arrays_of(ten))
-    assert ten.trajectories is not None
+    # One of them again in slow motion, since it takes but a few steps otherwise.
     shown = min(5, data.n_classes - 1)
-    way = ten.trajectories[shown]
+    slow = fool(
+        network,
+        shown,
+        confidence=settings.confidence,
+        steps=settings.steps,
+        step_size=_SLOW_MOTION,
+        seed=settings.seed,
+        trajectory=True,
+    )
+    assert slow.trajectories is not None
     run.save_arrays(
         "filmstrip",
-        levels=way.levels.numpy(),
-        confidence=way.confidence.numpy(),
-        target=ten.targets[shown].numpy(),
+        levels=slow.trajectories[0].levels.numpy(),
+        confidence=slow.trajectories[0].confidence.numpy(),
+        target=slow.targets[0].numpy(),
     )
     return {"network": settings.network} | _measured(run, network, data, settings, judge, task, 0)
 
@@ -130,37 +135,18 @@ def _teach(
     run: Run, data: Dataset, settings: StudySettings, judge: Classifier, task: Task, *, stage: int
 ) -> Row:
     """Train a network from scratch on digits and rubbish, ask it about what fooled the last one."""
-    before = load_network(run.weights("clean" if stage == 1 else "rubbish-1"))
-    seed = settings.seed + 100 * stage
-    noise = RubbishSet.of_noise(settings.noise_images, data.image_shape, seed=settings.seed + 1)
-    rubbish = noise
+    rubbish = RubbishSet.of_noise(settings.noise_images, data.image_shape, seed=settings.seed + 1)
     if stage == 2:
         made = _deceive(
-            before,
+            load_network(run.weights(_STAGES[1])),
             data,
             settings,
             task,
             count=-(-settings.fooling_images // data.n_classes),
             seed=settings.seed + 2,
         )
-        rubbish = noise + RubbishSet(made.levels[: settings.fooling_images])
-
-    cut = _cut(data, settings)
-    images, labels, is_rubbish = rubbish.beside(cut.train, data.n_classes)
-    recipe = RECIPES[settings.network].model_copy(update={"epochs": settings.epochs})
-    network = build(settings.network, data, seed=seed, rubbish_class=True)
-    with task(f"teaching {len(rubbish):,} images of rubbish") as report:
-        seconds = fit(
-            network,
-            images,
-            labels,
-            recipe,
-            seed=seed,
-            still=is_rubbish,
-            callback=lambda now: report(now.step, now.steps),
-        )
-    card = card_of(network, cut, recipe, seed=seed, seconds=seconds)
-    save_network(network, run.weights(f"rubbish-{stage}"), card)
+        rubbish += RubbishSet(made.levels[: settings.fooling_images])
+    network, card = _train(run, data, settings, task, stage=stage, rubbish=rubbish)
 
     # What fooled the network before: is it caught now?
     ten = run.load_arrays("mnist_confidence" if stage == 1 else "deceive_improved")
@@ -179,12 +165,40 @@ def _teach(
     return {
         "name": "uniform noise" if stage == 1 else "fooling images",
         "rubbish_images": len(rubbish),
-        "training_seconds": round(seconds, 2),
-        "test_accuracy": accuracy(network, test.images, test.labels),
+        "training_seconds": card.seconds,
+        "test_accuracy": card.test_accuracy,
         "test_accuracy_digits": digit_accuracy(network, test.images, test.labels, data.n_classes),
         "caught": caught(network, _images(ten["levels"]), data.n_classes),
         "caught_all": caught(network, _images(old["levels"]), data.n_classes),
     } | _measured(run, network, data, settings, judge, task, stage)
+
+
+def _train(
+    run: Run,
+    data: Dataset,
+    settings: StudySettings,
+    task: Task,
+    *,
+    stage: int,
+    rubbish: RubbishSet | None = None,
+) -> tuple[Classifier, Card]:
+    """Train the network of a stage and keep its weights; its seed is one of its own."""
+    recipe = RECIPES[settings.network]
+    if settings.epochs is not None:
+        recipe = recipe.model_copy(update={"epochs": settings.epochs})
+    lesson = settings.network if rubbish is None else f"with {len(rubbish):,} images of rubbish"
+    with task(f"training {lesson}") as report:
+        network, card = train(
+            settings.network,
+            _cut(data, settings),
+            seed=settings.seed + 100 * stage,
+            settings=recipe,
+            rubbish=rubbish,
+            callback=lambda now: report(now.step, now.steps),
+        )
+    card = card.model_copy(update={"command": f"deceive study --seed {settings.seed}"})
+    save_network(network, run.weights(_STAGES[stage]), card)
+    return network, card
 
 
 def _measured(
@@ -220,7 +234,6 @@ def _deceive(
     *,
     count: int,
     seed: int | None = None,
-    trajectory: bool = False,
 ) -> FoolingResult:
     with task(f"deceiving, {count * data.n_classes:,} candidates") as report:
         return fool(
@@ -230,7 +243,6 @@ def _deceive(
             count=count,
             steps=settings.steps,
             seed=settings.seed if seed is None else seed,
-            trajectory=trajectory,
             callback=lambda now: report(now.finished, now.total),
         )
 
