@@ -102,6 +102,15 @@ def test_mnist_is_cut_in_three(mnist: Dataset) -> None:
         assert set(split.labels.tolist()) == set(range(10))
 
 
+def test_the_first_training_images(mnist: Dataset) -> None:
+    part = mnist.first(100)
+    assert torch.equal(part.train.images, mnist.train.images[:100])
+    assert torch.equal(part.train.labels, mnist.train.labels[:100])
+    assert part.test is mnist.test
+    assert part.validation is mnist.validation
+    assert len(mnist.first(10**6).train) == 55_000
+
+
 def test_mnist_is_mnist(mnist: Dataset) -> None:
     assert mnist.train.labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert mnist.validation.labels[-3:].tolist() == [5, 6, 8]

@@ -15,7 +15,7 @@ from deceive.training import TrainingProgress, TrainingSettings, augment, calibr
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
-STILL = {"rotation": 0, "scaling": 0, "translation": 0}
+STILL = {"rotation": 0, "scaling": 0, "translation": 0, "elasticity": 0}
 
 
 def toy(n=400, seed=0):
@@ -184,6 +184,7 @@ def test_images_and_labels_that_do_not_fit(n_images, n_labels):
         {"rotation": -1},
         {"scaling": 1},
         {"translation": -1},
+        {"elasticity": -1},
         {"schedule": "cosine"},
         {"colour": 1},
     ],
@@ -230,10 +231,13 @@ def test_nothing_asked_nothing_done():
     rotation=st.floats(0, 180),
     scaling=st.floats(0, 0.9),
     translation=st.floats(0, 8),
+    elasticity=st.floats(0, 5),
     seed=st.integers(0, 2**32),
 )
-def test_images_stay_in_their_range_and_shape(rotation, scaling, translation, seed):
-    settings = TrainingSettings(rotation=rotation, scaling=scaling, translation=translation)
+def test_images_stay_in_their_range_and_shape(rotation, scaling, translation, elasticity, seed):
+    settings = TrainingSettings(
+        rotation=rotation, scaling=scaling, translation=translation, elasticity=elasticity
+    )
     images = torch.rand(6, 3, 9, 7, generator=generator(seed)).round()
     before = images.clone()
     out = augment(images, settings, generator(seed))
@@ -275,6 +279,20 @@ def test_stretches_are_a_share():
     assert 6 / 1.25 < x.min() < 6 / 1.15
     assert 6 / 0.85 < x.max() < 6 / 0.75
     assert y.abs().max() < 0.1
+
+
+def test_elastic_shifts_are_in_pixels_and_not_the_same_everywhere():
+    settings = TrainingSettings(**{**STILL, "elasticity": 0.5})
+    corner = centres(augment(blob(-13, -13), settings, generator())) + 13
+    near = centres(augment(blob(-7, -7), settings, generator())) + 7
+    far = centres(augment(blob(7, 7), settings, generator())) - 7
+    for moved in (near, far):
+        assert moved.mean(0).abs().max() < 0.1
+        assert 0.3 < moved.std(0).min() < moved.std(0).max() < 0.6
+    both = torch.corrcoef(torch.stack([near[:, 0], far[:, 0], near[:, 1]]))
+    assert both[0, 1].abs() < 0.2
+    assert both[0, 2].abs() < 0.2
+    assert corner.isfinite().all()
 
 
 # Calibration.

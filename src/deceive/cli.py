@@ -101,7 +101,7 @@ class Fool:
     """Softmax probability of the target to reach."""
     start: str = "uniform"
     """Where an image begins: uniform, gaussian, smooth or blank."""
-    steps: int = 500
+    steps: int = 1000
     """The most steps an image may take."""
     seed: int = 0
     json: bool = False
@@ -165,16 +165,20 @@ class Study:
     """The run folder."""
     network: str = "fast"
     """Architecture of the classifier: fast, judge or study."""
-    epochs: float = 5
-    """Passes over the training images, for each of the three trainings."""
+    judge: str = "judge"
+    """Shipped network that says what the fooling images look like."""
+    epochs: float | None = None
+    """Passes over the training images, each of the three times; by default its own recipe's."""
     training_images: int = 55_000
     """The first so many of the training images."""
     candidates: int = 100
     """Candidates for each digit when a fooling rate is measured."""
+    noise_images: int = 6000
+    """Images of uniform noise that are taught as rubbish in parts 2 and 4."""
     fooling_images: int = 3000
     """Fooling images that are taught as rubbish in part 4."""
     confidence: float = 0.99
-    steps: int = 500
+    steps: int = 1000
     """The most steps a candidate may take."""
     data: Path | None = None
     """A folder with MNIST's four files, or another set's of the same form."""
@@ -189,6 +193,7 @@ class Study:
 
         from deceive.data import load_data
         from deceive.figures import study_pictures
+        from deceive.report import write_report
         from deceive.runs import Run
         from deceive.study import StudySettings, study, summary
 
@@ -208,9 +213,39 @@ class Study:
         for row in study(data, run, settings, _task):
             rows.append(row)
             _log.print(" ", _in_words(row))
-            study_pictures(run, settings.confidence)
-        _log.print(f"  pictures: {self.out / 'images'}")
-        _show(f"{self.out}: done in {rows[-1]['seconds']:.0f} s of work", summary(rows), self.json)
+            study_pictures(run)
+            page = write_report(run)
+        _show(
+            f"{page}: done in {rows[-1]['seconds']:.0f} s of work",
+            summary(rows) | {"report": str(page)},
+            self.json,
+        )
+        return 0
+
+
+@dataclass(frozen=True)
+class Report:
+    """Draw a study's pictures and write its page again, from its folder, finished or not."""
+
+    folder: tyro.conf.Positional[Path] = Path("runs/study")
+    """The run folder."""
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        from deceive.figures import study_pictures
+        from deceive.report import missing_parts, write_report
+        from deceive.runs import Run
+
+        run = Run.open(self.folder)
+        page = write_report(run)
+        pictures = study_pictures(run)
+        missing = missing_parts(run)
+        _show(
+            f"{page}: " + (f"still to come: {'; '.join(missing)}" if missing else "all four parts"),
+            {"report": str(page), "pictures": [str(path) for path in pictures], "missing": missing},
+            self.json,
+        )
         return 0
 
 
@@ -251,6 +286,7 @@ Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Fool, tyro.conf.subcommand("fool")]
     | Annotated[Study, tyro.conf.subcommand("study")]
+    | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Info, tyro.conf.subcommand("info")]
 )
 
@@ -300,7 +336,7 @@ def _in_words(row: dict[str, Any]) -> str:
             return f"deceived it: {_fooling_in_words(row)}"
         case "rubbish":
             return (
-                f"taught it {row['rubbish_images']:,} images of rubbish (to {row['name']}): it "
+                f"taught it {row['name']} as rubbish ({row['rubbish_images']:,} images in all): it "
                 f"catches {row['caught']:.0%} of the last ten, reads {row['test_accuracy']:.2%} of "
                 f"the test set; deceived again: {_fooling_in_words(row)}"
             )
@@ -308,9 +344,11 @@ def _in_words(row: dict[str, Any]) -> str:
 
 
 def _fooling_in_words(row: dict[str, Any]) -> str:
+    median = row["median_steps"]
     return (
-        f"{row['fooling_rate']:.1%} of {row['candidates']:,} candidates, median steps "
-        f"{row['median_steps']}; the judge agrees with {row['judge_agreement']:.1%} (chance 10%)"
+        f"{row['fooling_rate']:.1%} of {row['candidates']:,} candidates"
+        + (f", median steps {median:g}" if median is not None else "")
+        + f"; the judge agrees with {row['judge_agreement']:.1%} (chance {row['chance']:.0%})"
     )
 
 

@@ -12,7 +12,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BufferedReader
 from pathlib import Path
 
@@ -82,6 +82,11 @@ class Dataset:
         """(C, H, W) of every image."""
         _, channels, height, width = self.train.images.shape
         return channels, height, width
+
+    def first(self, count: int) -> "Dataset":
+        """The same with the first `count` training images alone (all, where there are fewer)."""
+        train = Split(self.train.images[:count], self.train.labels[:count])
+        return replace(self, train=train)
 
 
 def load_data(folder: str | Path | None = None, *, validation: int = 5000) -> Dataset:

@@ -1,90 +1,175 @@
 """Stored images and numbers → pictures. Never trains, never asks a network."""
 
+import io
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
+from PIL import Image
 
 from deceive.files import replacing
 from deceive.runs import Run
 
-_ACCENT = "#c0392b"
+# The study's galleries: the arrays of this name become the picture of this name.
+TITLES = {
+    "mnist_confidence": "Squares of static, and what the classifier takes them for",
+    "improved_model_predictions": "The same squares, read by a network that was taught noise",
+    "deceive_improved": "Squares made anew, to deceive that network",
+    "second_mispredicted": "Squares made to deceive a network that was taught such squares",
+}
+
+# Sizes are in pixels. A power of two keeps them whole through inches and back.
+_DPI = 128
+_GAP = 28
+_SIDE = 196  # of one image, at most, where its own pixels are fewer
+_LINE = 26  # the height of the letters
+
+_INK, _FAINT, _ACCENT = "#1d1d1f", "#8a8a8e", "#c0392b"
 
 
 def gallery(levels: NDArray[Any], captions: list[str], *, title: str, columns: int = 5) -> Figure:
-    """Images (N, 1, H, W) uint8 in a grid, each with its caption below."""
+    """Images (N, C, H, W) uint8 in a grid, each with its caption below."""
+    columns = min(columns, len(levels))
     rows = -(-len(levels) // columns)
-    figure = Figure(figsize=(1.6 * columns, 1.9 * rows + 0.5), dpi=150, layout="constrained")
-    figure.suptitle(title, fontsize=11)
-    for index, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
-        axes.axis("off")
-        if index < len(levels):
-            axes.imshow(levels[index, 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-            axes.set_title(captions[index], y=-0.2, fontsize=9)
+    wide, high = _size(levels, _SIDE)
+    head, cell = 2 * _LINE + _GAP, high + 2 * _LINE + _GAP // 2
+    width = columns * (wide + _GAP) + _GAP
+    figure, page = _page(width, head + rows * cell)
+    _write(page, width / 2, head / 2, title, lines=1.1)
+    for index, (image, words) in enumerate(zip(levels, captions, strict=True)):
+        row, column = divmod(index, columns)
+        left, top = _GAP + column * (wide + _GAP), head + row * cell
+        _show(page, image, left, top, wide, high)
+        _write(page, left + wide / 2, top + high + _LINE, words)
     return figure
 
 
 def filmstrip(
     levels: NDArray[Any], confidence: NDArray[Any], *, target: int, asked: float, frames: int = 8
 ) -> Figure:
-    """One image's way, levels (S + 1, 1, H, W), and its confidence (S + 1,) at every step."""
+    """One image's way, levels (S + 1, C, H, W), and its confidence (S + 1,) at every step.
+
+    At most `frames` of them are shown, each above its point of the curve, or nearly so.
+    """
     last = len(levels) - 1
     shown = sorted({round(k * last / (frames - 1)) for k in range(frames)})
-    figure = Figure(figsize=(1.25 * frames, 4.2), dpi=150, layout="constrained")
-    halves = figure.subfigures(2, 1, height_ratios=(1, 1.3), squeeze=False)
-    strip, below = halves[:, 0]
-    for step, axes in zip(shown, strip.subplots(1, len(shown), squeeze=False).flat, strict=True):
-        axes.imshow(levels[step, 0], cmap="gray", vmin=0, vmax=255, interpolation="nearest")
-        axes.set_title(f"step {step}: {confidence[step]:.2f}", fontsize=8)
-        axes.axis("off")
-    curve = below.subplots()
-    curve.plot(confidence, color=_ACCENT)
-    curve.plot(shown, confidence[shown], "o", color=_ACCENT)
-    curve.axhline(asked, color="grey", linestyle="--", linewidth=0.8)
-    curve.set(xlabel="step", ylabel=f'confidence that this is a "{target}"', ylim=(0, 1.05))
+    wide, high = _size(levels, 140)
+    head, edge, tall = 2 * _LINE, 5 * _LINE, 300
+    way = (frames - 1) * (wide + _GAP)  # from the middle of the first frame to that of the last
+    width, height = way + 2 * edge, head + high + tall + 4 * _LINE
+    figure, page = _page(width, height)
+    for index, step in enumerate(shown):
+        middle = edge + round(way * index / max(len(shown) - 1, 1))
+        _show(page, levels[step], middle - wide // 2, head, wide, high)
+        _write(page, middle, head / 2 + 4, f"step {step}", lines=0.85)
+
+    curve = figure.add_axes((edge / width, 3 * _LINE / height, way / width, tall / height))
+    curve.axhline(asked, color=_FAINT, linestyle="--", linewidth=1)
+    curve.plot(confidence, color=_ACCENT, linewidth=2, clip_on=False)
+    curve.plot(shown, confidence[shown], "o", color=_ACCENT, clip_on=False)
+    curve.set(xlim=(0, max(last, 1)), ylim=(0, 1.02))
+    curve.set_xlabel("step", size=_points(0.9))
+    curve.set_ylabel(f"confidence in “{target}”", size=_points(0.9))
+    curve.tick_params(labelsize=_points(0.8))
+    curve.xaxis.set_major_locator(MaxNLocator(integer=True))
     curve.spines[["top", "right"]].set_visible(False)
     return figure
+
+
+def caption(label: int | str, confidence: float, *, accepted: bool = True) -> str:
+    """What a network says of an image: `“5” 99.3%`, `rubbish 97.1%`, or `“5” only 43.0%`.
+
+    The share is rounded down: 99% is never said of less.
+    """
+    said = label if isinstance(label, str) else f"“{label}”"
+    return f"{said} {'' if accepted else 'only '}{math.floor(confidence * 1000) / 10:.1f}%"
+
+
+def study_captions(arrays: Mapping[str, NDArray[Any]]) -> list[str]:
+    """A caption for each image of a gallery of the study, made of one image a class."""
+    if "predicted" in arrays:
+        rubbish = len(arrays["targets"])
+        said = zip(arrays["predicted"].tolist(), arrays["predicted_confidence"], strict=True)
+        return [caption("rubbish" if label == rubbish else label, share) for label, share in said]
+    asked = zip(arrays["targets"].tolist(), arrays["confidence"], arrays["fooled"], strict=True)
+    return [caption(target, share, accepted=bool(fooled)) for target, share, fooled in asked]
+
+
+def study_pictures(run: Run) -> list[Path]:
+    """Draw every picture whose arrays are in the run folder, into its `images/`."""
+    figures = {}
+    for name, title in TITLES.items():
+        if run.has_arrays(name):
+            arrays = run.load_arrays(name)
+            figures[name] = gallery(arrays["levels"], study_captions(arrays), title=title)
+    if run.has_arrays("filmstrip"):
+        figures["filmstrip"] = study_filmstrip(run)
+    paths = [run.folder / "images" / f"{name}.png" for name in figures]
+    for path, figure in zip(paths, figures.values(), strict=True):
+        save(figure, path)
+    return paths
+
+
+def study_filmstrip(run: Run) -> Figure:
+    """The filmstrip whose arrays are in the run folder."""
+    way = run.load_arrays("filmstrip")
+    asked = run.settings["confidence"]
+    return filmstrip(way["levels"], way["confidence"], target=int(way["target"]), asked=asked)
 
 
 def save(figure: Figure, path: Path) -> None:
     """Write a PNG in one go, the same bytes every time."""
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", metadata={"Software": None})
+        temporary.write_bytes(png(figure))
 
 
-def study_pictures(run: Run, asked: float) -> list[Path]:
-    """Draw every picture whose arrays are in the run folder, into its `images/`."""
-    titles = {
-        "mnist_confidence": "What a trained classifier calls digits",
-        "improved_model_predictions": "The same images, read by a network that was taught noise",
-        "deceive_improved": "That network, deceived in its turn",
-        "second_mispredicted": "Taught such images too, and deceived again",
-    }
-    drawn = []
-    for name, title in titles.items():
-        if not run.has_arrays(name):
-            continue
-        arrays = run.load_arrays(name)
-        if "predicted" in arrays:
-            pairs = zip(arrays["predicted"], arrays["predicted_confidence"], strict=True)
-            rubbish = len(arrays["targets"])  # there is one image a class
-            captions = [
-                f"{'rubbish' if k == rubbish else k} · {confidence:.3f}" for k, confidence in pairs
-            ]
-        else:
-            triples = zip(arrays["targets"], arrays["confidence"], arrays["fooled"], strict=True)
-            captions = [
-                f"{target} · {confidence:.3f}" if fooled else f"{target}: no, {confidence:.3f}"
-                for target, confidence, fooled in triples
-            ]
-        path = run.folder / "images" / f"{name}.png"
-        save(gallery(arrays["levels"], captions, title=title), path)
-        drawn.append(path)
-    if run.has_arrays("filmstrip"):
-        way = run.load_arrays("filmstrip")
-        path = run.folder / "images" / "filmstrip.png"
-        figure = filmstrip(way["levels"], way["confidence"], target=int(way["target"]), asked=asked)
-        save(figure, path)
-        drawn.append(path)
-    return drawn
+def png(picture: Figure | NDArray[Any]) -> bytes:
+    """A figure, or an image (C, H, W) uint8 with its own pixels, as the content of a PNG."""
+    content = io.BytesIO()
+    if isinstance(picture, Figure):
+        picture.savefig(content, format="png", metadata={"Software": None})
+    else:
+        Image.fromarray(_pixels(picture)).save(content, format="png")
+    return content.getvalue()
+
+
+def _pixels(image: NDArray[Any]) -> NDArray[Any]:
+    """(H, W), or (H, W, 3) for an image in colour."""
+    return np.moveaxis(image, 0, -1) if len(image) == 3 else image[0]
+
+
+def _size(levels: NDArray[Any], most: int) -> tuple[int, int]:
+    """Width and height to show images at: each pixel the same whole number of the figure's."""
+    height, width = levels.shape[-2:]
+    scale = max(1, most // max(height, width))
+    return width * scale, height * scale
+
+
+def _page(width: int, height: int) -> tuple[Figure, Axes]:
+    """A figure, and axes that cover it, with a pixel for a unit, from the upper left corner."""
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
+    page = figure.add_axes((0, 0, 1, 1), xlim=(0, width), ylim=(height, 0), autoscale_on=False)
+    page.axis("off")
+    return figure, page
+
+
+def _show(page: Axes, image: NDArray[Any], left: int, top: int, wide: int, high: int) -> None:
+    place = (left, left + wide, top + high, top)
+    # As colours, grey ones too: a colour map would round some of the 256 shades to others.
+    pixels = _pixels(image if len(image) == 3 else image.repeat(3, axis=0))
+    page.imshow(pixels, extent=place, aspect="auto", interpolation="nearest")
+
+
+def _write(page: Axes, x: float, y: float, text: str, *, lines: float = 1) -> None:
+    """One line whose middle is at (x, y)."""
+    page.text(x, y, text, ha="center", va="center", color=_INK, fontsize=_points(lines))
+
+
+def _points(lines: float) -> float:
+    return lines * _LINE * 72 / _DPI

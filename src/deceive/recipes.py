@@ -24,6 +24,7 @@ RECIPES = {
         rotation=0,
         scaling=0,
         translation=0,
+        elasticity=0,
     ),
 }
 

@@ -6,6 +6,8 @@ is there is never done again.
 
 import json
 import platform
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +24,14 @@ Row = dict[str, Any]
 
 
 class Run:
-    """A folder that holds one experiment.
+    """A folder that holds one experiment: begun by the first call, continued by the next ones.
 
     Raises:
         InputError: when the folder holds a run with other settings.
     """
 
     def __init__(self, folder: Path, settings: Row) -> None:
-        self.folder = folder
+        self.folder, self.settings = folder, settings
         path = folder / "settings.json"
         if path.exists():
             earlier = _read_json(path)
@@ -53,12 +55,29 @@ class Run:
             write_text(folder / "environment.json", json.dumps(environment, indent=2) + "\n")
             write_text(path, json.dumps(settings, indent=2) + "\n")
 
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """The run that is in `folder`, with the settings it has. Raises `InputError` when none is.
+
+        Writes nothing.
+        """
+        path = folder / "settings.json"
+        if not path.exists():
+            raise InputError(f"{folder}: expected the folder of a run, found no {path.name} in it")
+        return cls(folder, _read_json(path))
+
+    @property
+    def environment(self) -> Row:
+        """The versions and the machine that the run was begun with."""
+        return _read_json(self.folder / "environment.json")
+
     def rows(self) -> list[Row]:
-        """All rows, in the order they were written."""
+        """All rows, in the order they were written. Raises `InputError` for a damaged one."""
         path = self.folder / "rows.jsonl"
         if not path.exists():
             return []
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        lines = path.read_bytes().splitlines()
+        return [_parse(line, f"{path}, line {n}") for n, line in enumerate(lines, start=1)]
 
     def row(self, **like: Any) -> Row | None:
         """The first row that has all these values, if there is one."""
@@ -80,9 +99,13 @@ class Run:
         return (self.folder / "arrays" / f"{name}.npz").exists()
 
     def load_arrays(self, name: str) -> dict[str, NDArray[Any]]:
-        """Read `arrays/NAME.npz`."""
-        with np.load(self.folder / "arrays" / f"{name}.npz", allow_pickle=False) as stored:
-            return dict(stored)
+        """Read `arrays/NAME.npz`. Raises `InputError` when it is not there, or damaged."""
+        path = self.folder / "arrays" / f"{name}.npz"
+        try:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+                return dict(stored)
+        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
+            raise InputError(f"{path}: expected arrays; {error}") from error
 
     def weights(self, name: str) -> Path:
         """Where the weights of a network of this run are."""
@@ -103,9 +126,16 @@ def write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
 
 def _read_json(path: Path) -> Row:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected a JSON object; {error}") from error
+        return _parse(path.read_bytes(), str(path))
+    except OSError as error:
+        raise InputError(f"{path}: expected a JSON object; {error.strerror}") from error
+
+
+def _parse(text: bytes, where: str) -> Row:
+    try:
+        content = json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{where}: expected a JSON object; {error}") from error
     if not isinstance(content, dict):
-        raise InputError(f"{path}: expected a JSON object, got {type(content).__name__}")
+        raise InputError(f"{where}: expected a JSON object, got {type(content).__name__}")
     return content

@@ -1,9 +1,9 @@
 """The case study, all four parts: train, deceive, teach rubbish, deceive again."""
 
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -93,6 +93,16 @@ def summary(rows: list[Row]) -> dict[str, Any]:
     }
 
 
+def command(settings: Row) -> str:
+    """The command that makes a study with these settings again, from the same data."""
+    flags = [
+        f"--{name.replace('_', '-')} {shlex.quote(str(value))}"
+        for name, value in settings.items()
+        if value is not None and name != "data_checksum"
+    ]
+    return " ".join(["deceive study", *flags])
+
+
 def _train_clean(run: Run, data: Dataset, settings: StudySettings, task: Task) -> Row:
     _, card = _train(run, data, settings, task, stage=0)
     return {
@@ -145,7 +155,7 @@ def _teach(
             count=-(-settings.fooling_images // data.n_classes),
             seed=settings.seed + 2,
         )
-        rubbish += RubbishSet(made.levels[: settings.fooling_images])
+        rubbish += RubbishSet(made.levels[made.fooled][: settings.fooling_images])
     network, card = _train(run, data, settings, task, stage=stage, rubbish=rubbish)
 
     # What fooled the network before: is it caught now?
@@ -190,13 +200,13 @@ def _train(
     with task(f"training {lesson}") as report:
         network, card = train(
             settings.network,
-            _cut(data, settings),
+            data.first(settings.training_images),
             seed=settings.seed + 100 * stage,
             settings=recipe,
             rubbish=rubbish,
             callback=lambda now: report(now.step, now.steps),
         )
-    card = card.model_copy(update={"command": f"deceive study --seed {settings.seed}"})
+    card = card.model_copy(update={"command": command(settings.model_dump())})
     save_network(network, run.weights(_STAGES[stage]), card)
     return network, card
 
@@ -245,12 +255,6 @@ def _deceive(
             seed=settings.seed if seed is None else seed,
             callback=lambda now: report(now.finished, now.total),
         )
-
-
-def _cut(data: Dataset, settings: StudySettings) -> Dataset:
-    first = slice(settings.training_images)
-    train = replace(data.train, images=data.train.images[first], labels=data.train.labels[first])
-    return replace(data, train=train)
 
 
 def _images(levels: Any) -> Tensor:

@@ -1,0 +1,202 @@
+"""A run folder → one page that explains itself: rows, settings and arrays in, HTML out.
+
+Nothing is trained and no network is asked. A run that is not finished has a page too, of the parts
+that are there.
+"""
+
+import base64
+import math
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, StrictUndefined
+
+from deceive.errors import InputError
+from deceive.figures import TITLES, png, study_captions, study_filmstrip
+from deceive.files import write_text
+from deceive.runs import Row, Run
+from deceive.study import command
+
+# The parts of a study, in words, each with what its row says.
+_PARTS: dict[str, Row] = {
+    "training the classifier": {"part": "classifier"},
+    "deceiving it": {"part": "fooling"},
+    "teaching a network noise, and deceiving it": {"part": "rubbish", "stage": 1},
+    "teaching a network fooling images, and deceiving it": {"part": "rubbish", "stage": 2},
+}
+
+# What a page cannot do without.
+_SETTINGS = {"confidence", "steps", "noise_images", "fooling_images", "seed"}
+
+# What is known of a network once its part is whole; its place in the table is empty until then.
+_MEASURES = (
+    "rubbish_images",
+    "test_accuracy",
+    "test_accuracy_digits",
+    "caught",
+    "caught_all",
+    "candidates",
+    "fooling_rate",
+    "median_steps",
+    "judge_agreement",
+    "chance",
+)
+
+
+def write_report(run: Run, path: Path | None = None) -> Path:
+    """Write the page of a study, whole in one file; give back where it is.
+
+    Args:
+        run: a study, finished or not.
+        path: by default `report.html` in the run folder.
+
+    Raises:
+        InputError: when the run is no study, or a file of it is damaged.
+    """
+    settings = run.settings
+    if lacking := sorted(_SETTINGS - settings.keys()):
+        raise InputError(
+            f"{run.folder}: expected the folder of a study, found settings without "
+            f"{', '.join(lacking)}"
+        )
+    stages = _stages(run)
+    page = _template().render(
+        settings=settings,
+        environment=run.environment,
+        command=command(settings),
+        missing=missing_parts(run),
+        seconds=sum(row["seconds"] for row in run.rows() if row["part"] != "done"),
+        stages=stages,
+        finding=finding(stages, settings["steps"]),
+        titles=TITLES,
+        galleries={name: _gallery(run, name) for name in TITLES if run.has_arrays(name)},
+        filmstrip=_filmstrip(run) if run.has_arrays("filmstrip") else None,
+    )
+    path = path or run.folder / "report.html"
+    write_text(path, page)
+    return path
+
+
+def missing_parts(run: Run) -> list[str]:
+    """The parts of a study that are not there yet, in words; none of a finished one."""
+    return [words for words, like in _PARTS.items() if run.row(**like) is None]
+
+
+def finding(stages: list[Row], steps: int) -> list[str]:
+    """What the numbers say, in sentences, the most important one first; none without numbers.
+
+    Args:
+        stages: the networks: the clean one, then the taught ones. Each has the values of its rows,
+            and None for what is not known yet.
+        steps: the most that a candidate might take.
+    """
+    deceived = [stage for stage in stages if stage["fooling_rate"] is not None]
+    if not deceived:
+        return []
+    clean, last = deceived[0], deceived[-1]
+    taught = last is not clean
+    if last["fooling_rate"]:
+        still = "still " if taught else ""
+        said = [f"The network is {still}fooled, by {last['fooling_rate']:.1%} of all candidates."]
+    else:
+        said = [
+            f"None of {last['candidates']:,} candidates fooled the network within {steps:,} steps; "
+            "with more steps, or in another way, some might."
+        ]
+    if taught:
+        said += _harder(clean, last)
+        said.append(
+            f"It takes {last['caught_all']:.1%} of what was made to deceive the network before it "
+            f"for rubbish. It reads {last['test_accuracy']:.2%} of the test digits rightly; the "
+            f"clean network reads {clean['test_accuracy']:.2%}."
+        )
+    agreement, chance = clean["judge_agreement"], clean["chance"]
+    # Two standard errors of a share that is really `chance`.
+    spread = 2 * math.sqrt(chance * (1 - chance) / clean["candidates"])
+    said.append(
+        f"The judge, another network, takes {agreement:.1%} of the clean network’s candidates for "
+        f"the digit that was wanted; guessing would give {chance:.1%}. "
+        + (
+            "That is more, so there is something in them that it looks for as well."
+            if agreement > chance + spread
+            else "So it sees no such digits in them."
+        )
+    )
+    return said
+
+
+def _harder(clean: Row, last: Row) -> list[str]:
+    """One sentence on whether `last` was harder to fool, if both were fooled at all."""
+    before, after = clean["median_steps"], last["median_steps"]
+    if before is None or after is None:
+        return []
+    fewer = last["fooling_rate"] - clean["fooling_rate"]
+    # Where few candidates succeed they are the easy ones, so neither number says it alone.
+    if fewer <= 0 and after >= before:
+        verdict = "harder" if (fewer, after) != (0, before) else "neither harder nor easier"
+    else:
+        verdict = "easier" if fewer >= 0 and after <= before else "harder in one way alone"
+    times = f", {after / before:.3g} times as many" if before else ""
+    return [
+        f"To fool it became {verdict}: the median fooling image took {before:g} steps with the "
+        f"clean network and takes {after:g} with the one taught {last['name']}{times}; "
+        f"{last['fooling_rate']:.1%} of the candidates succeed, and {clean['fooling_rate']:.1%} "
+        "did before."
+    ]
+
+
+def _stages(run: Run) -> list[Row]:
+    """The rows of the networks that are there, the clean one first, with None for the unknown."""
+    classifier = run.row(part="classifier")
+    clean = classifier and (
+        {"rubbish_images": 0, "test_accuracy_digits": classifier["test_accuracy"]}
+        | classifier
+        | (run.row(part="fooling") or {})
+        | {"name": "digits alone"}
+    )
+    rows = [clean, *(run.row(part="rubbish", stage=stage) for stage in (1, 2))]
+    return [dict.fromkeys(_MEASURES) | row for row in rows if row]
+
+
+def _gallery(run: Run, name: str) -> dict[str, Any]:
+    """A gallery of the study: (source, caption, target) of each image, and what came of them."""
+    arrays = run.load_arrays(name)
+    targets = arrays["targets"].tolist()
+    sources = (_embedded(png(image)) for image in arrays["levels"])
+    return {
+        "images": list(zip(sources, study_captions(arrays), targets, strict=True)),
+        "fooled": int(arrays["fooled"].sum()),
+        "caught": int((arrays.get("predicted", arrays["targets"]) == len(targets)).sum()),
+    }
+
+
+def _filmstrip(run: Run) -> dict[str, Any]:
+    way = run.load_arrays("filmstrip")
+    return {
+        "picture": _embedded(png(study_filmstrip(run))),
+        "target": int(way["target"]),
+        "steps": len(way["levels"]) - 1,
+        "start": float(way["confidence"][0]),
+        "end": float(way["confidence"][-1]),
+    }
+
+
+def _embedded(content: bytes) -> str:
+    return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def _template() -> Any:
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["share"] = lambda value, digits=1: _number(value, f".{digits}%")
+    environment.filters["count"] = lambda value: _number(value, ",")
+    environment.filters["plain"] = lambda value: _number(value, "g")
+    source = resources.files("deceive").joinpath("report.html.jinja")
+    return environment.from_string(source.read_text(encoding="utf-8"))
+
+
+def _number(value: Any, form: str) -> str:
+    """A number in a form, or a dash for what is not there (or is no number)."""
+    return format(value, form) if isinstance(value, int | float) else "–"

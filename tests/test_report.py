@@ -1,0 +1,417 @@
+import base64
+import io
+import json
+import re
+import shlex
+from dataclasses import fields
+from html.parser import HTMLParser
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import tyro
+from PIL import Image
+
+from deceive.cli import Command, main
+from deceive.errors import InputError
+from deceive.figures import TITLES, png, study_captions, study_filmstrip
+from deceive.report import finding, missing_parts, write_report
+from deceive.runs import Run
+from deceive.study import command
+from test_figures import noise, ten
+
+SETTINGS = {
+    "network": "fast",
+    "judge": "judge",
+    "epochs": None,
+    "training_images": 55_000,
+    "confidence": 0.99,
+    "candidates": 100,
+    "steps": 1000,
+    "noise_images": 6000,
+    "fooling_images": 3000,
+    "seed": 7,
+    "data_checksum": "c65580678af9",
+}
+
+
+def fooling(rate, median, agreement=0.113):
+    return {
+        "candidates": 1000,
+        "start": "uniform",
+        "confidence": 0.99,
+        "fooling_rate": rate,
+        "median_steps": median,
+        "judge_agreement": agreement,
+        "chance": 0.1,
+    }
+
+
+ROWS = [
+    {
+        "part": "classifier",
+        "network": "fast",
+        "training_seconds": 55.5,
+        "validation_accuracy": 0.9955,
+        "test_accuracy": 0.9961,
+        "seconds": 60.0,
+    },
+    {"part": "fooling", "network": "fast", "seconds": 6.0} | fooling(0.998, 12.5),
+    {
+        "part": "rubbish",
+        "stage": 1,
+        "name": "uniform noise",
+        "rubbish_images": 6000,
+        "test_accuracy": 0.9947,
+        "test_accuracy_digits": 0.9948,
+        "caught": 0.7,
+        "caught_all": 0.653,
+        "seconds": 70.0,
+    }
+    | fooling(0.987, 31.0, 0.097),
+    {
+        "part": "rubbish",
+        "stage": 2,
+        "name": "fooling images",
+        "rubbish_images": 9000,
+        "test_accuracy": 0.9931,
+        "test_accuracy_digits": 0.9939,
+        "caught": 0.9,
+        "caught_all": 0.892,
+        "seconds": 104.0,
+    }
+    | fooling(0.876, 50.0, 0.085),
+    {"part": "done", "seconds": 240.0},
+]
+
+
+def study_folder(folder, parts=5, settings=SETTINGS):
+    """A run as a study leaves it after so many parts."""
+    run = Run(folder, settings)
+    if parts > 1:
+        run.save_arrays("mnist_confidence", **ten(1))
+        run.save_arrays(
+            "filmstrip",
+            levels=noise(9, 1, 28, 28),
+            confidence=np.linspace(0.03, 0.991, 9),
+            target=np.array(5),
+        )
+    if parts > 2:
+        taken = {"predicted": np.array([10] * 7 + [3, 4, 10]), "predicted_confidence": np.ones(10)}
+        run.save_arrays("improved_model_predictions", **ten(1), **taken)
+        run.save_arrays("deceive_improved", **ten(2))
+    if parts > 3:
+        run.save_arrays("second_mispredicted", **ten(3, fooled=6))
+    for row in ROWS[:parts]:
+        run.add(row)
+    return run
+
+
+class Page(HTMLParser):
+    """What a browser makes of a page: its tags in order, and its text."""
+
+    VOID = ("meta", "img", "link", "br")
+
+    def __init__(self, path):
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.pieces: list[str] = []
+        self.feed(path.read_text(encoding="utf-8"))
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        if self.open and self.open[-1] != "style":
+            self.pieces.append(data)
+
+    @property
+    def text(self):
+        return " ".join(" ".join(self.pieces).split())
+
+    def all(self, *names):
+        return [attributes for tag, attributes in self.tags if tag in names]
+
+
+def assert_headings_in_order(page):
+    """One heading of the first rank, at the beginning, and no rank left out on the way down."""
+    ranks = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert ranks[0] == 1
+    assert ranks.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(ranks))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    return study_folder(tmp_path_factory.mktemp("report") / "run")
+
+
+@pytest.fixture(scope="module")
+def page(finished):
+    return Page(write_report(finished))
+
+
+def test_the_page_is_in_the_run_folder_or_where_it_is_wanted(finished, tmp_path):
+    path = write_report(finished)
+    assert path == finished.folder / "report.html"
+    other = write_report(finished, tmp_path / "deep" / "page.html")
+    assert other.read_bytes() == path.read_bytes()
+    assert [file.name for file in other.parent.iterdir()] == ["page.html"]
+
+
+def test_every_rows_numbers_are_in_the_table(finished):
+    html = write_report(finished).read_text(encoding="utf-8")
+    body = html[html.index("<tbody>") : html.index("</tbody>")]
+    cells = [re.findall(r"<t[hd][^>]*>([^<]*)<", row) for row in body.split("</tr>")[:-1]]
+    expected = """
+        digits alone      0     99.61% 99.61% –     –     99.8% 1,000 12.5 11.3% 10.0%
+        + uniform noise   6,000 99.47% 99.48% 70.0% 65.3% 98.7% 1,000 31   9.7%  10.0%
+        + fooling images  9,000 99.31% 99.39% 90.0% 89.2% 87.6% 1,000 50   8.5%  10.0%
+    """
+    assert [" ".join(row) for row in cells] == [
+        " ".join(line.split()) for line in expected.strip().splitlines()
+    ]
+
+
+def test_settings_versions_and_command_are_there(finished, page):
+    for value in [*SETTINGS.values(), *finished.environment.values()]:
+        assert value is None or str(value) in page.text
+    assert command(SETTINGS) in page.text
+    assert "4.0 minutes" in page.text
+
+
+def test_the_pictures_are_the_arrays(finished, page):
+    images = page.all("img")
+    content = [base64.b64decode(image["src"].split(",")[1]) for image in images]
+    assert content.pop(10) == png(study_filmstrip(finished))
+    for k, name in enumerate(TITLES):
+        arrays = finished.load_arrays(name)
+        for at, levels in enumerate(arrays["levels"]):
+            with Image.open(io.BytesIO(content[10 * k + at])) as image:
+                assert np.array_equal(np.array(image), levels[0])
+        assert " ".join(study_captions(arrays)) in page.text
+        assert TITLES[name] in page.text
+    assert len(content) == 40
+
+
+def test_what_became_of_each_gallery_is_counted(page):
+    assert "All of these 10 reach 99%" in page.text
+    assert "It takes 8 of 10 for rubbish" in page.text
+    assert "10 of 10 reach 99%" in page.text
+    assert "6 of 10 squares made against that one reach 99%" in page.text
+    assert "from 3.0% to 99.1% in 8 steps" in page.text
+
+
+def test_nothing_is_fetched_from_anywhere(finished, page):
+    assert {tag for tag, _ in page.tags}.isdisjoint({"script", "link", "iframe", "object", "base"})
+    for _, attributes in page.tags:
+        assert attributes.keys().isdisjoint({"href", "srcset", "poster", "action", "background"})
+        assert attributes.get("src", "data:").startswith("data:")
+    html = write_report(finished).read_text(encoding="utf-8")
+    assert not re.search(r"url\(|@import|https?:|//[a-z]", re.sub(r"base64,[^\"]+", "", html))
+
+
+def test_it_can_be_read_by_everybody(finished, page):
+    assert write_report(finished).read_text(encoding="utf-8").startswith("<!doctype html>\n<html")
+    assert page.all("html") == [{"lang": "en"}]
+    assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all(
+        "meta"
+    )
+    assert_headings_in_order(page)
+    assert all(image["alt"] for image in page.all("img"))
+    assert all(header["scope"] in ("row", "col") for header in page.all("th"))
+    assert "prefers-color-scheme: dark" in write_report(finished).read_text(encoding="utf-8")
+
+
+def test_the_same_run_has_the_same_page(finished):
+    assert write_report(finished).read_bytes() == write_report(finished).read_bytes()
+
+
+@pytest.mark.parametrize("parts", range(6))
+def test_a_run_on_its_way_has_a_page_of_what_is_there(tmp_path, parts):
+    run = study_folder(tmp_path / "run", parts)
+    page = Page(write_report(run))
+    assert ("This study is not finished" in page.text) == (parts < 4)
+    assert len(missing_parts(run)) == max(0, 4 - parts)
+    assert all(words in page.text for words in missing_parts(run))
+    assert len(page.all("img")) == [0, 0, 11, 31, 41, 41][parts]
+    assert len(page.all("tr")) == [0, 2, 2, 3, 4, 4][parts]
+    assert_headings_in_order(page)
+    assert "None" not in page.text.replace("None of", "")
+
+
+def test_a_part_that_was_cut_off_shows_the_pictures_it_had(tmp_path):
+    run = study_folder(tmp_path / "run", 3)
+    (run.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, ROWS[:2])) + "\n")
+    page = Page(write_report(run))
+    assert len(page.all("img")) == 31
+    assert len(page.all("tr")) == 2
+    assert len(missing_parts(run)) == 2
+
+
+def test_strings_are_text_and_never_tags(tmp_path):
+    evil = '"><script>alert(1)</script><img src=http://evil.example/x onerror=a>'
+    run = study_folder(tmp_path / "run", 2, SETTINGS | {"network": evil, "data_checksum": evil})
+    run.add(ROWS[2] | {"name": evil, "caught": evil})
+    environment = run.environment | {"machine": evil, evil: 1}
+    (run.folder / "environment.json").write_text(json.dumps(environment))
+    page = Page(write_report(run))
+    assert not page.all("script")
+    assert all("onerror" not in image for image in page.all("img"))
+    assert page.text.count(evil) >= 4
+
+
+def test_nothing_fooled_is_a_dash_and_no_claim_that_nothing_can(tmp_path):
+    run = study_folder(tmp_path / "run", 3)
+    run.add(ROWS[3] | {"fooling_rate": 0.0, "median_steps": None})
+    page = Page(write_report(run))
+    assert "0.0% 1,000 – 8.5%" in page.text
+    assert (
+        "None of 1,000 candidates fooled the network within 1,000 steps; with more steps, or in "
+        "another way, some might." in page.text
+    )
+    assert "still fooled" not in page.text
+    assert "times as many" not in page.text
+
+
+def test_the_finding_compares_the_last_network_with_the_clean_one(page):
+    assert "The network is still fooled, by 87.6% of all candidates." in page.text
+    assert (
+        "To fool it became harder: the median fooling image took 12.5 steps with the clean network "
+        "and takes 50 with the one taught fooling images, 4 times as many; 87.6% of the candidates "
+        "succeed, and 99.8% did before." in page.text
+    )
+    assert "It takes 89.2% of what was made to deceive the network before it" in page.text
+
+
+def stage(rate, median, agreement=0.1, **more):
+    known = {"name": "x", "caught_all": 0.5, "test_accuracy": 0.9}
+    return known | fooling(rate, median, agreement) | more
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ((1.0, 10), (1.0, 20), "became harder: .* 2 times as many;"),
+        ((1.0, 10), (0.9, 10), "became harder:"),
+        ((1.0, 10), (1.0, 10), "became neither harder nor easier:"),
+        ((0.9, 10), (1.0, 5), "became easier: .* 0.5 times as many;"),
+        ((1.0, 10), (1.0, 9), "became easier:"),
+        ((1.0, 10), (0.1, 5), "became harder in one way alone:"),
+        ((0.5, 10), (1.0, 25), "became harder in one way alone:"),
+        ((1.0, 0), (1.0, 8), "became harder: .* takes 8 with the one taught x;"),
+    ],
+)
+def test_harder_or_easier(before, after, said):
+    assert re.search(said, finding([stage(*before), stage(*after)], 500)[1])
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [((0.0, None), (0.5, 9)), ((0.5, 9), (0.0, None)), ((0, None), (0, None))]
+)
+def test_steps_are_compared_only_where_both_were_fooled(before, after):
+    assert "became" not in " ".join(finding([stage(*before), stage(*after)], 500))
+
+
+def test_a_clean_network_alone_is_not_still_fooled():
+    first, judged = finding([stage(1.0, 9)], 500)
+    assert first == "The network is fooled, by 100.0% of all candidates."
+    assert judged.startswith("The judge")
+
+
+def test_no_numbers_no_finding():
+    assert finding([], 500) == []
+    assert finding([stage(None, None)], 500) == []
+
+
+@pytest.mark.parametrize(
+    ("agreement", "candidates", "sees"),
+    [(0.1, 1000, False), (0.118, 1000, False), (0.12, 1000, True), (0.2, 20, False), (1, 9, True)],
+)
+def test_the_judge_is_measured_against_chance(agreement, candidates, sees):
+    said = finding([stage(1.0, 9, agreement, candidates=candidates)], 500)[-1]
+    assert ("So it sees no such digits" in said) != sees
+    assert ("looks for as well" in said) == sees
+
+
+@pytest.mark.parametrize("changed", [{}, {"epochs": 0.5, "judge": "a b'c", "confidence": 0.999}])
+def test_the_command_makes_the_same_study(changed):
+    settings = SETTINGS | changed
+    program, *arguments = shlex.split(command(settings))
+    assert program == "deceive"
+    study = tyro.cli(Command, args=arguments)
+    asked = {field.name: getattr(study, field.name) for field in fields(study)}
+    assert settings.items() - {("data_checksum", settings["data_checksum"])} <= asked.items()
+
+
+def test_a_run_of_another_kind_is_no_study(tmp_path):
+    run = Run(tmp_path / "run", {"seed": 1, "steps": 3})
+    with pytest.raises(InputError, match="a study, found settings without confidence, fooling_im"):
+        write_report(run)
+    assert not (run.folder / "report.html").exists()
+
+
+# The command.
+
+
+def cli(capsys, *arguments):
+    with pytest.raises(SystemExit) as end:
+        main(["report", *map(str, arguments)])
+    out, err = capsys.readouterr()
+    return end.value.code, out, " ".join(err.split())
+
+
+def test_the_command_draws_everything_again(tmp_path, capsys):
+    run = study_folder(tmp_path / "run", 3)
+    code, out, _ = cli(capsys, run.folder, "--json")
+    said = json.loads(out.splitlines()[-1])
+    assert code == 0
+    assert said["report"] == str(run.folder / "report.html")
+    assert [path.rsplit("/", 1)[1] for path in said["pictures"]] == [
+        "mnist_confidence.png",
+        "improved_model_predictions.png",
+        "deceive_improved.png",
+        "filmstrip.png",
+    ]
+    assert said["missing"] == missing_parts(run)
+    made = {path.name for path in (run.folder / "images").iterdir()}
+    assert made == {path.rsplit("/", 1)[1] for path in said["pictures"]}
+    code, out, _ = cli(capsys, run.folder)
+    assert (code, out.splitlines()) == (
+        0,
+        [f"{said['report']}: still to come: {said['missing'][0]}"],
+    )
+
+
+def test_by_default_it_looks_where_the_study_writes(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    study_folder(tmp_path / "runs" / "study")
+    code, out, _ = cli(capsys)
+    assert (code, out) == (0, "runs/study/report.html: all four parts\n")
+
+
+def test_a_folder_that_is_no_run_is_one_sentence(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    for name in ("empty", "nowhere"):
+        code, out, err = cli(capsys, tmp_path / name, "--json")
+        assert (code, out) == (2, "")
+        assert f"{name}: expected the folder of a run, found no settings.json in it" in err
+    assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
+
+
+def test_a_damaged_row_is_one_sentence(tmp_path, capsys):
+    run = study_folder(tmp_path / "run", 2)
+    with (run.folder / "rows.jsonl").open("a") as rows:
+        rows.write('{"part": "rubb')
+    code, out, err = cli(capsys, run.folder)
+    assert (code, out) == (2, "")
+    assert "rows.jsonl, line 3: expected a JSON object" in err
+    assert not (run.folder / "report.html").exists()
