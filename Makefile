@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help study test check format models clean
+.PHONY: help study test check format models pictures notebooks bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -32,6 +32,17 @@ models: $(READY) ## train the shipped networks again
 	$(BIN)/deceive train --architecture fast --seed 0 --out models/fast.safetensors
 	$(BIN)/deceive train --architecture judge --seed 1 --out models/judge.safetensors
 	$(BIN)/deceive train --architecture study --seed 0 --out models/study.safetensors
+
+pictures: study ## the README's pictures, from the study
+	cp runs/study/images/*.png images/
+
+notebooks: $(READY) ## run the notebooks and keep what they give
+	$(BIN)/python notebooks/run.py
+
+bench: $(READY) ## contests with other libraries; writes benchmarks/results
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'torchattacks==3.5.1'
+	$(BIN)/python -m benchmarks
 
 clean: ## remove the environment and the caches, not your runs
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache

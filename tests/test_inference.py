@@ -13,6 +13,7 @@ from deceive.inference import (
     probabilities_of,
     working_dtype,
 )
+from deceive.networks import StemConv
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -232,3 +233,71 @@ def test_a_model_that_refuses_images_in_its_own_words(error):
 def test_an_interrupt_stays_one():
     with pytest.raises(KeyboardInterrupt):
         FrozenCopy(Failing(KeyboardInterrupt()), torch.rand(1, 1, 4, 4))
+
+
+# What the quick copy leaves out.
+
+
+class OutOfOrder(nn.Module):
+    """Takes what comes out of its convolution twice, before its normalisation and after it."""
+
+    def __init__(self, stack: nn.Sequential) -> None:
+        super().__init__()
+        self.stack = stack
+
+    def forward(self, images):
+        between = self.stack[0](images)
+        return between.mean((2, 3)) + self.stack[1](between).mean((2, 3))
+
+
+def stack(*, norm=None) -> nn.Sequential:
+    """Convolution, batch normalisation with statistics of its own, ReLU, twice, and linear ones."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        layers = nn.Sequential(
+            *(nn.Conv2d(1, 6, 3), norm or nn.BatchNorm2d(6), nn.ReLU()),
+            *(StemConv(6, 4, 3, stride=2, padding=1), nn.BatchNorm2d(4, affine=False)),
+            *(nn.Flatten(), nn.Linear(36, 8, bias=False), nn.BatchNorm1d(8), nn.ReLU()),
+            nn.Linear(8, 3),
+        )
+        layers.train()
+        with torch.no_grad():
+            layers(torch.rand(50, 1, 8, 8) * 5)
+    return layers.eval()
+
+
+def test_batch_normalisation_is_folded_into_the_layer_before(monkeypatch):
+    monkeypatch.setenv("DECEIVE_PRECISION", "float32")
+    model, images = stack(), torch.rand(7, 1, 8, 8)
+    frozen = FrozenCopy(model, images[:1])
+    kinds = [type(module) for module in frozen._quick.modules()]
+    assert nn.BatchNorm2d not in kinds
+    assert nn.BatchNorm1d not in kinds
+    asked = frozen.exact_logits(images)
+    torch.testing.assert_close(asked, logits_of(model, images))
+    torch.testing.assert_close(frozen.logits(images), asked, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("watch", ["hook", "weight norm", "no statistics"])
+def test_what_is_watched_or_special_is_not_folded(watch, monkeypatch):
+    monkeypatch.setenv("DECEIVE_PRECISION", "float32")
+    seen = []
+    norm = nn.BatchNorm2d(6, track_running_stats=False) if watch == "no statistics" else None
+    model, images = stack(norm=norm), torch.rand(7, 1, 8, 8)
+    if watch == "hook":
+        model[0].register_forward_hook(lambda module, given, output: seen.append(output))
+    if watch == "weight norm":
+        nn.utils.parametrizations.weight_norm(model[0])
+    frozen = FrozenCopy(model, images[:1])
+    assert isinstance(frozen._quick.get_submodule("1"), nn.BatchNorm2d)
+    torch.testing.assert_close(frozen.logits(images), frozen.exact_logits(images))
+    if seen:
+        assert torch.equal(seen[-1], seen[-2])
+
+
+def test_parts_that_are_taken_out_of_order_are_left_as_they_are(monkeypatch):
+    monkeypatch.setenv("DECEIVE_PRECISION", "float32")
+    model = OutOfOrder(stack()).eval()
+    images = torch.rand(7, 1, 8, 8)
+    frozen = FrozenCopy(model, images[:1])
+    assert torch.equal(frozen.logits(images), frozen.exact_logits(images))

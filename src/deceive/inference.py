@@ -5,9 +5,13 @@ import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
+from torch.nn.utils.parametrize import is_parametrized
 
 from deceive.errors import InputError
 
@@ -90,11 +94,14 @@ class FrozenCopy:
             raise InputError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
         self.device = device_of(model)
         self._model = copy.deepcopy(model).eval().requires_grad_(False)
+        self._quick = self._model
         self._dtype = working_dtype(self.device)
         self._gives_probabilities = False
         pair = example.to(self.device).repeat(2, 1, 1, 1)
         try:
-            output = self.exact_logits(pair)
+            output = self.exact_logits(pair.clone())
+            self._quick = _folded(self._model)
+            folded = self._checked(self._quick(pair), pair)
         except InputError:
             raise
         except Exception as error:
@@ -103,6 +110,8 @@ class FrozenCopy:
                 f"it says: {error!r}"
             ) from error
         self.n_classes = output.shape[1]
+        if not torch.allclose(folded, output, rtol=1e-3, atol=1e-3 * float(output.abs().max())):
+            self._quick = self._model  # it takes its parts out of their order
         if (output >= 0).all() and ((output.sum(1) - 1).abs() < 1e-3).all():
             self._gives_probabilities = True
             warnings.warn(
@@ -114,16 +123,15 @@ class FrozenCopy:
     def logits(self, images: Tensor) -> Tensor:
         """Logits (N, K) in float32, worked out in the quickest type; differentiable in `images`."""
         with torch.autocast(self.device.type, self._dtype, self._dtype != torch.float32):
-            return self._checked(images.clone())  # some models work in place
+            return self._checked(self._quick(images.clone()), images)  # some work in place
 
     @torch.no_grad()
     def exact_logits(self, images: Tensor) -> Tensor:
         """Logits (N, K), worked out in float32; no gradient."""
         with torch.autocast(self.device.type, enabled=False):
-            return self._checked(images)
+            return self._checked(self._model(images), images)
 
-    def _checked(self, images: Tensor) -> Tensor:
-        output = self._model(images)
+    def _checked(self, output: object, images: Tensor) -> Tensor:
         if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] < 2:
             came = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise InputError(f"model: expected logits of shape (N, K) with K ≥ 2, got {came}")
@@ -135,3 +143,24 @@ class FrozenCopy:
             raise InputError("model: expected finite logits, got NaN or infinity")
         output = output.float()
         return output.clamp_min(1e-38).log() if self._gives_probabilities else output
+
+
+def _folded(model: nn.Module) -> nn.Module:
+    """A copy in which batch normalisation is part of the layer before it, where that is plain.
+
+    Inside an `nn.Sequential` it is plain which layer comes before. The outputs are the same but
+    for rounding, and a gradient step takes a tenth less time.
+    """
+    model = copy.deepcopy(model)
+    for stack in [module for module in model.modules() if type(module) is nn.Sequential]:
+        for (name, layer), (after, norm) in pairwise(stack.named_children()):
+            fuse: Any = None
+            if isinstance(layer, nn.Conv2d) and type(norm) is nn.BatchNorm2d:
+                fuse = fuse_conv_bn_eval
+            elif type(layer) is nn.Linear and type(norm) is nn.BatchNorm1d:
+                fuse = fuse_linear_bn_eval
+            hooks = (layer._forward_hooks, layer._forward_pre_hooks, norm._forward_hooks)
+            plain = not (any(hooks) or norm._forward_pre_hooks or is_parametrized(layer))
+            if fuse is not None and norm.track_running_stats and plain:
+                stack._modules[name], stack._modules[after] = fuse(layer, norm), nn.Identity()
+    return model

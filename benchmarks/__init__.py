@@ -1,0 +1,1 @@
+"""Side by side with others: fooling, memory and training, each contest interleaved in one run."""

@@ -1,0 +1,54 @@
+"""Hold the contests, write their rows, and make the table of the rows alone."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+
+from benchmarks import table
+from benchmarks.contest import HERE, write
+
+
+def main(
+    contest: tyro.conf.Positional[Literal["all", "fooling", "memory", "training", "table"]] = "all",
+    *,
+    quick: bool = False,
+    model: str = "fast",
+    repeats: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    count: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    epochs: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    out: Path | None = None,
+) -> None:
+    """Side by side with peers: images per second, memory, and time to an accuracy.
+
+    Args:
+        contest: which one to hold; `table` only makes the table again from rows on disk.
+        quick: tiny sizes, to see that it runs; its figures mean nothing.
+        model: the network to fool, a shipped name or a file.
+        repeats: how often each contestant of a fooling contest has its turn; how many seeds are
+            trained with.
+        count: images a repeat in fooling.
+        steps: the most steps an image may take in fooling.
+        epochs: the most epochs the original recipe is given.
+        out: the folder for rows and table; `benchmarks/results` by default, or its `quick`.
+    """
+    folder = out or HERE / "results" / ("quick" if quick else "")
+    if contest in ("all", "fooling"):
+        from benchmarks import fooling
+
+        asked = {"model": model, "repeats": repeats, "count": count, "steps": steps}
+        write(folder, "fooling", fooling.run(fooling.plan(quick, **asked)))
+    if contest in ("all", "memory"):
+        from benchmarks import memory
+
+        write(folder, "memory", memory.run(memory.QUICK if quick else memory.COUNTS, model))
+    if contest in ("all", "training"):
+        from benchmarks import training
+
+        write(folder, "training", training.run(training.plan(quick, epochs=epochs, seeds=repeats)))
+    print(table.make(folder))
+
+
+if __name__ == "__main__":
+    tyro.cli(main, prog="python -m benchmarks")

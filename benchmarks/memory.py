@@ -1,0 +1,86 @@
+"""Peak memory of one call, on top of what the process held before: each in a process of its own."""
+
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import torch
+
+from benchmarks.contest import Row, facts
+from benchmarks.peers import DECEIVE, PEERS, Setting
+from deceive.fooling import fool
+from deceive.models import load_network
+from deceive.starts import begin
+
+COUNTS, QUICK = (100, 1_000, 10_000), (20, 50)
+# Enough for images to leave the batch and others to take their place.
+STEPS = 10
+
+
+def run(counts: tuple[int, ...], model: str) -> Row:
+    """Every library at every number of images, one fresh process after the other."""
+    started = facts()
+    rows = []
+    for count in counts:
+        for one in (DECEIVE, *PEERS):
+            command = [sys.executable, "-m", "benchmarks.memory", one.name, str(count), model]
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            rows.append(json.loads(done.stdout.splitlines()[-1]))
+            print(f"memory: {rows[-1]}", file=sys.stderr)
+    return {"facts": started, "model": model, "steps": STEPS, "rows": rows}
+
+
+def measure(library: str, count: int, model_name: str) -> Row:
+    """Peak of the resident memory over one call for `count` images, less what was held before it.
+
+    The peers are given all start images in one call, which is how they take them; ART cuts them up
+    itself. Their start images are made before the clock of the memory starts; `fool` makes its own.
+    """
+    model = load_network(model_name).requires_grad_(False)
+    one = next(one for one in (DECEIVE, *PEERS) if one.name == library)
+    attack = one.bind(model, 0.99)
+    name, sizes = next(iter(one.attacks.items()))
+    batch = 250 if library in ("deceive", "ART") else count
+    setting = Setting(name, sizes[0], STEPS, batch)
+    targets = torch.arange(count) * model.n_outputs // count
+    few = begin("uniform", range(10), model.image_shape, 1)
+    attack(few, targets[:10], Setting(name, sizes[0], 2))  # the first call sets things up
+    if library == "deceive":
+        before = restart()
+        fool(model, targets, steps=STEPS)
+    else:
+        images = begin("uniform", range(count), model.image_shape, 0)
+        before = restart()
+        attack(images, targets, setting)
+    return {"library": library, "images": count, "batch": batch, "mebibytes": peak() - before}
+
+
+def restart() -> float:
+    """Forget the peak so far, where the system can; what is held now, in MiB."""
+    try:
+        Path("/proc/self/clear_refs").write_text("5")
+    except OSError:
+        return peak()
+    return _status("VmRSS")
+
+
+def peak() -> float:
+    """The most that was resident since the restart, in MiB."""
+    try:
+        return _status("VmHWM")
+    except OSError:
+        most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        return most / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+def _status(field: str) -> float:
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(f"{field}:"):
+            return int(line.split()[1]) / 1024
+    raise OSError(f"/proc/self/status: expected a line {field}")
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(sys.argv[1], int(sys.argv[2]), sys.argv[3])))

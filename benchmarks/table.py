@@ -1,0 +1,196 @@
+"""The table: made of the rows on disk alone."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.contest import Row, Spread, paired_ratio, read, significant
+from deceive.files import write_text
+
+# What each contest asks; the words around its table.
+CONTESTS = {
+    "rate 0.99": (
+        "At a fooling rate of 99% or more",
+        "Each peer at the attack, step size, number of steps and batch that gave it the most "
+        "fooling images a second among those that fooled 99% of other start images (or, where none "
+        "did, came within a point of its best); `fool` at its defaults.",
+    ),
+    "rate 0.95": (
+        "At a fooling rate of 95% or more",
+        "The same, `fool` too with the number of steps and batch that suit it best at this rate.",
+    ),
+    "rate 0": (
+        "At any fooling rate",
+        "The same with no rate asked for: the most fooling images a second, however many "
+        "candidates are thrown away.",
+    ),
+    "budget": (
+        "With the same budget",
+        "Everybody may take as many steps; the peers take all of them, since none of their attacks "
+        "stops early. Attack and step size again chosen on other start images.",
+    ),
+    "copy": (
+        "Where the difference comes from",
+        "The peers with their settings of the first table, on the copy of the network that `fool` "
+        "works with inside (precision and layout): what is left are steps saved and the loop.",
+    ),
+}
+
+
+def make(folder: Path) -> str:
+    """Write `folder/README.md` from the JSON files beside it, and give its text back."""
+    parts = ["# Benchmarks\n\nMade by `make bench`; what is measured and how: `../README.md`."]
+    makers = {"fooling": _fooling, "memory": _memory, "training": _training}
+    for name, maker in makers.items():
+        result = read(folder, name)
+        parts.append(maker(result) if result else f"## {name.capitalize()}\n\nNot measured yet.")
+    text = "\n\n".join(parts) + "\n"
+    write_text(folder / "README.md", text)
+    return text
+
+
+def _fooling(result: Row) -> str:
+    plan = result["plan"]
+    parts = [
+        f"## Fooling\n\nNetwork `{plan['model']}` ({result['weights_sha256'][:12]}…), uniform "
+        f"starts, confidence ≥ {plan['confidence']} as 8-bit images in float32, at most "
+        f"{plan['steps']} steps an image, {plan['repeats']} repeats in turn: median "
+        "(least–greatest).",
+        _facts(result["facts"], ("foolbox", "torchattacks", "captum", _ART)),
+    ]
+    for contest, (title, words) in CONTESTS.items():
+        rows = [row for row in result["rows"] if row["contest"] == contest]
+        parts.append(f"### {title}\n\n{words} {rows[0]['images']:,} images a repeat.")
+        parts.append(_contest(rows))
+    return "\n\n".join(parts)
+
+
+def _contest(rows: Sequence[Row]) -> str:
+    by_library = defaultdict(list)
+    for row in rows:
+        by_library[row["library"]].append(row)
+    pace = {name: [row["fooled"] / row["seconds"] for row in of] for name, of in by_library.items()}
+    lines = []
+    for name, of in by_library.items():
+        one = of[0]
+        lines.append(
+            (
+                name,
+                f"{one['attack']}, step {one['step_size']:g}, ≤ {one['steps']} steps"
+                if name == "deceive"
+                else f"{one['attack']}, step {one['step_size']:g}, {one['steps']} steps",
+                f"{one['batch']}",
+                f"{_rate(of):.1%}",
+                Spread.of(pace[name]).text(),
+                f"{sum(row['image_steps'] for row in of) / sum(row['images'] for row in of):.1f}",
+                Spread.of(1e6 * row["seconds"] / row["image_steps"] for row in of).text(),
+                "" if name == "deceive" else paired_ratio(pace["deceive"], pace[name]).text(),
+            )
+        )
+    heads = (
+        *("library", "attack", "batch", "fooling rate", "fooling images a second"),
+        *("steps an image", "µs an image and step", "`deceive` is × faster"),
+    )
+    peers = [name for name in by_library if name != "deceive"]
+    fastest = max(peers, key=lambda name: Spread.of(pace[name]).median)
+    ratio = paired_ratio(pace["deceive"], pace[fastest]).text()
+    return _markdown(heads, lines) + f"\n\n**Against the fastest peer, {fastest}: {ratio} ×.**"
+
+
+def _rate(rows: Sequence[Row]) -> float:
+    return sum(row["fooled"] for row in rows) / sum(row["images"] for row in rows)
+
+
+def _memory(result: Row) -> str:
+    counts = sorted({row["images"] for row in result["rows"]})
+    libraries = list(dict.fromkeys(row["library"] for row in result["rows"]))
+    peaks = {(row["library"], row["images"]): row["mebibytes"] for row in result["rows"]}
+    lines = [(name, *(significant(peaks[name, count]) for count in counts)) for name in libraries]
+    return "\n\n".join(
+        (
+            f"## Memory\n\nPeak of resident memory during one call for N images, less what was "
+            f"held before it, in MiB; at most {result['steps']} steps, each in a process of its "
+            "own. `deceive` and ART cut N images up themselves; the others take them as one batch.",
+            _facts(result["facts"], ("foolbox", "torchattacks", "captum", _ART)),
+            _markdown(("library", *(f"N = {count:,}" for count in counts)), lines),
+        )
+    )
+
+
+def _training(result: Row) -> str:
+    goal, seeds = result["plan"]["goal"], result["plan"]["seeds"]
+    lines = []
+    fast_times, original_times = [], []
+    reached = True
+    for seed in range(seeds):
+        for recipe, times in (("fast", fast_times), ("original", original_times)):
+            rows = [r for r in result["rows"] if r["recipe"] == recipe and r["seed"] == seed]
+            last = rows[-1]
+            there = last["validation_accuracy"] >= goal
+            reached &= there or recipe == "fast"
+            times.append(last["seconds"])
+            lines.append(
+                (
+                    str(seed),
+                    f"`{recipe}`",
+                    " + ".join(f"{r['epochs']:g}" for r in rows)
+                    if recipe == "fast"
+                    else f"{last['epochs']:g}",
+                    f"{significant(last['seconds'])} s",
+                    f"{last['validation_accuracy']:.2%}",
+                    f"{last['test_accuracy']:.2%}",
+                    "yes" if there else "no",
+                )
+            )
+    heads = ("seed", "recipe", "epochs", "time", "validation", "test", f"≥ {goal:.1%}")
+    ratio = paired_ratio(original_times, fast_times).text()
+    by_epoch = _by_epoch(result)
+    return "\n\n".join(
+        (
+            f"## Training to {goal:.1%} on the validation images\n\n`fast` with a one-cycle "
+            f"schedule of {result['chosen_epochs']:g} epochs (the shortest one with which every "
+            "seed of the choice got there) against the original recipe; evaluation is off the "
+            "clock.",
+            _facts(result["facts"], ()),
+            _markdown(heads, lines),
+            f"**`fast` takes {ratio} × less time"
+            + (
+                ".**" if reached else "; a lower bound, since the original did not always arrive.**"
+            ),
+            "The original recipe, validation accuracy by epoch:",
+            by_epoch,
+        )
+    )
+
+
+def _by_epoch(result: Row) -> str:
+    rows = [row for row in result["rows"] if row["recipe"] == "original"]
+    seeds = sorted({row["seed"] for row in rows})
+    of = {(row["seed"], row["epochs"]): row["validation_accuracy"] for row in rows}
+    epochs = sorted({row["epochs"] for row in rows})
+    lines = [
+        (
+            f"{epoch:g}",
+            *(f"{of[seed, epoch]:.2%}" if (seed, epoch) in of else "" for seed in seeds),
+        )
+        for epoch in epochs
+    ]
+    return _markdown(("epoch", *(f"seed {seed}" for seed in seeds)), lines)
+
+
+_ART = "adversarial-robustness-toolbox"
+
+
+def _facts(facts: Row, libraries: Sequence[str]) -> str:
+    versions = facts["versions"]
+    named = ", ".join(f"{name} {versions[name]}" for name in ("torch", *libraries))
+    return (
+        f"{facts['date']}; {facts['processor']}, {facts['cores']} cores, {facts['threads']} "
+        f"threads, load {facts['load_average_at_start']} at the start; `deceive` works in "
+        f"{facts['working_dtype']}; {named}."
+    )
+
+
+def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    rows = [heads, ["---"] * len(heads), *lines]
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
