@@ -10,7 +10,9 @@ from benchmarks.contest import HERE, write
 
 
 def main(
-    contest: tyro.conf.Positional[Literal["all", "fooling", "memory", "training", "table"]] = "all",
+    contest: tyro.conf.Positional[
+        Literal["all", "accuracy", "fooling", "memory", "training", "table"]
+    ] = "all",
     *,
     quick: bool = False,
     model: str = "fast",
@@ -34,6 +36,10 @@ def main(
         out: the folder for rows and table; `benchmarks/results` by default, or its `quick`.
     """
     folder = out or HERE / "results" / ("quick" if quick else "")
+    if contest in ("all", "accuracy"):
+        from benchmarks import accuracy
+
+        write(folder, "accuracy", accuracy.run(accuracy.QUICK if quick else accuracy.Plan()))
     if contest in ("all", "fooling"):
         from benchmarks import fooling
 

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean, stdev
 
 from benchmarks.contest import Row, Spread, paired_ratio, read, significant
 from deceive.files import write_text
@@ -40,13 +41,42 @@ CONTESTS = {
 def make(folder: Path) -> str:
     """Write `folder/README.md` from the JSON files beside it, and give its text back."""
     parts = ["# Benchmarks\n\nMade by `make bench`; what is measured and how: `../README.md`."]
-    makers = {"fooling": _fooling, "memory": _memory, "training": _training}
+    makers = {"accuracy": _accuracy, "fooling": _fooling, "memory": _memory, "training": _training}
     for name, maker in makers.items():
         result = read(folder, name)
         parts.append(maker(result) if result else f"## {name.capitalize()}\n\nNot measured yet.")
     text = "\n\n".join(parts) + "\n"
     write_text(folder / "README.md", text)
     return text
+
+
+def _accuracy(result: Row) -> str:
+    by_name = defaultdict(list)
+    for row in result["rows"]:
+        by_name[row["architecture"]].append(row)
+    lines = []
+    for name, rows in by_name.items():
+        test = [row["test_accuracy"] for row in rows]
+        seconds = Spread.of(row["seconds"] for row in rows)
+        lines.append(
+            (
+                f"`{name}`",
+                f"{rows[0]['settings']['epochs']:g}",
+                ", ".join(f"{accuracy:.2%}" for accuracy in test),
+                f"**{mean(test):.3%}** ± {100 * stdev(test):.3f}",
+                f"{mean(row['validation_accuracy'] for row in rows):.2%}",
+                f"{seconds.text()} s",
+            )
+        )
+    heads = ("network", "epochs", "test, seed by seed", "mean ± standard deviation")
+    return "\n\n".join(
+        (
+            "## Accuracy\n\nEach network by its own recipe, on 55,000 images; the test set is "
+            "read once, at the end.",
+            _facts(result["facts"], ()),
+            _markdown((*heads, "validation, mean", "training time"), lines),
+        )
+    )
 
 
 def _fooling(result: Row) -> str:

@@ -103,16 +103,20 @@ class Fool:
     """Where an image begins: uniform, gaussian, smooth or blank."""
     steps: int = 1000
     """The most steps an image may take."""
+    judge: str = "judge"
+    """A network that says what the images look like, if it was trained on the same data."""
     seed: int = 0
     json: bool = False
     """End with one JSON object on stdout."""
 
     def run(self) -> int:
         from deceive.fooling import fool
-        from deceive.models import load_network
+        from deceive.measures import agreement
+        from deceive.models import load_card, load_network
 
-        network = load_network(self.model)
-        targets = range(network.n_outputs) if self.target == "all" else [_class(self.target)]
+        network, card = load_network(self.model), load_card(self.model)
+        n_classes = card.n_outputs - (card.rubbish_class is not None)
+        targets = range(n_classes) if self.target == "all" else [_class(self.target)]
         single = len(targets) * self.count == 1
         if self.out.suffix not in (".npz", ".png") or (self.out.suffix == ".png" and not single):
             raise InputError(
@@ -136,10 +140,11 @@ class Fool:
             "fooling_rate": result.fooling_rate,
             "median_steps": result.median_steps,
         }
+        if load_card(self.judge).data_checksum == card.data_checksum:
+            judge = load_network(self.judge)
+            summary["judge_agreement"] = agreement(judge, result.images, result.targets)
         if self.out.suffix == ".png":
-            confidence = _write_and_reread(
-                self.out, network, result.levels[0, 0].numpy(), targets[0]
-            )
+            confidence = _write_and_reread(self.out, network, result.levels[0], targets[0])
             verdict = f"is a {targets[0]} with confidence {confidence:.4f}"
             text = f"{self.out}: read back, it {verdict}, {int(result.steps[0])} steps"
             summary["confidence"] = confidence
@@ -147,12 +152,16 @@ class Fool:
             from deceive.runs import arrays_of, write_arrays
 
             arrays = arrays_of(result)
-            arrays["images"] = arrays.pop("levels")[:, 0]
-            write_arrays(self.out, **arrays)
+            levels = arrays.pop("levels")
+            write_arrays(
+                self.out, images=levels[:, 0] if levels.shape[1] == 1 else levels, **arrays
+            )
             text = (
                 f"{self.out}: {int(result.fooled.sum())} of {len(result)} candidates fool "
                 f"{self.model}, median steps {result.median_steps}"
             )
+            if "judge_agreement" in summary:
+                text += f"; the judge takes {summary['judge_agreement']:.1%} for their targets"
         _show(text, summary, self.json)
         return 0 if bool(result.fooled.all()) else 1
 
@@ -353,7 +362,7 @@ def _fooling_in_words(row: dict[str, Any]) -> str:
 
 
 def _write_and_reread(path: Path, network: Any, levels: Any, target: int) -> float:
-    """Write a greyscale PNG, read it back, and give the network's confidence in it."""
+    """Write levels (C, H, W) as a PNG, read it back, and give the network's confidence in it."""
     import numpy as np
     import torch
     from PIL import Image
@@ -362,8 +371,13 @@ def _write_and_reread(path: Path, network: Any, levels: Any, target: int) -> flo
     from deceive.fooling import from_levels
     from deceive.inference import probabilities_of
 
+    if len(levels) not in (1, 3, 4):
+        raise InputError(f"--out: expected an .npz for images of {len(levels)} channels")
+    pixels = levels.permute(1, 2, 0).numpy()
     with replacing(path) as temporary:
-        Image.fromarray(levels).save(temporary, format="PNG")
+        Image.fromarray(pixels[..., 0] if len(levels) == 1 else pixels).save(
+            temporary, format="PNG"
+        )
     with Image.open(path) as image:
-        pixels = torch.from_numpy(np.array(image))
-    return probabilities_of(network, from_levels(pixels[None, None]))[0, target].item()
+        read = torch.from_numpy(np.array(image)).view(*levels.shape[1:], len(levels))
+    return probabilities_of(network, from_levels(read.permute(2, 0, 1)[None]))[0, target].item()

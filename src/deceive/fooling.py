@@ -103,7 +103,7 @@ def fool(
     start: str | Tensor = "uniform",
     seed: int = 0,
     steps: int = 1000,
-    step_size: float = 0.12,
+    step_size: float = 0.03,
     momentum: float = 0.8,
     objective: str | Objective = "log_odds",
     bounds: Bounds = (0.0, 1.0),

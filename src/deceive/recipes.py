@@ -13,7 +13,7 @@ from deceive.training import TrainingProgress, TrainingSettings, calibrate, fit
 
 RECIPES = {
     "fast": TrainingSettings(),
-    "judge": TrainingSettings(epochs=4),
+    "judge": TrainingSettings(epochs=15),
     # The case study's own: AdamW at a constant rate, small batches, images as they are.
     "study": TrainingSettings(
         epochs=20,

@@ -36,7 +36,7 @@ class TrainingSettings(BaseModel):
     """Greatest stretch along each axis, and greatest shear, as a share."""
     translation: float = Field(default=2, ge=0)
     """Greatest shift along each axis, in pixels."""
-    elasticity: float = Field(default=0.7, ge=0)
+    elasticity: float = Field(default=0.6, ge=0)
     """Elastic distortion (Simard et al. 2003): standard deviation, in pixels along each axis, of
     the shifts at a grid of 5×5 knots, between which they are interpolated."""
 
