@@ -36,11 +36,11 @@ class Plan:
 
     model: str = "fast"
     confidence: float = 0.99
-    steps: int = 200
+    steps: int = 100
     """The most steps an image may take, for everybody."""
     count: int = 1000
     """Images a repeat."""
-    count_few: int = 250
+    count_few: int = 200
     """Images a repeat in the contests that explain the others."""
     count_tuning: int = 100
     """Images that a setting is tried on."""
@@ -49,7 +49,7 @@ class Plan:
     repeats: int = 3
     short: tuple[int, ...] = (3, 5, 7, 10, 20)
     """Budgets that every attack and step size is tried with, besides the whole one."""
-    middle: tuple[int, ...] = (30, 50, 70, 100, 150)
+    middle: tuple[int, ...] = (30, 50, 70)
     """Budgets that the best of them are tried with."""
     finalists: int = 3
     """Settings a level that are tried on more images."""

@@ -149,24 +149,26 @@ def test_the_shape_may_be_given_and_is_mnists_otherwise():
 
 def test_known_steps_and_confidence(bands):
     # From black only the target's quarter can move: by 4 × 0.0625 a step at mean |g| = 1.
-    # The band's level is 0.25 a step: 8 × 0.5 isn't log(3 × 99) = 5.7, and 8 × 0.75 is.
+    # The band's level is 0.25, 0.25 × (1 + 1.1) and 0.25 × (1 + 1.1 + 1.2) = 0.825 after one to
+    # three steps: 8 × 0.525 isn't log(3 × 99) = 5.7, and 8 × 0.825 is.
     result = fool(bands, range(4), start="blank", step_size=0.0625, momentum=0)
     assert result.fooled.all()
     assert result.steps.tolist() == [3, 3, 3, 3]
     assert result.median_steps == 3
     assert result.fooling_rate == 1
     for target in range(4):
-        assert torch.equal(result.levels[target], (bands.best(target)[0] * 191).to(torch.uint8))
-    expected = bands.confidence(191 / 255)
+        assert torch.equal(result.levels[target], (bands.best(target)[0] * 210).to(torch.uint8))
+    expected = bands.confidence(210 / 255)
     assert result.confidence.tolist() == pytest.approx([expected] * 4, abs=1e-6)
 
 
 def test_momentum_adds_the_last_steps_to_each_step(bands):
-    # v = 1, 1.5, 1.75, …: the level goes 0, 0.2, 0.5, 0.85, and 8 × 0.85 is enough.
+    # v = 1, 1.5, 1.75, …, and the steps are 0.2, 0.22, 0.24 long: the level goes 0, 0.2, 0.53,
+    # 0.95, and 8 × 0.95 is enough.
     result = fool(bands, 1, start="blank", step_size=0.05, momentum=0.5, trajectory=True)
     assert result.steps.tolist() == [3]
     band = result.trajectories[0].levels[:, 0, 1]
-    assert band.float().mean(1).tolist() == [0, 51, 128, 217]
+    assert band.float().mean(1).tolist() == [0, 51, 135, 242]
 
 
 def test_pixels_held_by_a_bound_count_for_nothing(bands):
@@ -338,7 +340,7 @@ def test_every_objective_gets_there(bands, objective):
     options = {"start": "blank", "step_size": 0.025, "momentum": 0}
     by_name = fool(bands, range(4), objective=objective, **options)
     assert by_name.fooled.all()
-    assert by_name.steps.tolist() == [8] * 4
+    assert by_name.steps.tolist() == [6] * 4
     function = OBJECTIVES[objective]
     assert same(fool(bands, range(4), objective=function, **options), by_name)
 

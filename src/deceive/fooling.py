@@ -20,6 +20,9 @@ Bounds = tuple[float, float]
 # still pass when it is read back from its file and asked about alone.
 _SLACK = 1e-5
 
+# After so many steps without success an image's steps are twice as long as at first.
+_PATIENCE = 10
+
 # Keeps a gradient of nothing but zeros at zero when it is divided by its size.
 _TINY = torch.finfo(torch.float32).tiny
 
@@ -103,8 +106,8 @@ def fool(
     start: str | Tensor = "uniform",
     seed: int = 0,
     steps: int = 1000,
-    step_size: float = 0.03,
-    momentum: float = 0.8,
+    step_size: float = 0.01,
+    momentum: float = 0.5,
     objective: str | Objective = "log_odds",
     bounds: Bounds = (0.0, 1.0),
     shape: Shape | None = None,
@@ -115,11 +118,12 @@ def fool(
     """Optimise images until `model` takes each one for its target with the asked confidence.
 
     A step follows the gradient g of the objective, with momentum (Dong et al. 2018, before their
-    sign): v ← momentum · v + g / mean|g|, image ← image + step_size · v, clamped to the bounds;
-    pixels that a bound holds back count for nothing in g and v. What comes of noise that way are
-    the fooling images of Nguyen, Yosinski and Clune (2015). An image leaves the batch as soon as
-    it fools *as its PNG will hold it*, rounded to 8 bits and read in float32, and the next one
-    takes its place. The model is not touched: a frozen copy of it does the work.
+    sign): v ← momentum · v + g / mean|g|, image ← image + step_size · (1 + t / 10) · v after t
+    steps, clamped to the bounds; pixels that a bound holds back count for nothing in g and v. So
+    most images stay near where they began, and the few that resist are pushed harder. What comes
+    of noise that way are the fooling images of Nguyen, Yosinski and Clune (2015). An image leaves
+    the batch as soon as it fools *as its PNG will hold it*, rounded to 8 bits and read in float32,
+    and the next one takes its place. The model is not touched: a frozen copy does the work.
 
     Args:
         model: images (N, C, H, W) within `bounds` in, logits (N, K) out, on any device.
@@ -130,8 +134,8 @@ def fool(
             for as many as are wanted, or (1, C, H, W) for all of them.
         seed: for the starts; each image has a random generator of its own.
         steps: the most steps an image may take.
-        step_size: how far pixels move on average in a step without momentum, as a share of the
-            bounds' width.
+        step_size: how far pixels move on average in the first step, as a share of the bounds'
+            width.
         momentum: how much of its last step an image takes again, in [0, 1).
         objective: a name from `objectives.OBJECTIVES`, or a function of logits (N, K) and targets
             (N,) that gives one scalar an image, (N,).
@@ -216,7 +220,8 @@ def fool(
             gradient = gradient.masked_fill_(held, 0)
             gradient /= gradient.abs().mean((1, 2, 3), keepdim=True).clamp_min(_TINY)
             velocity = velocity[stay].mul_(momentum).add_(gradient).masked_fill_(held, 0)
-            x = x.add_(velocity, alpha=step).clamp_(low, high)
+            reach = step * (1 + taken[stay] / _PATIENCE)
+            x = x.addcmul_(reach[:, None, None, None], velocity).clamp_(low, high)
         else:
             x, velocity = x.detach()[stay], velocity[stay]
         row, taken = row[stay], taken[stay] + 1

@@ -50,7 +50,7 @@ class StudySettings(BaseModel):
 _STAGES = ("clean", "rubbish-1", "rubbish-2")
 
 # The filmstrip's step size: some dozens of steps on the way.
-_SLOW_MOTION = 0.001
+_SLOW_MOTION = 0.0005
 
 # Called with a description; what it gives takes (done, total) as the work goes on.
 Task = Callable[[str], AbstractContextManager[Callable[[float, float], None]]]
