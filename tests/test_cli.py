@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -5,9 +6,10 @@ import pytest
 import torch
 from PIL import Image
 
-from deceive.cli import main
+from deceive.cli import Study, main
 from deceive.models import load_network
 from deceive.runs import Run
+from deceive.study import StudySettings
 
 SMALL = ["--epochs", "0.5", "--training-images", "2000", "--candidates", "2"]
 SMALL += ["--fooling-images", "20", "--steps", "60"]
@@ -78,7 +80,8 @@ def test_bad_input_is_one_sentence(arguments, said, capsys, tmp_path, monkeypatc
 def test_info_names_the_shipped_networks(capsys):
     code, out, _ = run(capsys, "info", "--json")
     assert code == 0
-    assert {"fast", "judge"} <= set(json.loads(out)["networks"])
+    assert {"fast", "judge", "study"} <= set(json.loads(out)["networks"])
+    assert "judge" in run(capsys, "info")[1]
 
 
 def test_a_study_is_done_once_and_resumed(tmp_path, capsys):
@@ -91,6 +94,13 @@ def test_a_study_is_done_once_and_resumed(tmp_path, capsys):
     assert {"fooling_rate", "median_steps", "judge_agreement"} <= said["fooling"].keys()
     rows = (folder / "rows.jsonl").read_text()
     arrays = np.load(folder / "arrays/second_mispredicted.npz")["levels"]
+
+    # "All" are the digits, for a network that knows rubbish too.
+    taught = str(folder / "weights/rubbish-1.safetensors")
+    options = ["--model", taught, "--steps", "1", "--out", str(tmp_path / "fooled.npz")]
+    _, ten, _ = run(capsys, "fool", *options, "--json")
+    assert json.loads(ten.splitlines()[-1])["candidates"] == 10
+    assert "judge_agreement" in ten
 
     # A second call only reports.
     code, out, _ = run(capsys, "study", "--out", str(folder), *SMALL, "--json")
@@ -117,3 +127,9 @@ def test_a_run_folder_keeps_rows_in_order(tmp_path):
     assert [row["part"] for row in again.rows()] == ["a", "b"]
     assert again.row(part="b") == {"part": "b", "x": None}
     assert again.row(part="c") is None
+
+
+def test_the_flags_of_the_study_are_its_settings():
+    flags = {field.name: field.default for field in dataclasses.fields(Study)}
+    for name, field in StudySettings.model_fields.items():
+        assert flags[name] == field.default

@@ -283,8 +283,9 @@ class Info:
                 card.command,
             )
         dtype = str(working_dtype(torch.device("cpu"))).removeprefix("torch.")
-        _log.print(f"deceive {__version__}, torch {torch.__version__}, works in {dtype}")
-        _log.print(table)
+        screen = _log if self.json else Console()
+        screen.print(f"deceive {__version__}, torch {torch.__version__}, works in {dtype}")
+        screen.print(table)
         if self.json:
             shipped = {name: card.model_dump() for name, card in cards.items()}
             print(json.dumps({"deceive": __version__, "works_in": dtype, "networks": shipped}))
