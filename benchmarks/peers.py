@@ -188,9 +188,10 @@ def _art(model: nn.Module, confidence: float) -> Attack:
     return attack
 
 
-# `fool` at its own defaults, which were chosen elsewhere; the batch is its `chunk`.
+# `fool` with its own momentum; its first step size is the default, and the batch is its `chunk`.
 _DEFAULT = fool.__kwdefaults__ or {}
-DECEIVE = Contestant("deceive", {"fool": (_DEFAULT["step_size"],)}, _deceive)
+FOOL_STEPS = (_DEFAULT["step_size"], 0.02, 0.05, 0.1, 0.15)
+DECEIVE = Contestant("deceive", {"fool": FOOL_STEPS}, _deceive)
 
 PEERS = (
     Contestant(

@@ -12,13 +12,13 @@ from deceive.files import write_text
 CONTESTS = {
     "rate 0.99": (
         "At a fooling rate of 99% or more",
-        "Each peer at the attack, step size, number of steps and batch that gave it the most "
+        "Each library at the attack, step size, number of steps and batch that gave it the most "
         "fooling images a second among those that fooled 99% of other start images (or, where none "
-        "did, came within a point of its best); `fool` at its defaults.",
+        "did, came within a point of its best).",
     ),
     "rate 0.95": (
         "At a fooling rate of 95% or more",
-        "The same, `fool` too with the number of steps and batch that suit it best at this rate.",
+        "The same at a lower bar.",
     ),
     "rate 0": (
         "At any fooling rate",
@@ -28,7 +28,8 @@ CONTESTS = {
     "budget": (
         "With the same budget",
         "Everybody may take as many steps; the peers take all of them, since none of their attacks "
-        "stops early. Attack and step size again chosen on other start images.",
+        "stops early. Their attack and step size again chosen on other start images; `fool` at its "
+        "defaults.",
     ),
     "copy": (
         "Where the difference comes from",
