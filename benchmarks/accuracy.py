@@ -25,7 +25,7 @@ QUICK = Plan(seeds=2, images=2000)
 
 
 def run(plan: Plan) -> Row:
-    """Train every architecture by its own recipe with seeds 0, 1, …; the test set is read once."""
+    """Train every architecture by its own recipe with seeds 0, 1, …, each to its end."""
     started = facts()
     data = load_data()
     if plan.images is not None:

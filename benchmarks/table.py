@@ -72,8 +72,8 @@ def _accuracy(result: Row) -> str:
     heads = ("network", "epochs", "test, seed by seed", "mean ± standard deviation")
     return "\n\n".join(
         (
-            "## Accuracy\n\nEach network by its own recipe, on 55,000 images; the test set is "
-            "read once, at the end.",
+            "## Accuracy\n\nEach network by its own recipe, on 55,000 images; each training "
+            "reads the test set when it ends.",
             _facts(result["facts"], ()),
             _markdown((*heads, "validation, mean", "training time"), lines),
         )

@@ -76,8 +76,7 @@ def run(plan: Plan) -> Row:
     started = facts()
     data = load_data()
     if plan.images is not None:
-        train = Split(data.train.images[: plan.images], data.train.labels[: plan.images])
-        data = replace(data, train=train)
+        data = data.first(plan.images)
     choice, chosen = choose(data, plan)
     rows: list[Row] = []
     for seed in range(plan.seeds):
