@@ -1,8 +1,16 @@
 """Pure functions from predictions and images to numbers."""
 
+import torch
 from torch import Tensor, nn
 
-from deceive.inference import logits_of
+from deceive import checks
+from deceive.errors import InputError
+from deceive.inference import BATCH, device_of, evaluating, logits_of
+from deceive.networks import Classifier
+
+# Rows and columns of the tables of distances that are in memory at once: 1,000 × 10,000 float64
+# are 80 MB.
+_ROWS, _COLUMNS = 1000, 5000
 
 
 def agreement(judge: nn.Module, images: Tensor, targets: Tensor) -> float:
@@ -25,3 +33,130 @@ def digit_accuracy(network: nn.Module, images: Tensor, labels: Tensor, n_classes
     """Accuracy over the clean classes alone: the rubbish output is left out."""
     right: Tensor = logits_of(network, images)[:, :n_classes].argmax(1).cpu() == labels
     return right.double().mean().item()
+
+
+def features_of(judge: Classifier, images: Tensor, batch: int = BATCH) -> Tensor:
+    """The judge's penultimate activations (N, F), float32, on its device, for images (N, C, H, W).
+
+    In evaluation mode, without gradient; the judge is left as it was. Raises `InputError` when the
+    images have not the shape that the judge reads.
+    """
+    if images.shape[1:] != judge.image_shape:
+        raise InputError(
+            f"images: expected a shape of {('N', *judge.image_shape)} as the judge's, "
+            f"got {tuple(images.shape)}"
+        )
+    device = device_of(judge)
+    with evaluating(judge), torch.no_grad(), torch.autocast(device.type, enabled=False):
+        parts = torch.split(images, batch)
+        return torch.cat([judge.features(part.to(device)).float() for part in parts])
+
+
+def frechet_distance(judge: Classifier, images: Tensor, reference: Tensor) -> float:
+    """Fréchet distance (FID) of images (N, C, H, W) to the reference (M, C, H, W), at least 0.
+
+    `frechet_between` of the judge's features of both; nothing is resized or rounded. It depends on
+    the judge and on how many images there are: figures with others are not comparable.
+    """
+    return frechet_between(features_of(judge, images), features_of(judge, reference))
+
+
+def frechet_between(features: Tensor, reference: Tensor) -> float:
+    """Fréchet distance of the two gaussians that have the features' means and covariances.
+
+    |μ₁ - μ₂|² + tr(Σ₁ + Σ₂ - 2 (Σ₁ Σ₂)^½) (Heusel et al. 2017), reckoned in float64.
+
+    Args:
+        features: (N, F), N ≥ 2. Below some thousands the distance comes out too great.
+        reference: (M, F), M ≥ 2; exchanging the two changes nothing.
+
+    Raises:
+        InputError: when there are too few, when they don't fit each other, or are not finite.
+    """
+    # It imports matplotlib, which nothing else here needs.
+    from torchmetrics.image.fid import FrechetInceptionDistance
+
+    _check_features("reference", reference, reference.shape[-1], least=2)
+    _check_features("features", features, reference.shape[-1], least=2)
+    network = nn.Identity()  # the features are there already, and in float64 they stay so
+    network.num_features = features.shape[1]  # type: ignore[assignment]
+    distance = FrechetInceptionDistance(network, normalize=True).to(features.device)
+    distance.update(reference.double(), real=True)
+    distance.update(features.double(), real=False)
+    return max(0.0, distance.compute().item())  # rounding can take it below
+
+
+def density_and_coverage(real: Tensor, generated: Tensor, k: int = 5) -> tuple[float, float]:
+    """How far generated images lie among real ones, and how far they reach all of them.
+
+    Each real image has a ball around it that reaches to the k-th nearest other real image, and
+    what is nearer than that lies in it (Naeem et al. 2020). Density is the number of balls that a
+    generated image lies in, averaged and divided by k; coverage is the share of balls in which
+    there is a generated image. Reckoned in float64.
+
+    Args:
+        real: features (N, F), N > k.
+        generated: features (M, F), M ≥ 1.
+        k: the paper's choice is 5.
+
+    Returns:
+        Density, at least 0 and on average 1 where both are of one distribution: above it the
+        generated images crowd where the real ones are dense. Coverage in [0, 1], for one
+        distribution and N = M on average nearly 1 - 2^-k: 0.97.
+
+    Raises:
+        InputError: when there are too few, when they don't fit each other, or are not finite.
+    """
+    checks.at_least("k", k, 1)
+    _check_features("real", real, real.shape[-1], least=k + 1)
+    _check_features("generated", generated, real.shape[-1], least=1)
+    real, generated = real.double(), generated.double()
+    inside = covered = 0
+    for centres in torch.split(real, _ROWS):
+        # The nearest of all is the centre itself.
+        radii = torch.cdist(centres, real).topk(k + 1, largest=False).values[:, -1:]
+        within = torch.cdist(centres, generated) < radii
+        inside += int(within.sum())
+        covered += int(within.any(1).sum())
+    return inside / (k * len(generated)), covered / len(real)
+
+
+def nearest_distances(images: Tensor, training: Tensor) -> Tensor:
+    """How far each image is from the training image nearest to it: 0 for an exact copy.
+
+    Args:
+        images: (N, C, H, W) in [0, 1].
+        training: (T, C, H, W) in [0, 1], T ≥ 1.
+
+    Returns:
+        (N,) float32, L2 over all pixels: at most the root of C × H × W.
+
+    Raises:
+        InputError: when the two are not of one shape, or there are no training images.
+    """
+    if images.shape[1:] != training.shape[1:] or len(training) == 0:
+        raise InputError(
+            f"training: expected at least 1 image of shape {tuple(images.shape[1:])} as the "
+            f"images, got {tuple(training.shape)}"
+        )
+    distances = []
+    for rows in torch.split(images.flatten(1), _ROWS):
+        rows, nearest = rows.double(), []
+        for columns in torch.split(training.flatten(1), _COLUMNS):
+            columns = columns.double()
+            # The table comes from |a|² + |b|² - 2ab, which for near neighbours is mostly rounding
+            # (3e-7 for a copy): it only says which is the nearest.
+            choice = columns[torch.cdist(rows, columns).argmin(1)]
+            nearest.append(torch.linalg.vector_norm(rows - choice, dim=1))
+        distances.append(torch.stack(nearest).amin(0))
+    return torch.cat(distances).float()
+
+
+def _check_features(name: str, features: Tensor, length: int, *, least: int) -> None:
+    if features.ndim != 2 or len(features) < least or features.shape[1] != length:
+        raise InputError(
+            f"{name}: expected features (N, {length}) of at least {least} images, "
+            f"got {tuple(features.shape)}"
+        )
+    if not features.isfinite().all():
+        raise InputError(f"{name}: expected finite features, got NaN or infinity")
