@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from deceive.fooling import fool
+from deceive.rules import Ascent
 
 # The whole box [0, 1] may be used, as `deceive.fool` uses it: a maximum norm of 1 binds no pixel,
 # and a Euclidean one of 28 no image, since 28 is the box's diagonal.
@@ -74,7 +75,7 @@ def _deceive(model: nn.Module, confidence: float) -> Attack:
             confidence=confidence,
             start=images,
             steps=setting.steps,
-            step_size=setting.step_size,
+            ascent=Ascent(step_size=setting.step_size),
             chunk=setting.batch,
         )
         return Made(result.images, int(result.steps.sum()))
@@ -189,8 +190,7 @@ def _art(model: nn.Module, confidence: float) -> Attack:
 
 
 # `fool` with its own momentum; its first step size is the default, and the batch is its `chunk`.
-_DEFAULT = fool.__kwdefaults__ or {}
-FOOL_STEPS = (_DEFAULT["step_size"], 0.02, 0.05, 0.1, 0.15)
+FOOL_STEPS = (Ascent().step_size, 0.02, 0.05, 0.1, 0.15)
 DECEIVE = Contestant("deceive", {"fool": FOOL_STEPS}, _deceive)
 
 PEERS = (

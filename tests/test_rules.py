@@ -5,7 +5,7 @@ from conftest import Bands
 from deceive.fooling import fool, to_levels
 from deceive.inference import FrozenCopy
 from deceive.objectives import log_odds
-from deceive.rules import RULES
+from deceive.rules import RULES, Ascent
 from deceive.starts import begin
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -67,21 +67,31 @@ def test_a_gradient_of_nothing_moves_nothing(rule):
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_every_rule_gets_there(bands, rule, smoothing):
-    result = fool(bands, range(4), count=5, rule=rule, smoothing=smoothing, step_size=0.05)
+    result = fool(
+        bands, range(4), count=5, ascent=Ascent(rule=rule, noise=smoothing, step_size=0.05)
+    )
     assert result.fooled.all()
 
 
 @pytest.mark.parametrize("rule", RULES)
 def test_every_rule_keeps_images_apart(rule):
     network = Bands()
-    alone = fool(network, 2, start=begin("smooth", range(7, 8), (1, 4, 4), 0), rule=rule)
-    among = fool(network, 2, start=begin("smooth", range(10), (1, 4, 4), 0), count=10, rule=rule)
+    alone = fool(
+        network, 2, start=begin("smooth", range(7, 8), (1, 4, 4), 0), ascent=Ascent(rule=rule)
+    )
+    among = fool(
+        network,
+        2,
+        start=begin("smooth", range(10), (1, 4, 4), 0),
+        count=10,
+        ascent=Ascent(rule=rule),
+    )
     assert torch.equal(alone.levels[0], among.levels[7])
     assert alone.steps[0] == among.steps[7]
 
 
 def test_momentum_is_the_default(bands):
-    one, other = fool(bands, range(4)), fool(bands, range(4), rule="momentum", smoothing=0)
+    one, other = fool(bands, range(4)), fool(bands, range(4), ascent=Ascent(rule="momentum"))
     assert torch.equal(one.levels, other.levels)
     assert torch.equal(one.steps, other.steps)
 
@@ -106,25 +116,26 @@ class Ripples(Bands):
 
 
 def test_a_smoothed_gradient_sees_past_ripples():
-    options = {"count": 10, "rule": "sign", "step_size": 0.002, "steps": 600}
-    plain = fool(Ripples(), range(4), **options)
-    smoothed = fool(Ripples(), range(4), **options, smoothing=0.05)
+    options = {"rule": "sign", "step_size": 0.002}
+    plain = fool(Ripples(), range(4), count=10, steps=600, ascent=Ascent(**options))
+    smoothed = fool(Ripples(), range(4), count=10, steps=600, ascent=Ascent(**options, noise=0.05))
     assert smoothed.fooling_rate > plain.fooling_rate + 0.2
 
 
 def test_smoothing_is_seeded_call_by_call(bands, untouched_rng):
-    runs = [fool(Ripples(), 1, count=4, smoothing=0.1, seed=seed) for seed in (3, 3)]
+    runs = [fool(Ripples(), 1, count=4, ascent=Ascent(noise=0.1), seed=seed) for seed in (3, 3)]
     assert torch.equal(runs[0].levels, runs[1].levels)
     start = begin("uniform", range(4), bands.image_shape, 0)
     one, other = (
-        fool(Ripples(), 1, count=4, smoothing=0.1, start=start, seed=seed) for seed in (0, 1)
+        fool(Ripples(), 1, count=4, ascent=Ascent(noise=0.1), start=start, seed=seed)
+        for seed in (0, 1)
     )
     assert not torch.equal(one.levels, other.levels)
 
 
 def test_smoothing_is_a_share_of_the_bounds():
     one, other = (
-        fool(Bands(bounds=bounds), range(4), start="blank", bounds=bounds, smoothing=0.1)
+        fool(Bands(bounds=bounds), range(4), start="blank", bounds=bounds, ascent=Ascent(noise=0.1))
         for bounds in [(0, 1), (0, 2)]
     )
     assert torch.equal(one.levels, other.levels)
@@ -133,11 +144,84 @@ def test_smoothing_is_a_share_of_the_bounds():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rule": "newton"}, "rule: expected one of momentum, sign, adam; got 'newton'"),
-        ({"smoothing": -0.1}, "smoothing: expected a number of at least 0"),
-        ({"smoothing": float("nan")}, "smoothing: expected a number of at least 0"),
+        ({"rule": "newton"}, "rule\\n.*'momentum', 'sign' or 'adam'"),
+        ({"noise": -0.1}, "noise\\n.*greater than or equal to 0"),
+        ({"noise": float("nan")}, "noise\\n.*finite number"),
+        ({"step_size": 0}, "step_size\\n.*greater than 0"),
+        ({"momentum": 1}, "momentum\\n.*less than 1"),
+        ({"speed": 1}, "speed\\n.*not permitted"),
     ],
 )
-def test_bad_input_is_one_clear_value_error(bands, options, message):
+def test_bad_settings_are_value_errors_that_name_them(options, message):
     with pytest.raises(ValueError, match=message):
-        fool(bands, 0, **options)
+        Ascent(**options)
+
+
+def test_a_schedule_falls_from_the_first_step_to_its_least():
+    ascent = Ascent(step_size=0.1, noise=1, least_noise=0.2, noise_power=2, schedule=4)
+    taken = torch.tensor([0, 1, 2, 4, 9])
+    assert ascent.size_after(taken).tolist() == pytest.approx([0.1, 0.075, 0.05, 0, 0])
+    assert ascent.noise_after(taken).tolist() == pytest.approx([1, 0.65, 0.4, 0.2, 0.2])
+
+
+def test_a_schedule_goes_on_where_an_earlier_call_left_off(bands):
+    ascent = Ascent(rule="sign", momentum=0, step_size=8 / 255, schedule=8)
+    whole = fool(bands, range(4), steps=8, confidence=None, ascent=ascent)
+    part = fool(bands, range(4), steps=3, confidence=None, ascent=ascent)
+    rest = fool(
+        bands,
+        range(4),
+        start=part.images,
+        steps=5,
+        confidence=None,
+        ascent=ascent,
+        begun=torch.full((4,), 3),
+    )
+    assert (whole.levels.int() - rest.levels.int()).abs().max() <= 1  # rounded on the way
+    assert not torch.equal(whole.levels, part.levels)
+
+
+def test_without_a_confidence_all_steps_are_taken(bands):
+    result = fool(bands, range(4), steps=30, confidence=None)
+    assert result.steps.tolist() == [30] * 4
+    assert result.fooled.all()
+    assert torch.allclose(result.confidence, torch.full((4,), bands.summit), atol=0.01)
+
+
+def test_whoever_is_held_stays_where_it_is(bands):
+    ascent = Ascent(rule="sign", momentum=0, step_size=0.02, hold=0.5)
+    result = fool(bands, range(4), start="blank", steps=100, confidence=None, ascent=ascent)
+    assert result.confidence.min() > 0.48
+    assert result.confidence.max() < 0.6 < bands.summit
+
+
+class Listener(Bands):
+    """Notes how much noise it is told there is."""
+
+    hears_noise = True
+
+    def forward(self, images, noise=None):
+        if noise is not None:
+            Listener.heard.append(noise.tolist())
+        return super().forward(images)
+
+
+def test_a_network_that_hears_noise_is_told_of_it():
+    Listener.heard = []
+    ascent = Ascent(noise=0.4, schedule=4)
+    fool(Listener(), [0, 1], steps=2, confidence=None, ascent=ascent, begun=torch.tensor([0, 1]))
+    expected = [[0.4, 0.3], [0.3, 0.2]]
+    assert [[round(v, 3) for v in step] for step in Listener.heard] == expected
+
+
+def test_images_in_noise_are_kept_apart(bands):
+    ascent = Ascent(noise=0.3)
+    alone = fool(bands, [1, 2], steps=5, confidence=None, ascent=ascent)
+    among = fool(bands, [1, 2, 3, 0], steps=5, confidence=None, ascent=ascent, chunk=3)
+    assert torch.equal(alone.levels, among.levels[:2])
+
+
+@pytest.mark.parametrize("begun", [torch.tensor([1]), torch.tensor([0, -1]), torch.rand(2)])
+def test_steps_begun_fit_the_candidates(bands, begun):
+    with pytest.raises(ValueError, match="begun: expected 2 step counts from 0 up"):
+        fool(bands, [0, 1], begun=begun)

@@ -3,17 +3,18 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import compress
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from deceive import checks
 from deceive.errors import InputError
 from deceive.inference import FrozenCopy
 from deceive.objectives import OBJECTIVES, Objective
-from deceive.rules import RULES
-from deceive.starts import STARTS, Shape, begin
+from deceive.rules import RULES, Ascent
+from deceive.starts import STARTS, Shape, begin, generator_for
 
 Bounds = tuple[float, float]
 
@@ -96,15 +97,13 @@ def fool(
     model: nn.Module,
     targets: int | Iterable[int] | Tensor,
     *,
-    confidence: float = 0.99,
+    confidence: float | None = 0.99,
     count: int = 1,
     start: str | Tensor = "uniform",
     seed: int = 0,
     steps: int = 1000,
-    step_size: float = 0.01,
-    momentum: float = 0.5,
-    rule: str = "momentum",
-    smoothing: float = 0.0,
+    ascent: Ascent | None = None,
+    begun: Tensor | None = None,
     objective: str | Objective = "log_odds",
     bounds: Bounds = (0.0, 1.0),
     shape: Shape | None = None,
@@ -117,30 +116,26 @@ def fool(
     A step follows the gradient g of the objective, with momentum (Dong et al. 2018, before their
     sign): v ← momentum · v + g / mean|g|, image ← image + step_size · (1 + t / 10) · v after t
     steps, clamped to the bounds; pixels that a bound holds back count for nothing in g and v. So
-    most images stay near where they began, and the few that resist are pushed harder. (`rule`
-    names other ways to step.) What comes of noise that way are the fooling images of Nguyen,
-    Yosinski and Clune (2015). An image leaves the batch as soon as it fools *as its PNG will hold
-    it*, rounded to 8 bits and read in float32, and the next one takes its place. The model is not
+    most images stay near where they began, and the few that resist are pushed harder. (An `ascent`
+    can step in other ways.) What comes of noise that way are the fooling images of Nguyen, Yosinski
+    and Clune (2015). An image leaves the batch as soon as it fools *as its PNG will hold it*,
+    rounded to 8 bits and read in float32, and the next one takes its place. The model is not
     touched: a frozen copy does the work.
 
     Args:
         model: images (N, C, H, W) within `bounds` in, logits (N, K) out, on any device.
         targets: class indices; each gets `count` images, which follow one another in the result.
-        confidence: softmax probability of the target to reach, in (0, 1).
+        confidence: softmax probability of the target to reach, in (0, 1). With None nobody leaves
+            before the steps are spent, and whoever has more than half counts as fooled.
         count: images a target.
         start: a name from `starts.STARTS`, or images of your own, (N, C, H, W) within the bounds
             for as many as are wanted, or (1, C, H, W) for all of them.
         seed: for the starts, where each image has a random generator of its own, and for the
-            noise of `smoothing`.
+            noise of the ascent.
         steps: the most steps an image may take.
-        step_size: how far pixels move on average in the first step, as a share of the bounds'
-            width.
-        momentum: how much of its last step an image takes again, in [0, 1).
-        rule: a name from `rules.RULES`.
-        smoothing: standard deviation, as a share of the bounds' width, of gaussian noise that is
-            added to an image where its gradient is asked for, drawn anew at every step (Smilkov et
-            al. 2017). The gradient of a network that hides it is of use a little further off. What
-            is reported is never smoothed.
+        ascent: how an image climbs; by default as above.
+        begun: (N,) int64, the steps that each candidate has taken in earlier calls. They count for
+            the ascent, which goes on from there, and not among `steps`.
         objective: a name from `objectives.OBJECTIVES`, or a function of logits (N, K) and targets
             (N,) that gives one scalar an image, (N,).
         bounds: the least and the greatest value of a pixel.
@@ -157,32 +152,33 @@ def fool(
     Warns:
         UserWarning: when the model gives probabilities; their logarithm is taken for the logits.
     """
-    checks.open_interval("confidence", confidence, 0, 1)
-    checks.open_interval("step_size", step_size, 0, math.inf)
-    checks.half_open_interval("momentum", momentum, 0, 1)
-    checks.half_open_interval("smoothing", smoothing, 0, math.inf)
-    checks.one_of("rule", rule, RULES)
+    if confidence is not None:
+        checks.open_interval("confidence", confidence, 0, 1)
     checks.at_least("steps", steps, 0)
     checks.at_least("chunk", chunk, 1)
     low, high = bounds = _checked_bounds(bounds)
     wanted = _checked_targets(targets, count)
     starts = _starts(start, len(wanted), shape or _shape_of(model), seed, bounds)
     score_of = _objective(objective)
+    ascent = ascent or Ascent()
     net = FrozenCopy(model, starts(range(1)))
     _check_classes(wanted, net.n_classes)
     wanted = wanted.to(net.device)
 
     total = len(wanted)
-    passing = confidence + min(_SLACK, (1 - confidence) / 2)
-    step = step_size * (high - low)
-    move, noise = RULES[rule].move, _noise(smoothing * (high - low), seed, net.device)
+    leaves = confidence is not None
+    asked = 0.5 if confidence is None else confidence
+    passing = asked + min(_SLACK, (1 - asked) / 2)
+    memory, move = RULES[ascent.rule]
+    climbed = _begun(begun, total).to(net.device)
     x = starts(range(0)).to(net.device)  # the batch: images,
-    state = x.new_zeros(0, RULES[rule].memory, *x.shape[1:])  # what the rule keeps of their steps,
+    state = x.new_zeros(0, memory, *x.shape[1:])  # what the rule keeps of their steps,
     row = wanted.new_empty(0)  # which row of the result each one is,
     taken = wanted.new_empty(0)  # and the steps it has taken
     levels = torch.empty(total, *x.shape[1:], dtype=torch.uint8, device=net.device)
     reached = torch.zeros(total, device=net.device)
     steps_taken = torch.zeros_like(wanted)
+    shakers: list[Generator] = []  # what each image's noise is drawn from
     frames: list[list[Tensor]] = [[] for _ in range(total)] if trajectory else []
     begun = finished = image_steps = 0
 
@@ -194,20 +190,26 @@ def fool(
             state = torch.cat([state, state.new_zeros(len(new), *state.shape[1:])])
             row = torch.cat([row, torch.arange(new.start, new.stop, device=net.device)])
             taken = torch.cat([taken, taken.new_zeros(len(new))])
+            if ascent.noise:
+                shakers += [generator_for(seed, index, "noise") for index in new]
         if trajectory:
             for image, frame in zip(row.tolist(), to_levels(x, bounds), strict=True):
                 frames[image].append(frame)
 
-        # Ask the network.
-        x.requires_grad_(True)
-        with torch.enable_grad():
-            logits = net.logits(x)
-            ascended = net.logits(x + noise(x)) if smoothing else logits
-            score = score_of(ascended, wanted[row])
+        # Ask the network, in the ascent's noise, on behalf of those who have steps left.
+        due = spent = taken >= steps
+        before = climbed[row] + taken
+        if not spent.all():
+            sigma = ascent.noise_after(before) * (high - low)
+            x.requires_grad_(True)
+            with torch.enable_grad():
+                logits = net.logits(_noisy(x, sigma, shakers) if ascent.noise else x, sigma)
+                score = score_of(logits, wanted[row])
+            if leaves:
+                plain = net.logits(x.detach()) if ascent.noise else logits.detach()
+                due = spent | (_confidence(plain, wanted[row]) >= asked)
 
         # Whoever seems to be there, or is out of steps, is asked about as a PNG will hold it.
-        spent = taken >= steps
-        due = spent | (_confidence(logits.detach(), wanted[row]) >= confidence)
         if due.any():
             rows = row[due]
             levels[rows] = to_levels(x.detach()[due], bounds)
@@ -227,10 +229,15 @@ def fool(
             held = ((x <= low) & (gradient < 0)) | ((x >= high) & (gradient > 0))
             gradient = gradient.masked_fill_(held, 0)
             state = state[stay].masked_fill_(held[:, None], 0)
-            reach, direction, state = move(gradient, state, taken[stay], momentum)
-            x = x.addcmul_((step * reach)[:, None, None, None], direction).clamp_(low, high)
+            reach, direction, state = move(gradient, state, taken[stay], ascent.momentum)
+            reach = reach * ascent.size_after(before[stay]) * (high - low)
+            if ascent.hold is not None:
+                reach *= _confidence(logits.detach()[stay], wanted[row[stay]]) < ascent.hold
+            x = x.addcmul_(reach[:, None, None, None], direction).clamp_(low, high)
         else:
             x, state = x.detach()[stay], state[stay]
+        if shakers:
+            shakers = list(compress(shakers, stay.tolist()))
         row, taken = row[stay], taken[stay] + 1
         image_steps += len(row)
         if callback is not None:
@@ -338,12 +345,24 @@ def _starts(
     return lambda numbers: images[numbers.start : numbers.stop]
 
 
-def _noise(size: float, seed: int, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """A function that draws gaussian noise of that standard deviation, in an image's shape."""
-    generator = torch.Generator(device).manual_seed(seed)
-    return lambda images: (
-        size * torch.randn(images.shape, generator=generator, device=device, dtype=images.dtype)
-    )
+def _begun(begun: Tensor | None, total: int) -> Tensor:
+    """Steps that each of `total` candidates has taken before."""
+    if begun is None:
+        return torch.zeros(total, dtype=torch.int64)
+    if begun.dtype != torch.int64 or begun.shape != (total,) or (begun < 0).any():
+        raise InputError(
+            f"begun: expected {total} step counts from 0 up (int64), got {begun.dtype} "
+            f"of shape {tuple(begun.shape)}"
+        )
+    return begun
+
+
+def _noisy(images: Tensor, sigma: Tensor, generators: list[Generator]) -> Tensor:
+    """Images (N, C, H, W) with gaussian noise of standard deviations (N,), each from its own."""
+    noise = torch.empty(images.shape)
+    for each, generator in zip(noise, generators, strict=True):
+        each.normal_(generator=generator)
+    return images + noise.to(images.device).mul_(sigma[:, None, None, None])
 
 
 def _shape_of(model: nn.Module) -> Shape:

@@ -97,6 +97,7 @@ class FrozenCopy:
         self._quick = self._model
         self._dtype = working_dtype(self.device)
         self._gives_probabilities = False
+        self._hears_noise = getattr(model, "hears_noise", False)
         pair = example.to(self.device).repeat(2, 1, 1, 1)
         try:
             output = self.exact_logits(pair.clone())
@@ -120,10 +121,14 @@ class FrozenCopy:
                 stacklevel=3,
             )
 
-    def logits(self, images: Tensor) -> Tensor:
-        """Logits (N, K) in float32, worked out in the quickest type; differentiable in `images`."""
+    def logits(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Logits (N, K) in float32, worked out in the quickest type; differentiable in `images`.
+
+        A network that wants to know how noisy its images are is told so: standard deviations (N,).
+        """
+        told = (noise,) if self._hears_noise and noise is not None else ()
         with torch.autocast(self.device.type, self._dtype, self._dtype != torch.float32):
-            return self._checked(self._quick(images.clone()), images)  # some work in place
+            return self._checked(self._quick(images.clone(), *told), images)  # some work in place
 
     @torch.no_grad()
     def exact_logits(self, images: Tensor) -> Tensor:

@@ -1,14 +1,15 @@
-"""From the gradient to the step: how far each pixel of an image moves, and which way.
+"""How an image climbs: where its gradient is asked for, how far each pixel moves, and which way.
 
 A rule works image by image. What it remembers of an image's earlier steps is its state, a stack of
 images that is all zeros at first; the image loop keeps it, and sets it to zero where a bound holds
-a pixel back. Directions are taken in units of `fool`'s step size.
+a pixel back. Directions are taken in units of the step size.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 # After so many steps without success an image's steps are twice as long as at first.
@@ -89,3 +90,50 @@ def _accumulated(gradient: Tensor, state: Tensor, momentum: float) -> Tensor:
     gradient /= gradient.abs().mean((1, 2, 3), keepdim=True).clamp_min(_TINY)
     velocity: Tensor = state[:, 0].mul_(momentum).add_(gradient)
     return velocity
+
+
+class Ascent(BaseModel):
+    """How images climb: the rule of a step, its size, and the noise in which they are seen.
+
+    Without a schedule every step has the same size and noise. With one, over `schedule` steps, both
+    fall: the step size evenly to nothing, and the noise to its least by a power. That is how digits
+    are drawn: what is large is settled first, in noise that hides all else (Song and Ermon 2019).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    rule: Literal["momentum", "sign", "adam"] = "momentum"
+    """A name from `RULES`."""
+    step_size: float = Field(default=0.01, gt=0)
+    """How far pixels move on average in the first step, as a share of the bounds' width."""
+    momentum: float = Field(default=0.5, ge=0, lt=1)
+    """How much of its last step an image takes again."""
+    noise: float = Field(default=0, ge=0)
+    """Standard deviation, as a share of the bounds' width, of gaussian noise that is added to an
+    image where its gradient is asked for, drawn anew at every step (Smilkov et al. 2017). What is
+    reported of an image is always without it."""
+    least_noise: float = Field(default=0, ge=0)
+    """What the noise falls to under a schedule."""
+    noise_power: float = Field(default=1, gt=0)
+    """Above 1 the noise falls quickly at first, and spends more steps near its least."""
+    schedule: int | None = Field(default=None, ge=1)
+    """Over how many steps noise and step size fall."""
+    hold: float | None = Field(default=None, gt=0, lt=1)
+    """The confidence, in noise, at which an image stays where it is for this step: at the boundary
+    it has nothing more to teach."""
+
+    def noise_after(self, taken: Tensor) -> Tensor:
+        """The noise's standard deviation (N,) after so many steps (N,), in shares of the width."""
+        return self.least_noise + (self.noise - self.least_noise) * self._left(taken).pow(
+            self.noise_power
+        )
+
+    def size_after(self, taken: Tensor) -> Tensor:
+        """The step size (N,) after so many steps (N,), before the rule has its say."""
+        return self.step_size * self._left(taken)
+
+    def _left(self, taken: Tensor) -> Tensor:
+        """The share of the schedule that is still to come, in [0, 1]; 1 where there is none."""
+        if self.schedule is None:
+            return torch.ones_like(taken, dtype=torch.float32)
+        return (1 - taken / self.schedule).clamp_min(0)

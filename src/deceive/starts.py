@@ -47,9 +47,9 @@ STARTS: dict[str, Start] = {
 }
 
 
-def generator_for(seed: int, index: int) -> Generator:
-    """The random generator of image `index` under `seed`; any two of them are independent."""
-    digest = hashlib.blake2b(f"{seed}/{index}".encode(), digest_size=8).digest()
+def generator_for(seed: int, index: int, purpose: str = "") -> Generator:
+    """The generator of image `index` under `seed`, for a purpose; any two are independent."""
+    digest = hashlib.blake2b(f"{seed}/{index}{purpose}".encode(), digest_size=8).digest()
     return Generator().manual_seed(int.from_bytes(digest, "little", signed=True))
 
 

@@ -18,6 +18,7 @@ from deceive.models import Card, load_network, save_network
 from deceive.networks import Classifier
 from deceive.recipes import RECIPES, train
 from deceive.rubbish import RubbishSet
+from deceive.rules import Ascent
 from deceive.runs import Row, Run, arrays_of
 
 
@@ -127,7 +128,7 @@ def _fool_clean(
         shown,
         confidence=settings.confidence,
         steps=settings.steps,
-        step_size=_SLOW_MOTION,
+        ascent=Ascent(step_size=_SLOW_MOTION),
         seed=settings.seed,
         trajectory=True,
     )
