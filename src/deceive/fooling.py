@@ -180,12 +180,12 @@ def fool(
     steps_taken = torch.zeros_like(wanted)
     shakers: list[Generator] = []  # what each image's noise is drawn from
     frames: list[list[Tensor]] = [[] for _ in range(total)] if trajectory else []
-    begun = finished = image_steps = 0
+    entered = finished = image_steps = 0
 
     while finished < total:
         # Fill the batch up from those that have not begun.
-        if new := range(begun, min(total, begun + chunk - len(row))):
-            begun = new.stop
+        if new := range(entered, min(total, entered + chunk - len(row))):
+            entered = new.stop
             x = torch.cat([x, starts(new).to(net.device)])
             state = torch.cat([state, state.new_zeros(len(new), *state.shape[1:])])
             row = torch.cat([row, torch.arange(new.start, new.stop, device=net.device)])

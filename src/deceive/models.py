@@ -11,6 +11,7 @@ from torch import Tensor
 from deceive.errors import InputError
 from deceive.files import replacing, write_text
 from deceive.networks import Classifier
+from deceive.rules import Ascent
 
 _HERE = Path(__file__).resolve().parent
 
@@ -27,7 +28,11 @@ class Card(BaseModel):
     """The index of the rubbish class, for a network that has one."""
     seed: int
     settings: dict[str, int | float | str]
-    """The `TrainingSettings` it was trained with."""
+    """The `TrainingSettings` or `RoundsSettings` it was trained with."""
+    ascent: Ascent | None = None
+    """How images climb, for a network of the rounds; `draw` does the same."""
+    round: int | None = None
+    """After how many rounds."""
     data_checksum: str
     """`Dataset.checksum` of the images it was trained on."""
     seconds: float

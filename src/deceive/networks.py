@@ -4,6 +4,7 @@ Normalisation lives inside, so that outside there are only images and logits. Ev
 `Classifier`: a normalisation, a body that ends in a feature vector, and a linear head.
 """
 
+import itertools
 from collections.abc import Callable
 
 import torch
@@ -50,15 +51,83 @@ class Classifier(nn.Module):
         self.body, self.num_features = ARCHITECTURES[architecture](image_shape)
         self.head = nn.Linear(self.num_features, n_outputs)
 
-    def features(self, images: Tensor) -> Tensor:
-        """The penultimate activations (N, num_features)."""
+    @property
+    def hears_noise(self) -> bool:
+        """Whether it wants to be told how noisy its images are."""
+        return isinstance(self.body, NoiseBody)
+
+    def features(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
+        """The penultimate activations (N, num_features); for the arguments see `forward`."""
+        if isinstance(self.body, NoiseBody):
+            noise = images.new_zeros(len(images)) if noise is None else noise
+            spread = (self.std.square() + noise.square()).sqrt()[:, None, None, None]
+            told: Tensor = self.body((images - self.mean) / spread, noise)
+            return told
         features: Tensor = self.body((images - self.mean) / self.std)
         return features
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, n_outputs) of images (N, C, H, W) in [0, 1]."""
-        logits: Tensor = self.head(self.features(images))
+    def forward(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Logits (N, n_outputs).
+
+        Args:
+            images: (N, C, H, W) in [0, 1], or beyond where there is noise in them.
+            noise: (N,), standard deviations of the gaussian noise in each image; none by default.
+                Networks that don't hear noise pass over it.
+        """
+        logits: Tensor = self.head(self.features(images, noise))
         return logits
+
+
+class NoiseBody(nn.Module):
+    """Strided convolutions that are told how noisy each image is.
+
+    No pooling and no batch normalisation: every pixel has a gradient, and an image's
+    logits are its own. Pixels are folded 2×2 into channels first, so that no convolution works at
+    full size, where a processor spends most of its time on moving memory. What the network makes
+    of the noise is added to every layer's output.
+    """
+
+    def __init__(self, shape: Shape, widths: tuple[int, ...] = (64, 128, 128), hidden: int = 128):
+        super().__init__()
+        channels = (4 * shape[0], *widths)
+        self.convolutions = nn.ModuleList(
+            nn.Conv2d(before, after, 3, stride=2, padding=1)
+            for before, after in itertools.pairwise(channels)
+        )
+        rows, columns = (-(-side // 2) for side in shape[1:])
+        for _ in widths:
+            rows, columns = -(-rows // 2), -(-columns // 2)
+        self.linear = nn.Linear(widths[-1] * rows * columns, hidden)
+        self.widths = (*widths, hidden)
+        last = nn.Linear(32, sum(self.widths))
+        self.noise = nn.Sequential(nn.Linear(2 * _OCTAVES, 32), nn.SiLU(), last)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Features (N, hidden) of normalised images (N, C, H, W) with noise (N,)."""
+        height, width = x.shape[2:]
+        x = F.pixel_unshuffle(F.pad(x, (0, width % 2, 0, height % 2)), 2)
+        x = x.contiguous(memory_format=torch.channels_last)
+        told = self.noise(_waves(noise)).split(self.widths, 1)
+        for convolution, here in zip(self.convolutions, told[:-1], strict=True):
+            x = _rectified(convolution(x) + here[:, :, None, None])
+        return _rectified(self.linear(x.flatten(1)) + told[-1])
+
+
+def _rectified(x: Tensor) -> Tensor:
+    """Leaky, so that no pixel is ever without a gradient (Maas et al. 2013)."""
+    return F.leaky_relu(x, 0.1)
+
+
+# How finely a network hears noise: waves of this many frequencies, each twice the last.
+_OCTAVES = 4
+
+
+def _waves(noise: Tensor) -> Tensor:
+    """Sines and cosines (N, 2 × octaves) of the noise's logarithm."""
+    phase = (noise + 0.01).log()[:, None] * 2.0 ** torch.arange(-1, _OCTAVES - 1)
+    return torch.cat([phase.sin(), phase.cos()], 1)
 
 
 class StemConv(nn.Conv2d):
@@ -131,7 +200,13 @@ def _judge(shape: Shape) -> tuple[nn.Module, int]:
     return nn.Sequential(*convolutions, *linear), 128
 
 
+def _draw(shape: Shape) -> tuple[nn.Module, int]:
+    """The network of the rounds in which digits emerge."""
+    return NoiseBody(shape), 128
+
+
 ARCHITECTURES: dict[str, Callable[[Shape], tuple[nn.Module, int]]] = {
+    "draw": _draw,
     "fast": _fast,
     "judge": _judge,
     "study": _study,

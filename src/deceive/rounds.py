@@ -1,0 +1,574 @@
+"""Rounds: deceive the network, teach it that this was rubbish, and again. One loop, two presets."""
+
+import hashlib
+import json
+import math
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Generator, Tensor, nn
+
+from deceive import checks
+from deceive.data import Dataset
+from deceive.drawing import DRAWING, draw
+from deceive.errors import InputError
+from deceive.files import replacing
+from deceive.fooling import FoolingResult, fool, from_levels
+from deceive.inference import device_of, working_dtype
+from deceive.measures import (
+    agreement,
+    caught,
+    density_and_coverage,
+    digit_accuracy,
+    features_of,
+    frechet_between,
+)
+from deceive.models import Card, save_network
+from deceive.networks import ARCHITECTURES, Classifier
+from deceive.recipes import RECIPES, build, train
+from deceive.rubbish import CandidateSet, RubbishSet
+from deceive.rules import Ascent
+from deceive.runs import Row, Run, arrays_of
+
+
+class RoundsSettings(BaseModel):
+    """What a round is, and how many there are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    network: str = "draw"
+    """Architecture of the classifier; it has one more output than there are classes."""
+    judge: str = "judge"
+    """Network that says what the images look like; it was trained on the same data."""
+    rounds: int = Field(default=6000, ge=1)
+    candidates: int = Field(default=128, ge=1)
+    """Images that are deceived with in a round."""
+    steps: int = Field(default=2, ge=1)
+    """The most steps that each of them takes in a round."""
+    confidence: float | None = Field(default=None, gt=0, lt=1)
+    """Where an image is left; without one it takes all its steps."""
+    ascent: Ascent = DRAWING
+    """How images climb."""
+    kept: int | None = Field(default=4000, ge=1)
+    """Size of a rubbish set whose images are deceived with again and again, until they have gone
+    through the schedule and begin anew. Without one each round begins with fresh noise, and what
+    fooled joins the rubbish for good."""
+    noise_images: int = Field(default=0, ge=0)
+    """Images of uniform noise that are rubbish before the first round; of use without `kept`."""
+    epochs: float | None = Field(default=None, gt=0)
+    """Passes over digits and rubbish with which a new network is trained in every round. Without
+    it the same network takes one step of its optimiser, on as many digits as there are candidates.
+    """
+    training_images: int = Field(default=55_000, ge=100)
+    """The first so many of the training images."""
+    learning_rate: float = Field(default=6e-4, gt=0)
+    """Of the optimiser, at its greatest; it falls by a cosine to a twentieth. Without `epochs`."""
+    averaging: float = Field(default=0.995, ge=0, lt=1)
+    """How slowly the averaged network, the one that draws, follows. Without `epochs`."""
+    shown: tuple[int, ...] = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
+    """Rounds after which the network is kept and measured; the last one always is."""
+    measured: int = Field(default=100, ge=1)
+    """Images for each class on which it is measured."""
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _fit(self) -> "RoundsSettings":
+        if (self.kept is None) != (self.epochs is not None):
+            raise ValueError(
+                "expected epochs where rubbish is not kept, and none where it is, got "
+                f"kept {self.kept} and epochs {self.epochs}"
+            )
+        if self.kept is not None and (self.ascent.schedule is None or self.kept < self.candidates):
+            raise ValueError(
+                "expected an ascent with a schedule, and no more candidates than are kept, got "
+                f"schedule {self.ascent.schedule}, candidates {self.candidates}, kept {self.kept}"
+            )
+        return self
+
+    def is_shown(self, number: int) -> bool:
+        """Whether round `number` (0: none yet) is one after which the network is measured."""
+        return number in self.shown or number == self.rounds
+
+
+PRESETS = {
+    "draw": RoundsSettings(),
+    "study": RoundsSettings(
+        network="study",
+        rounds=15,
+        candidates=3000,
+        steps=1000,
+        confidence=0.99,
+        ascent=Ascent(),
+        kept=None,
+        noise_images=6000,
+        epochs=5,
+        shown=tuple(range(16)),
+    ),
+}
+"""`study` is the case study's own procedure, literally; with `draw` digits emerge."""
+
+# A run is saved at least this often, in rounds.
+_OFTEN = 250
+
+# Seeds of the images on which networks are measured; none that a round draws.
+_FRESH = 1_000_003
+
+# Trouble: the network, on average over the last hundred rounds or so, catches nearly all that is
+# made to deceive it, or calls nearly everything rubbish. Early rounds are always troubled.
+_MEMORY, _PATIENCE = 0.99, 1000
+_CAUGHT_TOO_OFTEN, _READ_TOO_SELDOM = 0.995, 0.05
+_MOST_ROLLBACKS = 4
+
+
+class Report(Protocol):
+    """Takes (done, total, a few words) as work goes on."""
+
+    def __call__(self, done: float, total: float, note: str = "") -> None: ...
+
+
+Task = Callable[[str], AbstractContextManager[Report]]
+
+
+class DivergedError(Exception):
+    """A network that has nothing more to learn from its rubbish, or has unlearnt the digits."""
+
+
+def rounds(
+    data: Dataset, run: Run, settings: RoundsSettings, judge: Classifier, task: Task
+) -> Iterator[Row]:
+    """Play the rounds that are missing in `run`, and give the row of each one shown.
+
+    A run that was interrupted goes on from where it was last saved, and ends as if it had not been
+    (bit for bit on the same machine). One that diverges goes back there too, with half the
+    learning rate.
+
+    Raises:
+        InputError: when it diverges again and again, or for settings that don't fit the data.
+    """
+    retrained = settings.epochs is not None
+    checks.one_of("network", settings.network, RECIPES if retrained else ARCHITECTURES)
+    game = (_Retrained if retrained else _Continual)(data, settings)
+    checkpoint = run.folder / "checkpoint.safetensors"
+    if checkpoint.exists():
+        game.load(checkpoint)
+    with task(f"{settings.rounds:,} rounds") as report:
+        while True:
+            # Measuring changes nothing, so it is made up for where a run was cut off before it.
+            if settings.is_shown(game.number) and not run.row(part="round", round=game.number):
+                game.save(checkpoint)
+                yield run.add(_measured(game, run, data, judge))
+            if game.number >= settings.rounds:
+                break
+            try:
+                game.play()
+            except DivergedError as trouble:
+                _roll_back(game, checkpoint, run, trouble)
+            if game.number % _OFTEN == 0:
+                game.save(checkpoint)
+            report(game.number, settings.rounds, game.news())
+
+
+class _Game(ABC):
+    """A network, its rubbish, and the number of rounds they have been through."""
+
+    network: Classifier
+    """The one that is deceived and taught."""
+
+    def __init__(self, data: Dataset, settings: RoundsSettings) -> None:
+        self.data, self.settings = data.first(settings.training_images), settings
+        self.number = 0
+        self.seconds = 0.0
+        self.slowed = 1.0
+        self.rollbacks = 0
+        self.generator = Generator().manual_seed(settings.seed)
+
+    def play(self) -> None:
+        """One round: the network stands still while images change, then the other way round."""
+        started = time.perf_counter()
+        self.number += 1
+        rubbish = self.deceive()
+        self.teach(rubbish)
+        self.seconds += time.perf_counter() - started
+
+    @abstractmethod
+    def deceive(self) -> Any:
+        """Deceive the network, and give back what it is to be taught."""
+
+    @abstractmethod
+    def teach(self, rubbish: Any) -> None:
+        """Teach the network what it was deceived with."""
+
+    @abstractmethod
+    def news(self) -> str:
+        """How things stand, in a few words."""
+
+    @abstractmethod
+    def tensors(self) -> dict[str, Tensor]:
+        """All that the next rounds depend on; changed in place by `load`."""
+
+    @abstractmethod
+    def measure(self, judge: Classifier, run: Run) -> Row:
+        """What the network and its images are worth; changes nothing."""
+
+    @property
+    def best(self) -> Classifier:
+        """The network to use."""
+        return self.network
+
+    def save(self, path: Any) -> None:
+        """Write everything to `path`, whole or not at all."""
+        facts = {
+            "number": self.number,
+            "seconds": self.seconds,
+            "slowed": self.slowed,
+            "rollbacks": self.rollbacks,
+        }
+        state = self.tensors() | {"generator": self.generator.get_state()}
+        with replacing(path) as temporary:
+            tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+            save_file(tensors, temporary, {"facts": json.dumps(facts)})
+
+    def load(self, path: Any) -> None:
+        """Go on from what `save` wrote. Raises `InputError` when it is damaged."""
+        try:
+            with safe_open(path, "pt") as stored:
+                facts = json.loads(stored.metadata()["facts"])
+                state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+            self.restore(state)
+        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise InputError(f"{path}: expected the checkpoint of this run; {error}") from error
+        self.generator.set_state(state["generator"])
+        self.number, self.seconds = facts["number"], facts["seconds"]
+        self.slowed, self.rollbacks = facts["slowed"], facts["rollbacks"]
+
+    @abstractmethod
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take over what `tensors` gave."""
+
+
+class _Continual(_Game):
+    """Tiny rounds: a few steps for some of the candidates, then one step for the network.
+
+    Every image, a digit or rubbish, is shown in noise, candidates in that of their place in the
+    schedule and digits in the same; so what the network learns at each level is to tell digits in
+    that noise from what the ascent has made of noise so far. It is told the level.
+    """
+
+    def __init__(self, data: Dataset, settings: RoundsSettings) -> None:
+        super().__init__(data, settings)
+        assert settings.kept is not None
+        assert settings.ascent.schedule is not None
+        self.end = settings.ascent.schedule
+        self.network = build(settings.network, data, seed=settings.seed, rubbish_class=True)
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.averaged = build(settings.network, data, seed=settings.seed, rubbish_class=True)
+        self.averaged.requires_grad_(False).eval()
+        self.parameters: list[Tensor] = list(self.network.parameters())
+        # Without a first moment: what deceived the network a few rounds ago no longer does.
+        self.optimiser = torch.optim.Adam(
+            self.parameters, settings.learning_rate, betas=(0.0, 0.99), fused=True
+        )
+        for parameter in self.parameters:  # so that there is a state to load into
+            self.optimiser.state[parameter] = {
+                "step": torch.zeros(()),
+                "exp_avg": torch.zeros_like(parameter),
+                "exp_avg_sq": torch.zeros_like(parameter),
+            }
+        self.candidates = CandidateSet.of_noise(
+            settings.kept,
+            data.image_shape,
+            data.n_classes,
+            spread=self.end,
+            generator=self.generator,
+        )
+        self.vitals = torch.tensor([0.5, 0.5])  # share of rubbish caught, of digits read
+
+    @property
+    def best(self) -> Classifier:
+        return self.averaged
+
+    def deceive(self) -> Tensor:
+        s = self.settings
+        chosen = self.candidates.choose(
+            s.candidates, self.data.n_classes, end=self.end, generator=self.generator
+        )
+        result = fool(
+            self.network,
+            self.candidates.targets[chosen],
+            confidence=s.confidence,
+            start=from_levels(self.candidates.levels[chosen]),
+            begun=self.candidates.begun[chosen],
+            steps=s.steps,
+            ascent=s.ascent,
+            seed=int(torch.randint(2**60, (), generator=self.generator)),
+            chunk=s.candidates,
+        )
+        self.candidates.put(chosen, result)
+        return chosen
+
+    def teach(self, rubbish: Tensor) -> None:
+        s, n, digits = self.settings, len(rubbish), self.data.train
+        real = torch.randint(len(digits), (n,), generator=self.generator)
+        images = torch.cat([digits.images[real], from_levels(self.candidates.levels[rubbish])])
+        labels = torch.cat([digits.labels[real], torch.full((n,), self.data.n_classes)])
+        sigma = s.ascent.noise_after(self.candidates.begun[rubbish]).repeat(2)
+        noise = torch.randn(images.shape, generator=self.generator)
+        device = device_of(self.network)
+        images, labels, sigma = (
+            (images + noise * sigma[:, None, None, None]).to(device),
+            labels.to(device),
+            sigma.to(device),
+        )
+        dtype = working_dtype(device)
+        with torch.autocast(device.type, dtype, dtype != torch.float32):
+            logits = self.network(images, sigma)
+        loss = F.cross_entropy(logits.float(), labels)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.parameters, 1.0)
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._rate()
+        self.optimiser.step()
+        follow = max(1 - s.averaging, 9 / (9 + self.number))
+        torch._foreach_lerp_([*self.averaged.parameters()], [*self.parameters], follow)
+
+        right = (logits.detach().argmax(1) == labels).float()
+        self.vitals.lerp_(torch.stack([right[n:].mean(), right[:n].mean()]).cpu(), 1 - _MEMORY)
+        self._look_after_itself(loss.item())
+
+    def _rate(self) -> float:
+        share = self.number / self.settings.rounds
+        fall = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * share))
+        return self.settings.learning_rate * self.slowed * fall * min(1, self.number / 100)
+
+    def _look_after_itself(self, loss: float) -> None:
+        if not math.isfinite(loss):
+            raise DivergedError(f"the loss is {loss}")
+        if self.number < _PATIENCE:
+            return
+        is_caught, is_read = self.vitals.tolist()
+        if is_caught > _CAUGHT_TOO_OFTEN:
+            raise DivergedError(f"{is_caught:.1%} of what is made to deceive the network is caught")
+        if is_read < _READ_TOO_SELDOM:
+            raise DivergedError(f"only {is_read:.1%} of the digits in noise are read")
+
+    def news(self) -> str:
+        is_caught, is_read = self.vitals.tolist()
+        made = self.number * self.settings.candidates * self.settings.steps
+        rate = f"{made / self.seconds:,.0f} image-steps/s, " if self.seconds else ""
+        return f"{rate}{is_caught:.0%} of the rubbish caught, {is_read:.0%} of the digits read"
+
+    def tensors(self) -> dict[str, Tensor]:
+        state = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        state |= {f"averaged.{k}": v for k, v in self.averaged.state_dict().items()}
+        for number, parameter in enumerate(self.parameters):
+            for name, tensor in self.optimiser.state[parameter].items():
+                state[f"optimiser.{number}.{name}"] = tensor
+        for name in ("levels", "targets", "begun"):
+            state[f"candidates.{name}"] = getattr(self.candidates, name)
+        return state | {"vitals": self.vitals}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        with torch.no_grad():
+            for name, tensor in self.tensors().items():
+                tensor.copy_(state[name])
+
+    def measure(self, judge: Classifier, run: Run) -> Row:
+        s, held_out = self.settings, self.data.validation
+        drawn = draw(
+            self.averaged,
+            range(self.data.n_classes),
+            count=s.measured,
+            seed=_FRESH + s.seed,
+            ascent=s.ascent,
+        )
+        _keep(run, self.number, drawn)
+        real, features = features_of(judge, held_out.images), features_of(judge, drawn.images)
+        density, coverage = density_and_coverage(real, features)
+        is_caught, is_read = self.vitals.tolist()
+        return {
+            "images": len(drawn),
+            "judge_agreement": agreement(judge, drawn.images, drawn.targets),
+            "frechet_distance": frechet_between(features, real),
+            "density": density,
+            "coverage": coverage,
+            "confidence": drawn.confidence.mean().item(),
+            "rubbish_caught": is_caught,
+            "digits_read_in_noise": is_read,
+        }
+
+
+class _Retrained(_Game):
+    """Great rounds: thousands of fresh candidates, then a new network on all there is."""
+
+    def __init__(self, data: Dataset, settings: RoundsSettings) -> None:
+        super().__init__(data, settings)
+        self.rubbish = RubbishSet.of_noise(
+            settings.noise_images, data.image_shape, seed=settings.seed + 1
+        )
+        self.recipe = RECIPES[settings.network].model_copy(update={"epochs": settings.epochs})
+        self.network = build(settings.network, data, seed=settings.seed, rubbish_class=True)
+        self.is_trained = False
+
+    def play(self) -> None:
+        if not self.is_trained:  # round 0 is the network that knows noise alone
+            self._train()
+        super().play()
+
+    def _train(self) -> None:
+        self.network, _ = train(
+            self.settings.network,
+            self.data,
+            seed=self.settings.seed + 100 * self.number,
+            settings=self.recipe,
+            rubbish=self.rubbish,
+        )
+        self.is_trained = True
+
+    def deceive(self) -> RubbishSet:
+        s, n_classes = self.settings, self.data.n_classes
+        result = self._candidates(-(-s.candidates // n_classes), seed=s.seed + 100 * self.number)
+        return RubbishSet(result.levels[result.fooled][: s.candidates])
+
+    def _candidates(self, count: int, seed: int) -> FoolingResult:
+        s = self.settings
+        return fool(
+            self.network,
+            range(self.data.n_classes),
+            confidence=s.confidence,
+            count=count,
+            seed=seed,
+            steps=s.steps,
+            ascent=s.ascent,
+        )
+
+    def teach(self, rubbish: RubbishSet) -> None:
+        self.rubbish += rubbish
+        self._train()
+
+    def news(self) -> str:
+        return f"{len(self.rubbish):,} images of rubbish"
+
+    def tensors(self) -> dict[str, Tensor]:
+        state = {f"network.{k}": v for k, v in self.network.state_dict().items()}
+        return state | {
+            "rubbish": self.rubbish.levels,
+            "is_trained": torch.tensor(self.is_trained),
+        }
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        of_network = self.network.state_dict().keys()
+        self.network.load_state_dict({k: state[f"network.{k}"] for k in of_network})
+        self.network.eval()
+        self.rubbish = RubbishSet(state["rubbish"])
+        self.is_trained = bool(state["is_trained"])
+
+    def measure(self, judge: Classifier, run: Run) -> Row:
+        if not self.is_trained:
+            self._train()
+        s, n_classes = self.settings, self.data.n_classes
+        older = self.rubbish.images
+        made = self._candidates(s.measured, seed=_FRESH + s.seed)
+        _keep(run, self.number, made)
+        return {
+            "images": len(made),
+            "rubbish_images": len(self.rubbish),
+            "fooling_rate": made.fooling_rate,
+            "median_steps": made.median_steps,
+            "judge_agreement": agreement(judge, made.images, made.targets),
+            "rubbish_caught": caught(self.network, older, n_classes) if len(older) else None,
+        }
+
+
+def _measured(game: _Game, run: Run, data: Dataset, judge: Classifier) -> Row:
+    """The row of a round, with its images and its network kept beside it."""
+    found, network, n = game.measure(judge, run), game.best, data.n_classes
+    row: Row = {"part": "round", "round": game.number, "seconds": round(game.seconds, 2)} | found
+    for name, split in (("validation", data.validation), ("test", data.test)):
+        row[f"{name}_accuracy"] = digit_accuracy(network, split.images, split.labels, n)
+    settings = game.settings.model_dump(exclude={"ascent", "shown"})
+    card = Card(
+        architecture=network.architecture,
+        n_outputs=network.n_outputs,
+        image_shape=network.image_shape,
+        rubbish_class=n,
+        seed=game.settings.seed,
+        settings={k: v for k, v in settings.items() if v is not None},
+        ascent=game.settings.ascent,
+        round=game.number,
+        data_checksum=data.checksum,
+        seconds=row["seconds"],
+        validation_accuracy=row["validation_accuracy"],
+        test_accuracy=row["test_accuracy"],
+        command=command(game.settings),
+        torch=torch.__version__,
+    )
+    save_network(network, run.weights(_name(game.number)), card)
+    return row
+
+
+def command(settings: RoundsSettings) -> str:
+    """The command that plays these rounds, from the same data."""
+    preset = "study" if settings.kept is None else "draw"
+    words = ["deceive rounds --preset", preset]
+    given, usual = settings.model_dump(), PRESETS[preset].model_dump()
+    for name, value in given.items():
+        if name == "ascent":
+            words += [
+                f"--ascent.{key.replace('_', '-')} {inner}"
+                for key, inner in value.items()
+                if inner != usual["ascent"][key]
+            ]
+        elif value != usual[name]:
+            shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+            words.append(f"--{name.replace('_', '-')} {shown}")
+    return " ".join(words)
+
+
+def checkpoint_digest(run: Run) -> str:
+    """SHA-256 of the state a run has come to, without its clock: equal for equal runs."""
+    with safe_open(run.folder / "checkpoint.safetensors", "pt") as stored:
+        digest = hashlib.sha256()
+        for name in sorted(stored.keys()):
+            digest.update(name.encode() + stored.get_tensor(name).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _keep(run: Run, number: int, result: FoolingResult) -> None:
+    run.save_arrays(_name(number), **arrays_of(result))
+
+
+def _name(number: int) -> str:
+    return f"round-{number:06d}"
+
+
+def _roll_back(game: _Game, checkpoint: Any, run: Run, trouble: DivergedError) -> None:
+    """Go back to where the run was last saved, more slowly from there on."""
+    where = game.number
+    rollbacks = game.rollbacks + 1
+    if rollbacks > _MOST_ROLLBACKS:
+        raise InputError(
+            f"round {where}: expected a network that goes on learning, but {trouble}, for the "
+            f"{rollbacks}th time; what was made so far is in {run.folder}"
+        ) from trouble
+    slowed = game.slowed / 2
+    game.load(checkpoint)
+    game.slowed, game.rollbacks = slowed, rollbacks
+    game.save(checkpoint)
+    run.add(
+        {
+            "part": "rollback",
+            "round": where,
+            "to": game.number,
+            "because": str(trouble),
+            "learning_rate": game.settings.learning_rate * slowed,
+        }
+    )
