@@ -22,8 +22,11 @@ _log = Console(stderr=True)
 
 
 @contextmanager
-def _task(description: str) -> Iterator[Callable[[float, float], None]]:
-    """A progress bar on stderr for as long as the block lasts."""
+def _task(description: str) -> Iterator[Callable[..., None]]:
+    """A progress bar on stderr for as long as the block lasts.
+
+    What it gives takes (done, total), and a few words on how things stand if there are any.
+    """
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -31,10 +34,15 @@ def _task(description: str) -> Iterator[Callable[[float, float], None]]:
         TimeElapsedColumn(),
         TextColumn("left:"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=_log) as progress:
-        bar = progress.add_task(description)
-        yield lambda done, total: progress.update(bar, completed=done, total=total)
+        bar = progress.add_task(description, note="")
+
+        def report(done: float, total: float, note: str = "") -> None:
+            progress.update(bar, completed=done, total=total, note=note)
+
+        yield report
 
 
 @dataclass(frozen=True)
@@ -233,6 +241,125 @@ class Study:
 
 
 @dataclass(frozen=True)
+class Draw:
+    """Draw digits from noise by deceiving a network of the rounds. Writes a PNG, or an .npz."""
+
+    digit: str = "all"
+    """The class to draw, or all of them."""
+    count: int = 10
+    """Images for each class."""
+    out: Path = Path("drawn.png")
+    """A .png with all of them in rows, or an .npz with the arrays images and targets."""
+    model: str = "draw"
+    """A shipped network of the rounds, or a safetensors file."""
+    judge: str = "judge"
+    """A network that says what the images look like, if it was trained on the same data."""
+    seed: int = 0
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        from deceive.drawing import draw
+        from deceive.figures import contact_sheet, png
+        from deceive.files import replacing
+        from deceive.measures import agreement
+        from deceive.models import load_card, load_network
+        from deceive.runs import write_arrays
+
+        network, card = load_network(self.model), load_card(self.model)
+        if card.ascent is None:
+            raise InputError(
+                f"--model: expected a network of the rounds, whose card has an ascent; "
+                f"{self.model!r} has none"
+            )
+        if self.out.suffix not in (".npz", ".png"):
+            raise InputError(f"--out: expected a .png or an .npz, got {self.out}")
+        n_classes = card.n_outputs - (card.rubbish_class is not None)
+        targets = range(n_classes) if self.digit == "all" else [_class(self.digit, "--digit")]
+        with _task(f"drawing with {self.model}") as report:
+            result = draw(
+                network,
+                targets,
+                count=self.count,
+                seed=self.seed,
+                ascent=card.ascent,
+                callback=lambda now: report(now.image_steps, now.total * card.ascent.schedule),
+            )
+        summary: dict[str, Any] = {"out": str(self.out), "images": len(result)}
+        text = f"{self.out}: {len(result):,} images"
+        if load_card(self.judge).data_checksum == card.data_checksum:
+            judge = load_network(self.judge)
+            summary["judge_agreement"] = agreement(judge, result.images, result.targets)
+            text += f"; the judge takes {summary['judge_agreement']:.1%} for their targets"
+        if self.out.suffix == ".npz":
+            levels = result.levels
+            write_arrays(
+                self.out,
+                images=(levels[:, 0] if levels.shape[1] == 1 else levels).numpy(),
+                targets=result.targets.numpy(),
+            )
+        else:
+            columns = self.count if len(targets) > 1 else min(self.count, 10)
+            with replacing(self.out) as temporary:
+                sheet = contact_sheet(result.levels.numpy(), columns=columns)
+                temporary.write_bytes(png(sheet))
+        _show(text, summary, self.json)
+        return 0
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Deceive a network, teach it that this was rubbish, and again: until digits emerge."""
+
+    preset: str = "draw"
+    """draw (tiny rounds, in noise), or study (the case study's own procedure)."""
+    settings: Path | None = None
+    """A JSON file of settings that take the place of the preset's."""
+    out: Path | None = None
+    """The run folder; runs/PRESET by default."""
+    data: Path | None = None
+    """A folder with MNIST's four files, or another set's of the same form."""
+    fresh: bool = False
+    """Put an earlier run in the same folder aside, and start anew."""
+    json: bool = False
+    """End with one JSON object on stdout."""
+    what: Any = None
+
+    def run(self) -> int:
+        from deceive.data import load_data
+        from deceive.figures import rounds_pictures
+        from deceive.models import load_card, load_network
+        from deceive.report import write_rounds_report
+        from deceive.rounds import rounds
+        from deceive.runs import Run
+
+        out = self.out or Path("runs") / self.preset
+        if self.fresh and out.exists():
+            number = next(n for n in range(1, 10_000) if not _aside(out, n).exists())
+            out.rename(_aside(out, number))
+        data = load_data(self.data)
+        judge = load_network(self.what.judge)
+        if load_card(self.what.judge).data_checksum != data.checksum:
+            raise InputError(
+                f"--judge: expected a network that was trained on the images in {data.folder}, "
+                f"got {self.what.judge!r}, trained on others; `deceive train --data` trains one"
+            )
+        run = Run(out, self.what.model_dump(mode="json") | {"data_checksum": data.checksum})
+        for row in rounds(data, run, self.what, judge, _task):
+            _log.print(" ", _round_in_words(row))
+            rounds_pictures(run)
+            page = write_rounds_report(run)
+        rows = [row for row in run.rows() if row["part"] == "round"]
+        page = write_rounds_report(run)
+        _show(
+            f"{page}: {rows[-1]['round']:,} rounds, {rows[-1]['seconds']:.0f} s of work",
+            {"rounds": rows, "report": str(page)},
+            self.json,
+        )
+        return 0
+
+
+@dataclass(frozen=True)
 class Report:
     """Draw a study's pictures and write its page again, from its folder, finished or not."""
 
@@ -296,6 +423,8 @@ Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Fool, tyro.conf.subcommand("fool")]
     | Annotated[Study, tyro.conf.subcommand("study")]
+    | Annotated[Rounds, tyro.conf.subcommand("rounds")]
+    | Annotated[Draw, tyro.conf.subcommand("draw")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Info, tyro.conf.subcommand("info")]
 )
@@ -328,9 +457,9 @@ def _show(text: str, summary: dict[str, Any], as_json: bool) -> None:
         print(text)
 
 
-def _class(target: str) -> int:
+def _class(target: str, flag: str = "--target") -> int:
     if not target.isdecimal():
-        raise InputError(f"--target: expected a class number or all, got {target!r}")
+        raise InputError(f"{flag}: expected a class number or all, got {target!r}")
     return int(target)
 
 
