@@ -12,6 +12,7 @@ from deceive import checks
 from deceive.errors import InputError
 from deceive.inference import FrozenCopy
 from deceive.objectives import OBJECTIVES, Objective
+from deceive.rules import RULES
 from deceive.starts import STARTS, Shape, begin
 
 Bounds = tuple[float, float]
@@ -19,12 +20,6 @@ Bounds = tuple[float, float]
 # Batches of another size round differently in the last digits. An image that passes here must
 # still pass when it is read back from its file and asked about alone.
 _SLACK = 1e-5
-
-# After so many steps without success an image's steps are twice as long as at first.
-_PATIENCE = 10
-
-# Keeps a gradient of nothing but zeros at zero when it is divided by its size.
-_TINY = torch.finfo(torch.float32).tiny
 
 
 class Progress(NamedTuple):
@@ -108,6 +103,8 @@ def fool(
     steps: int = 1000,
     step_size: float = 0.01,
     momentum: float = 0.5,
+    rule: str = "momentum",
+    smoothing: float = 0.0,
     objective: str | Objective = "log_odds",
     bounds: Bounds = (0.0, 1.0),
     shape: Shape | None = None,
@@ -120,10 +117,11 @@ def fool(
     A step follows the gradient g of the objective, with momentum (Dong et al. 2018, before their
     sign): v ← momentum · v + g / mean|g|, image ← image + step_size · (1 + t / 10) · v after t
     steps, clamped to the bounds; pixels that a bound holds back count for nothing in g and v. So
-    most images stay near where they began, and the few that resist are pushed harder. What comes
-    of noise that way are the fooling images of Nguyen, Yosinski and Clune (2015). An image leaves
-    the batch as soon as it fools *as its PNG will hold it*, rounded to 8 bits and read in float32,
-    and the next one takes its place. The model is not touched: a frozen copy does the work.
+    most images stay near where they began, and the few that resist are pushed harder. (`rule`
+    names other ways to step.) What comes of noise that way are the fooling images of Nguyen,
+    Yosinski and Clune (2015). An image leaves the batch as soon as it fools *as its PNG will hold
+    it*, rounded to 8 bits and read in float32, and the next one takes its place. The model is not
+    touched: a frozen copy does the work.
 
     Args:
         model: images (N, C, H, W) within `bounds` in, logits (N, K) out, on any device.
@@ -132,11 +130,17 @@ def fool(
         count: images a target.
         start: a name from `starts.STARTS`, or images of your own, (N, C, H, W) within the bounds
             for as many as are wanted, or (1, C, H, W) for all of them.
-        seed: for the starts; each image has a random generator of its own.
+        seed: for the starts, where each image has a random generator of its own, and for the
+            noise of `smoothing`.
         steps: the most steps an image may take.
         step_size: how far pixels move on average in the first step, as a share of the bounds'
             width.
         momentum: how much of its last step an image takes again, in [0, 1).
+        rule: a name from `rules.RULES`.
+        smoothing: standard deviation, as a share of the bounds' width, of gaussian noise that is
+            added to an image where its gradient is asked for, drawn anew at every step (Smilkov et
+            al. 2017). The gradient of a network that hides it is of use a little further off. What
+            is reported is never smoothed.
         objective: a name from `objectives.OBJECTIVES`, or a function of logits (N, K) and targets
             (N,) that gives one scalar an image, (N,).
         bounds: the least and the greatest value of a pixel.
@@ -156,6 +160,8 @@ def fool(
     checks.open_interval("confidence", confidence, 0, 1)
     checks.open_interval("step_size", step_size, 0, math.inf)
     checks.half_open_interval("momentum", momentum, 0, 1)
+    checks.half_open_interval("smoothing", smoothing, 0, math.inf)
+    checks.one_of("rule", rule, RULES)
     checks.at_least("steps", steps, 0)
     checks.at_least("chunk", chunk, 1)
     low, high = bounds = _checked_bounds(bounds)
@@ -169,8 +175,9 @@ def fool(
     total = len(wanted)
     passing = confidence + min(_SLACK, (1 - confidence) / 2)
     step = step_size * (high - low)
+    move, noise = RULES[rule].move, _noise(smoothing * (high - low), seed, net.device)
     x = starts(range(0)).to(net.device)  # the batch: images,
-    velocity = torch.zeros_like(x)  # what momentum keeps of their steps,
+    state = x.new_zeros(0, RULES[rule].memory, *x.shape[1:])  # what the rule keeps of their steps,
     row = wanted.new_empty(0)  # which row of the result each one is,
     taken = wanted.new_empty(0)  # and the steps it has taken
     levels = torch.empty(total, *x.shape[1:], dtype=torch.uint8, device=net.device)
@@ -184,7 +191,7 @@ def fool(
         if new := range(begun, min(total, begun + chunk - len(row))):
             begun = new.stop
             x = torch.cat([x, starts(new).to(net.device)])
-            velocity = torch.cat([velocity, torch.zeros_like(x[len(velocity) :])])
+            state = torch.cat([state, state.new_zeros(len(new), *state.shape[1:])])
             row = torch.cat([row, torch.arange(new.start, new.stop, device=net.device)])
             taken = torch.cat([taken, taken.new_zeros(len(new))])
         if trajectory:
@@ -195,7 +202,8 @@ def fool(
         x.requires_grad_(True)
         with torch.enable_grad():
             logits = net.logits(x)
-            score = score_of(logits, wanted[row])
+            ascended = net.logits(x + noise(x)) if smoothing else logits
+            score = score_of(ascended, wanted[row])
 
         # Whoever seems to be there, or is out of steps, is asked about as a PNG will hold it.
         spent = taken >= steps
@@ -218,12 +226,11 @@ def fool(
             x, gradient = x.detach()[stay], gradient[stay]
             held = ((x <= low) & (gradient < 0)) | ((x >= high) & (gradient > 0))
             gradient = gradient.masked_fill_(held, 0)
-            gradient /= gradient.abs().mean((1, 2, 3), keepdim=True).clamp_min(_TINY)
-            velocity = velocity[stay].mul_(momentum).add_(gradient).masked_fill_(held, 0)
-            reach = step * (1 + taken[stay] / _PATIENCE)
-            x = x.addcmul_(reach[:, None, None, None], velocity).clamp_(low, high)
+            state = state[stay].masked_fill_(held[:, None], 0)
+            reach, direction, state = move(gradient, state, taken[stay], momentum)
+            x = x.addcmul_((step * reach)[:, None, None, None], direction).clamp_(low, high)
         else:
-            x, velocity = x.detach()[stay], velocity[stay]
+            x, state = x.detach()[stay], state[stay]
         row, taken = row[stay], taken[stay] + 1
         image_steps += len(row)
         if callback is not None:
@@ -329,6 +336,14 @@ def _starts(
         )
     images = start.detach().float().expand(total, -1, -1, -1)
     return lambda numbers: images[numbers.start : numbers.stop]
+
+
+def _noise(size: float, seed: int, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """A function that draws gaussian noise of that standard deviation, in an image's shape."""
+    generator = torch.Generator(device).manual_seed(seed)
+    return lambda images: (
+        size * torch.randn(images.shape, generator=generator, device=device, dtype=images.dtype)
+    )
 
 
 def _shape_of(model: nn.Module) -> Shape:
