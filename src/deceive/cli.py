@@ -1,8 +1,10 @@
 """The command line: parse, call, print.
 
-Exit codes: 0 done; 1 not every candidate was fooled; 2 bad input; 130 interrupted.
+Exit codes: 0 done; 1 not every candidate was fooled, or an audit found more gibberish than is
+allowed; 2 bad input; 3 an audit is not complete; 130 interrupted.
 """
 
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -22,8 +24,8 @@ _log = Console(stderr=True)
 
 
 @contextmanager
-def _task(description: str) -> Iterator[Callable[[float, float], None]]:
-    """A progress bar on stderr for as long as the block lasts."""
+def _task(description: str, *, transient: bool = False) -> Iterator[Callable[[float, float], None]]:
+    """A progress bar on stderr for as long as the block lasts; a transient one then goes."""
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -32,7 +34,9 @@ def _task(description: str) -> Iterator[Callable[[float, float], None]]:
         TextColumn("left:"),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=_log) as progress:
+    # Where nobody watches, a bar that goes leaves an empty line.
+    hidden = transient and not _log.is_terminal
+    with Progress(*columns, console=_log, transient=transient, disable=hidden) as progress:
         bar = progress.add_task(description)
         yield lambda done, total: progress.update(bar, completed=done, total=total)
 
@@ -210,12 +214,9 @@ class Study:
         try:
             settings = StudySettings(**{k: v for k, v in vars(self).items() if k in names})
         except ValidationError as error:
-            first = error.errors()[0]
-            name = "--" + str(first["loc"][0]).replace("_", "-")
-            raise InputError(f"{name}: {first['msg']}; got {first['input']!r}") from error
-        if self.fresh and self.out.exists():
-            number = next(n for n in range(1, 10_000) if not _aside(self.out, n).exists())
-            self.out.rename(_aside(self.out, number))
+            raise _flag_error(error) from error
+        if self.fresh:
+            _put_aside(self.out)
         data = load_data(self.data)
         rows = []
         run = Run(self.out, settings.model_dump() | {"data_checksum": data.checksum})
@@ -233,8 +234,144 @@ class Study:
 
 
 @dataclass(frozen=True)
+class Audit:
+    """How sure is your classifier of garbage? Ends with a page. Resumes by itself."""
+
+    model: tyro.conf.Positional[str]
+    """package.module:factory of your own, a shipped network, or a file: .safetensors with our card,
+    .onnx, .pt2, TorchScript."""
+    data: Path | None = None
+    """A folder with real images of its classes, in MNIST's format; by default MNIST."""
+    out: Path | None = None
+    """The run folder; by default runs/audit-NAME."""
+    judge: str = "auto"
+    """A second model for the same data, of any format; auto takes the shipped one if it fits, none
+    does without."""
+    bounds: tuple[float, float] | None = None
+    """What black and white are to the model; found out if neither this nor --mean is given."""
+    mean: tuple[float, ...] | None = None
+    """For a model that wants normalised images: what is subtracted, once or for each channel."""
+    std: tuple[float, ...] | None = None
+    """What they are divided by then."""
+    rubbish_class: int | None = None
+    """The output that stands for none of the classes."""
+    other_data: Path | None = None
+    """A folder with images of other things, such as Fashion-MNIST: garbage to this model."""
+    thorough: bool = False
+    """The full suite: hours for a model that resists."""
+    confidence: float | None = None
+    """What counts as being sure; by default 0.99."""
+    candidates: int | None = None
+    """Candidates for each start."""
+    steps: int | None = None
+    """The most steps a candidate may take."""
+    restarts: int | None = None
+    curve_candidates: int | None = None
+    searched: int | None = None
+    """Candidates of each black-box attack."""
+    queries: int | None = None
+    """Answers a search may ask for, for each candidate."""
+    garbage_images: int | None = None
+    """Images of each kind of garbage."""
+    seed: int | None = None
+    budget: float | None = None
+    """Seconds for this call; the same command goes on from there."""
+    max_gibberish_rate: float | None = None
+    """Exit with 1 if the rate at either threshold is greater: a check for your tests."""
+    trust: bool = False
+    """Open files of formats that can run code when they are read (.pt2, TorchScript)."""
+    fresh: bool = False
+    """Put an earlier run in the same folder aside, and start anew."""
+    json: bool = False
+    """End with audit.json on stdout."""
+
+    def run(self) -> int:
+        from functools import partial
+
+        from pydantic import ValidationError
+
+        from deceive import checks
+        from deceive.auditing import QUICK, THOROUGH, AuditSettings, audit
+        from deceive.auditing.verdict import verdict
+        from deceive.report import write_audit_page
+        from deceive.runs import Run
+
+        if self.max_gibberish_rate is not None:
+            checks.half_open_interval("--max-gibberish-rate", self.max_gibberish_rate, 0, 1)
+        preset = (THOROUGH if self.thorough else QUICK).model_dump()
+        given = {name: value for name in preset if (value := getattr(self, name, None)) is not None}
+        try:
+            settings = AuditSettings(**preset | given)
+        except ValidationError as error:
+            raise _flag_error(error) from error
+        out = self.out or Path("runs") / _audit_name(self.model, self.thorough)
+        if self.fresh:
+            _put_aside(out)
+        report = audit(
+            self.model,
+            self.data,
+            judge=None if self.judge == "none" else self.judge,
+            bounds=self.bounds,
+            mean=self.mean,
+            std=self.std,
+            rubbish_class=self.rubbish_class,
+            other_data=self.other_data,
+            settings=settings,
+            out=out,
+            budget=self.budget,
+            trust=self.trust,
+            task=partial(_task, transient=True),
+        )
+        page = write_audit_page(Run.open(out))
+        screen = _log if self.json else Console()
+        for table in _audit_tables(report):
+            screen.print(table)
+        for sentence in verdict(report):
+            screen.print(sentence, markup=False, highlight=False)
+        for note in report.notes:
+            screen.print(f"Note: {note}", markup=False, highlight=False)
+        for failure in report.failures:
+            _log.print(f"{failure.part}: {failure.reason}", style="bold red", markup=False)
+        if report.missing:
+            left = "; ".join(report.missing)
+            _log.print(f"not done yet: {left}. The same command goes on from here.", markup=False)
+        screen.print(f"{page}: {report.seconds:.0f} s of work", markup=False, highlight=False)
+        if self.json:
+            print(report.model_dump_json())
+        return self._code(report)
+
+    def _code(self, report: Any) -> int:
+        limit, rate = self.max_gibberish_rate, report.worst_rate
+        if limit is not None and rate is not None and rate > limit:
+            kind = "gibberish" if report.judge else "fooling"
+            _log.print(f"deceive: {kind} rate {rate:.1%}, more than {limit:.1%}", style="bold red")
+            return 1
+        return 0 if report.complete else 3
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """A table of audits, from their audit.json files."""
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """The files, or the run folders that they are in."""
+    out: Path = Path("leaderboard.md")
+    """Where the table goes, as Markdown."""
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        from deceive.leaderboard import write_leaderboard
+
+        rows = write_leaderboard(self.files, self.out)
+        said = f"{self.out}: {len(rows)} model{'s' * (len(rows) != 1)}"
+        _show(said, {"out": str(self.out), "rows": rows}, self.json)
+        return 0
+
+
+@dataclass(frozen=True)
 class Report:
-    """Draw a study's pictures and write its page again, from its folder, finished or not."""
+    """Write the page of a study or an audit again, from its folder, finished or not."""
 
     folder: tyro.conf.Positional[Path] = Path("runs/study")
     """The run folder."""
@@ -242,11 +379,17 @@ class Report:
     """End with one JSON object on stdout."""
 
     def run(self) -> int:
+        from deceive.auditing.assemble import assemble, is_audit
         from deceive.figures import study_pictures
-        from deceive.report import missing_parts, write_report
+        from deceive.report import missing_parts, write_audit_page, write_report
         from deceive.runs import Run
 
         run = Run.open(self.folder)
+        if is_audit(run):
+            page, missing = write_audit_page(run), assemble(run).missing
+            left = f"still to come: {'; '.join(missing)}" if missing else "nothing is missing"
+            _show(f"{page}: {left}", {"report": str(page), "missing": missing}, self.json)
+            return 0
         page = write_report(run)
         pictures = study_pictures(run)
         missing = missing_parts(run)
@@ -296,6 +439,8 @@ Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
     | Annotated[Fool, tyro.conf.subcommand("fool")]
     | Annotated[Study, tyro.conf.subcommand("study")]
+    | Annotated[Audit, tyro.conf.subcommand("audit")]
+    | Annotated[Leaderboard, tyro.conf.subcommand("leaderboard")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Info, tyro.conf.subcommand("info")]
 )
@@ -334,8 +479,65 @@ def _class(target: str) -> int:
     return int(target)
 
 
-def _aside(folder: Path, number: int) -> Path:
-    return folder.with_name(f"{folder.name}.{number}")
+def _put_aside(folder: Path) -> None:
+    """Rename a folder that is there to the first NAME.1, NAME.2, … that isn't."""
+    if folder.exists():
+        names = (folder.with_name(f"{folder.name}.{number}") for number in itertools.count(1))
+        folder.rename(next(name for name in names if not name.exists()))
+
+
+def _flag_error(error: Any) -> InputError:
+    """The first thing that is wrong with validated settings, by the name of its flag."""
+    first = error.errors()[0]
+    name = "--" + str(first["loc"][0]).replace("_", "-")
+    return InputError(f"{name}: {first['msg']}; got {first['input']!r}")
+
+
+def _audit_name(model: str, thorough: bool) -> str:
+    name = model.rpartition(":")[2] if ":" in model else Path(model).stem
+    return f"audit-{name}" + "-thorough" * thorough
+
+
+def _audit_tables(report: Any) -> list[Table]:
+    """The headline, the garbage and the attacks of an audit, as far as they are there."""
+    from deceive.auditing.verdict import KINDS, sure
+
+    def share(value: float | None) -> str:
+        return "–" if value is None else f"{value:.1%}"
+
+    tables = []
+    if report.headlines:
+        headline = Table("box", "threshold", "real images pass", "fooled", "gibberish")
+        for each in report.headlines:
+            for threshold in report.thresholds:
+                outcome = each.outcome(threshold.name)
+                headline.add_row(
+                    *(each.box, f"{threshold.name}, {sure(threshold.confidence)}"),
+                    share(threshold.test_share),
+                    *(share(outcome.fooling_rate), share(outcome.gibberish_rate)),
+                )
+        tables.append(headline)
+    if report.garbage:
+        asked = sure(report.settings["confidence"])
+        garbage = Table("garbage", "mean confidence", f"≥ {asked}", "AUROC", "FPR at 95% TPR")
+        for each in report.garbage:
+            msp = each.scores.get("msp")
+            scores = ("–", "–") if msp is None else (f"{msp.auroc:.3f}", share(msp.fpr_at_95_tpr))
+            garbage.add_row(
+                KINDS[each.kind], share(each.mean_confidence), share(each.asked_share), *scores
+            )
+        tables.append(garbage)
+    if report.attacks:
+        attacks = Table("attack", "start", "candidates", "fooled", "gibberish", "median")
+        for each in report.attacks:
+            outcome = each.outcomes[0]
+            median = "–" if outcome.median is None else f"{outcome.median:g}"
+            attacks.add_row(
+                *(each.name, each.start, f"{outcome.candidates:,}"),
+                *(share(outcome.fooling_rate), share(outcome.gibberish_rate), median),
+            )
+        tables.append(attacks)
+    return tables
 
 
 def _in_words(row: dict[str, Any]) -> str:

@@ -1,15 +1,16 @@
 """Stored images and numbers → pictures. Never trains, never asks a network."""
 
 import io
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -30,7 +31,18 @@ _GAP = 28
 _SIDE = 196  # of one image, at most, where its own pixels are fewer
 _LINE = 26  # the height of the letters
 
+# Told apart by most colour-blind eyes (Okabe and Ito 2008).
+_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#1d1d1f")
+
 _INK, _FAINT, _ACCENT = "#1d1d1f", "#8a8a8e", "#c0392b"
+
+
+class Curve(NamedTuple):
+    """A line of `curves`."""
+
+    label: str
+    budgets: Sequence[int]
+    mean_confidence: Sequence[float]
 
 
 def gallery(levels: NDArray[Any], captions: list[str], *, title: str, columns: int = 5) -> Figure:
@@ -79,6 +91,44 @@ def filmstrip(
     curve.tick_params(labelsize=_points(0.8))
     curve.xaxis.set_major_locator(MaxNLocator(integer=True))
     curve.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def curves(panels: Mapping[str, Sequence[Curve]], *, asked: float) -> Figure:
+    """Confidence against effort, one panel for each unit of it: steps, or queries.
+
+    Args:
+        panels: unit → curves.
+        asked: the confidence that counts as being sure, a dashed line.
+    """
+    width, height = 1120, 460
+    left, gap, bottom, top = 110, 90, 3 * _LINE, _LINE
+    each = (width - left - _GAP - gap * (len(panels) - 1)) / len(panels)
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
+    for index, (unit, lines) in enumerate(panels.items()):
+        place = (left + index * (each + gap), bottom, each, height - bottom - top)
+        axes = figure.add_axes(
+            (place[0] / width, place[1] / height, place[2] / width, place[3] / height)
+        )
+        axes.axhline(asked, color=_FAINT, linestyle="--", linewidth=1)
+        for line, colour in zip(lines, itertools.cycle(_COLOURS), strict=False):
+            axes.plot(
+                line.budgets,
+                line.mean_confidence,
+                "o-",
+                color=colour,
+                label=line.label,
+                clip_on=False,
+            )
+        axes.set(ylim=(0, 1.02), xscale="log")
+        axes.set_xlabel(unit, size=_points(0.85))
+        if index == 0:
+            axes.set_ylabel("mean confidence in the target", size=_points(0.85))
+        axes.tick_params(labelsize=_points(0.75))
+        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=_points(0.75), loc="lower right")
     return figure
 
 
