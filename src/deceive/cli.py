@@ -292,7 +292,7 @@ class Audit:
 
         from deceive import checks
         from deceive.auditing import QUICK, THOROUGH, AuditSettings, audit
-        from deceive.auditing.verdict import verdict
+        from deceive.auditing.verdict import failures, still_to_come, verdict
         from deceive.report import write_audit_page
         from deceive.runs import Run
 
@@ -330,11 +330,11 @@ class Audit:
             screen.print(sentence, markup=False, highlight=False)
         for note in report.notes:
             screen.print(f"Note: {note}", markup=False, highlight=False)
-        for failure in report.failures:
-            _log.print(f"{failure.part}: {failure.reason}", style="bold red", markup=False)
+        for failure in failures(report):
+            _log.print(f"failed: {failure}", style="bold red", markup=False, highlight=False)
         if report.missing:
-            left = "; ".join(report.missing)
-            _log.print(f"not done yet: {left}. The same command goes on from here.", markup=False)
+            left = f"{still_to_come(report)}. The same command goes on from here."
+            _log.print(f"not done yet: {left}", markup=False, highlight=False)
         screen.print(f"{page}: {report.seconds:.0f} s of work", markup=False, highlight=False)
         if self.json:
             print(report.model_dump_json())
@@ -380,15 +380,16 @@ class Report:
 
     def run(self) -> int:
         from deceive.auditing.assemble import assemble, is_audit
+        from deceive.auditing.verdict import still_to_come
         from deceive.figures import study_pictures
         from deceive.report import missing_parts, write_audit_page, write_report
         from deceive.runs import Run
 
         run = Run.open(self.folder)
         if is_audit(run):
-            page, missing = write_audit_page(run), assemble(run).missing
-            left = f"still to come: {'; '.join(missing)}" if missing else "nothing is missing"
-            _show(f"{page}: {left}", {"report": str(page), "missing": missing}, self.json)
+            page, found = write_audit_page(run), assemble(run)
+            left = f"still to come: {still_to_come(found)}" if found.missing else "all parts"
+            _show(f"{page}: {left}", {"report": str(page), "missing": found.missing}, self.json)
             return 0
         page = write_report(run)
         pictures = study_pictures(run)

@@ -14,7 +14,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from deceive.auditing.assemble import gibberish, stored_outcomes, write_audit
 from deceive.auditing.schema import Report
-from deceive.auditing.verdict import KINDS, sure, verdict
+from deceive.auditing.verdict import KINDS, failures, still_to_come, sure, verdict
 from deceive.errors import InputError
 from deceive.figures import (
     TITLES,
@@ -110,6 +110,8 @@ def write_audit_page(run: Run) -> Path:
     page = _template("audit.html.jinja").render(
         report=report,
         verdict=verdict(report),
+        missing=still_to_come(report),
+        failures=failures(report),
         environment=run.environment,
         kinds=KINDS,
         fooling=_fooling_images(run, report),

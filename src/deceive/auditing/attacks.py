@@ -129,7 +129,7 @@ def attack(
             )
             for key in ("levels", "confidence", "fooled", "steps"):
                 result[key] = result[key].copy()
-                result[key][left] = getattr(came, key).numpy()
+                result[key][left.numpy()] = getattr(came, key).numpy()
         tried = torch.from_numpy(result["fooled"])
         arrays |= {f"{name}_{key}": values for key, values in result.items()}
     return arrays

@@ -374,13 +374,19 @@ class _Audit:
             "validation": self._ask(self.subject, validation.images, tick),
             "test": self._ask(self.subject, test.images, tick),
         }
+        finite = {name: answers.isfinite().all(1) for name, answers in logits.items()}
         for name, answers in logits.items():
-            if not answers.isfinite().all():
+            if not finite[name].any():
                 raise InputError(
                     f"model: expected finite outputs for the {name} images, got NaN or infinity"
                 )
-        held_out, tested = (values.double().softmax(1) for values in logits.values())
-        right = held_out.argmax(1) == validation.labels
+            scores = scores_of(self.subject, answers[finite[name]])
+            self.run.save_arrays(f"scores-{name}", **{k: v.numpy() for k, v in scores.items()})
+        # NaN is greater than anything to `argmax`; as zeros it is sure of nothing.
+        held_out, tested = (
+            logits[name].double().softmax(1).where(finite[name][:, None], 0) for name in logits
+        )
+        right = (held_out.argmax(1) == validation.labels) & finite["validation"]
         if not right.any():
             raise InputError(
                 "model: expected some validation images to be read correctly, got none; are its "
@@ -391,22 +397,21 @@ class _Audit:
             "asked": self.settings.confidence,
             "own": min(max(own, 1e-6), 1 - 1e-6),  # what `fool` can be asked for
         }
-        for name, answers in logits.items():
-            scores = scores_of(self.subject, answers)
-            self.run.save_arrays(f"scores-{name}", **{k: v.numpy() for k, v in scores.items()})
-        classes = self.subject.class_outputs(tested)
-        accuracy = (tested.argmax(1) == test.labels).double().mean().item()
+        classes, answered = self.subject.class_outputs(tested), finite["test"]
+        accuracy = ((tested.argmax(1) == test.labels) & answered).double().mean().item()
+        of_classes = ((classes.argmax(1) == test.labels) & answered).double().mean().item()
         judged = None
         if self.judge is not None:
             verdict = self._ask(self.judge, test.images, tick).argmax(1)
             judged = (verdict == test.labels).double().mean().item()
         return {
+            "not_finite": sum(int((~each).sum()) for each in finite.values()),
             "accuracy": accuracy,
             # The rubbish class comes after the data's, so that theirs keep their places.
-            "class_accuracy": (classes.argmax(1) == test.labels).double().mean().item(),
+            "class_accuracy": of_classes,
             "validation_accuracy": right.double().mean().item(),
-            "calibration_error": calibration_error(tested, test.labels),
-            "mean_confidence": classes.amax(1).mean().item(),
+            "calibration_error": calibration_error(tested[answered], test.labels[answered]),
+            "mean_confidence": classes[answered].amax(1).mean().item(),
             "judge_accuracy": judged,
             "thresholds": [
                 {

@@ -151,7 +151,11 @@ def _read_script(path: Path) -> nn.Module:
         # Deprecated in favour of torch.export; there are many such files all the same.
         warnings.filterwarnings("ignore", message=r"`torch\.jit", category=DeprecationWarning)
         module: nn.Module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
-    return module
+    # Frozen here, since in a copy of it the parameters count as computed ones and can't be; and
+    # inside another module, since a script's own `requires_grad_` is an error.
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return nn.Sequential(module)
 
 
 def _read_export(path: Path) -> nn.Module:

@@ -62,6 +62,9 @@ class Data(_Part):
 class Clean(_Part):
     """How the model reads real images: the test set, unless said otherwise."""
 
+    not_finite: int
+    """How many real images got NaN or infinity for an answer. They count as misread; calibration
+    and mean confidence are of the others."""
     accuracy: float
     """Over all outputs."""
     class_accuracy: float

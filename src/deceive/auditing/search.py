@@ -23,6 +23,9 @@ from deceive.starts import Shape, begin, generator_for
 # Nobody can be surer than this in float32, so there is nothing more to search for.
 _CERTAIN = 1 - 1e-6
 
+# Random numbers are drawn for so many queries at a time.
+_AHEAD = 256
+
 # How many waves of the cosine basis fit along each side.
 _FREQUENCIES = 8
 
@@ -53,22 +56,27 @@ class Squares:
         self._best = begin("uniform", range(count), shape, seed)
         self._score = torch.full((count,), -math.inf)
         self._generators = [generator_for(seed + 1, index) for index in range(count)]
+        self._draws: list[Tensor] = []
 
     def ask(self, spent: float) -> Tensor:
-        """The best image of each candidate with one more square."""
-        proposals = self._best.clone()
+        """The best image of each candidate with one more square; the starts come first."""
         if self._score.isinf().all():
-            return proposals[:, None]  # the starts themselves come first
-        _, _, height, width = proposals.shape
-        side = max(1, round(0.5 * min(height, width) * (1 - spent) ** 2))
-        for image, generator in zip(proposals, self._generators, strict=True):
-            top, left = (
-                int(torch.randint(0, size - side + 1, (), generator=generator))
-                for size in (height, width)
-            )
-            colour = torch.randint(0, 2, (len(image), 1, 1), generator=generator).float()
-            image[:, top : top + side, left : left + side] = colour
-        return proposals[:, None]
+            return self._best[:, None].clone()
+        _, channels, *sizes = self._best.shape
+        if not self._draws:  # many at once, each candidate from its own generator
+            draws = [torch.rand(_AHEAD, 2 + channels, generator=g) for g in self._generators]
+            self._draws = list(torch.stack(draws, dim=1))
+        draw = self._draws.pop()
+        side = max(1, round(0.5 * min(sizes) * (1 - spent) ** 2))
+        inside = []
+        for size, place in zip(sizes, draw[:, :2].unbind(1), strict=True):
+            first = (place * (size - side + 1)).floor()[:, None]
+            pixel = torch.arange(size)
+            inside.append((pixel >= first) & (pixel < first + side))
+        rows, columns = inside
+        square = (rows[:, :, None] & columns[:, None, :])[:, None]
+        colour = draw[:, 2:].round()[:, :, None, None]
+        return torch.where(square, colour, self._best)[:, None]
 
     def tell(self, images: Tensor, scores: Tensor) -> None:
         """Keep what is no worse."""

@@ -20,7 +20,7 @@ class AuditSettings(BaseModel):
     """Candidates of a curve of confidence against steps."""
     searched: int = Field(default=20, ge=1)
     """Candidates of each black-box attack."""
-    queries: int = Field(default=2000, ge=100)
+    queries: int = Field(default=1000, ge=100)
     """Answers that a search may ask for, for each candidate."""
     garbage_images: int = Field(default=2000, ge=10)
     """Of each kind that nobody optimised."""

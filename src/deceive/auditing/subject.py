@@ -17,7 +17,7 @@ from deceive.data import Dataset, Split
 from deceive.errors import InputError
 from deceive.fooling import Bounds
 from deceive.inference import BATCH, logits_of
-from deceive.starts import Shape, begin
+from deceive.starts import Shape
 
 # A logit has to be finite, so that no probability counts for less than this.
 _LEAST = 1e-38
@@ -137,8 +137,7 @@ def meet(
             notes.append(f"It reads best with {scaling}: it is shown its images that way.")
     else:
         scaling = declared
-    noise = begin("uniform", range(32), data.image_shape, seed=0)
-    outputs = _outputs_of(loaded, scaling(torch.cat([sample.images[:32], noise])))
+    outputs = _outputs_of(loaded, scaling(sample.images[:32]))
     n_outputs = outputs.shape[1]
     if n_outputs < data.n_classes:
         raise InputError(
@@ -156,8 +155,7 @@ def meet(
             f"It has one output more than the data has classes. If that stands for rubbish, say "
             f"so: --rubbish-class {data.n_classes}."
         )
-    real = outputs[: min(32, len(sample))]
-    probabilities = bool((real >= 0).all() and ((real.sum(1) - 1).abs() < 1e-3).all())
+    probabilities = bool((outputs >= 0).all() and ((outputs.sum(1) - 1).abs() < 1e-3).all())
     if probabilities:
         notes.append(
             "It answers with probabilities; their logarithm is taken for the logits, and energy "
@@ -215,11 +213,16 @@ def _found(loaded: Loaded, data: Dataset, sample: Split) -> Scaling:
     if deviation > 0:
         usual.append(Scaling(mean=(round(float(pixels.mean()), 4),), std=(round(deviation, 4),)))
 
-    def read(scaling: Scaling) -> float:
-        answers = _outputs_of(loaded, scaling(sample.images)).argmax(1)
-        return (answers == sample.labels).double().mean().item()
-
-    shares = [read(scaling) for scaling in usual]
+    shares, errors = [], []
+    for scaling in usual:
+        try:
+            answers = _outputs_of(loaded, scaling(sample.images)).argmax(1)
+            shares.append((answers == sample.labels).double().mean().item())
+        except InputError as error:  # it need not stand pixels that it isn't made for
+            errors.append(error)
+            shares.append(0.0)
+    if len(errors) == len(usual):
+        raise errors[0]
     best = max(range(len(usual)), key=shares.__getitem__)
     return usual[best] if shares[best] > shares[0] + _CLEARLY else usual[0]
 

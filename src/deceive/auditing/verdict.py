@@ -29,6 +29,11 @@ def verdict(report: Report) -> list[str]:
     """What the numbers say, in sentences, the most important one first; none without numbers."""
     headline = report.headline
     said = []
+    if report.failures:
+        said.append(
+            f"It failed in {len(report.failures)} parts of the audit, so that the figures are of "
+            "the others and say less."
+        )
     if headline is not None:
         said.append(_at_asked(report, headline))
         said += _at_own(report, headline)
@@ -116,6 +121,11 @@ def _of_garbage(report: Report) -> list[str]:
                 f"{auroc:.3f}, where 0.5 is guessing), so that no threshold on its confidence "
                 "tells the two apart."
             )
+    if report.clean is not None and report.clean.not_finite:
+        said.append(
+            f"It answered {report.clean.not_finite:,} real images with NaN or infinity; they count "
+            "as misread."
+        )
     broken = [each for each in report.garbage if each.not_finite]
     said += [
         f"It answered {each.not_finite:,} of {each.images:,} images of {KINDS[each.kind]} with "
@@ -123,6 +133,24 @@ def _of_garbage(report: Report) -> list[str]:
         for each in broken
     ]
     return said
+
+
+def failures(report: Report) -> list[str]:
+    """What went wrong, each reason once, with the parts that it ended."""
+    parts: dict[str, list[str]] = {}
+    for failure in report.failures:
+        parts.setdefault(failure.reason, []).append(failure.part)
+    return [f"{_some(names)}: {reason}" for reason, names in parts.items()]
+
+
+def still_to_come(report: Report) -> str:
+    """The parts that are missing, the first of them by name; empty if there are none."""
+    return _some(report.missing)
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    others = len(names) - most
+    return "; ".join(names[:most]) + (f"; and {others} more" if others > 0 else "")
 
 
 def sure(confidence: float) -> str:
