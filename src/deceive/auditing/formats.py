@@ -176,6 +176,10 @@ class Exported(nn.Module):
         size = image.meta["val"].shape[0]
         self._batch = size if isinstance(size, int) else None
 
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Exported":
+        """Itself: a program has no modes, and nothing in it changes."""
+        return self
+
     def forward(self, images: Tensor) -> Tensor:
         """What the program gives for images (N, C, H, W)."""
         (module,) = self._held

@@ -9,6 +9,7 @@ from deceive.auditing.subject import Subject
 from deceive.data import Split
 from deceive.fooling import from_levels, to_levels
 from deceive.measures import auroc, fpr_at_tpr
+from deceive.objectives import log_odds
 from deceive.starts import begin, generator_for
 
 
@@ -62,14 +63,22 @@ def scores_of(subject: Subject, logits: Tensor) -> dict[str, Tensor]:
     """
     logits = logits.double()
     classes = subject.class_outputs(logits)
-    # log p is worked with, as p itself is rounded to 1 where the model is surest.
-    scores = {"msp": classes.amax(1) - logits.logsumexp(1)}
+    # As log-odds, which sort like the probability, and still do where that is rounded to 1.
+    _, surest = logits.where(~_rubbish(subject, logits), -torch.inf).max(1)
+    scores = {"msp": log_odds(logits, surest)}
     if not subject.gives_probabilities:
         scores["max_logit"] = classes.amax(1)
         scores["energy"] = classes.logsumexp(1)
     if subject.rubbish_class is not None:
         scores["rubbish"] = -logits.log_softmax(1)[:, subject.rubbish_class]
     return scores
+
+
+def _rubbish(subject: Subject, logits: Tensor) -> Tensor:
+    """Which outputs (K,) stand for none of the classes, as a mask."""
+    return torch.arange(logits.shape[1]) == (
+        -1 if subject.rubbish_class is None else subject.rubbish_class
+    )
 
 
 def compare(

@@ -209,9 +209,10 @@ def _found(loaded: Loaded, data: Dataset, sample: Split) -> Scaling:
     """The usual scaling under which the model reads the sample best; [0, 1] unless clearly so."""
     pixels = data.validation.images
     deviation = float(pixels.std())
-    usual = [Scaling(), Scaling((0, 255)), Scaling((-1, 1))]
+    usual = [Scaling(), Scaling((-1, 1)), Scaling((0, 255))]
     if deviation > 0:
-        usual.append(Scaling(mean=(round(float(pixels.mean()), 4),), std=(round(deviation, 4),)))
+        mean, std = round(float(pixels.mean()), 4), round(deviation, 4)
+        usual.insert(2, Scaling(mean=(mean,), std=(std,)))
 
     shares, errors = [], []
     for scaling in usual:
