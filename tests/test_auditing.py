@@ -576,3 +576,11 @@ def test_scores_tell_apart_beyond_what_a_probability_can(data):
     assert scores["msp"][2].sigmoid().item() == pytest.approx(0.5)
     assert scores["max_logit"].tolist() == [60, 50, 1]
     assert scores["energy"][2].item() == pytest.approx(1 + np.log(2))
+
+
+def test_the_folder_of_another_version_is_said(data, tmp_path):
+    audit(Bands(sure=12), data, judge=None, settings=TINY, out=tmp_path)
+    path = tmp_path / "rows.jsonl"
+    path.write_text(path.read_text().replace('"n_outputs"', '"outputs"'))
+    with pytest.raises(InputError, match="expected an audit as this version writes it"):
+        assemble(Run.open(tmp_path))

@@ -43,6 +43,7 @@ def content(name="fast", asked=0.8, own=0.5, box="white", **changes):
             "n_classes": 10,
             "validation_images": 5000,
             "test_images": 10000,
+            "other_data": None,
         },
         "judge": "judge",
         "judge_accuracy": 0.9967,

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -125,8 +125,9 @@ def curves(panels: Mapping[str, Sequence[Curve]], *, asked: float) -> Figure:
         if index == 0:
             axes.set_ylabel("mean confidence in the target", size=_points(0.85))
         axes.tick_params(labelsize=_points(0.75))
-        axes.xaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
-        axes.xaxis.set_minor_formatter(NullFormatter())
+        ticks = sorted({budget for line in lines for budget in line.budgets})
+        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        axes.xaxis.set_minor_locator(NullLocator())
         axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, fontsize=_points(0.75), loc="lower right")
     return figure

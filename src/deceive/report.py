@@ -259,7 +259,7 @@ def _ends(run: Run) -> list[Picture]:
     for place, target in enumerate(arrays["targets"].tolist()[:_SHOWN]):
         words = caption(target, float(arrays["confidence"][-1][place]))
         if "judged" in arrays:
-            words += f"; judge “{int(arrays['judged'][-1][place])}”"
+            words += f"\njudge: “{int(arrays['judged'][-1][place])}”"
         pictures.append((_embedded(png(arrays["levels"][-1][place])), words))
     return pictures
 
@@ -272,7 +272,7 @@ def _surest_garbage(run: Run, report: Report) -> list[Picture]:
         if each.kind != "optimised" and run.has_arrays(name):
             arrays = run.load_arrays(name)
             said = caption(int(arrays["predicted"][0]), float(arrays["confidence"][0]))
-            pictures.append((_embedded(png(arrays["levels"][0])), f"{KINDS[each.kind]}: {said}"))
+            pictures.append((_embedded(png(arrays["levels"][0])), f"{KINDS[each.kind]}\n{said}"))
     return pictures
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import ValidationError
 
 from deceive import __version__
 from deceive.auditing.attacks import Arrays, arrays_named
@@ -49,10 +50,24 @@ def write_audit(run: Run) -> Report:
 
 
 def assemble(run: Run) -> Report:
-    """Everything that an audit has found so far."""
+    """Everything that an audit has found so far.
+
+    Raises `InputError` when the folder holds no audit, or one of another version of this package.
+    """
     subject = run.row(part="subject") if is_audit(run) else None
     if subject is None:
         raise InputError(f"{run.folder}: expected the folder of an audit, found another run's")
+    try:
+        return _assembled(run, subject)
+    except (KeyError, ValidationError) as error:
+        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise InputError(
+            f"{run.folder}: expected an audit as this version writes it, found another's ({said}); "
+            "choose another folder, or --fresh to start anew"
+        ) from error
+
+
+def _assembled(run: Run, subject: Row) -> Report:
     rows = {row["part"]: row for row in run.rows()}
     plan: dict[str, str] = subject["plan"]
     failures = {

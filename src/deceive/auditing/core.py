@@ -272,6 +272,7 @@ class _Audit:
             "n_classes": self.data.n_classes,
             "validation_images": len(self.data.validation),
             "test_images": len(self.data.test),
+            "other_data": None if self.other_data is None else self.other_data.folder.name,
         }
         judge = None if self.judge is None else self.judge.name
         said = [*subject.notes, *notes, *self._not_applicable()]

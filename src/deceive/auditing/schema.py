@@ -68,6 +68,8 @@ class Data(_Part):
     """Thresholds are taken from these."""
     test_images: int
     """Everything that is said of real images is of these."""
+    other_data: str | None
+    """Name of the folder with images of other things, if there was one."""
 
 
 class Clean(_Part):

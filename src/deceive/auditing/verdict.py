@@ -1,6 +1,6 @@
 """An audit in plain words."""
 
-from deceive.auditing.schema import Headline, Name, Report
+from deceive.auditing.schema import Headline, Name, Outcome, Report
 
 # A model that says the asked confidence to fewer real images than this is called shy.
 _SHY = 0.5
@@ -65,7 +65,7 @@ def _at_asked(report: Report, headline: Headline) -> str:
     return (
         f"{_BY[headline.box]} makes it at least {asked} sure of {things} with {count:,} of "
         f"{outcome.candidates:,} candidates, {outcome.rate:.1%}"
-        + (f", in {outcome.median:g} {_unit(headline)} as a rule." if outcome.median else ".")
+        + ("." if outcome.median is None else f", in a median of {_effort(headline, outcome)}.")
     )
 
 
@@ -164,5 +164,5 @@ def _confidence(report: Report, name: Name) -> str:
     return "–" if threshold is None else sure(threshold.confidence)
 
 
-def _unit(headline: Headline) -> str:
-    return "steps" if headline.box == "white" else "queries"
+def _effort(headline: Headline, outcome: Outcome) -> str:
+    return f"{outcome.median:g} {'steps' if headline.box == 'white' else 'queries'}"
