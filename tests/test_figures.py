@@ -9,7 +9,9 @@ from PIL import Image
 from deceive.errors import InputError
 from deceive.figures import (
     TITLES,
+    Curve,
     caption,
+    curves,
     filmstrip,
     gallery,
     png,
@@ -227,3 +229,21 @@ def test_damaged_arrays_are_said(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(InputError, match=r"mnist_confidence\.npz: expected arrays"):
         study_pictures(run)
+
+
+def test_curves_are_drawn_for_each_unit():
+    steps = [Curve("momentum", [1, 3, 10], [0.1, 0.5, 1.0]), Curve("sign", [1, 10], [0.2, 0.3])]
+    figure = curves(
+        {"steps": steps, "queries": [Curve("squares", [30, 100], [0.4, 0.6])]}, asked=0.9
+    )
+    left, right = figure.axes
+    assert [axes.get_xlabel() for axes in (left, right)] == ["steps", "queries"]
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["momentum", "sign"]
+    dashed, momentum, sign = left.lines
+    assert list(dashed.get_ydata()) == [0.9, 0.9]
+    assert list(momentum.get_xdata()) == [1, 3, 10]
+    assert list(sign.get_ydata()) == [0.2, 0.3]
+    assert [label.get_text() for label in left.get_xticklabels()] == ["1", "3", "10"]
+    assert png(figure) == png(
+        curves({"steps": steps, "queries": [Curve("squares", [30, 100], [0.4, 0.6])]}, asked=0.9)
+    )

@@ -5,6 +5,8 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from deceive.auditing import AuditSettings as AuditSettings
+    from deceive.auditing import audit as audit
     from deceive.data import Dataset as Dataset
     from deceive.data import Split as Split
     from deceive.data import load_data as load_data
@@ -24,6 +26,7 @@ __version__ = version("deceive")
 
 # Where each public name lives. Looked up on first use, so that `import deceive` is quick.
 _HOMES = {
+    "auditing": ("AuditSettings", "audit"),
     "data": ("Dataset", "Split", "load_data"),
     "errors": ("InputError",),
     "fooling": ("FoolingResult", "fool"),

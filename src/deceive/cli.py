@@ -1,8 +1,10 @@
 """The command line: parse, call, print.
 
-Exit codes: 0 done; 1 not every candidate was fooled; 2 bad input; 130 interrupted.
+Exit codes: 0 done; 1 not every candidate was fooled, or an audit found more gibberish than is
+allowed; 2 bad input; 3 an audit is not complete; 130 interrupted.
 """
 
+import itertools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -22,8 +24,8 @@ _log = Console(stderr=True)
 
 
 @contextmanager
-def _task(description: str) -> Iterator[Callable[..., None]]:
-    """A progress bar on stderr for as long as the block lasts.
+def _task(description: str, *, transient: bool = False) -> Iterator[Callable[..., None]]:
+    """A progress bar on stderr for as long as the block lasts; a transient one then goes.
 
     What it gives takes (done, total), and a few words on how things stand if there are any.
     """
@@ -36,7 +38,9 @@ def _task(description: str) -> Iterator[Callable[..., None]]:
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     )
-    with Progress(*columns, console=_log) as progress:
+    # Where nobody watches, a bar that goes leaves an empty line.
+    hidden = transient and not _log.is_terminal
+    with Progress(*columns, console=_log, transient=transient, disable=hidden) as progress:
         bar = progress.add_task(description, note="")
 
         def report(done: float, total: float, note: str = "") -> None:
@@ -218,12 +222,9 @@ class Study:
         try:
             settings = StudySettings(**{k: v for k, v in vars(self).items() if k in names})
         except ValidationError as error:
-            first = error.errors()[0]
-            name = "--" + str(first["loc"][0]).replace("_", "-")
-            raise InputError(f"{name}: {first['msg']}; got {first['input']!r}") from error
-        if self.fresh and self.out.exists():
-            number = next(n for n in range(1, 10_000) if not _aside(self.out, n).exists())
-            self.out.rename(_aside(self.out, number))
+            raise _flag_error(error) from error
+        if self.fresh:
+            _put_aside(self.out)
         data = load_data(self.data)
         rows = []
         run = Run(self.out, settings.model_dump() | {"data_checksum": data.checksum})
@@ -267,11 +268,12 @@ class Draw:
         from deceive.runs import write_arrays
 
         network, card = load_network(self.model), load_card(self.model)
-        if card.ascent is None:
+        if card.ascent is None or card.ascent.schedule is None:
             raise InputError(
-                f"--model: expected a network of the rounds, whose card has an ascent; "
-                f"{self.model!r} has none"
+                f"--model: expected a network that draws, whose card says how; {self.model!r} "
+                "has no schedule in its card"
             )
+        steps = card.ascent.schedule
         if self.out.suffix not in (".npz", ".png"):
             raise InputError(f"--out: expected a .png or an .npz, got {self.out}")
         n_classes = card.n_outputs - (card.rubbish_class is not None)
@@ -283,7 +285,7 @@ class Draw:
                 count=self.count,
                 seed=self.seed,
                 ascent=card.ascent,
-                callback=lambda now: report(now.image_steps, now.total * card.ascent.schedule),
+                callback=lambda now: report(now.image_steps, now.total * steps),
             )
         summary: dict[str, Any] = {"out": str(self.out), "images": len(result)}
         text = f"{self.out}: {len(result):,} images"
@@ -309,21 +311,21 @@ class Draw:
 
 @dataclass(frozen=True)
 class Rounds:
-    """Deceive a network, teach it that this was rubbish, and again: until digits emerge."""
+    """Deceive, teach that it was rubbish, and again: until digits emerge. Resumes by itself."""
 
+    what: Annotated[Any, tyro.conf.Suppress] = None
     preset: str = "draw"
     """draw (tiny rounds, in noise), or study (the case study's own procedure)."""
     settings: Path | None = None
-    """A JSON file of settings that take the place of the preset's."""
+    """A JSON file of settings; they take the place of the preset's."""
     out: Path | None = None
-    """The run folder; runs/PRESET by default."""
+    """The run folder; by default runs/PRESET."""
     data: Path | None = None
     """A folder with MNIST's four files, or another set's of the same form."""
     fresh: bool = False
     """Put an earlier run in the same folder aside, and start anew."""
     json: bool = False
     """End with one JSON object on stdout."""
-    what: Any = None
 
     def run(self) -> int:
         from deceive.data import load_data
@@ -334,34 +336,199 @@ class Rounds:
         from deceive.runs import Run
 
         out = self.out or Path("runs") / self.preset
-        if self.fresh and out.exists():
-            number = next(n for n in range(1, 10_000) if not _aside(out, n).exists())
-            out.rename(_aside(out, number))
+        if self.fresh:
+            _put_aside(out)
         data = load_data(self.data)
         judge = load_network(self.what.judge)
         if load_card(self.what.judge).data_checksum != data.checksum:
             raise InputError(
                 f"--judge: expected a network that was trained on the images in {data.folder}, "
-                f"got {self.what.judge!r}, trained on others; `deceive train --data` trains one"
+                f"got {self.what.judge!r}, trained on others; deceive train --data makes one"
             )
         run = Run(out, self.what.model_dump(mode="json") | {"data_checksum": data.checksum})
         for row in rounds(data, run, self.what, judge, _task):
             _log.print(" ", _round_in_words(row))
-            rounds_pictures(run)
-            page = write_rounds_report(run)
-        rows = [row for row in run.rows() if row["part"] == "round"]
+        rounds_pictures(run)
         page = write_rounds_report(run)
+        rows = run.rows()
+        last = next(row for row in reversed(rows) if row["part"] == "round")
         _show(
-            f"{page}: {rows[-1]['round']:,} rounds, {rows[-1]['seconds']:.0f} s of work",
-            {"rounds": rows, "report": str(page)},
+            f"{page}: {last['round']:,} rounds in {last['seconds']:.0f} s",
+            {"rows": rows, "report": str(page)},
             self.json,
         )
         return 0
 
 
+def _rounds(arguments: list[str]) -> Rounds:
+    """The rounds that a command line asks for: a preset, what a file changes, and what flags do.
+
+    There is a flag for every setting; its help shows what the preset and the file make of it.
+    """
+    from pydantic import ValidationError
+
+    from deceive import checks
+    from deceive.rounds import PRESETS, RoundsSettings, changed
+
+    begun, _ = tyro.cli(Rounds, args=arguments, return_unknown_args=True, add_help=False)
+    checks.one_of("--preset", begun.preset, PRESETS)
+
+    @dataclass(frozen=True)
+    class Chosen(Rounds):
+        what: Annotated[RoundsSettings, tyro.conf.arg(name="")] = PRESETS["draw"]
+
+    try:
+        usual = changed(PRESETS[begun.preset], begun.settings)
+        return tyro.cli(
+            Chosen,
+            prog="deceive rounds",
+            description=Rounds.__doc__,
+            default=Chosen(**vars(begun) | {"what": usual}),
+            args=arguments,
+        )
+    except ValidationError as error:
+        raise _flag_error(error) from error
+
+
+@dataclass(frozen=True)
+class Audit:
+    """How sure is your classifier of garbage? Ends with a page. Resumes by itself."""
+
+    model: tyro.conf.Positional[str]
+    """package.module:factory of your own, a shipped network, or a file: .safetensors with our card,
+    .onnx, .pt2, TorchScript."""
+    data: Path | None = None
+    """A folder with real images of its classes, in MNIST's format; by default MNIST."""
+    out: Path | None = None
+    """The run folder; by default runs/audit-NAME."""
+    judge: str = "auto"
+    """A second model for the same data, of any format; auto takes the shipped one if it fits, none
+    does without."""
+    bounds: tuple[float, float] | None = None
+    """What black and white are to the model; found out if neither this nor --mean is given."""
+    mean: tuple[float, ...] | None = None
+    """For a model that wants normalised images: what is subtracted, once or for each channel."""
+    std: tuple[float, ...] | None = None
+    """What they are divided by then."""
+    rubbish_class: int | None = None
+    """The output that stands for none of the classes."""
+    other_data: Path | None = None
+    """A folder with images of other things, such as Fashion-MNIST: garbage to this model."""
+    thorough: bool = False
+    """The full suite: hours for a model that resists."""
+    confidence: float | None = None
+    """What counts as being sure; by default 0.99."""
+    candidates: int | None = None
+    """Candidates for each start."""
+    steps: int | None = None
+    """The most steps a candidate may take."""
+    restarts: int | None = None
+    curve_candidates: int | None = None
+    searched: int | None = None
+    """Candidates of each black-box attack."""
+    queries: int | None = None
+    """Answers a search may ask for, for each candidate."""
+    garbage_images: int | None = None
+    """Images of each kind of garbage."""
+    seed: int | None = None
+    budget: float | None = None
+    """Seconds for this call; the same command goes on from there."""
+    max_gibberish_rate: float | None = None
+    """Exit with 1 if the rate at either threshold is greater: a check for your tests."""
+    trust: bool = False
+    """Open files of formats that can run code when they are read (.pt2, TorchScript)."""
+    fresh: bool = False
+    """Put an earlier run in the same folder aside, and start anew."""
+    json: bool = False
+    """End with audit.json on stdout."""
+
+    def run(self) -> int:
+        from functools import partial
+
+        from pydantic import ValidationError
+
+        from deceive import checks
+        from deceive.auditing import QUICK, THOROUGH, AuditSettings, audit
+        from deceive.auditing.verdict import failures, still_to_come, verdict
+        from deceive.report import write_audit_page
+        from deceive.runs import Run
+
+        if self.max_gibberish_rate is not None:
+            checks.half_open_interval("--max-gibberish-rate", self.max_gibberish_rate, 0, 1)
+        preset = (THOROUGH if self.thorough else QUICK).model_dump()
+        given = {name: value for name in preset if (value := getattr(self, name, None)) is not None}
+        try:
+            settings = AuditSettings(**preset | given)
+        except ValidationError as error:
+            raise _flag_error(error) from error
+        out = self.out or Path("runs") / _audit_name(self.model, self.thorough)
+        if self.fresh:
+            _put_aside(out)
+        report = audit(
+            self.model,
+            self.data,
+            judge=None if self.judge == "none" else self.judge,
+            bounds=self.bounds,
+            mean=self.mean,
+            std=self.std,
+            rubbish_class=self.rubbish_class,
+            other_data=self.other_data,
+            settings=settings,
+            out=out,
+            budget=self.budget,
+            trust=self.trust,
+            task=partial(_task, transient=True),
+        )
+        page = write_audit_page(Run.open(out))
+        screen = _log if self.json else Console()
+        for table in _audit_tables(report):
+            screen.print(table)
+        for sentence in verdict(report):
+            screen.print(sentence, markup=False, highlight=False)
+        for note in report.notes:
+            screen.print(f"Note: {note}", markup=False, highlight=False)
+        for failure in failures(report):
+            _log.print(f"failed: {failure}", style="bold red", markup=False, highlight=False)
+        if report.missing:
+            left = f"{still_to_come(report)}. The same command goes on from here."
+            _log.print(f"not done yet: {left}", markup=False, highlight=False)
+        screen.print(f"{page}: {report.seconds:.0f} s of work", markup=False, highlight=False)
+        if self.json:
+            print(report.model_dump_json())
+        return self._code(report)
+
+    def _code(self, report: Any) -> int:
+        limit, rate = self.max_gibberish_rate, report.worst_rate
+        if limit is not None and rate is not None and rate > limit:
+            kind = "gibberish" if report.judge else "fooling"
+            _log.print(f"deceive: {kind} rate {rate:.1%}, more than {limit:.1%}", style="bold red")
+            return 1
+        return 0 if report.complete else 3
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """A table of audits, from their audit.json files."""
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """The files, or the run folders that they are in."""
+    out: Path = Path("leaderboard.md")
+    """Where the table goes, as Markdown."""
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        from deceive.leaderboard import write_leaderboard
+
+        rows = write_leaderboard(self.files, self.out)
+        said = f"{self.out}: {len(rows)} model{'s' * (len(rows) != 1)}"
+        _show(said, {"out": str(self.out), "rows": rows}, self.json)
+        return 0
+
+
 @dataclass(frozen=True)
 class Report:
-    """Draw a study's pictures and write its page again, from its folder, finished or not."""
+    """Write the page of a study, rounds or an audit again, from its folder, finished or not."""
 
     folder: tyro.conf.Positional[Path] = Path("runs/study")
     """The run folder."""
@@ -369,11 +536,29 @@ class Report:
     """End with one JSON object on stdout."""
 
     def run(self) -> int:
-        from deceive.figures import study_pictures
-        from deceive.report import missing_parts, write_report
+        from deceive.auditing.assemble import assemble, is_audit
+        from deceive.auditing.verdict import still_to_come
+        from deceive.figures import rounds_pictures, study_pictures
+        from deceive.report import (
+            is_rounds,
+            missing_parts,
+            write_audit_page,
+            write_report,
+            write_rounds_report,
+        )
         from deceive.runs import Run
 
         run = Run.open(self.folder)
+        if is_rounds(run):
+            pictures, page = rounds_pictures(run), write_rounds_report(run)
+            said = {"report": str(page), "pictures": [str(path) for path in pictures]}
+            _show(f"{page}: {len(run.rows())} rows", said, self.json)
+            return 0
+        if is_audit(run):
+            page, found = write_audit_page(run), assemble(run)
+            left = f"still to come: {still_to_come(found)}" if found.missing else "all parts"
+            _show(f"{page}: {left}", {"report": str(page), "missing": found.missing}, self.json)
+            return 0
         page = write_report(run)
         pictures = study_pictures(run)
         missing = missing_parts(run)
@@ -425,6 +610,8 @@ Command = (
     | Annotated[Study, tyro.conf.subcommand("study")]
     | Annotated[Rounds, tyro.conf.subcommand("rounds")]
     | Annotated[Draw, tyro.conf.subcommand("draw")]
+    | Annotated[Audit, tyro.conf.subcommand("audit")]
+    | Annotated[Leaderboard, tyro.conf.subcommand("leaderboard")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Info, tyro.conf.subcommand("info")]
 )
@@ -432,14 +619,12 @@ Command = (
 
 def main(arguments: list[str] | None = None) -> None:
     """Run the command line and leave with its exit code."""
-    command = tyro.cli(
-        Command,
-        prog="deceive",
-        description="Deceive a digit classifier with static, and teach it that this was rubbish.",
-        args=arguments,
-    )
+    arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        code = command.run()
+        if arguments[:1] == ["rounds"]:
+            code = _rounds(arguments[1:]).run()
+        else:
+            code = _command(arguments).run()
     except InputError as error:
         _log.print(f"deceive: {error}", style="bold red", markup=False, highlight=False)
         code = 2
@@ -447,6 +632,15 @@ def main(arguments: list[str] | None = None) -> None:
         _log.print("deceive: interrupted; what was finished is kept", style="bold")
         code = 130
     sys.exit(code)
+
+
+def _command(arguments: list[str]) -> Any:
+    return tyro.cli(
+        Command,
+        prog="deceive",
+        description="Deceive a digit classifier with static, and teach it that this was rubbish.",
+        args=arguments,
+    )
 
 
 def _show(text: str, summary: dict[str, Any], as_json: bool) -> None:
@@ -463,8 +657,68 @@ def _class(target: str, flag: str = "--target") -> int:
     return int(target)
 
 
-def _aside(folder: Path, number: int) -> Path:
-    return folder.with_name(f"{folder.name}.{number}")
+def _put_aside(folder: Path) -> None:
+    """Rename a folder that is there to the first NAME.1, NAME.2, … that isn't."""
+    if folder.exists():
+        names = (folder.with_name(f"{folder.name}.{number}") for number in itertools.count(1))
+        folder.rename(next(name for name in names if not name.exists()))
+
+
+def _flag_error(error: Any) -> InputError:
+    """The first thing that is wrong with validated settings, by the name of its flag."""
+    first = error.errors()[0]
+    said = first["msg"].removeprefix("Value error, ")
+    if not first["loc"]:  # about several of them together
+        return InputError(f"settings: {said}")
+    name = "--" + ".".join(str(part) for part in first["loc"]).replace("_", "-")
+    return InputError(f"{name}: {said}; got {first['input']!r}")
+
+
+def _audit_name(model: str, thorough: bool) -> str:
+    name = model.rpartition(":")[2] if ":" in model else Path(model).stem
+    return f"audit-{name}" + "-thorough" * thorough
+
+
+def _audit_tables(report: Any) -> list[Table]:
+    """The headline, the garbage and the attacks of an audit, as far as they are there."""
+    from deceive.auditing.verdict import KINDS, sure
+
+    def share(value: float | None) -> str:
+        return "–" if value is None else f"{value:.1%}"
+
+    tables = []
+    if report.headlines:
+        headline = Table("box", "threshold", "real images pass", "fooled", "gibberish")
+        for each in report.headlines:
+            for threshold in report.thresholds:
+                outcome = each.outcome(threshold.name)
+                headline.add_row(
+                    *(each.box, f"{threshold.name}, {sure(threshold.confidence)}"),
+                    share(threshold.test_share),
+                    *(share(outcome.fooling_rate), share(outcome.gibberish_rate)),
+                )
+        tables.append(headline)
+    if report.garbage:
+        asked = sure(report.settings["confidence"])
+        garbage = Table("garbage", "mean confidence", f"≥ {asked}", "AUROC", "FPR at 95% TPR")
+        for each in report.garbage:
+            msp = each.scores.get("msp")
+            scores = ("–", "–") if msp is None else (f"{msp.auroc:.3f}", share(msp.fpr_at_95_tpr))
+            garbage.add_row(
+                KINDS[each.kind], share(each.mean_confidence), share(each.asked_share), *scores
+            )
+        tables.append(garbage)
+    if report.attacks:
+        attacks = Table("attack", "start", "candidates", "fooled", "gibberish", "median")
+        for each in report.attacks:
+            outcome = each.outcomes[0]
+            median = "–" if outcome.median is None else f"{outcome.median:g}"
+            attacks.add_row(
+                *(each.name, each.start, f"{outcome.candidates:,}"),
+                *(share(outcome.fooling_rate), share(outcome.gibberish_rate), median),
+            )
+        tables.append(attacks)
+    return tables
 
 
 def _in_words(row: dict[str, Any]) -> str:
@@ -480,6 +734,19 @@ def _in_words(row: dict[str, Any]) -> str:
                 f"the test set; deceived again: {_fooling_in_words(row)}"
             )
     return "all four parts are done"
+
+
+def _round_in_words(row: dict[str, Any]) -> str:
+    if row["part"] == "quality":
+        return (
+            f"{row['images']:,} fresh images: the judge agrees with {row['judge_agreement']:.1%}, "
+            f"Fréchet distance {row['frechet_distance']:.2f} (real images "
+            f"{row['floor_frechet_distance']:.2f}), {row['images_per_second']:.0f} images a second"
+        )
+    said = f"round {row['round']:,}, {row['seconds']:.0f} s: "
+    if "fooling_rate" in row:
+        said += f"fooled by {row['fooling_rate']:.1%} of {row['images']:,} candidates; "
+    return said + f"the judge agrees with {row['judge_agreement']:.1%}"
 
 
 def _fooling_in_words(row: dict[str, Any]) -> str:

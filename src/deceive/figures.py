@@ -1,15 +1,16 @@
 """Stored images and numbers → pictures. Never trains, never asks a network."""
 
 import io
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -30,7 +31,18 @@ _GAP = 28
 _SIDE = 196  # of one image, at most, where its own pixels are fewer
 _LINE = 26  # the height of the letters
 
+# Told apart by most colour-blind eyes (Okabe and Ito 2008).
+_COLOURS = ("#d55e00", "#0072b2", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#1d1d1f")
+
 _INK, _FAINT, _ACCENT = "#1d1d1f", "#8a8a8e", "#c0392b"
+
+
+class Curve(NamedTuple):
+    """A line of `curves`."""
+
+    label: str
+    budgets: Sequence[int]
+    mean_confidence: Sequence[float]
 
 
 def gallery(levels: NDArray[Any], captions: list[str], *, title: str, columns: int = 5) -> Figure:
@@ -82,6 +94,45 @@ def filmstrip(
     return figure
 
 
+def curves(panels: Mapping[str, Sequence[Curve]], *, asked: float) -> Figure:
+    """Confidence against effort, one panel for each unit of it: steps, or queries.
+
+    Args:
+        panels: unit → curves.
+        asked: the confidence that counts as being sure, a dashed line.
+    """
+    width, height = 1120, 460
+    left, gap, bottom, top = 110, 90, 3 * _LINE, _LINE
+    each = (width - left - _GAP - gap * (len(panels) - 1)) / len(panels)
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
+    for index, (unit, lines) in enumerate(panels.items()):
+        place = (left + index * (each + gap), bottom, each, height - bottom - top)
+        axes = figure.add_axes(
+            (place[0] / width, place[1] / height, place[2] / width, place[3] / height)
+        )
+        axes.axhline(asked, color=_FAINT, linestyle="--", linewidth=1)
+        for line, colour in zip(lines, itertools.cycle(_COLOURS), strict=False):
+            axes.plot(
+                line.budgets,
+                line.mean_confidence,
+                "o-",
+                color=colour,
+                label=line.label,
+                clip_on=False,
+            )
+        axes.set(ylim=(0, 1.02), xscale="log")
+        axes.set_xlabel(unit, size=_points(0.85))
+        if index == 0:
+            axes.set_ylabel("mean confidence in the target", size=_points(0.85))
+        axes.tick_params(labelsize=_points(0.75))
+        ticks = sorted({budget for line in lines for budget in line.budgets})
+        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=_points(0.75), loc="lower right")
+    return figure
+
+
 def caption(label: int | str, confidence: float, *, accepted: bool = True) -> str:
     """What a network says of an image: `“5” 99.3%`, `rubbish 97.1%`, or `“5” only 43.0%`.
 
@@ -123,7 +174,146 @@ def study_filmstrip(run: Run) -> Figure:
     return filmstrip(way["levels"], way["confidence"], target=int(way["target"]), asked=asked)
 
 
-def save(figure: Figure, path: Path) -> None:
+def rounds_pictures(run: Run) -> list[Path]:
+    """Draw every picture that a run of rounds has the rows and arrays for, into its `images/`."""
+    shown = shown_rounds(run)
+    figures: dict[str, Figure | NDArray[Any]] = {}
+    if shown:
+        figures["rounds"] = emergence(shown)
+        figures["curves"] = rounds_curves([row for row in run.rows() if row["part"] == "round"])
+    if run.has_arrays("drawn"):
+        drawn = run.load_arrays("drawn")
+        figures["drawn"] = contact_sheet(_of_each_class(drawn, 20), columns=20)
+        ways = run.load_arrays("ways")["levels"]
+        steps = np.linspace(0, ways.shape[1] - 1, 11).round().astype(int)
+        figures["ways"] = contact_sheet(_flat(ways[:, steps]), columns=len(steps))
+        between = run.load_arrays("between")["levels"]
+        figures["between"] = contact_sheet(_flat(between), columns=between.shape[1])
+        near = run.load_arrays("nearest")
+        pairs = _flat(np.stack([near["levels"], near["nearest"]], 1))
+        figures["nearest"] = contact_sheet(pairs, columns=8)
+    paths = [run.folder / "images" / f"{name}.png" for name in figures]
+    for path, figure in zip(paths, figures.values(), strict=True):
+        save(figure, path)
+    if shown:
+        paths.append(run.folder / "images" / "rounds.webp")
+        _animate(shown, paths[-1])
+    return paths
+
+
+def shown_rounds(run: Run) -> dict[int, NDArray[Any]]:
+    """What each round shown came to: round → levels (K, n, C, H, W), n images of each class."""
+    found = {}
+    for row in run.rows():
+        name = f"round-{row.get('round', 0):06d}"
+        if row["part"] == "round" and run.has_arrays(name):
+            arrays = run.load_arrays(name)
+            n_classes = int(arrays["targets"].max()) + 1
+            each = min(10, len(arrays["targets"]) // n_classes)
+            levels = _of_each_class(arrays, each)
+            found[row["round"]] = levels.reshape(n_classes, each, *levels.shape[1:])
+    return found
+
+
+def emergence(shown: Mapping[int, NDArray[Any]]) -> Figure:
+    """The same starts in ever later rounds: a row for each class, a column for each round."""
+    some = next(iter(shown.values()))
+    wide, high = _size(some[0], 84)
+    head, gap = 3 * _LINE, 8
+    width = len(shown) * (wide + gap) + gap
+    figure, page = _page(width, head + len(some) * (high + gap))
+    _write(page, width / 2, _LINE * 0.8, "after so many rounds", lines=0.8)
+    for column, (number, levels) in enumerate(shown.items()):
+        left = gap + column * (wide + gap)
+        _write(page, left + wide / 2, head - _LINE * 0.7, f"{number:,}", lines=0.8)
+        for row, images in enumerate(levels):
+            _show(page, images[0], left, head + row * (high + gap), wide, high)
+    return figure
+
+
+def rounds_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Shares by round on the left; on the right what has another unit."""
+    names = {
+        "judge_agreement": "the judge sees the target",
+        "fooling_rate": "candidates that fool",
+        "rubbish_caught": "rubbish caught",
+        "coverage": "coverage",
+        "validation_accuracy": "digits read",
+    }
+    others = {"frechet_distance": "Fréchet distance", "median_steps": "median steps to fool"}
+    width, height, left, gap, bottom = 1120, 460, 90, 110, 3 * _LINE
+    each = (width - left - _GAP - gap) / 2
+    figure = Figure(figsize=(width / _DPI, height / _DPI), dpi=_DPI, facecolor="white")
+    many = rows[-1]["round"] > 100
+    colours = itertools.cycle(_COLOURS)
+    for place, group in enumerate((names, others)):
+        box = (left + place * (each + gap), bottom, each, height - bottom - _LINE)
+        axes = figure.add_axes((box[0] / width, box[1] / height, box[2] / width, box[3] / height))
+        for key, label in group.items():
+            line = [(row["round"], row[key]) for row in rows if row.get(key) is not None]
+            if line:
+                axes.plot(*zip(*line, strict=True), "o-", color=next(colours), label=label)
+        if many:
+            axes.set_xscale("symlog", linthresh=10)
+        if place == 0:
+            axes.set_ylim(-0.02, 1.02)
+        elif "frechet_distance" in rows[-1]:
+            axes.set_yscale("log")
+        axes.set_xlabel("round", size=_points(0.85))
+        axes.tick_params(labelsize=_points(0.75))
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, fontsize=_points(0.7))
+    return figure
+
+
+def contact_sheet(levels: NDArray[Any], *, columns: int, scale: int = 2) -> NDArray[Any]:
+    """Images (N, C, H, W) uint8 side by side in rows, with thin lines between: (C, H', W')."""
+    rows = -(-len(levels) // columns)
+    channels, height, width = levels.shape[1:]
+    height, width = height * scale + 1, width * scale + 1
+    sheet = np.full((channels, rows * height + 1, columns * width + 1), 64, dtype=np.uint8)
+    for index, image in enumerate(levels):
+        top, left = (index // columns) * height + 1, (index % columns) * width + 1
+        large = image.repeat(scale, axis=1).repeat(scale, axis=2)
+        sheet[:, top : top + height - 1, left : left + width - 1] = large
+    return sheet
+
+
+def _animate(shown: Mapping[int, NDArray[Any]], path: Path) -> None:
+    """One sheet after the other, as an animated WebP."""
+    first, *rest = [
+        Image.fromarray(_pixels(contact_sheet(_flat(levels), columns=levels.shape[1])))
+        for levels in shown.values()
+    ]
+    content = io.BytesIO()
+    lasting = [900] * len(rest) + [3000]
+    first.save(
+        content,
+        format="webp",
+        save_all=True,
+        append_images=rest,
+        duration=lasting,
+        loop=0,
+        quality=70,
+    )
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.getvalue())
+
+
+def _flat(levels: NDArray[Any]) -> NDArray[Any]:
+    """(A, B, C, H, W) → (A × B, C, H, W)."""
+    return levels.reshape(-1, *levels.shape[2:])
+
+
+def _of_each_class(arrays: Mapping[str, NDArray[Any]], count: int) -> NDArray[Any]:
+    """The first `count` images of each class, class by class."""
+    targets = arrays["targets"]
+    chosen = [np.flatnonzero(targets == k)[:count] for k in range(targets.max() + 1)]
+    images: NDArray[Any] = arrays["levels"][np.concatenate(chosen)]
+    return images
+
+
+def save(figure: Figure | NDArray[Any], path: Path) -> None:
     """Write a PNG in one go, the same bytes every time."""
     with replacing(path) as temporary:
         temporary.write_bytes(png(figure))

@@ -1,5 +1,7 @@
 """Pure functions from predictions and images to numbers."""
 
+import math
+
 import torch
 from torch import Tensor, nn
 
@@ -122,14 +124,20 @@ def density_and_coverage(real: Tensor, generated: Tensor, k: int = 5) -> tuple[f
 
 
 def nearest_distances(images: Tensor, training: Tensor) -> Tensor:
-    """How far each image is from the training image nearest to it: 0 for an exact copy.
+    """How far each image is from the training image nearest to it: `nearest` without the which."""
+    return nearest(images, training)[0]
+
+
+def nearest(images: Tensor, training: Tensor) -> tuple[Tensor, Tensor]:
+    """How far each image is from the training image nearest to it, and which one that is.
 
     Args:
         images: (N, C, H, W) in [0, 1].
         training: (T, C, H, W) in [0, 1], T ≥ 1.
 
     Returns:
-        (N,) float32, L2 over all pixels: at most the root of C × H × W.
+        Distances (N,) float32, L2 over all pixels: 0 for an exact copy, at most the root of
+        C × H × W. Indices (N,) int64 among the training images.
 
     Raises:
         InputError: when the two are not of one shape, or there are no training images.
@@ -139,17 +147,103 @@ def nearest_distances(images: Tensor, training: Tensor) -> Tensor:
             f"training: expected at least 1 image of shape {tuple(images.shape[1:])} as the "
             f"images, got {tuple(training.shape)}"
         )
-    distances = []
+    distances, indices = [], []
     for rows in torch.split(images.flatten(1), _ROWS):
-        rows, nearest = rows.double(), []
-        for columns in torch.split(training.flatten(1), _COLUMNS):
+        rows, found, where = rows.double(), [], []
+        for number, columns in enumerate(torch.split(training.flatten(1), _COLUMNS)):
             columns = columns.double()
             # The table comes from |a|² + |b|² - 2ab, which for near neighbours is mostly rounding
             # (3e-7 for a copy): it only says which is the nearest.
-            choice = columns[torch.cdist(rows, columns).argmin(1)]
-            nearest.append(torch.linalg.vector_norm(rows - choice, dim=1))
-        distances.append(torch.stack(nearest).amin(0))
-    return torch.cat(distances).float()
+            choice = torch.cdist(rows, columns).argmin(1)
+            found.append(torch.linalg.vector_norm(rows - columns[choice], dim=1))
+            where.append(choice + number * _COLUMNS)
+        least, part = torch.stack(found).min(0)
+        distances.append(least)
+        indices.append(torch.stack(where).gather(0, part[None])[0])
+    return torch.cat(distances).float(), torch.cat(indices)
+
+
+def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> float:
+    """Expected calibration error: how far confidence and accuracy lie apart, in [0, 1].
+
+    Predictions are sorted into `bins` of equal width by their confidence, the greatest
+    probability; the error is the mean of |accuracy - confidence| over them, each bin weighted by
+    its share (Naeini et al. 2015; Guo et al. 2017).
+
+    Args:
+        probabilities: (N, K) in [0, 1], N ≥ 1.
+        labels: (N,) int64, 0 to K - 1.
+        bins: at least 1; 15 is customary.
+    """
+    from torchmetrics.functional.classification import multiclass_calibration_error
+
+    error = multiclass_calibration_error(
+        probabilities, labels, num_classes=probabilities.shape[1], n_bins=bins
+    )
+    return error.item()
+
+
+def auroc(inside: Tensor, outside: Tensor) -> float:
+    """How well a score tells images inside the distribution from others: area under the ROC curve.
+
+    The chance that an image inside scores higher than one outside, where equal scores count half
+    (Fawcett 2006): 1 is perfect, 0.5 is guessing, and below it the others score higher.
+
+    Args:
+        inside: (N,) scores of real images, N ≥ 1, of any range.
+        outside: (M,) scores of the others, M ≥ 1.
+
+    Raises:
+        InputError: when there are none of either, or a score is NaN.
+    """
+    from torchmetrics.functional.classification import binary_auroc
+
+    for name, scores in (("inside", inside), ("outside", outside)):
+        _check_scores(name, scores)
+    # Ranks, since torchmetrics would squash scores beyond [0, 1] by a sigmoid that rounds the
+    # greatest of them to one value.
+    scores = torch.cat([inside, outside])
+    ranks = torch.unique(scores, return_inverse=True)[1].double()
+    real = torch.arange(len(scores), device=scores.device) < len(inside)
+    return binary_auroc(ranks / ranks.max().clamp_min(1), real.long()).item()
+
+
+def fpr_at_tpr(held_out: Tensor, outside: Tensor, tpr: float = 0.95) -> float:
+    """Share of images outside the distribution that pass a threshold which real images pass.
+
+    The threshold is the greatest score that a share of at least `tpr` of the held-out real images
+    reach: nothing outside the distribution has a say in it (Hendrycks and Gimpel 2017).
+
+    Args:
+        held_out: (N,) scores of real images that nothing else is reported on, N ≥ 1.
+        outside: (M,) scores of the others, M ≥ 1.
+        tpr: in (0, 1).
+
+    Returns:
+        The false positive rate, in [0, 1]; less is better.
+
+    Raises:
+        InputError: when there are none of either, or a score is NaN.
+    """
+    _check_scores("outside", outside)
+    return (outside >= reached_by(held_out, tpr)).double().mean().item()
+
+
+def reached_by(scores: Tensor, share: float) -> float:
+    """The greatest of the scores (N,), N ≥ 1, that a share of at least `share` of them reach.
+
+    Raises `InputError` when there are none, a score is NaN, or `share` isn't in (0, 1).
+    """
+    checks.open_interval("share", share, 0, 1)
+    _check_scores("scores", scores)
+    return scores.sort(descending=True).values[math.ceil(share * len(scores)) - 1].item()
+
+
+def _check_scores(name: str, scores: Tensor) -> None:
+    if scores.ndim != 1 or len(scores) == 0 or scores.isnan().any():
+        raise InputError(
+            f"{name}: expected at least 1 score (N,), none of them NaN, got {tuple(scores.shape)}"
+        )
 
 
 def _check_features(name: str, features: Tensor, length: int, *, least: int) -> None:

@@ -10,11 +10,24 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, FunctionLoader, StrictUndefined
 
+from deceive.auditing.assemble import gibberish, stored_outcomes, write_audit
+from deceive.auditing.schema import Report
+from deceive.auditing.verdict import KINDS, failures, still_to_come, sure, verdict
 from deceive.errors import InputError
-from deceive.figures import TITLES, png, study_captions, study_filmstrip
+from deceive.figures import (
+    TITLES,
+    Curve,
+    caption,
+    curves,
+    png,
+    study_captions,
+    study_filmstrip,
+)
 from deceive.files import write_text
+from deceive.rounds import RoundsSettings
+from deceive.rounds import command as rounds_command
 from deceive.runs import Row, Run
 from deceive.study import command
 
@@ -25,6 +38,12 @@ _PARTS: dict[str, Row] = {
     "teaching a network noise, and deceiving it": {"part": "rubbish", "stage": 1},
     "teaching a network fooling images, and deceiving it": {"part": "rubbish", "stage": 2},
 }
+
+# An image's source, and its caption.
+Picture = tuple[str, str]
+
+# Images in a gallery of an audit.
+_SHOWN = 10
 
 # What a page cannot do without.
 _SETTINGS = {"confidence", "steps", "noise_images", "fooling_images", "seed"}
@@ -44,6 +63,22 @@ _MEASURES = (
 )
 
 
+# Columns of the table of rounds, where there are such values; shares but for two kinds.
+_ROUND_COLUMNS = {
+    "rubbish_images": "rubbish images",
+    "fooling_rate": "fooling rate",
+    "median_steps": "median steps",
+    "judge_agreement": "judge agrees",
+    "frechet_distance": "Fréchet distance",
+    "density": "density",
+    "coverage": "coverage",
+    "rubbish_caught": "rubbish caught",
+    "validation_accuracy": "digits read",
+}
+_PLAIN_COLUMNS = {"rubbish_images", "median_steps"}
+_DECIMAL_COLUMNS = {"frechet_distance", "density", "coverage"}
+
+
 def write_report(run: Run, path: Path | None = None) -> Path:
     """Write the page of a study, whole in one file; give back where it is.
 
@@ -61,7 +96,7 @@ def write_report(run: Run, path: Path | None = None) -> Path:
             f"{', '.join(lacking)}"
         )
     stages = _stages(run)
-    page = _template().render(
+    page = _template("report.html.jinja").render(
         settings=settings,
         environment=run.environment,
         command=command(settings),
@@ -76,6 +111,110 @@ def write_report(run: Run, path: Path | None = None) -> Path:
     path = path or run.folder / "report.html"
     write_text(path, page)
     return path
+
+
+def write_audit_page(run: Run) -> Path:
+    """Write `audit.json` and the page of an audit, finished or not; give back where the page is.
+
+    Raises `InputError` when the run is no audit, or a file of it is damaged.
+    """
+    report = write_audit(run)
+    panels: dict[str, list[Curve]] = {}
+    for each in report.curves:
+        label = each.name if each.start in ("uniform", "search") else f"{each.name}, {each.start}"
+        line = Curve(label, each.budgets, each.mean_confidence)
+        panels.setdefault(each.unit, []).append(line)
+    drawn = curves(panels, asked=run.settings["confidence"]) if panels else None
+    page = _template("audit.html.jinja").render(
+        report=report,
+        verdict=verdict(report),
+        missing=still_to_come(report),
+        failures=failures(report),
+        environment=run.environment,
+        kinds=KINDS,
+        fooling=_fooling_images(run, report),
+        ends=_ends(run),
+        curves=_embedded(png(drawn)) if drawn else None,
+        garbage=_surest_garbage(run, report),
+    )
+    path = run.folder / "report.html"
+    write_text(path, page)
+    return path
+
+
+def is_rounds(run: Run) -> bool:
+    """Whether a run is one of rounds."""
+    return "rounds" in run.settings and "ascent" in run.settings
+
+
+def write_rounds_report(run: Run) -> Path:
+    """Write the page of a run of rounds, finished or not; give back where it is.
+
+    Raises `InputError` when the run is another, or a file of it is damaged.
+    """
+    if not is_rounds(run):
+        raise InputError(f"{run.folder}: expected the folder of a run of rounds")
+    settings, rows = run.settings, run.rows()
+    played = RoundsSettings.model_validate(
+        {name: value for name, value in settings.items() if name != "data_checksum"}
+    )
+    shown = [row for row in rows if row["part"] == "round"]
+    quality = next((row for row in rows if row["part"] == "quality"), None)
+    pictures = run.folder / "images"
+    page = _template("rounds.html.jinja").render(
+        settings=settings,
+        rows=shown,
+        rollbacks=[row for row in rows if row["part"] == "rollback"],
+        quality=quality,
+        finished=bool(shown) and shown[-1]["round"] >= played.rounds,
+        finding=rounds_finding(shown, quality),
+        pictures={path.stem: _embedded(path.read_bytes()) for path in pictures.glob("*.png")},
+        columns=_ROUND_COLUMNS,
+        plain=_PLAIN_COLUMNS,
+        decimals=_DECIMAL_COLUMNS,
+        command=rounds_command(played),
+        facts={k: v for k, v in settings.items() if k != "ascent"}
+        | {f"ascent, {k}": v for k, v in settings["ascent"].items()}
+        | run.environment,
+    )
+    path = run.folder / "report.html"
+    write_text(path, page)
+    return path
+
+
+def rounds_finding(rows: list[Row], quality: Row | None) -> list[str]:
+    """What the rounds came to, in sentences, the most important one first; none without rows.
+
+    Args:
+        rows: of the rounds shown, the first one first.
+        quality: the row of the final judgement, where there is one.
+    """
+    if not rows:
+        return []
+    first, last = rows[0], rows[-1]
+    seen, before = last["judge_agreement"], first["judge_agreement"]
+    rounds = f"After {last['round']:,} rounds" if last["round"] else "Before the first round"
+    said = [
+        f"{rounds} the judge, another network, takes {seen:.1%} of the images for their targets; "
+        f"it began with {before:.1%}."
+    ]
+    if "fooling_rate" in last:
+        said.append(
+            f"The network is fooled by {last['fooling_rate']:.1%} of fresh candidates, as against "
+            f"{first['fooling_rate']:.1%} to begin with."
+        )
+    if quality:
+        said.append(
+            f"Of {quality['images']:,} images drawn at the end from fresh noise it takes "
+            f"{quality['judge_agreement']:.2%} for their targets. A network that was trained on "
+            "those images alone, and never saw a real one, reads "
+            f"{quality['classification_accuracy_score']:.2%} of the real test images."
+        )
+    said.append(
+        f"The last network reads {last['test_accuracy']:.2%} of the test images, “rubbish” left "
+        f"out. The rounds took {last['seconds'] / 60:.1f} minutes."
+    )
+    return said
 
 
 def missing_parts(run: Run) -> list[str]:
@@ -182,19 +321,75 @@ def _filmstrip(run: Run) -> dict[str, Any]:
     }
 
 
+def _fooling_images(run: Run, report: Report) -> list[Picture]:
+    """One candidate for each of ten targets: gibberish that the model is sure of, if there is any.
+
+    From the first attack that has one, so that the pictures are the plainest attack's.
+    """
+    headline = report.headline
+    found: dict[int, tuple[int, Picture]] = {}
+    for row in run.rows():
+        if headline is None or row.get("box") != headline.box or "attack" not in row:
+            continue
+        arrays = stored_outcomes(run, row)["asked"]
+        nonsense = gibberish(arrays)
+        for place, target in enumerate(arrays["targets"].tolist()):
+            fooled = bool(arrays["fooled"][place])
+            worth = fooled + (nonsense is not None and bool(nonsense[place]))
+            if target not in found or worth > found[target][0]:
+                words = caption(target, float(arrays["confidence"][place]), accepted=fooled)
+                found[target] = (worth, (_embedded(png(arrays["levels"][place])), words))
+    return [picture for _, (_, picture) in sorted(found.items())][:_SHOWN]
+
+
+def _ends(run: Run) -> list[Picture]:
+    """What the first curve's candidates end in, with what the judge sees in each."""
+    row = next((row for row in run.rows() if "curve" in row), None)
+    if row is None:
+        return []
+    arrays = run.load_arrays(row["part"].replace("/", "-"))
+    pictures = []
+    for place, target in enumerate(arrays["targets"].tolist()[:_SHOWN]):
+        words = caption(target, float(arrays["confidence"][-1][place]))
+        if "judged" in arrays:
+            words += f"\njudge: “{int(arrays['judged'][-1][place])}”"
+        pictures.append((_embedded(png(arrays["levels"][-1][place])), words))
+    return pictures
+
+
+def _surest_garbage(run: Run, report: Report) -> list[Picture]:
+    """Of each kind of garbage the image that the model is surest of."""
+    pictures = []
+    for each in report.garbage:
+        name = f"garbage-{each.kind.replace(' ', '-')}"
+        if each.kind != "optimised" and run.has_arrays(name):
+            arrays = run.load_arrays(name)
+            said = caption(int(arrays["predicted"][0]), float(arrays["confidence"][0]))
+            pictures.append((_embedded(png(arrays["levels"][0])), f"{KINDS[each.kind]}\n{said}"))
+    return pictures
+
+
 def _embedded(content: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(content).decode('ascii')}"
 
 
-def _template() -> Any:
+def _template(name: str) -> Any:
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(_source),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters["share"] = lambda value, digits=1: _number(value, f".{digits}%")
     environment.filters["count"] = lambda value: _number(value, ",")
     environment.filters["plain"] = lambda value: _number(value, "g")
-    source = resources.files("deceive").joinpath("report.html.jinja")
-    return environment.from_string(source.read_text(encoding="utf-8"))
+    environment.filters["sure"] = sure
+    return environment.get_template(name)
+
+
+def _source(name: str) -> str:
+    return resources.files("deceive").joinpath(name).read_text(encoding="utf-8")
 
 
 def _number(value: Any, form: str) -> str:

@@ -7,7 +7,8 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, cast
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +22,7 @@ from deceive.data import Dataset
 from deceive.drawing import DRAWING, draw
 from deceive.errors import InputError
 from deceive.files import replacing
+from deceive.finale import finale
 from deceive.fooling import FoolingResult, fool, from_levels
 from deceive.inference import device_of, working_dtype
 from deceive.measures import (
@@ -76,7 +78,10 @@ class RoundsSettings(BaseModel):
     shown: tuple[int, ...] = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
     """Rounds after which the network is kept and measured; the last one always is."""
     measured: int = Field(default=100, ge=1)
-    """Images for each class on which it is measured."""
+    """Images for each class on which it is measured, against the validation images."""
+    judged: int = Field(default=1000, ge=0)
+    """Images for each class that the last network draws, to be judged against the test images by
+    every measure; 0 for none. Of use with `kept`."""
     seed: int = 0
 
     @model_validator(mode="after")
@@ -115,11 +120,32 @@ PRESETS = {
 }
 """`study` is the case study's own procedure, literally; with `draw` digits emerge."""
 
+
+def changed(settings: RoundsSettings, path: Path | None) -> RoundsSettings:
+    """Settings with those in a JSON file in place of their own; `path` None changes nothing.
+
+    Raises `InputError` when it is no such file, and pydantic's `ValidationError` for its values.
+    """
+    if path is None:
+        return settings
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected a JSON file of settings; {error}") from error
+    if not isinstance(given, dict):
+        raise InputError(f"{path}: expected a JSON object, got {type(given).__name__}")
+    usual = settings.model_dump()
+    if isinstance(given.get("ascent"), dict):
+        given["ascent"] = usual["ascent"] | given["ascent"]
+    return RoundsSettings.model_validate(usual | given)
+
+
 # A run is saved at least this often, in rounds.
 _OFTEN = 250
 
-# Seeds of the images on which networks are measured; none that a round draws.
-_FRESH = 1_000_003
+# Seeds of the starts on which networks are measured along the way, and judged at the end; no round
+# uses them.
+_FRESH, _FINAL = 1_000_003, 2_000_003
 
 # Trouble: the network, on average over the last hundred rounds or so, catches nearly all that is
 # made to deceive it, or calls nearly everything rubbish. Early rounds are always troubled.
@@ -145,6 +171,8 @@ def rounds(
     data: Dataset, run: Run, settings: RoundsSettings, judge: Classifier, task: Task
 ) -> Iterator[Row]:
     """Play the rounds that are missing in `run`, and give the row of each one shown.
+
+    The last row is the judgement of what the final network draws (`finale`), where images are kept.
 
     A run that was interrupted goes on from where it was last saved, and ends as if it had not been
     (bit for bit on the same machine). One that diverges goes back there too, with half the
@@ -174,6 +202,21 @@ def rounds(
             if game.number % _OFTEN == 0:
                 game.save(checkpoint)
             report(game.number, settings.rounds, game.news())
+    if settings.kept is None or settings.judged == 0:
+        return
+    if not run.row(part="quality"):
+        with task("judging what it draws"):
+            row = finale(
+                game.best,
+                run,
+                data,
+                judge,
+                ascent=settings.ascent,
+                count=settings.judged,
+                seed=_FINAL + settings.seed,
+            )
+            run.add({"part": "quality", "round": game.number} | row)
+    yield cast(Row, run.row(part="quality"))
 
 
 class _Game(ABC):
@@ -223,7 +266,7 @@ class _Game(ABC):
         """The network to use."""
         return self.network
 
-    def save(self, path: Any) -> None:
+    def save(self, path: Path) -> None:
         """Write everything to `path`, whole or not at all."""
         facts = {
             "number": self.number,
@@ -236,7 +279,7 @@ class _Game(ABC):
             tensors = {name: tensor.contiguous() for name, tensor in state.items()}
             save_file(tensors, temporary, {"facts": json.dumps(facts)})
 
-    def load(self, path: Any) -> None:
+    def load(self, path: Path) -> None:
         """Go on from what `save` wrote. Raises `InputError` when it is damaged."""
         try:
             with safe_open(path, "pt") as stored:
@@ -550,7 +593,7 @@ def _name(number: int) -> str:
     return f"round-{number:06d}"
 
 
-def _roll_back(game: _Game, checkpoint: Any, run: Run, trouble: DivergedError) -> None:
+def _roll_back(game: _Game, checkpoint: Path, run: Run, trouble: DivergedError) -> None:
     """Go back to where the run was last saved, more slowly from there on."""
     where = game.number
     rollbacks = game.rollbacks + 1

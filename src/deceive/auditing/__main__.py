@@ -1,0 +1,5 @@
+"""`python -m deceive.auditing`: the page that describes `audit.json`."""
+
+from deceive.auditing.schema import page
+
+print(page(), end="")

@@ -1,0 +1,221 @@
+"""The folder of an audit → its `audit.json`. Reads what is stored, and asks no model."""
+
+import shlex
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from deceive import __version__
+from deceive.auditing.attacks import Arrays, arrays_named
+from deceive.auditing.schema import (
+    Attack,
+    Clean,
+    Curve,
+    Data,
+    Failure,
+    Garbage,
+    Headline,
+    Model,
+    Name,
+    Outcome,
+    Report,
+    Threshold,
+)
+from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
+from deceive.errors import InputError
+from deceive.files import write_text
+from deceive.runs import Row, Run
+
+# Formats that are opened only when the user trusts them.
+_WANT_TRUST = ("torch.export", "TorchScript")
+
+_NAMES: tuple[Name, Name] = ("asked", "own")
+
+
+def is_audit(run: Run) -> bool:
+    """Whether the folder holds an audit."""
+    return "audit" in run.settings
+
+
+def write_audit(run: Run) -> Report:
+    """Write `audit.json` in the run folder from what is there, finished or not, and give it back.
+
+    Raises `InputError` when the folder holds no audit, or a file of it is damaged.
+    """
+    report = assemble(run)
+    write_text(run.folder / "audit.json", report.model_dump_json(indent=2) + "\n")
+    return report
+
+
+def assemble(run: Run) -> Report:
+    """Everything that an audit has found so far.
+
+    Raises `InputError` when the folder holds no audit, or one of another version of this package.
+    """
+    subject = run.row(part="subject") if is_audit(run) else None
+    if subject is None:
+        raise InputError(f"{run.folder}: expected the folder of an audit, found another run's")
+    try:
+        return _assembled(run, subject)
+    except (KeyError, ValidationError) as error:
+        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        raise InputError(
+            f"{run.folder}: expected an audit as this version writes it, found another's ({said}); "
+            "choose another folder, or --fresh to start anew"
+        ) from error
+
+
+def _assembled(run: Run, subject: Row) -> Report:
+    rows = {row["part"]: row for row in run.rows()}
+    plan: dict[str, str] = subject["plan"]
+    failures = {
+        row["of"]: row["reason"]
+        for row in run.rows()
+        if row["part"] == "failure" and row["of"] not in rows
+    }
+    missing = [words for name, words in plan.items() if name not in rows and name not in failures]
+    attacks = [row for row in rows.values() if "attack" in row]
+    clean = rows.get("clean")
+    return Report(
+        deceive=__version__,
+        command=command(run.settings, trust=subject["model"]["format"] in _WANT_TRUST),
+        complete=not missing and not failures,
+        missing=list(dict.fromkeys(missing)),
+        failures=[Failure(part=plan[name], reason=said) for name, said in failures.items()],
+        notes=subject["notes"],
+        model=Model.model_validate(subject["model"]),
+        data=Data.model_validate(subject["data"]),
+        judge=subject["judge"],
+        judge_accuracy=clean["judge_accuracy"] if clean else None,
+        settings={name: run.settings[name] for name in AuditSettings.model_fields},
+        clean=Clean(**_fields(clean, Clean)) if clean else None,
+        thresholds=[Threshold(**each) for each in clean["thresholds"]] if clean else [],
+        headlines=_headlines(run, attacks),
+        attacks=_attacks(run, attacks),
+        curves=[
+            Curve(name=row["curve"], **_fields(row, Curve))
+            for row in rows.values()
+            if "curve" in row
+        ],
+        garbage=[Garbage(**_fields(row, Garbage)) for row in rows.values() if "kind" in row],
+        seconds=round(sum(row.get("seconds", 0) for row in rows.values()), 2),
+    )
+
+
+def command(settings: Row, *, trust: bool = False) -> str:
+    """The command that makes an audit with these settings again, from the same data."""
+    words = ["deceive", "audit", settings["model"]]
+    given = AuditSettings(**{name: settings[name] for name in AuditSettings.model_fields})
+    preset = THOROUGH if given.every_search else QUICK
+    if preset is THOROUGH:
+        words.append("--thorough")
+    if trust:
+        words.append("--trust")
+    if settings["judge"] != "auto":
+        words += ["--judge", settings["judge"] or "none"]
+    for name in ("bounds", "mean", "std"):
+        if settings[name] is not None and settings[name] != [0, 1]:
+            words += [f"--{name}", *(f"{value:g}" for value in settings[name])]
+    if settings["rubbish_class"] is not None:
+        words += ["--rubbish-class", str(settings["rubbish_class"])]
+    for name, value in given.model_dump().items():
+        if value != getattr(preset, name) and not isinstance(value, bool):
+            words += [f"--{name.replace('_', '-')}", str(value)]
+    return shlex.join(words)
+
+
+def stored_outcomes(run: Run, row: Row) -> dict[Name, Arrays]:
+    """For each threshold what became of an attack's candidates: levels, fooled and so on."""
+    arrays = run.load_arrays(row["arrays"])
+    return {name: arrays_named(arrays, name) | {"targets": arrays["targets"]} for name in _NAMES}
+
+
+def gibberish(arrays: Arrays) -> NDArray[np.bool_] | None:
+    """Which candidates the model is sure of and the judge is not; None without a judge."""
+    if "judged" not in arrays:
+        return None
+    found: NDArray[np.bool_] = arrays["fooled"] & (arrays["judged"] != arrays["targets"])
+    return found
+
+
+def _attacks(run: Run, rows: list[Row]) -> list[Attack]:
+    """The groups of one attack from one start are put together."""
+    together: dict[tuple[str, str, str], list[dict[Name, Arrays]]] = {}
+    for row in rows:
+        key = (row["attack"], row["box"], row["start"])
+        together.setdefault(key, []).append(stored_outcomes(run, row))
+    return [
+        Attack.model_validate(
+            {
+                "name": attack,
+                "box": box,
+                "start": start,
+                "outcomes": [_outcome(name, [group[name] for group in groups]) for name in _NAMES],
+            }
+        )
+        for (attack, box, start), groups in together.items()
+    ]
+
+
+def _outcome(name: Name, groups: list[Arrays]) -> Outcome:
+    fooled = np.concatenate([group["fooled"] for group in groups])
+    steps = np.concatenate([group["steps"] for group in groups])
+    judged = [gibberish(group) for group in groups]
+    rate = None
+    if all(each is not None for each in judged):
+        rate = float(np.concatenate([each for each in judged if each is not None]).mean())
+    return Outcome(
+        threshold=name,
+        candidates=len(fooled),
+        fooling_rate=float(fooled.mean()),
+        gibberish_rate=rate,
+        median=float(np.median(steps[fooled])) if fooled.any() else None,
+    )
+
+
+def _headlines(run: Run, rows: list[Row]) -> list[Headline]:
+    """For each box, the candidates with which any attack succeeds."""
+    headlines = []
+    for box in ("white", "black"):
+        here = [row for row in rows if row["box"] == box]
+        if here:
+            stored = [(row, stored_outcomes(run, row)) for row in here]
+            outcomes = [
+                _union(name, [(row, each[name]) for row, each in stored]) for name in _NAMES
+            ]
+            headlines.append(Headline.model_validate({"box": box, "outcomes": outcomes}))
+    return headlines
+
+
+def _union(name: Name, stored: list[tuple[Row, Arrays]]) -> Outcome:
+    """One candidate is one start image and target, whichever attacks have tried it."""
+    fooled: dict[tuple[str, int], bool] = {}
+    nonsense: dict[tuple[str, int], bool] = {}
+    steps: dict[tuple[str, int], int] = {}
+    judged = True
+    for row, arrays in stored:
+        # In a black box a candidate is a target and a number; there is no start that all share.
+        start = row["start"] if row["box"] == "white" else ""
+        first = int(row.get("first", 0))
+        found = gibberish(arrays)
+        judged &= found is not None
+        for place, reached in enumerate(arrays["fooled"].tolist()):
+            key = (start, first + place)
+            fooled[key] = fooled.get(key, False) or reached
+            if found is not None:
+                nonsense[key] = nonsense.get(key, False) or bool(found[place])
+            if reached:
+                steps[key] = min(steps.get(key, 2**62), int(arrays["steps"][place]))
+    return Outcome(
+        threshold=name,
+        candidates=len(fooled),
+        fooling_rate=sum(fooled.values()) / len(fooled),
+        gibberish_rate=sum(nonsense.values()) / len(fooled) if judged else None,
+        median=float(np.median(list(steps.values()))) if steps else None,
+    )
+
+
+def _fields(row: Row, schema: type[Any]) -> Row:
+    return {name: row[name] for name in schema.model_fields if name in row}

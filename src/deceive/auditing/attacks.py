@@ -1,0 +1,195 @@
+"""The attacks of an audit: from which starts, by which rules, and what became of each candidate.
+
+A candidate is a start image and a target. Every attack from one kind of start tries the same
+candidates, so that one can be said to be safe from all of them.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from deceive.data import Split
+from deceive.fooling import Progress, fool, to_levels
+from deceive.rules import Ascent
+from deceive.starts import STARTS, Shape, begin, generator_for
+
+Arrays = dict[str, NDArray[Any]]
+
+# An image of another class to begin from, where the others begin with noise.
+REAL = "real"
+WHITE_STARTS = (*STARTS, REAL)
+
+# Float32 can't tell greater confidence from certainty.
+CERTAIN = 1 - 1e-6
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a white-box attack climbs."""
+
+    ascent: Ascent = field(default_factory=Ascent)
+    fresh: bool = False
+    """From fresh start images, again and again: restarts."""
+
+
+WAYS: dict[str, Way] = {
+    "momentum": Way(),
+    "sign": Way(Ascent(rule="sign")),
+    "adam": Way(Ascent(rule="adam")),
+    "smoothed": Way(Ascent(noise=0.1)),
+    "restarts": Way(fresh=True),
+}
+
+
+def targets_of(numbers: range, n_classes: int) -> Tensor:
+    """The target of each candidate by its number: the classes in turn, (n,) int64."""
+    return torch.tensor([number % n_classes for number in numbers], dtype=torch.int64)
+
+
+def start_images(start: str, numbers: range, targets: Tensor, real: Split, seed: int) -> Tensor:
+    """Where candidates begin, (n, C, H, W) in [0, 1].
+
+    Args:
+        start: a name from `starts.STARTS`, or `real`: an image of another class than the target.
+        numbers: of the candidates.
+        targets: theirs, (n,).
+        real: labelled images to take one from.
+        seed: each candidate has a generator of its own.
+    """
+    _, channels, height, width = real.images.shape
+    shape: Shape = (channels, height, width)
+    if start != REAL:
+        return begin(start, numbers, shape, seed)
+    images = []
+    for number, target in zip(numbers, targets, strict=True):
+        others = (real.labels != target).nonzero()[:, 0]
+        which = torch.randint(0, len(others), (), generator=generator_for(seed, number))
+        images.append(real.images[others[which]])
+    return torch.stack(images)
+
+
+def attack(
+    module: nn.Module,
+    way: Way,
+    start: Callable[[int], Tensor],
+    targets: Tensor,
+    *,
+    thresholds: dict[str, float],
+    steps: int,
+    restarts: int,
+    seed: int,
+    callback: Callable[[Progress], None],
+) -> Arrays:
+    """Try candidates by one way, to each of the thresholds.
+
+    The lower threshold comes first. Who does not get that far would not get further, as both take
+    the same steps, so that only the others are tried again for the higher one.
+
+    Args:
+        module: images (N, C, H, W) in [0, 1] in, logits out.
+        way: how.
+        start: attempt number → start images (N, C, H, W) in [0, 1].
+        targets: (N,) int64.
+        thresholds: by name.
+        steps: the most that an attempt may take.
+        restarts: attempts after the first, for a way that wants them.
+        seed: for the noise of a smoothed gradient.
+        callback: as `fool`'s.
+
+    Returns:
+        For each threshold, named `NAME_levels`, `NAME_confidence`, `NAME_fooled`, `NAME_steps`,
+        as those of a `FoolingResult`.
+    """
+    arrays: Arrays = {}
+    tried = torch.ones(len(targets), dtype=torch.bool)
+    for name, confidence in sorted(thresholds.items(), key=lambda item: item[1]):
+        result = dict(arrays_named(arrays, _lower(arrays)) if arrays else _none(start(0)))
+        result["fooled"] = np.zeros(len(targets), dtype=bool)
+        for attempt in range(1, restarts + 1) if way.fresh else [0]:
+            left = (tried & ~torch.from_numpy(result["fooled"])).nonzero()[:, 0]
+            if len(left) == 0:
+                break
+            came = fool(
+                module,
+                targets[left],
+                confidence=confidence,
+                start=start(attempt)[left],
+                steps=steps,
+                ascent=way.ascent,
+                seed=seed + attempt,
+                callback=callback,
+            )
+            for key in ("levels", "confidence", "fooled", "steps"):
+                result[key] = result[key].copy()
+                result[key][left.numpy()] = getattr(came, key).numpy()
+        tried = torch.from_numpy(result["fooled"])
+        arrays |= {f"{name}_{key}": values for key, values in result.items()}
+    return arrays
+
+
+def curve(
+    module: nn.Module,
+    way: Way,
+    start: Tensor,
+    targets: Tensor,
+    *,
+    budgets: list[int],
+    seed: int,
+    callback: Callable[[Progress], None],
+) -> Arrays:
+    """How sure candidates make a model with ever more steps, beyond every threshold.
+
+    Each budget begins anew, and does the same steps as the one before and some more.
+
+    Returns:
+        `levels` (B, N, C, H, W) uint8 and `confidence` (B, N) after each of the B budgets.
+    """
+    levels, confidence = to_levels(start), torch.zeros(len(targets))
+    certain = torch.zeros(len(targets), dtype=torch.bool)
+    history = []
+    for budget in budgets:
+        left = (~certain).nonzero()[:, 0]
+        if len(left):
+            came = fool(
+                module,
+                targets[left],
+                confidence=CERTAIN,
+                start=start[left],
+                steps=budget,
+                ascent=way.ascent,
+                seed=seed,
+                callback=callback,
+            )
+            levels[left], confidence[left] = came.levels, came.confidence
+            certain[left] = came.fooled
+        history.append((levels.clone(), confidence.clone()))
+    all_levels, all_confidence = (torch.stack(each) for each in zip(*history, strict=True))
+    return {"levels": all_levels.numpy(), "confidence": all_confidence.numpy()}
+
+
+def arrays_named(arrays: Arrays, name: str) -> Arrays:
+    """Of stored arrays those of one threshold, without its name."""
+    prefix = f"{name}_"
+    return {
+        key.removeprefix(prefix): values for key, values in arrays.items() if key.startswith(prefix)
+    }
+
+
+def _lower(arrays: Arrays) -> str:
+    """The name of the threshold that was tried last."""
+    return [key for key in arrays if key.endswith("_fooled")][-1].removesuffix("_fooled")
+
+
+def _none(start: Tensor) -> Arrays:
+    count = len(start)
+    return {
+        "levels": to_levels(start).numpy(),
+        "confidence": np.zeros(count, np.float32),
+        "fooled": np.zeros(count, bool),
+        "steps": np.zeros(count, np.int64),
+    }

@@ -1,0 +1,297 @@
+"""Models as they come: a factory of one's own, a file of PyTorch's or of ours, or ONNX.
+
+`module:factory` runs the user's own code, by intent. Of files, safetensors and ONNX hold data that
+nothing executes; the other formats can run code when they are read, and are not opened unless the
+user says that they trust them.
+"""
+
+import hashlib
+import importlib
+import sys
+import warnings
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deceive.errors import InputError
+from deceive.models import load_card, load_network, shipped_names
+from deceive.starts import Shape
+
+Format = Literal["module", "torch.export", "TorchScript", "safetensors", "ONNX", "callable"]
+Function = Callable[[Tensor], Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Loaded:
+    """A model before anything was asked of it."""
+
+    name: str
+    format: Format
+    model: nn.Module | Function
+    """Images (N, C, H, W) float32 in, (N, K) out; only an `nn.Module` has a gradient."""
+    fingerprint: str = ""
+    """SHA-256 of its file or its parameters; empty for a callable, which has neither."""
+    rubbish_class: int | None = None
+    training_seconds: float | None = None
+
+
+def load_model(model: str | Path | nn.Module | Function, *, trust: bool = False) -> Loaded:
+    """A model of any format.
+
+    Args:
+        model: `package.module:factory` (or the name of an `nn.Module`) to be imported, with the
+            working directory on the path; a shipped network's name; a file: `.safetensors` with
+            our card, `.onnx`, `.pt2` (torch.export), TorchScript; or the object itself.
+        trust: open files of formats that can run code when they are read.
+
+    Raises:
+        InputError: when there is no such model, it cannot be read, or its format wants trust.
+    """
+    if isinstance(model, nn.Module):
+        return Loaded(type(model).__name__, "module", model, _fingerprint(model))
+    if not isinstance(model, str | Path):
+        if not callable(model):
+            raise InputError(
+                "model: expected a torch.nn.Module, a callable, or where to find one, "
+                f"got {type(model).__name__}"
+            )
+        return Loaded(getattr(model, "__name__", type(model).__name__), "callable", model)
+    spec = str(model)
+    if spec in shipped_names() or spec.endswith(".safetensors"):
+        return _ours(spec)
+    path = Path(spec)
+    if path.is_file():
+        return _file(path, trust)
+    module, _, attribute = spec.partition(":")
+    if attribute and all(part.isidentifier() for part in [*module.split("."), attribute]):
+        return _imported(module, attribute)
+    raise InputError(
+        f"model: expected a file, a shipped network ({', '.join(shipped_names())}) or "
+        f"package.module:factory, got {spec!r}"
+    )
+
+
+def _ours(spec: str) -> Loaded:
+    card, network = load_card(spec), load_network(spec)
+    return Loaded(
+        Path(spec).stem,
+        "safetensors",
+        network,
+        card.weights_sha256,
+        card.rubbish_class,
+        card.seconds,
+    )
+
+
+def _imported(module: str, attribute: str) -> Loaded:
+    """What the user's own code gives; whatever goes wrong in it is told with its own words."""
+    place = str(Path.cwd())
+    sys.path.insert(0, place)
+    try:
+        made = getattr(importlib.import_module(module), attribute)
+        if not isinstance(made, nn.Module):
+            made = made()
+    except Exception as error:
+        raise InputError(
+            f"model: expected {module}:{attribute} to give a model; it says: {error!r}"
+        ) from error
+    finally:
+        sys.path.remove(place)
+    loaded = load_model(made) if callable(made) else None
+    if loaded is None:
+        raise InputError(
+            f"model: expected {module}:{attribute} to give a torch.nn.Module or a callable, "
+            f"got {type(made).__name__}"
+        )
+    return Loaded(attribute, loaded.format, loaded.model, loaded.fingerprint)
+
+
+def _file(path: Path, trust: bool) -> Loaded:
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    if path.suffix == ".onnx":
+        return Loaded(path.stem, "ONNX", OnnxModel(path), digest)
+    kind = _kind_of_archive(path)
+    if kind is None:
+        raise InputError(
+            f"{path}: expected .safetensors with our card, .onnx, .pt2 or TorchScript; weights "
+            "alone don't say what network they are of, and pickles are never opened: name "
+            "package.module:factory instead"
+        )
+    if not trust:
+        raise InputError(
+            f"{path}: expected leave to open it, as reading a {kind} file can run code that it "
+            "brings; add --trust if you made it, or trust whoever did"
+        )
+    try:
+        return Loaded(path.stem, kind, _READERS[kind](path), digest)
+    except Exception as error:  # each reader has errors of its own
+        line = str(error).strip().splitlines() or [type(error).__name__]
+        raise InputError(f"{path}: expected a {kind} file; {line[0]}") from error
+
+
+def _kind_of_archive(path: Path) -> Literal["torch.export", "TorchScript"] | None:
+    """Told by what the archive holds: TorchScript and plain weights go by the same suffixes."""
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        names = archive.namelist()
+    if path.suffix == ".pt2" or any(name.endswith("archive_format") for name in names):
+        return "torch.export"
+    return "TorchScript" if any("/code/" in name for name in names) else None
+
+
+def _read_script(path: Path) -> nn.Module:
+    with warnings.catch_warnings():
+        # Deprecated in favour of torch.export; there are many such files all the same.
+        warnings.filterwarnings("ignore", message=r"`torch\.jit", category=DeprecationWarning)
+        module: nn.Module = torch.jit.load(path, map_location="cpu")  # type: ignore[no-untyped-call]
+    # Frozen here, since in a copy of it the parameters count as computed ones and can't be; and
+    # inside another module, since a script's own `requires_grad_` is an error.
+    for parameter in module.parameters():
+        parameter.requires_grad_(False)
+    return nn.Sequential(module)
+
+
+def _read_export(path: Path) -> nn.Module:
+    return Exported(torch.export.load(path))
+
+
+_READERS = {"TorchScript": _read_script, "torch.export": _read_export}
+
+
+class Exported(nn.Module):
+    """A `torch.export` program as a module: always in evaluation mode, for any number of images."""
+
+    def __init__(self, program: torch.export.ExportedProgram) -> None:
+        super().__init__()
+        # In a tuple, where `eval()` doesn't find it: an exported module refuses to change its mode.
+        self._held = (program.module(),)
+        (image, *_) = (node for node in program.graph.nodes if node.name in _inputs_of(program))
+        size = image.meta["val"].shape[0]
+        self._batch = size if isinstance(size, int) else None
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> "Exported":
+        """Itself: a program has no modes, and nothing in it changes."""
+        return self
+
+    def forward(self, images: Tensor) -> Tensor:
+        """What the program gives for images (N, C, H, W)."""
+        (module,) = self._held
+        if self._batch is None:
+            answer: Tensor = module(images)
+            return answer
+        return torch.cat([module(part)[:n] for part, n in _batches(images, self._batch)])
+
+
+def _inputs_of(program: torch.export.ExportedProgram) -> tuple[str, ...]:
+    return tuple(str(name) for name in program.graph_signature.user_inputs)
+
+
+def _batches(images: Tensor, size: int) -> list[tuple[Tensor, int]]:
+    """Cut into batches of just that size, the last filled up with its last image; (batch, real)."""
+    parts = []
+    for part in torch.split(images, size):
+        filling = part[-1:].expand(size - len(part), *part.shape[1:])
+        parts.append((torch.cat([part, filling]), len(part)))
+    return parts
+
+
+class OnnxModel:
+    """An ONNX file as a function of images, run by onnxruntime on the CPU.
+
+    Flat inputs (scikit-learn's), channels first (PyTorch's) and channels last (Keras') are told
+    by the shape that the file declares. Of its outputs the scores are taken: the first that has
+    a row of numbers for each image, also where they come as dictionaries (scikit-learn's ZipMap).
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            import onnxruntime  # type: ignore[import-untyped]
+        except ImportError as error:
+            raise InputError(
+                f"{path}: expected onnxruntime to run it with; pip install 'deceive[audit]'"
+            ) from error
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors alone
+        options.intra_op_num_threads = torch.get_num_threads()
+        try:
+            self._session = onnxruntime.InferenceSession(
+                str(path), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's have no common class
+            raise InputError(
+                f"{path}: expected an ONNX file; {str(error).splitlines()[0]}"
+            ) from error
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1 or inputs[0].type not in _ONNX_TYPES:
+            came = ", ".join(f"{each.name} {each.type}" for each in inputs)
+            raise InputError(f"{path}: expected one input, of images as numbers, got {came}")
+        self._path, self._input = path, inputs[0]
+        self._dtype = _ONNX_TYPES[self._input.type]
+        batch = self._input.shape[0] if self._input.shape else None
+        self._batch = batch if isinstance(batch, int) and batch > 0 else None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Scores (N, K) of images (N, C, H, W), in the type of the file's own."""
+        if self._batch is None:
+            return self._ask(images)
+        return torch.cat([self._ask(part)[:n] for part, n in _batches(images, self._batch)])
+
+    def _ask(self, images: Tensor) -> Tensor:
+        arranged = self._arrange(images).numpy()
+        if self._dtype == np.uint8:
+            arranged = arranged.round()
+        feed = {self._input.name: np.ascontiguousarray(arranged.astype(self._dtype))}
+        for output in self._session.run(None, feed):
+            if isinstance(output, list) and output and isinstance(output[0], dict):
+                output = np.array([[row[key] for key in sorted(row)] for row in output])
+            if isinstance(output, np.ndarray) and output.ndim == 2 and output.dtype.kind == "f":
+                return torch.from_numpy(output)
+        names = ", ".join(each.name for each in self._session.get_outputs())
+        raise InputError(
+            f"{self._path}: expected an output with a row of scores for each image, got {names}"
+        )
+
+    def _arrange(self, images: Tensor) -> Tensor:
+        declared = self._input.shape[1:]
+        layouts: list[tuple[Shape | tuple[int, ...], Callable[[Tensor], Tensor]]] = [
+            (tuple(images.shape[1:]), lambda x: x),
+            ((*images.shape[2:], images.shape[1]), lambda x: x.permute(0, 2, 3, 1)),
+            ((images[0].numel(),), lambda x: x.flatten(1)),
+        ]
+        if images.shape[1] == 1:
+            layouts.append((tuple(images.shape[2:]), lambda x: x[:, 0]))
+        for shape, arrange in layouts:
+            if len(shape) == len(declared) and all(
+                size == wanted or not isinstance(wanted, int)
+                for size, wanted in zip(shape, declared, strict=True)
+            ):
+                return arrange(images)
+        raise InputError(
+            f"{self._path}: expected images of shape {tuple(images.shape[1:])} as the data's, "
+            f"got an input of {tuple(declared)}"
+        )
+
+
+_ONNX_TYPES = {
+    "tensor(float)": np.float32,
+    "tensor(double)": np.float64,
+    "tensor(float16)": np.float16,
+    "tensor(uint8)": np.uint8,
+}
+
+
+def _fingerprint(model: nn.Module) -> str:
+    digest = hashlib.sha256()
+    for name, tensor in model.state_dict().items():
+        digest.update(name.encode())
+        if isinstance(tensor, Tensor):
+            content = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
+            digest.update(content.numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,358 @@
+"""What an audit found: the content of `audit.json`, as `docs/audit-schema.md` describes it.
+
+Shares and confidences are in [0, 1]. None (`null`) stands for what was not measured or cannot be.
+"""
+
+import json
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from deceive.errors import InputError
+
+VERSION: Literal[1] = 1
+
+Name = Literal["asked", "own"]
+"""Of the two thresholds."""
+Box = Literal["white", "black"]
+"""Whether an attack follows the model's gradient, or sees its answers alone."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
+
+
+class Model(_Part):
+    """What was audited, and how it was shown its images."""
+
+    name: str
+    """A short name: of the file, the factory or the class."""
+    format: Literal["module", "torch.export", "TorchScript", "safetensors", "ONNX", "callable"]
+    """How it came."""
+    white_box: bool
+    """Whether its gradient was used."""
+    n_outputs: int
+    """How many scores it gives each image."""
+    rubbish_class: int | None
+    """The output that stands for none of the classes."""
+    image_shape: tuple[int, int, int]
+    """(C, H, W)."""
+    bounds: tuple[float, float]
+    """What black and white are to it."""
+    mean: list[float] | None
+    """What is subtracted from pixels within the bounds, one for all channels or one each."""
+    std: list[float] | None
+    """What they are divided by then."""
+    gives_probabilities: bool
+    """Whether it answers with probabilities; their logarithm is then taken for the logits."""
+    fingerprint: str
+    """SHA-256 of its file or parameters; empty for a callable."""
+    training_seconds: float | None
+    """From its card, where it has one."""
+
+
+class Data(_Part):
+    """The images of the model's own classes."""
+
+    name: str
+    """Of its folder."""
+    checksum: str
+    """SHA-256 that identifies it, however its files are packed."""
+    n_classes: int
+    """The model's first so many outputs."""
+    validation_images: int
+    """Thresholds are taken from these."""
+    test_images: int
+    """Everything that is said of real images is of these."""
+    other_data: str | None
+    """Name of the folder with images of other things, if there was one."""
+
+
+class Clean(_Part):
+    """How the model reads real images: the test set, unless said otherwise."""
+
+    not_finite: int
+    """How many real images got NaN or infinity for an answer. They count as misread; calibration
+    and mean confidence are of the others."""
+    accuracy: float
+    """Over all outputs."""
+    class_accuracy: float
+    """With the rubbish class left out; the same where there is none."""
+    validation_accuracy: float
+    """Of the validation images, over all outputs."""
+    calibration_error: float
+    """Expected calibration error, 15 bins."""
+    mean_confidence: float
+    """Mean of the greatest probability of a class."""
+
+
+class Threshold(_Part):
+    """A confidence that counts as being sure."""
+
+    name: Name
+    """`asked` is 0.99 unless another was asked for; `own` is what 95% of the validation images
+    that the model reads correctly reach."""
+    confidence: float
+    """Softmax probability, at temperature 1, over all outputs."""
+    test_share: float
+    """Share of the test images that get at least this confidence in their label."""
+
+
+class Outcome(_Part):
+    """What became of candidates at one threshold."""
+
+    threshold: Name
+    """Its name."""
+    candidates: int
+    """How many start images, each with a target."""
+    fooling_rate: float
+    """Share that reach the threshold."""
+    gibberish_rate: float | None
+    """Share that reach it while the judge doesn't call them the target; None without a judge."""
+    median: float | None
+    """Median steps (queries, for a search) of those that reach it."""
+
+    @property
+    def rate(self) -> float:
+        """The gibberish rate; without a judge the fooling rate."""
+        return self.fooling_rate if self.gibberish_rate is None else self.gibberish_rate
+
+
+class Attack(_Part):
+    """One way to fool the model, from one kind of start."""
+
+    name: str
+    """White: `momentum`, `sign`, `adam`, `smoothed`, `restarts`. Black: `made for …` (images that
+    fool a shipped network), `squares`, `low-frequency`."""
+    box: Box
+    """White where it follows the gradient, black where it sees answers alone."""
+    start: str
+    """`uniform`, `gaussian`, `smooth`, `blank` or `real`; `search` for what begins by itself."""
+    outcomes: list[Outcome]
+    """One for each threshold."""
+
+
+class Headline(_Part):
+    """All attacks of a box together: a candidate counts if any of them succeeds with it."""
+
+    box: Box
+    """Which attacks are meant."""
+    outcomes: list[Outcome]
+    """One for each threshold."""
+
+    def outcome(self, threshold: Name) -> Outcome:
+        """The one at that threshold."""
+        return next(each for each in self.outcomes if each.threshold == threshold)
+
+
+class Curve(_Part):
+    """Confidence against effort, of candidates that go on beyond every threshold."""
+
+    name: str
+    """Of the attack."""
+    box: Box
+    """Of the attack."""
+    start: str
+    """Of the candidates."""
+    unit: Literal["steps", "queries"]
+    """What the effort is counted in."""
+    budgets: list[int]
+    """How much of it, for each candidate, ascending."""
+    mean_confidence: list[float]
+    """Of the target, after each budget."""
+    asked_share: list[float]
+    """Share with at least the asked confidence."""
+    judge_agreement: list[float] | None
+    """Share that the judge calls the target."""
+
+
+class Score(_Part):
+    """How well a score tells real test images from garbage."""
+
+    auroc: float
+    """The chance that a real image scores higher; equal scores count half."""
+    fpr_at_95_tpr: float
+    """The threshold is taken from the validation images alone."""
+
+
+class Garbage(_Part):
+    """Images that show none of the classes, and what the model says of them."""
+
+    kind: str
+    """`optimised` are the ends of the curves that the judge doesn't call the target."""
+    images: int
+    """How many there were."""
+    not_finite: int
+    """How many got NaN or infinity for an answer; all else is of the others."""
+    mean_confidence: float | None
+    """Mean of the greatest probability of a class (MMC, Hein et al. 2019)."""
+    asked_share: float | None
+    """Share with at least the asked confidence in a class."""
+    own_share: float | None
+    """Share with at least the model's own threshold in a class."""
+    caught: float | None
+    """Share whose greatest output is the rubbish class; None where there is none."""
+    scores: dict[Literal["msp", "max_logit", "energy", "rubbish"], Score]
+    """By name: `msp`, the greatest probability of a class; `max_logit`; `energy`, the logsumexp of
+    the classes' logits; `rubbish`, one less the rubbish probability. Only those that the model's
+    answers allow: probabilities have no logits."""
+
+
+class Failure(_Part):
+    """A part that the model did not live through."""
+
+    part: str
+    """Which."""
+    reason: str
+    """What the model said."""
+
+
+class Report(_Part):
+    """The whole of `audit.json`."""
+
+    schema_version: Literal[1] = VERSION
+    """Changes when a field does."""
+    deceive: str
+    """Version of the package that wrote it."""
+    command: str
+    """Makes this audit again."""
+    complete: bool
+    """Whether nothing is missing and nothing failed."""
+    missing: list[str]
+    """Parts that there was no time for; the same command goes on from there."""
+    failures: list[Failure]
+    """Parts that the model did not live through."""
+    notes: list[str]
+    """What was found out, or could not be done, in sentences."""
+    model: Model
+    """What was audited."""
+    data: Data
+    """The real images."""
+    judge: str | None
+    """Name of the classifier that tells gibberish from real images, if there is one."""
+    judge_accuracy: float | None
+    """Share of the test images that the judge reads correctly."""
+    settings: dict[str, int | float | str | bool | None]
+    """How much was done: `deceive.AuditSettings`."""
+    clean: Clean | None
+    """How real images are read."""
+    thresholds: list[Threshold]
+    """The two."""
+    headlines: list[Headline]
+    """One for each box that was tried."""
+    attacks: list[Attack]
+    """Each by itself."""
+    curves: list[Curve]
+    """One for each attack that was followed beyond the thresholds."""
+    garbage: list[Garbage]
+    """Each kind."""
+    seconds: float = Field(ge=0)
+    """Time that the parts took."""
+
+    @property
+    def headline(self) -> Headline | None:
+        """What the verdict goes by: the box whose attacks do better; None before there is any."""
+        return max(
+            self.headlines,
+            key=lambda headline: sorted((each.rate for each in headline.outcomes), reverse=True),
+            default=None,
+        )
+
+    def rate(self, threshold: Name) -> float | None:
+        """The greatest gibberish rate of a box at a threshold; without a judge, fooling rate."""
+        return max(
+            (headline.outcome(threshold).rate for headline in self.headlines),
+            default=None,
+        )
+
+    @property
+    def worst_rate(self) -> float | None:
+        """The greater of the rates at both thresholds; None before any candidate was tried."""
+        rates = (self.rate("asked"), self.rate("own"))
+        return max((rate for rate in rates if rate is not None), default=None)
+
+    def threshold(self, name: Name) -> Threshold | None:
+        """The threshold of that name, once it is known."""
+        return next((each for each in self.thresholds if each.name == name), None)
+
+    def kind_of_garbage(self, kind: str) -> Garbage | None:
+        """What was found of that kind of garbage, once it is known."""
+        return next((each for each in self.garbage if each.kind == kind), None)
+
+
+def read_report(path: Path) -> Report:
+    """The audit in a file. Raises `InputError` when there is none, or it isn't of this schema."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: expected an audit.json; {error.strerror}") from error
+    try:
+        return Report.model_validate_json(content)
+    except ValidationError as error:
+        version = _version(content)
+        if version is not None and version != VERSION:
+            raise InputError(
+                f"{path}: expected an audit of schema version {VERSION}, got {version}"
+            ) from error
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"{path}: expected an audit.json; {where + ': ' if where else ''}{first['msg']}"
+        ) from error
+
+
+def page() -> str:
+    """The whole schema as Markdown: what `docs/audit-schema.md` holds."""
+    lines = [
+        "# `audit.json`",
+        "",
+        f"What `deceive audit` writes, schema version {VERSION}. Shares and confidences are in "
+        "[0, 1]; `null` stands for what was not measured or cannot be. `deceive.auditing."
+        "read_report` reads and checks a file. This page is made from the code: `python -m "
+        "deceive.auditing > docs/audit-schema.md`.",
+    ]
+    parts = (Model, Data, Clean, Threshold, Outcome, Attack, Headline, Curve, Score, Garbage)
+    for part in (Report, *parts, Failure):
+        title = "The file" if part is Report else part.__name__
+        lines += ["", f"## {title}", "", _one_line(part.__doc__), ""]
+        lines += ["| field | type | meaning |", "|---|---|---|"]
+        for name, field in part.model_fields.items():
+            kind = _type(field.annotation)
+            lines.append(f"| `{name}` | {kind} | {_one_line(field.description)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _type(annotation: Any) -> str:
+    """A type as a reader of JSON knows it."""
+    if annotation is type(None):
+        return "null"
+    if get_origin(annotation) in (UnionType, Union):
+        return " or ".join(map(_type, get_args(annotation)))
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{json.dumps(value)}`" for value in get_args(annotation))
+    if get_origin(annotation) is tuple:
+        return "[" + ", ".join(map(_type, get_args(annotation))) + "]"
+    if get_origin(annotation) is list:
+        return f"list of {_type(*get_args(annotation))}"
+    if get_origin(annotation) is dict:
+        return f"object of {_type(get_args(annotation)[1])}"
+    if issubclass(annotation, BaseModel):
+        return f"[{annotation.__name__}](#{annotation.__name__.lower()})"
+    names = {str: "string", bool: "true or false", int: "integer", float: "number"}
+    return names[annotation]
+
+
+def _one_line(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
+def _version(content: bytes) -> object:
+    try:
+        loaded = json.loads(content)
+    except ValueError:
+        return None
+    return loaded.get("schema_version") if isinstance(loaded, dict) else None

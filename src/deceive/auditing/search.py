@@ -1,0 +1,247 @@
+"""Fooling a black box: nothing but its answers, and a budget in queries.
+
+A search keeps many candidates going side by side. A proposer says what to ask next, and is told
+what came of it; an image counts as a PNG holds it, like everywhere.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deceive import checks
+from deceive.errors import InputError
+from deceive.fooling import from_levels, to_levels
+from deceive.objectives import log_odds
+from deceive.starts import Shape, begin, generator_for
+
+# Nobody can be surer than this in float32, so there is nothing more to search for.
+_CERTAIN = 1 - 1e-6
+
+# Random numbers are drawn for so many queries at a time.
+_AHEAD = 256
+
+# How many waves of the cosine basis fit along each side.
+_FREQUENCIES = 8
+
+# How grey the first generation of low-frequency images is: the standard deviation of a pixel.
+_CONTRAST = 0.3
+
+
+class Proposer(Protocol):
+    """Says which images to ask about next, for N candidates at once."""
+
+    def ask(self, spent: float) -> Tensor:
+        """P proposals for each candidate, (N, P, C, H, W) in [0, 1]; `spent` of the budget."""
+        ...
+
+    def tell(self, images: Tensor, scores: Tensor) -> None:
+        """What came of them: scores (N, P), where more is better."""
+        ...
+
+
+class Squares:
+    """Random search: a square of one colour is put somewhere, and stays if that helps.
+
+    The squares shrink as the budget is spent, as those of the Square Attack do (Andriushchenko et
+    al. 2020); unlike there, nothing limits how far an image goes from its start, uniform noise.
+    """
+
+    def __init__(self, count: int, shape: Shape, seed: int) -> None:
+        self._best = begin("uniform", range(count), shape, seed)
+        self._score = torch.full((count,), -math.inf)
+        self._generators = [generator_for(seed + 1, index) for index in range(count)]
+        self._draws: list[Tensor] = []
+
+    def ask(self, spent: float) -> Tensor:
+        """The best image of each candidate with one more square; the starts come first."""
+        if self._score.isinf().all():
+            return self._best[:, None].clone()
+        _, channels, *sizes = self._best.shape
+        if not self._draws:  # many at once, each candidate from its own generator
+            draws = [torch.rand(_AHEAD, 2 + channels, generator=g) for g in self._generators]
+            self._draws = list(torch.stack(draws, dim=1))
+        draw = self._draws.pop()
+        side = max(1, round(0.5 * min(sizes) * (1 - spent) ** 2))
+        inside = []
+        for size, place in zip(sizes, draw[:, :2].unbind(1), strict=True):
+            first = (place * (size - side + 1)).floor()[:, None]
+            pixel = torch.arange(size)
+            inside.append((pixel >= first) & (pixel < first + side))
+        rows, columns = inside
+        square = (rows[:, :, None] & columns[:, None, :])[:, None]
+        colour = draw[:, 2:].round()[:, :, None, None]
+        return torch.where(square, colour, self._best)[:, None]
+
+    def tell(self, images: Tensor, scores: Tensor) -> None:
+        """Keep what is no worse."""
+        better = scores[:, 0] >= self._score
+        self._best[better], self._score[better] = images[better, 0], scores[better, 0]
+
+
+class LowFrequency:
+    """CMA-ES over the lowest cosine waves of an image, with a diagonal covariance.
+
+    Images are mid-grey plus a sum of the 8 × 8 lowest waves of the discrete cosine transform, in
+    which searches need fewer queries than over pixels (Guo et al. 2019). Separable CMA-ES (Ros and
+    Hansen 2008) finds the amplitudes.
+
+    Raises:
+        InputError: when the package cma is not there.
+    """
+
+    def __init__(self, count: int, shape: Shape, seed: int) -> None:
+        try:
+            import cma  # type: ignore[import-untyped]
+        except ImportError as error:
+            raise InputError(
+                "search: expected the package cma; pip install 'deceive[audit]'"
+            ) from error
+        self._shape, self._waves = shape, _waves(shape)
+        amplitudes = np.zeros(shape[0] * len(self._waves))
+        options = {"verbose": -9, "CMA_diagonal": True, "seed": np.nan}
+        self._searches = [
+            cma.CMAEvolutionStrategy(
+                amplitudes,
+                _CONTRAST / math.sqrt(len(self._waves)),
+                # Its own generator each: by default it seeds numpy's global one.
+                options | {"randn": _normal(np.random.default_rng((seed, index)))},
+            )
+            for index in range(count)
+        ]
+        self._asked: list[list[NDArray[Any]]] = []
+
+    def ask(self, spent: float) -> Tensor:
+        """One generation of each candidate."""
+        self._asked = [search.ask() for search in self._searches]
+        amplitudes = torch.from_numpy(np.array(self._asked)).float()
+        waves = amplitudes.view(*amplitudes.shape[:2], self._shape[0], -1) @ self._waves
+        return waves.view(*amplitudes.shape[:2], *self._shape).add_(0.5).clamp_(0, 1)
+
+    def tell(self, images: Tensor, scores: Tensor) -> None:
+        """Move each search towards its better proposals."""
+        for search, asked, row in zip(self._searches, self._asked, scores.tolist(), strict=True):
+            search.tell(asked, [-score for score in row])
+
+
+SEARCHES: dict[str, Callable[[int, Shape, int], Proposer]] = {
+    "squares": Squares,
+    "low-frequency": LowFrequency,
+}
+
+
+@dataclass(frozen=True)
+class Passed:
+    """What became of N candidates at one threshold: the first image that reached it, or the best.
+
+    levels (N, C, H, W) uint8, confidence (N,), fooled (N,) bool, queries (N,) int64.
+    """
+
+    levels: Tensor
+    confidence: Tensor
+    fooled: Tensor
+    queries: Tensor
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """A search, at each threshold and after each budget."""
+
+    passed: list[Passed]
+    budgets: list[int]
+    """Queries for each candidate."""
+    levels: Tensor
+    """(B, N, C, H, W) uint8, the best images after each budget."""
+    confidence: Tensor
+    """(B, N), theirs."""
+
+
+def search(
+    method: str,
+    logits_of: Callable[[Tensor], Tensor],
+    targets: Tensor,
+    shape: Shape,
+    *,
+    thresholds: Sequence[float],
+    budgets: Sequence[int],
+    seed: int = 0,
+    callback: Callable[[int, int], None] | None = None,
+) -> SearchResult:
+    """Look for images that a black box takes for their targets.
+
+    Args:
+        method: a name from `SEARCHES`.
+        logits_of: images (n, C, H, W) in [0, 1] to finite logits (n, K).
+        targets: (N,) int64.
+        shape: (C, H, W).
+        thresholds: confidences in (0, 1), each to be reached by itself.
+        budgets: when to look at how far it is, in queries for each candidate, ascending; the last
+            ends the search.
+        seed: each candidate has a generator of its own.
+        callback: called with the queries done and to be done.
+
+    Raises:
+        InputError: when an answer is not finite, or the package that the method needs is missing.
+    """
+    checks.one_of("method", method, SEARCHES)
+    count = len(targets)
+    proposer = SEARCHES[method](count, shape, seed)
+    best = torch.zeros(count, *shape, dtype=torch.uint8)
+    reached = torch.zeros(count)
+    passed = [
+        Passed(best.clone(), reached.clone(), torch.zeros(count, dtype=torch.bool), targets * 0)
+        for _ in thresholds
+    ]
+    history: list[tuple[Tensor, Tensor]] = []
+    spent = 0
+    while len(history) < len(budgets):
+        proposals = proposer.ask(spent / budgets[-1])
+        levels = to_levels(proposals)
+        each = proposals.shape[1]
+        if spent + each > budgets[len(history)] or bool((reached >= _CERTAIN).all()):
+            history.append((best.clone(), reached.clone()))
+            if spent + each > budgets[-1]:
+                history += history[-1:] * (len(budgets) - len(history))
+            continue
+        asked = targets.repeat_interleave(each)
+        logits = logits_of(from_levels(levels).flatten(0, 1))
+        if not logits.isfinite().all():
+            raise InputError("model: expected finite logits, got NaN or infinity")
+        confidence = logits.softmax(1).gather(1, asked[:, None]).view(count, each)
+        proposer.tell(from_levels(levels), log_odds(logits, asked).view(count, each))
+        spent += each
+        surest, which = confidence.max(1)
+        image = levels[torch.arange(count), which]
+        better = surest >= reached
+        best[better], reached[better] = image[better], surest[better]
+        for threshold, outcome in zip(thresholds, passed, strict=True):
+            first = better & (surest >= threshold) & ~outcome.fooled
+            outcome.fooled[first] = True
+            waiting = first | ~outcome.fooled
+            outcome.levels[waiting], outcome.confidence[waiting] = best[waiting], reached[waiting]
+            outcome.queries[waiting] = spent
+        if callback is not None:
+            callback(spent, budgets[-1])
+    all_levels, all_confidence = (torch.stack(each) for each in zip(*history, strict=True))
+    return SearchResult(passed, list(budgets), all_levels, all_confidence)
+
+
+def _waves(shape: Shape) -> Tensor:
+    """The lowest waves of the discrete cosine transform, (F, H × W), each of mean square 1."""
+    sides = []
+    for size in shape[1:]:
+        place = (torch.arange(size) + 0.5) / size
+        frequency = torch.arange(min(_FREQUENCIES, size))
+        wave = torch.cos(math.pi * frequency[:, None] * place)
+        sides.append(wave / wave.square().mean(1, keepdim=True).sqrt())
+    rows, columns = sides
+    return (rows[:, None, :, None] * columns[None, :, None, :]).flatten(2).flatten(0, 1)
+
+
+def _normal(generator: np.random.Generator) -> Callable[..., NDArray[np.float64]]:
+    return lambda *shape: generator.standard_normal(shape)

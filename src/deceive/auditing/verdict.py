@@ -1,0 +1,168 @@
+"""An audit in plain words."""
+
+from deceive.auditing.schema import Headline, Name, Outcome, Report
+
+# A model that says the asked confidence to fewer real images than this is called shy.
+_SHY = 0.5
+
+# The black box has to do so much better before the gradient is suspected.
+_MASKED = 0.1
+
+# Kinds of garbage, in words.
+KINDS = {
+    "uniform": "uniform noise",
+    "gaussian": "gaussian noise",
+    "smooth": "smooth noise",
+    "permuted": "shuffled pixels",
+    "constant": "plain grey",
+    "other data": "other data",
+    "optimised": "optimised",
+}
+
+_BY = {
+    "white": "Whoever can follow its gradient",
+    "black": "Whoever can only ask it questions",
+}
+
+
+def verdict(report: Report) -> list[str]:
+    """What the numbers say, in sentences, the most important one first; none without numbers."""
+    headline = report.headline
+    said = []
+    if report.failures:
+        said.append(
+            f"It failed in {len(report.failures)} parts of the audit, so that the figures are of "
+            "the others and say less."
+        )
+    if headline is not None:
+        said.append(_at_asked(report, headline))
+        said += _at_own(report, headline)
+        said += _masked(report)
+    if report.judge is None and headline is not None:
+        said.append(
+            "There was no judge, so that this is the fooling rate: an image that really shows the "
+            "class counts like one that shows nothing."
+        )
+    said += _of_garbage(report)
+    if report.clean is not None:
+        said.append(
+            f"It reads {report.clean.accuracy:.2%} of the test images correctly; the expected "
+            f"calibration error of its confidence is {report.clean.calibration_error:.1%}."
+        )
+    return said
+
+
+def _at_asked(report: Report, headline: Headline) -> str:
+    outcome = headline.outcome("asked")
+    asked = _confidence(report, "asked")
+    things = "gibberish" if outcome.gibberish_rate is not None else "an image made for it"
+    count = round(outcome.rate * outcome.candidates)
+    if count == 0:
+        return (
+            f"None of {outcome.candidates:,} candidates made it {asked} sure of {things}; with "
+            "more effort, or in another way, some might."
+        )
+    return (
+        f"{_BY[headline.box]} makes it at least {asked} sure of {things} with {count:,} of "
+        f"{outcome.candidates:,} candidates, {outcome.rate:.1%}"
+        + ("." if outcome.median is None else f", in a median of {_effort(headline, outcome)}.")
+    )
+
+
+def _at_own(report: Report, headline: Headline) -> list[str]:
+    own, asked = report.threshold("own"), report.threshold("asked")
+    if own is None or asked is None:
+        return []
+    said = [
+        f"Its own threshold is {_confidence(report, 'own')}, the confidence that 95% of the "
+        f"validation images it reads correctly reach; there the rate is "
+        f"{headline.outcome('own').rate:.1%}."
+    ]
+    if asked.test_share < _SHY:
+        said.append(
+            f"It is shy: it is {_confidence(report, 'asked')} sure of {asked.test_share:.1%} of "
+            "the real test images, so that the figure at its own threshold is the one to go by."
+        )
+    return said
+
+
+def _masked(report: Report) -> list[str]:
+    boxes = {headline.box: headline for headline in report.headlines}
+    if len(boxes) < 2:
+        return []
+    rates = {box: found.outcome("asked").fooling_rate for box, found in boxes.items()}
+    if rates["black"] <= rates["white"] + _MASKED:
+        return []
+    return [
+        f"Search without a gradient fools it more often ({rates['black']:.1%}) than the gradient "
+        f"does ({rates['white']:.1%}): the gradient is probably masked, and says little."
+    ]
+
+
+def _of_garbage(report: Report) -> list[str]:
+    found = [
+        each
+        for each in report.garbage
+        if each.kind != "optimised" and each.mean_confidence is not None
+    ]
+    said = []
+    if found:
+        worst = max(found, key=lambda each: each.mean_confidence or 0)
+        real = f" (of real images {report.clean.mean_confidence:.1%})" if report.clean else ""
+        said.append(
+            f"Of garbage that nobody optimised it is surest of {KINDS[worst.kind]}: on average "
+            f"{worst.mean_confidence:.1%}{real}."
+        )
+        rivals = [(each.scores["msp"].auroc, each.kind) for each in found if "msp" in each.scores]
+        if rivals and min(rivals)[0] < 0.5:
+            auroc, kind = min(rivals)
+            said.append(
+                f"It is surer of {KINDS[kind]} than of real images more often than not (AUROC "
+                f"{auroc:.3f}, where 0.5 is guessing), so that no threshold on its confidence "
+                "tells the two apart."
+            )
+    if report.clean is not None and report.clean.not_finite:
+        said.append(
+            f"It answered {report.clean.not_finite:,} real images with NaN or infinity; they count "
+            "as misread."
+        )
+    broken = [each for each in report.garbage if each.not_finite]
+    said += [
+        f"It answered {each.not_finite:,} of {each.images:,} images of {KINDS[each.kind]} with "
+        "NaN or infinity."
+        for each in broken
+    ]
+    return said
+
+
+def failures(report: Report) -> list[str]:
+    """What went wrong, each reason once, with the parts that it ended."""
+    parts: dict[str, list[str]] = {}
+    for failure in report.failures:
+        parts.setdefault(failure.reason, []).append(failure.part)
+    return [f"{_some(names)}: {reason}" for reason, names in parts.items()]
+
+
+def still_to_come(report: Report) -> str:
+    """The parts that are missing, the first of them by name; empty if there are none."""
+    return _some(report.missing)
+
+
+def _some(names: list[str], most: int = 5) -> str:
+    others = len(names) - most
+    return "; ".join(names[:most]) + (f"; and {others} more" if others > 0 else "")
+
+
+def sure(confidence: float) -> str:
+    """A confidence in per cent, with as many digits as tell it from certainty: 99%, 99.9987%."""
+    digits = 2 if confidence < 0.9995 else 4
+    return f"{confidence * 100:.{digits}f}".rstrip("0").rstrip(".") + "%"
+
+
+def _confidence(report: Report, name: Name) -> str:
+    threshold = report.threshold(name)
+    return "–" if threshold is None else sure(threshold.confidence)
+
+
+def _effort(headline: Headline, outcome: Outcome) -> str:
+    return f"{outcome.median:g} {'steps' if headline.box == 'white' else 'queries'}"

@@ -1,0 +1,108 @@
+"""Audits of many models, one a row, as a table in Markdown."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from deceive.auditing.schema import Report, read_report
+from deceive.auditing.verdict import KINDS, sure
+from deceive.errors import InputError
+from deceive.files import write_text
+from deceive.runs import Row
+
+_ASKED = 0.99
+
+_ABOUT = """\
+# How sure are classifiers of garbage?
+
+One row an audit, made of `audit.json` files by `deceive leaderboard FILES… --out {name}`. To add a
+row, audit your model (`deceive audit MODEL`, see [Audit your own classifier](audit.md)) and name
+its `audit.json` as well. The table is sorted by the gibberish rate, the lesser first: the greater
+of the rates at 0.99 and at the model's own threshold, which 95% of the validation images reach
+that it reads correctly. *Passes* is the share of real test images that get at least 0.99: the rate
+there says something only where they do. What the columns mean is in [the schema](audit-schema.md).
+
+Audits of another size, or with another judge, are not comparable: the last columns say which.
+
+"""
+
+_COLUMNS = (
+    "model",
+    "data",
+    "test accuracy",
+    "gibberish rate at 0.99",
+    "passes",
+    "gibberish rate at its own threshold",
+    "its own threshold",
+    "fooling rate at 0.99",
+    "median steps",
+    "mean confidence on optimised garbage",
+    *(f"AUROC: {words}" for words in KINDS.values()),
+    "seconds to train",
+    "box: candidates, steps or queries",
+    "judge",
+)
+
+
+def write_leaderboard(files: Sequence[Path], out: Path) -> list[Row]:
+    """Write the table of these audits, and give back its rows, each by the names of its columns.
+
+    Args:
+        files: `audit.json` files, or the folders that they are in.
+        out: a Markdown file.
+
+    Raises:
+        InputError: when there are none, or one isn't an audit of this schema.
+    """
+    if not files:
+        raise InputError("files: expected at least one audit.json, got none")
+    reports = [read_report(file / "audit.json" if file.is_dir() else file) for file in files]
+    for file, report in zip(files, reports, strict=True):
+        if report.settings["confidence"] != _ASKED:
+            raise InputError(
+                f"{file}: expected an audit at confidence {_ASKED}, "
+                f"got {report.settings['confidence']}"
+            )
+    reports.sort(key=lambda report: (_worst(report), report.model.name))
+    rows = [dict(zip(_COLUMNS, _cells(report), strict=True)) for report in reports]
+    lines = [" | ".join(_COLUMNS), " | ".join("---" for _ in _COLUMNS)]
+    lines += [" | ".join(row.values()) for row in rows]
+    table = "\n".join(f"| {line} |" for line in lines)
+    write_text(out, _ABOUT.format(name=out.as_posix()) + table + "\n")
+    return [dict(row) for row in rows]
+
+
+def _worst(report: Report) -> float:
+    return 2.0 if report.worst_rate is None else report.worst_rate
+
+
+def _cells(report: Report) -> list[str]:
+    headline, clean = report.headline, report.clean
+    asked, own = report.threshold("asked"), report.threshold("own")
+    optimised = report.kind_of_garbage("optimised")
+    first = headline.outcome("asked") if headline else None
+    second = headline.outcome("own") if headline else None
+    effort = "–"
+    if headline is not None and first is not None:
+        limit = "steps" if headline.box == "white" else "queries"
+        effort = f"{headline.box}: {first.candidates:,}, {report.settings[limit]:,}"
+    scores = [report.kind_of_garbage(kind) for kind in KINDS]
+    return [
+        report.model.name + ("" if report.complete else " (not complete)"),
+        report.data.name,
+        _share(clean.accuracy if clean else None, 2),
+        _share(first.gibberish_rate if first else None),
+        _share(asked.test_share if asked else None),
+        _share(second.gibberish_rate if second else None),
+        sure(own.confidence) if own else "–",
+        _share(first.fooling_rate if first else None),
+        f"{first.median:g}" if first and first.median is not None else "–",
+        _share(optimised.mean_confidence if optimised else None),
+        *(f"{each.scores['msp'].auroc:.3f}" if each and each.scores else "–" for each in scores),
+        f"{report.model.training_seconds:.0f}" if report.model.training_seconds else "–",
+        effort,
+        report.judge or "none",
+    ]
+
+
+def _share(value: float | None, digits: int = 1) -> str:
+    return "–" if value is None else f"{value:.{digits}%}"

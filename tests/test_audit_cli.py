@@ -1,0 +1,196 @@
+import json
+import re
+import sys
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import Bands
+from deceive.auditing import read_report
+from deceive.cli import main
+from test_auditing import band_split
+from test_data import SHA256, idx, write
+
+SMALL = [
+    "--candidates",
+    "8",
+    "--steps",
+    "60",
+    "--curve-candidates",
+    "4",
+    "--searched",
+    "4",
+    "--queries",
+    "200",
+]
+SMALL += ["--garbage-images", "20"]
+
+MODELS = """
+import torch
+from conftest import Bands
+from test_auditing import Always, Glaring, broken
+
+def sure():
+    return Bands(sure=12)
+
+def shy():
+    return Bands(sure=1)
+
+def judge():
+    return Bands(sure=9)
+
+def zero():
+    return Always()
+
+def nan():
+    return Glaring(broken)
+"""
+
+
+def run(capsys, *arguments):
+    with pytest.raises(SystemExit) as end:
+        main(list(arguments))
+    out, err = capsys.readouterr()
+    return end.value.code, " ".join(out.split()), " ".join(err.split())
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """A working directory with models of one's own, and data in MNIST's format."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "bands_of_ones_own", raising=False)
+    (tmp_path / "bands_of_ones_own.py").write_text(MODELS)
+    train, test = band_split(5100, 0, Bands()), band_split(100, 1, Bands())
+    arrays = [
+        values
+        for split in (train, test)
+        for values in (
+            split.images[:, 0].mul(255).round().to(torch.uint8).numpy(),
+            split.labels.numpy().astype(np.uint8),
+        )
+    ]
+    write(tmp_path / "bands", {name: idx(a) for name, a in zip(SHA256, arrays, strict=True)})
+    few = {"momentum": "momentum"}
+    from deceive.auditing.attacks import WAYS
+
+    monkeypatch.setattr("deceive.auditing.core.WAYS", {name: WAYS[name] for name in few})
+    return tmp_path
+
+
+def audit(capsys, model, *arguments):
+    name = f"bands_of_ones_own:{model}"
+    return run(capsys, "audit", name, "--data", "bands", *SMALL, *arguments)
+
+
+def test_an_audit_from_end_to_end(place, capsys):
+    code, out, _ = audit(capsys, "sure", "--judge", "bands_of_ones_own:zero")
+    assert code == 0
+    folder = place / "runs/audit-sure"
+    report = read_report(folder / "audit.json")
+    assert report.complete
+    assert report.rate("asked") == pytest.approx(0.75)
+    assert "75.0%" in out
+    assert "Whoever can follow its gradient makes it at least 99% sure of gibberish" in out
+    page = (folder / "report.html").read_text()
+    assert "How sure is sure of garbage?" in page
+    assert not re.search(r'(src|href)="(?!data:)', page)  # all in one file
+    assert page.count("<img") >= 4 + 1 + 4 + 5
+    assert "75.0%" in page
+    assert report.command in page.replace("&#39;", "'")
+
+    # Made again from what is stored.
+    (folder / "report.html").unlink()
+    code, out, _ = run(capsys, "report", "runs/audit-sure")
+    assert code == 0
+    assert (folder / "report.html").read_text() == page
+
+    # The limit holds for the worse threshold.
+    options = ["--judge", "bands_of_ones_own:zero", "--max-gibberish-rate"]
+    assert audit(capsys, "sure", *options, "0.8")[0] == 0
+    code, _, err = audit(capsys, "sure", *options, "0.5")
+    assert code == 1
+    assert "gibberish rate 75.0%, more than 50.0%" in err
+    again = json.loads(audit(capsys, "sure", *options, "0.8", "--json")[1])
+    assert again == json.loads((folder / "audit.json").read_text())
+
+    # Another size wants another folder, or this one put aside.
+    code, _, err = audit(capsys, "sure", *options, "0.8", "--seed", "1")
+    assert code == 2
+    assert "seed" in err
+    assert audit(capsys, "sure", *options, "0.8", "--seed", "1", "--fresh")[0] == 0
+    assert (place / "runs/audit-sure.1/audit.json").exists()
+
+    # And the table.
+    code, out, _ = run(capsys, "leaderboard", "runs/audit-sure", "runs/audit-sure.1/audit.json")
+    assert code == 0
+    assert "leaderboard.md: 2 models" in out
+    assert "| sure | bands | 100.00% | 75.0% |" in (place / "leaderboard.md").read_text()
+
+
+def test_an_honest_judge_takes_the_limit_of_nothing(place, capsys):
+    options = ["--judge", "bands_of_ones_own:judge", "--max-gibberish-rate", "0"]
+    assert audit(capsys, "sure", *options)[0] == 0
+
+
+def test_without_a_judge_the_limit_is_for_the_fooling_rate(place, capsys):
+    code, out, err = audit(capsys, "sure", "--max-gibberish-rate", "0.5")
+    assert code == 1
+    assert "fooling rate 100.0%" in err
+    assert "There was no judge" in out
+    page = (place / "runs/audit-sure/report.html").read_text()
+    assert "gibberish rate</th>" not in page
+
+
+def test_a_budget_ends_it_and_the_same_command_goes_on(place, capsys):
+    options = ["--judge", "none", "--budget"]
+    code, _, err = audit(capsys, "sure", *options, "1e-6")
+    assert code == 3
+    assert "not done yet: reading real images" in err
+    assert "not finished" in (place / "runs/audit-sure/report.html").read_text()
+    assert audit(capsys, "sure", *options, "600")[0] == 0
+    assert "not finished" not in (place / "runs/audit-sure/report.html").read_text()
+
+
+def test_nan_is_said_and_not_complete(place, capsys):
+    code, out, err = audit(capsys, "nan", "--judge", "none")
+    assert code == 3
+    assert "failed: attack: momentum from uniform" in err
+    assert "expected finite logits" in err
+    assert "NaN or infinity" in out
+    assert "did not live through everything" in (place / "runs/audit-nan/report.html").read_text()
+
+
+def test_a_model_that_resists_draws_its_page_too(place, capsys):
+    code, out, _ = audit(capsys, "shy", "--judge", "bands_of_ones_own:zero")
+    assert code == 0
+    assert "None of 36 candidates" in out
+    assert "only" in (place / "runs/audit-shy/report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere:net"], "No module named 'nowhere'"),
+        (["bands_of_ones_own:sure", "--steps", "0"], "--steps: Input should be greater"),
+        (["bands_of_ones_own:sure", "--max-gibberish-rate", "2"], "--max-gibberish-rate: expected"),
+        (["bands_of_ones_own:sure", "--data", "nothere"], "nothere"),
+        (["bands_of_ones_own:sure", "--bounds", "1", "0"], "bounds: expected (low, high)"),
+        (["fast"], "expected one that takes images of shape"),
+    ],
+)
+def test_bad_input_is_one_sentence(place, capsys, arguments, said):
+    before = sorted(place.rglob("*"))
+    code, _, err = run(capsys, "audit", "--data", "bands", *arguments)
+    assert code == 2
+    assert said in err
+    assert "Traceback" not in err
+    assert [path for path in sorted(place.rglob("*")) if "__pycache__" not in str(path)] == before
+
+
+def test_bad_tables_are_one_sentence(place, capsys):
+    code, _, err = run(capsys, "leaderboard", "nowhere.json")
+    assert code == 2
+    assert "expected an audit.json" in err
+    code, _, err = run(capsys, "report", "bands")
+    assert code == 2

@@ -1,0 +1,119 @@
+"""`docs/audit.md` is true: its examples run, and its schema is the code's."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from deceive.auditing.attacks import WAYS
+from deceive.auditing.core import _SURROGATES, WHITE_STARTS
+from deceive.auditing.garbage import GARBAGE
+from deceive.auditing.schema import page, read_report
+from deceive.auditing.search import SEARCHES
+from deceive.auditing.verdict import KINDS
+from deceive.cli import main
+from deceive.data import CLONE, load_data
+
+DOCS = Path(__file__).resolve().parents[1] / "docs"
+TEXT = (DOCS / "audit.md").read_text(encoding="utf-8")
+PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
+COMMANDS = [shlex.split(line) for line in re.findall(r"^    (deceive .*)$", TEXT, re.MULTILINE)]
+
+# Enough to see that it works.
+SMALL = [
+    "--candidates",
+    "10",
+    "--steps",
+    "15",
+    "--curve-candidates",
+    "2",
+    "--searched",
+    "2",
+    "--queries",
+    "100",
+]
+SMALL += ["--garbage-images", "20"]
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DECEIVE_DATA", str(CLONE))
+    monkeypatch.delitem(sys.modules, "my_model", raising=False)
+    return tmp_path
+
+
+def audit(capsys, *arguments):
+    with pytest.raises(SystemExit) as end:
+        main([*arguments, *SMALL])
+    return end.value.code, capsys.readouterr()
+
+
+def test_the_schema_is_the_codes():
+    assert (DOCS / "audit-schema.md").read_text(encoding="utf-8") == page()
+    assert not re.search(r"\| \|$", page(), re.MULTILINE)  # every field says what it is
+
+
+def test_every_command_is_known():
+    assert [command[1:3] for command in COMMANDS] == [
+        ["audit", "MODEL"],
+        ["audit", "my_model:classifier"],
+        ["audit", "my_model:classifier"],
+        ["audit", "mlp.onnx"],
+    ]
+
+
+def test_everything_is_named():
+    for name in (*WAYS, *SEARCHES, *(f"made for {name}" for name in _SURROGATES)):
+        assert f"`{name}`" in TEXT
+    assert {*GARBAGE, "other data", "optimised"} == set(KINDS)
+    assert len(WHITE_STARTS) == 5
+
+
+def test_a_factory_of_ones_own(place, capsys):
+    (example,) = (code for code in PYTHON if "my_model.py" in code)
+    (place / "my_model.py").write_text(example)
+    train = load_data().train
+    means = torch.stack([train.images[train.labels == k].mean(0).flatten() for k in range(10)])
+    weights = {"1.weight": means, "1.bias": -means.square().sum(1) / 2}  # the nearest mean
+    torch.save(weights, place / "weights.pt")
+    code, _ = audit(capsys, *COMMANDS[1][1:], "--out", "run")
+    report = read_report(place / "run/audit.json")
+    assert code == 0
+    assert report.complete
+    assert report.clean.accuracy == pytest.approx(0.82, abs=0.01)
+    assert {headline.box for headline in report.headlines} == {"white", "black"}
+    # As a check in somebody's tests: everything is there already.
+    code, said = audit(capsys, *COMMANDS[2][1:], "--out", "run")
+    limit = float(COMMANDS[2][COMMANDS[2].index("--max-gibberish-rate") + 1])
+    assert code == (1 if report.worst_rate > limit else 0)
+    assert ("more than 5.0%" in said.err) == (code == 1)
+
+
+def test_in_python(place, capsys):
+    (example,) = (code for code in PYTHON if "deceive.audit(model" in code)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        exec(compile(example, "docs/audit.md", "exec"), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].endswith("True")
+    assert printed[1].startswith("uniform ")
+
+
+def test_a_classifier_born_in_scikit_learn(place, capsys):
+    (example,) = (code for code in PYTHON if "sklearn" in code)
+    exec(compile(example, "docs/audit.md", "exec"), {})
+    code, said = audit(capsys, *COMMANDS[3][1:])
+    report = read_report(place / "runs/audit-mlp/audit.json")
+    assert code == 0
+    assert report.model.format == "ONNX"
+    assert report.model.gives_probabilities
+    assert report.clean.accuracy > 0.75
+    assert "answers with probabilities" in " ".join(said.out.split())
+    assert {attack.name for attack in report.attacks} == {
+        *SEARCHES,
+        *(f"made for {name}" for name in _SURROGATES),
+    }

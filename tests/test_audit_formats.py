@@ -1,0 +1,250 @@
+"""Models of every format, all of them the same `Bands`."""
+
+import pickle
+import sys
+import warnings
+import zipfile
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import TensorProto, helper, numpy_helper
+
+from conftest import Bands
+from deceive.auditing.formats import load_model
+from deceive.auditing.subject import meet
+from deceive.errors import InputError
+from deceive.inference import FrozenCopy
+from test_auditing import band_data
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return band_data()
+
+
+@pytest.fixture(scope="module")
+def expected(data):
+    with torch.no_grad():
+        return Bands()(data.test.images)
+
+
+def logits(spec, data, **options):
+    return meet(load_model(spec, **options), data).logits(data.test.images)
+
+
+def test_a_factory_is_imported_from_the_working_directory(tmp_path, monkeypatch, data, expected):
+    (tmp_path / "users_own.py").write_text(
+        "import torch\n"
+        "from conftest import Bands\n"
+        "class Net(Bands):\n    pass\n"
+        "ready = Net()\n"
+        "def make():\n    return Net()\n"
+        "def function():\n    return lambda images: Net()(images).detach().numpy()\n"
+        "def broken():\n    raise KeyError('weights')\n"
+        "def nothing():\n    return 3\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "users_own", raising=False)
+    path = list(sys.path)
+    for name in ("make", "ready", "Net", "function"):
+        loaded = load_model(f"users_own:{name}")
+        assert loaded.name == name
+        assert loaded.format == ("callable" if name == "function" else "module")
+        torch.testing.assert_close(meet(loaded, data).logits(data.test.images), expected)
+    assert sys.path == path
+    for name, message in [
+        ("broken", r"users_own:broken to give a model; it says: KeyError\('weights'\)"),
+        ("nothing", "to give a torch.nn.Module or a callable, got int"),
+        ("absent", "has no attribute 'absent'"),
+    ]:
+        with pytest.raises(InputError, match=message):
+            load_model(f"users_own:{name}")
+    with pytest.raises(InputError, match="No module named 'nowhere'"):
+        load_model("nowhere:make")
+
+
+def test_a_shipped_network_brings_its_card():
+    loaded = load_model("fast")
+    assert loaded.format == "safetensors"
+    assert loaded.rubbish_class is None
+    assert loaded.training_seconds > 0
+    assert len(loaded.fingerprint) == 64
+
+
+@pytest.fixture(scope="module")
+def programs(tmp_path_factory):
+    """Files that could run code: {kind: path}."""
+    folder = tmp_path_factory.mktemp("programs")
+    images = torch.rand(3, 1, 4, 4)
+    batch = torch.export.Dim("batch", min=1, max=10_000)
+    any_size = torch.export.export(Bands().eval(), (images,), dynamic_shapes=({0: batch},))
+    torch.export.save(any_size, folder / "any.pt2")
+    three = torch.export.export(Bands().eval(), (images,))
+    torch.export.save(three, folder / "three.pt2")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.save(torch.jit.trace(Bands(), images), folder / "script.pt")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("any.pt2", "torch.export"), ("three.pt2", "torch.export"), ("script.pt", "TorchScript")],
+)
+def test_programs_are_opened_when_trusted(programs, data, expected, name, kind):
+    with pytest.raises(InputError, match=f"a {kind} file can run code.*add --trust"):
+        load_model(programs / name)
+    loaded = load_model(programs / name, trust=True)
+    assert loaded.format == kind
+    subject = meet(loaded, data)
+    torch.testing.assert_close(subject.logits(data.test.images), expected)
+    # And they have a gradient, in a copy of theirs as well.
+    images = data.test.images[:4].clone().requires_grad_()
+    copy = FrozenCopy(subject.module, images.detach()[:1])
+    (gradient,) = torch.autograd.grad(copy.logits(images)[:, 0].sum(), images)
+    assert (gradient > 0).any()
+
+
+class Trap:
+    """Leaves a mark when it is unpickled."""
+
+    def __init__(self, mark):
+        self.mark = mark
+
+    def __reduce__(self):
+        return (open, (str(self.mark), "w"))
+
+
+@pytest.mark.parametrize("name", ["weights.pt", "weights.pth", "model.pkl", "weights.bin"])
+@pytest.mark.parametrize("trust", [False, True])
+def test_pickles_are_never_opened(tmp_path, name, trust):
+    path, mark = tmp_path / name, tmp_path / "mark"
+    if path.suffix == ".pkl":
+        path.write_bytes(pickle.dumps(Trap(mark)))
+    else:
+        torch.save({"weights": Trap(mark)}, path)
+    with pytest.raises(InputError, match="pickles are never opened"):
+        load_model(path, trust=trust)
+    assert not mark.exists()
+
+
+def test_a_program_that_could_run_code_does_not_without_trust(tmp_path, programs):
+    # A valid archive, whose pickled part is a trap.
+    path, mark = tmp_path / "trap.pt2", tmp_path / "mark"
+    with (
+        zipfile.ZipFile(programs / "any.pt2") as source,
+        zipfile.ZipFile(path, "w") as target,
+    ):
+        for name in source.namelist():
+            content = source.read(name)
+            target.writestr(name, pickle.dumps(Trap(mark)) if name.endswith(".pt") else content)
+    with pytest.raises(InputError, match="--trust"):
+        load_model(path)
+    assert not mark.exists()
+
+
+# ONNX.
+
+
+def onnx_file(path, shape, *, batch="N", kind=TensorProto.FLOAT, label=False):
+    """`Bands` as an ONNX file with an input of (batch, *shape), by ONNX's own operators."""
+    weight = Bands().weight.detach().numpy().T  # (16, 4)
+    nodes = [
+        helper.make_node("Cast", ["images"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("Flatten", ["real"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["scores"]),
+    ]
+    outputs = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, 4])]
+    if label:
+        nodes.append(helper.make_node("ArgMax", ["scores"], ["label"], axis=1, keepdims=0))
+        outputs.insert(0, helper.make_tensor_value_info("label", TensorProto.INT64, [batch]))
+    graph = helper.make_graph(
+        nodes,
+        "bands",
+        [helper.make_tensor_value_info("images", kind, [batch, *shape])],
+        outputs,
+        [numpy_helper.from_array(weight, "weight")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (4, 4, 1), (16,), (4, 4), ("C", "H", "W")])
+@pytest.mark.parametrize("batch", ["N", 7])
+def test_onnx_of_any_layout_and_batch(tmp_path, data, expected, shape, batch):
+    loaded = load_model(onnx_file(tmp_path / "bands.onnx", shape, batch=batch, label=True))
+    assert loaded.format == "ONNX"
+    subject = meet(loaded, data)
+    assert subject.module is None
+    torch.testing.assert_close(subject.logits(data.test.images), expected)
+
+
+def test_onnx_channels_last(tmp_path):
+    data = band_data(Bands(shape=(3, 4, 4)))
+    seen = Bands(shape=(3, 4, 4)).weight.detach().view(4, 3, 4, 4).permute(0, 2, 3, 1)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Flatten", ["images"], ["flat"]),
+            helper.make_node("MatMul", ["flat", "weight"], ["scores"]),
+        ],
+        "bands",
+        [helper.make_tensor_value_info("images", TensorProto.FLOAT, [None, 4, 4, 3])],
+        [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [None, 4])],
+        [numpy_helper.from_array(seen.flatten(1).numpy().T, "weight")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(model, tmp_path / "bands.onnx")
+    with torch.no_grad():
+        expected = Bands(shape=(3, 4, 4))(data.test.images)
+    torch.testing.assert_close(logits(tmp_path / "bands.onnx", data), expected)
+
+
+@pytest.mark.parametrize("kind", [TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.UINT8])
+def test_onnx_of_any_type(tmp_path, data, expected, kind):
+    path = onnx_file(tmp_path / "bands.onnx", (16,), kind=kind)
+    bounds = (0, 255) if kind == TensorProto.UINT8 else (0, 1)
+    found = meet(load_model(path), data, bounds=bounds).logits(data.test.images)
+    torch.testing.assert_close(found / bounds[1], expected, atol=0.03, rtol=0.01)
+
+
+@pytest.mark.parametrize("zipmap", [True, False])
+def test_a_classifier_born_in_scikit_learn(tmp_path, data, zipmap):
+    from skl2onnx import to_onnx
+    from sklearn.linear_model import LogisticRegression
+
+    images, labels = data.validation.images.flatten(1).numpy(), data.validation.labels.numpy()
+    classifier = LogisticRegression().fit(images, labels)
+    options = {} if zipmap else {"zipmap": False}
+    path = tmp_path / "classifier.onnx"
+    path.write_bytes(to_onnx(classifier, images[:1], options=options).SerializeToString())
+    subject = meet(load_model(path), data)
+    assert subject.gives_probabilities
+    found = subject.logits(data.test.images).softmax(1).numpy()
+    expected = classifier.predict_proba(data.test.images.flatten(1).numpy())
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_onnx_that_will_not_do(tmp_path, data):
+    (tmp_path / "text.onnx").write_text("no model")
+    with pytest.raises(InputError, match=r"text\.onnx: expected an ONNX file"):
+        load_model(tmp_path / "text.onnx")
+    wrong = load_model(onnx_file(tmp_path / "wrong.onnx", (2, 8)))
+    with pytest.raises(InputError, match=r"expected images of shape \(1, 4, 4\) as the data's"):
+        meet(wrong, data)
+    words = onnx_file(tmp_path / "words.onnx", (16,))
+    model = onnx.load(words)
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    onnx.save(model, words)
+    with pytest.raises(InputError, match="expected one input, of images as numbers"):
+        load_model(words)
+
+
+@pytest.mark.parametrize("name", ["nothing", "a/b.c", "nothing.onnx", "x:y:z"])
+def test_nothing_there_is_one_clear_value_error(name):
+    with pytest.raises(InputError, match="expected a file, a shipped network"):
+        load_model(name)

@@ -1,0 +1,586 @@
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from conftest import Bands, same_state, state_of
+from deceive.auditing import AuditSettings, audit, read_report
+from deceive.auditing.assemble import assemble, command, write_audit
+from deceive.auditing.attacks import WAYS
+from deceive.auditing.formats import load_model
+from deceive.auditing.garbage import draw, scores_of
+from deceive.auditing.settings import QUICK, THOROUGH, budgets
+from deceive.auditing.subject import Scaling, meet
+from deceive.auditing.verdict import still_to_come, sure, verdict
+from deceive.data import Dataset, Split
+from deceive.errors import InputError
+from deceive.runs import Run
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+TINY = AuditSettings(
+    candidates=8, steps=60, curve_candidates=4, searched=4, queries=200, garbage_images=20
+)
+
+
+def band_split(count: int, seed: int, bands: Bands) -> Split:
+    """Images whose label's band is nearly white and whose others are nearly black."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % bands.n_classes
+    best = torch.cat([bands.best(int(label)) for label in labels])
+    noise = torch.rand(best.shape, generator=generator) * 0.2
+    return Split((best - noise).abs(), labels)
+
+
+def band_data(bands: Bands | None = None) -> Dataset:
+    bands = bands or Bands()
+    train, validation, test = (band_split(n, n, bands) for n in (40, 80, 60))
+    return Dataset(train, validation, test, bands.n_classes, "bands", Path("somewhere/bands"))
+
+
+class Always(nn.Module):
+    """A judge that sees class 0 in everything."""
+
+    def forward(self, images):
+        return F.one_hot(torch.zeros(len(images), dtype=torch.int64), 4).float()
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return band_data()
+
+
+@pytest.fixture(scope="module")
+def whole(data):
+    """An audit with every attack, whose judge sees what the model sees."""
+    return audit(Bands(sure=12), data, judge=Bands(sure=9), settings=TINY)
+
+
+@pytest.fixture(autouse=True)
+def two_ways(whole, monkeypatch):
+    """All other audits do with two of the five ways, which is quicker."""
+    few = {name: WAYS[name] for name in ("momentum", "restarts")}
+    monkeypatch.setattr("deceive.auditing.core.WAYS", few)
+
+
+def outcome(report, box="white", threshold="asked"):
+    (headline,) = (each for each in report.headlines if each.box == box)
+    return headline.outcome(threshold)
+
+
+# What is found, of models whose answers are known.
+
+
+def test_whoever_is_fooled_by_what_the_judge_sees_as_well_is_right(whole):
+    report = whole
+    assert report.complete
+    assert {attack.name for attack in report.attacks} == {*WAYS, "squares"}
+    assert len(report.attacks) == 5 * len(WAYS) - 1 + 1  # no restarts from the one blank image
+    assert report.clean.accuracy == 1
+    assert report.judge == "Bands"
+    assert report.judge_accuracy == 1
+    for threshold in ("asked", "own"):
+        found = outcome(report, threshold=threshold)
+        assert found.candidates == 4 * 8 + 4  # five starts, and of blank one for each class
+        assert found.fooling_rate == 1
+        assert found.gibberish_rate == 0
+    assert report.worst_rate == 0
+    assert outcome(report, "black").candidates == 4
+    # Curves flatten at the summit, which is the image that shows the class.
+    for curve in report.curves:
+        if curve.box == "white":
+            assert curve.budgets == [1, 3, 10, 30, 60]
+            assert curve.mean_confidence[-1] == pytest.approx(Bands(sure=12).summit, abs=1e-3)
+            assert curve.judge_agreement[-1] == 1
+            assert curve.asked_share[-1] == 1
+    optimised = report.kind_of_garbage("optimised")
+    assert optimised.images == 0
+    assert optimised.mean_confidence is None
+
+
+def test_gibberish_is_what_the_judge_does_not_call_the_target(data):
+    report = audit(Bands(sure=12), data, judge=Always(), settings=TINY)
+    found = outcome(report)
+    assert found.fooling_rate == 1
+    assert found.gibberish_rate == pytest.approx(3 / 4)
+    assert report.worst_rate == pytest.approx(3 / 4)
+    assert report.judge_accuracy == pytest.approx(1 / 4)
+    optimised = report.kind_of_garbage("optimised")
+    assert optimised.images == 3  # of the one curve's four candidates
+    assert optimised.mean_confidence == pytest.approx(Bands(sure=12).summit, abs=1e-3)
+    assert "gibberish with 27 of 36 candidates, 75.0%" in verdict(report)[0]
+
+
+def test_a_shy_model_is_told_by_its_own_threshold(data):
+    shy = Bands(sure=4)
+    report = audit(shy, data, judge=Always(), settings=TINY)
+    assert outcome(report).fooling_rate == 0
+    asked, own = report.threshold("asked"), report.threshold("own")
+    assert asked.test_share == 0
+    assert own.confidence < shy.summit < 0.99
+    assert 0.9 <= own.test_share <= 1
+    assert outcome(report, threshold="own").gibberish_rate == pytest.approx(3 / 4)
+    assert report.rate("asked") == 0
+    assert report.worst_rate == pytest.approx(3 / 4)
+    said = " ".join(verdict(report))
+    assert "None of 36 candidates made it 99% sure" in said
+    assert "It is shy" in said
+
+
+def test_without_a_judge_the_fooling_rate_alone_is_given(data):
+    report = audit(Bands(sure=12), data, settings=TINY)
+    assert report.judge is None
+    assert outcome(report).gibberish_rate is None
+    assert report.worst_rate == outcome(report).fooling_rate == 1
+    assert any("no judge for this data" in note for note in report.notes)
+    assert "There was no judge" in " ".join(verdict(report))
+    assert all(curve.judge_agreement is None for curve in report.curves)
+
+
+def test_a_callable_is_a_black_box(data):
+    model = Bands(sure=12)
+    asked = []
+
+    def black(images):
+        asked.append(len(images))
+        with torch.no_grad():
+            return model(images).numpy()
+
+    report = audit(black, data, judge=Always(), settings=TINY)
+    assert report.complete
+    assert not report.model.white_box
+    assert [headline.box for headline in report.headlines] == ["black"]
+    assert {attack.name for attack in report.attacks} == {"squares", "low-frequency"}
+    assert outcome(report, "black").fooling_rate == 1
+    assert outcome(report, "black").gibberish_rate == pytest.approx(3 / 4)
+    assert max(asked) <= 500
+    assert {curve.unit for curve in report.curves} == {"queries"}
+
+
+def test_a_rubbish_class_is_none_of_the_classes():
+    class WithRubbish(Bands):
+        """Bands with one output more, that wins where nothing is black."""
+
+        def forward(self, images):
+            rubbish = 30 * images.flatten(1).amin(1, keepdim=True)
+            return torch.cat([super().forward(images), rubbish], 1)
+
+    data = band_data()
+    unsaid = audit(WithRubbish(sure=12), data, judge=Always(), settings=TINY)
+    assert any("--rubbish-class 4" in note for note in unsaid.notes)
+    report = audit(WithRubbish(sure=12), data, rubbish_class=4, judge=Always(), settings=TINY)
+    assert report.model.rubbish_class == 4
+    assert not any("--rubbish-class" in note for note in report.notes)
+    grey = report.kind_of_garbage("constant")
+    assert grey.caught > 0.9
+    assert set(grey.scores) == {"msp", "max_logit", "energy", "rubbish"}
+    assert grey.scores["rubbish"].auroc > 0.9
+    assert unsaid.kind_of_garbage("constant").caught is None
+    # Sure of the rubbish class is not sure of a class.
+    assert grey.mean_confidence < unsaid.kind_of_garbage("constant").mean_confidence - 0.3
+
+
+@pytest.mark.parametrize("black", [False, True])
+def test_probabilities_are_recognised(data, black):
+    class Softmax(Bands):
+        def forward(self, images):
+            return super().forward(images).softmax(1)
+
+    model = Softmax(sure=12)
+    subject = (lambda images: model(images).detach()) if black else model
+    report = audit(subject, data, judge=Always(), settings=TINY)
+    assert report.complete
+    assert report.model.gives_probabilities
+    assert any("answers with probabilities" in note for note in report.notes)
+    logits = audit(Bands(sure=12), data, judge=Always(), settings=TINY)
+    assert report.clean.mean_confidence == pytest.approx(logits.clean.mean_confidence)
+    found, expected = report.kind_of_garbage("uniform"), logits.kind_of_garbage("uniform")
+    assert found.mean_confidence == pytest.approx(expected.mean_confidence, abs=1e-6)
+    assert set(found.scores) == {"msp"}
+    assert set(expected.scores) == {"msp", "max_logit", "energy"}
+
+
+# Bounds and normalisation.
+
+
+@pytest.mark.parametrize("bounds", [(0, 255), (-1, 1)])
+def test_usual_bounds_are_found(data, bounds):
+    class Biased(Bands):
+        """Calls everything class 0 that hasn't the contrast it is used to."""
+
+        def forward(self, images):
+            return super().forward(images) + torch.tensor([14.0, 0, 0, 0])
+
+    report = audit(Biased(sure=24, bounds=bounds), data, judge=None, settings=TINY)
+    assert report.model.bounds == bounds
+    assert report.clean.accuracy == 1
+    assert outcome(report).fooling_rate == 1
+    declared = audit(Biased(sure=24, bounds=bounds), data, judge=None, settings=TINY, bounds=bounds)
+    assert declared.attacks == report.attacks
+
+
+class Picky(nn.Module):
+    """Calls everything class 0 whose lightest pixel isn't about as light as a band."""
+
+    def __init__(self, mean, std):
+        super().__init__()
+        self.bands, self.mean, self.std = Bands(sure=12), mean, std
+
+    def forward(self, images):
+        pixels = images * self.std + self.mean
+        lightest = pixels.flatten(1).amax(1, keepdim=True)
+        strange = (lightest < 0.7) | (lightest > 1.01)
+        return torch.where(strange, torch.tensor([9.0, 0, 0, 0]), self.bands(pixels))
+
+
+def test_normalisation_is_found_or_declared(data):
+    pixels = data.validation.images
+    mean, std = round(pixels.mean().item(), 4), round(pixels.std().item(), 4)
+    found = meet(load_model(Picky(mean, std)), data)
+    assert found.scaling == Scaling(mean=(mean,), std=(std,))
+    assert "reads best with" in found.notes[0]
+    declared = meet(load_model(Picky(0.3, 0.2)), data, mean=[0.3], std=[0.2])
+    assert declared.notes == ()
+    wrong = meet(load_model(Picky(0.3, 0.2)), data, bounds=(0, 1))
+    for subject, accuracy in [(found, 1), (declared, 1), (wrong, 1 / 4)]:
+        answers = subject.logits(data.test.images).argmax(1)
+        assert (answers == data.test.labels).double().mean() == accuracy
+
+
+def test_channels_have_their_own_normalisation():
+    shape = (3, 4, 4)
+    data = band_data(Bands(shape=shape))
+
+    class Normalised(Bands):
+        def forward(self, images):
+            mean, std = torch.tensor([0.1, 0.2, 0.3]), torch.tensor([0.5, 0.6, 0.7])
+            return super().forward(images * std[:, None, None] + mean[:, None, None])
+
+    report = audit(
+        Normalised(shape=shape, sure=12),
+        data,
+        judge=None,
+        settings=TINY,
+        mean=[0.1, 0.2, 0.3],
+        std=[0.5, 0.6, 0.7],
+    )
+    plain = audit(Bands(shape=shape, sure=12), data, judge=None, settings=TINY)
+    assert report.clean.mean_confidence == pytest.approx(plain.clean.mean_confidence)
+    assert report.model.image_shape == shape
+    assert outcome(report).fooling_rate == 1
+
+
+# Models that misbehave.
+
+
+class Glaring(Bands):
+    """Does something odd about bright images, as noise is and bands aren't."""
+
+    def __init__(self, odd):
+        super().__init__(sure=12)
+        self.odd = odd
+
+    def forward(self, images):
+        return self.odd(super().forward(images), images.mean((1, 2, 3)) > 0.4)
+
+
+def broken(logits, bright):
+    return torch.where(bright[:, None], torch.nan, logits)
+
+
+def crashing(logits, bright):
+    if bright.any():
+        raise RuntimeError("no light, please\nand a second line")
+    return logits
+
+
+def test_nan_on_garbage_is_counted_and_said(data):
+    report = audit(Glaring(broken), data, judge=Always(), settings=TINY)
+    assert report.clean.accuracy == 1
+    assert not report.complete
+    noise = report.kind_of_garbage("uniform")
+    assert noise.not_finite > 10
+    assert report.kind_of_garbage("permuted").not_finite == 0
+    assert any("NaN" in failure.reason for failure in report.failures)
+    assert "of uniform noise with NaN" in " ".join(verdict(report))
+    # What it lived through is there.
+    assert {"blank"} <= {attack.start for attack in report.attacks}
+
+
+def test_a_crash_is_said_and_the_rest_is_done(data):
+    report = audit(Glaring(crashing), data, judge=Always(), settings=TINY)
+    assert not report.complete
+    assert report.missing == []
+    reasons = {failure.part: failure.reason for failure in report.failures}
+    assert "no light, please" in reasons["garbage: uniform"]
+    assert "second line" not in reasons["garbage: uniform"].splitlines()[1:]
+    assert report.kind_of_garbage("permuted").mean_confidence > 0
+    assert verdict(report)[0].startswith("It failed in")
+
+
+def test_without_a_finite_answer_to_real_images_nothing_is_measured(data):
+    report = audit(Bands(sure=float("nan")), data, judge=None, settings=TINY)
+    assert report.clean is None
+    assert report.garbage == []
+    assert [failure.part for failure in report.failures] == ["reading real images"]
+    assert "finite outputs" in report.failures[0].reason
+    assert report.missing
+
+
+def test_a_masked_gradient_does_not_look_like_resistance(data):
+    class Stairs(torch.autograd.Function):
+        """The identity, whose gradient points away."""
+
+        @staticmethod
+        def forward(ctx, images):
+            return images.clone()
+
+        @staticmethod
+        def backward(ctx, gradient):
+            return -gradient
+
+    class Masked(Bands):
+        def forward(self, images):
+            return super().forward(Stairs.apply(images))
+
+    report = audit(Masked(sure=12), data, judge=Always(), settings=TINY)
+    assert outcome(report).fooling_rate < 0.2
+    assert outcome(report, "black").fooling_rate == 1
+    assert report.headline.box == "black"
+    assert report.worst_rate == pytest.approx(3 / 4)
+    assert "probably masked" in " ".join(verdict(report))
+
+
+def test_the_model_is_untouched(data):
+    model = Bands(sure=12).train()
+    before = state_of(model)
+    audit(model, data, judge=None, settings=TINY)
+    assert same_state(before, state_of(model))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"rubbish_class": 2}, "rubbish_class: expected an output after the data's 4 classes"),
+        ({"mean": [0.1]}, "mean, std: expected both"),
+        ({"mean": [0.1, 0.2], "std": [1, 1]}, "mean: expected 1 number or 1"),
+        ({"mean": [0.1], "std": [0]}, "std: expected a number between 0"),
+        ({"bounds": (1, 0)}, "bounds: expected"),
+        ({"budget": 0}, "budget: expected"),
+        ({"judge": Bands(sure=12)}, "judge: expected another model"),
+        ({"other_data": band_data(Bands(shape=(1, 8, 4)))}, "other_data: expected images of shape"),
+    ],
+)
+def test_bad_input_is_one_clear_value_error(data, options, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        audit(Bands(sure=12), data, settings=TINY, **options)
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (Bands(n_classes=3, shape=(1, 4, 4)), "expected at least 4 outputs"),
+        (nn.Conv2d(2, 3, 3), "expected one that takes images of shape"),
+        (lambda images: images, r"expected outputs of shape \(80, K\)"),
+        (3, "expected a torch.nn.Module, a callable"),
+    ],
+)
+def test_a_model_that_will_not_do_is_one_clear_value_error(data, model, message):
+    with pytest.raises(InputError, match=message):
+        audit(model, data, settings=TINY)
+
+
+# The folder.
+
+
+def test_a_run_goes_on_where_the_time_was_up(data, tmp_path):
+    options = {"judge": Always(), "settings": TINY}
+    whole = audit(Bands(sure=12), data, out=tmp_path / "whole", **options)
+    calls = 0
+    while True:
+        report = audit(Bands(sure=12), data, out=tmp_path / "bits", budget=0.2, **options)
+        calls += 1
+        if report.complete:
+            break
+        assert report.missing
+        assert calls < 100
+    assert calls > 1
+    assert replace_seconds(report) == replace_seconds(whole)
+    rows = [json.loads(line) for line in (tmp_path / "bits/rows.jsonl").read_text().splitlines()]
+    names = [row["part"] for row in rows]
+    assert len(names) == len(set(names))  # nothing was done twice
+    # Once more, and nothing changes.
+    again = audit(Bands(sure=12), data, out=tmp_path / "whole", **options)
+    assert again == whole
+
+
+def replace_seconds(report):
+    return report.model_copy(update={"seconds": 0})
+
+
+def test_what_failed_is_tried_again(data, tmp_path):
+    broken_once = Glaring(crashing)
+    report = audit(broken_once, data, judge=None, settings=TINY, out=tmp_path)
+    assert report.failures
+    broken_once.odd = lambda logits, bright: logits  # the same weights, and so the same model
+    mended = audit(broken_once, data, judge=None, settings=TINY, out=tmp_path)
+    assert mended.complete
+    assert mended.failures == []
+
+
+def test_another_model_or_size_is_another_run(data, tmp_path):
+    audit(Bands(sure=12), data, judge=None, settings=TINY, out=tmp_path)
+    with pytest.raises(InputError, match="fingerprint"):
+        audit(Bands(sure=11), data, judge=None, settings=TINY, out=tmp_path)
+    other = TINY.model_copy(update={"steps": 61})
+    with pytest.raises(InputError, match="steps"):
+        audit(Bands(sure=12), data, judge=None, settings=other, out=tmp_path)
+
+
+def test_audit_json_is_the_report(data, tmp_path):
+    report = audit(Bands(sure=12), data, judge=Always(), settings=TINY, out=tmp_path)
+    assert read_report(tmp_path / "audit.json") == report
+    # Made of what is stored alone.
+    run = Run.open(tmp_path)
+    assert assemble(run) == report
+    (tmp_path / "audit.json").unlink()
+    assert write_audit(run) == report
+
+
+def test_groups_are_put_together(data, monkeypatch):
+    together = audit(Bands(sure=12), data, judge=Always(), settings=TINY)
+    monkeypatch.setattr("deceive.auditing.core._GROUP", 3)
+    cut = audit(Bands(sure=12), data, judge=Always(), settings=TINY)
+    assert cut.attacks == together.attacks
+    assert cut.headlines == together.headlines
+
+
+def test_another_data_set_is_garbage(data):
+    other = replace(
+        data, test=Split(torch.ones(30, 1, 4, 4), data.test.labels[:30]), folder=Path("white")
+    )
+    report = audit(Bands(sure=12), data, judge=None, settings=TINY, other_data=other)
+    found = report.kind_of_garbage("other data")
+    assert found.images == 20
+    assert found.mean_confidence == pytest.approx(1 / 4)
+    assert found.scores["msp"].auroc == 1
+    assert found.scores["msp"].fpr_at_95_tpr == 0
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "expected an audit.json"),
+        ("[]", "expected an audit.json"),
+        ('{"schema_version": 2}', "expected an audit of schema version 1, got 2"),
+        ('{"schema_version": 1}', "expected an audit.json; deceive: Field required"),
+    ],
+)
+def test_what_is_no_audit_is_one_clear_value_error(tmp_path, content, message):
+    path = tmp_path / "audit.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match=message):
+        read_report(path)
+    with pytest.raises(InputError, match=r"expected an audit\.json"):
+        read_report(tmp_path / "nowhere.json")
+
+
+def test_the_folder_of_something_else_is_refused(tmp_path):
+    run = Run(tmp_path, {"seed": 0})
+    with pytest.raises(InputError, match="expected the folder of an audit"):
+        assemble(run)
+
+
+# Small parts.
+
+
+def test_budgets_are_powers_and_threes():
+    assert budgets(200) == [1, 3, 10, 30, 100, 200]
+    assert budgets(1000, least=30) == [30, 100, 300, 1000]
+    assert budgets(1) == [1]
+    assert budgets(10_000)[-3:] == [1000, 3000, 10_000]
+
+
+def test_the_command_names_what_differs_from_the_preset():
+    about = {
+        "model": "my net:make",
+        "judge": "auto",
+        "rubbish_class": 10,
+        "mean": [0.1],
+        "std": [0.3],
+    }
+    settings = about | {"bounds": [0, 1]} | QUICK.model_copy(update={"steps": 7}).model_dump()
+    assert command(settings) == (
+        "deceive audit 'my net:make' --mean 0.1 --std 0.3 --rubbish-class 10 --steps 7"
+    )
+    settings |= {"judge": None, "rubbish_class": None, "mean": None, "std": None}
+    settings |= {"bounds": [-1, 1]} | THOROUGH.model_dump()
+    assert command(settings, trust=True) == (
+        "deceive audit 'my net:make' --thorough --trust --judge none --bounds -1 1"
+    )
+
+
+def test_confidence_in_words():
+    assert [sure(value) for value in (0.99, 0.95641, 0.9, 0.99987, 0.999999)] == [
+        "99%",
+        "95.64%",
+        "90%",
+        "99.987%",
+        "99.9999%",
+    ]
+
+
+def test_long_lists_are_cut(data):
+    report = audit(Bands(sure=12), data, judge=None, settings=TINY, budget=1e-9)
+    assert not report.complete
+    assert still_to_come(report).startswith("reading real images; garbage: uniform; ")
+    assert still_to_come(report).endswith(" more")
+    assert verdict(report) == []
+
+
+def test_permuted_images_keep_their_pixels(data):
+    images = draw("permuted", 12, data.test, seed=1)
+    for image, real in zip(images, data.test.images, strict=False):
+        levels = real.mul(255).round().div(255)
+        torch.testing.assert_close(image.flatten().sort().values, levels.flatten().sort().values)
+    assert not torch.equal(images[0], draw("permuted", 1, data.test, seed=2)[0])
+    colours = Split(torch.rand(2, 3, 4, 4), torch.zeros(2))
+    shuffled = draw("permuted", 2, colours, seed=0)
+    # The channels of a pixel stay together.
+    found = {tuple(pixel) for pixel in shuffled[0].flatten(1).T.mul(255).round().int().tolist()}
+    assert found == {
+        tuple(pixel) for pixel in colours.images[0].flatten(1).T.mul(255).round().int().tolist()
+    }
+
+
+def test_greys_go_from_black_to_white(data):
+    greys = draw("constant", 5, data.test, seed=0)
+    assert (greys.amax((1, 2, 3)) - greys.amin((1, 2, 3))).max() == 0
+    assert greys[:, 0, 0, 0].tolist() == pytest.approx([0, 64 / 255, 128 / 255, 191 / 255, 1])
+
+
+def test_scores_tell_apart_beyond_what_a_probability_can(data):
+    class Reader:
+        rubbish_class, gives_probabilities = None, False
+        class_outputs = staticmethod(lambda values: values)
+
+    logits = torch.tensor([[0.0, 60.0], [0.0, 50.0], [1.0, 1.0]])
+    scores = scores_of(Reader(), logits)
+    assert scores["msp"][0] > scores["msp"][1]
+    assert scores["msp"][2].sigmoid().item() == pytest.approx(0.5)
+    assert scores["max_logit"].tolist() == [60, 50, 1]
+    assert scores["energy"][2].item() == pytest.approx(1 + np.log(2))
+
+
+def test_the_folder_of_another_version_is_said(data, tmp_path):
+    audit(Bands(sure=12), data, judge=None, settings=TINY, out=tmp_path)
+    path = tmp_path / "rows.jsonl"
+    path.write_text(path.read_text().replace('"n_outputs"', '"outputs"'))
+    with pytest.raises(InputError, match="expected an audit as this version writes it"):
+        assemble(Run.open(tmp_path))

@@ -1,0 +1,149 @@
+import json
+
+import pytest
+
+from deceive.auditing import read_report
+from deceive.errors import InputError
+from deceive.leaderboard import write_leaderboard
+
+OUTCOME = {"threshold": "asked", "candidates": 210, "fooling_rate": 1.0, "median": 7.5}
+
+
+def content(name="fast", asked=0.8, own=0.5, box="white", **changes):
+    """An audit.json, made by hand."""
+    outcomes = [
+        OUTCOME | {"gibberish_rate": asked},
+        OUTCOME | {"threshold": "own", "gibberish_rate": own},
+    ]
+    return {
+        "schema_version": 1,
+        "deceive": "0.1.0",
+        "command": f"deceive audit {name}",
+        "complete": True,
+        "missing": [],
+        "failures": [],
+        "notes": [],
+        "model": {
+            "name": name,
+            "format": "safetensors",
+            "white_box": box == "white",
+            "n_outputs": 10,
+            "rubbish_class": None,
+            "image_shape": [1, 28, 28],
+            "bounds": [0, 1],
+            "mean": None,
+            "std": None,
+            "gives_probabilities": False,
+            "fingerprint": "ab" * 32,
+            "training_seconds": 39.8,
+        },
+        "data": {
+            "name": "mnist",
+            "checksum": "c6",
+            "n_classes": 10,
+            "validation_images": 5000,
+            "test_images": 10000,
+            "other_data": None,
+        },
+        "judge": "judge",
+        "judge_accuracy": 0.9967,
+        "settings": {"confidence": 0.99, "steps": 200, "queries": 1000},
+        "clean": {
+            "not_finite": 0,
+            "accuracy": 0.99534,
+            "class_accuracy": 0.99534,
+            "validation_accuracy": 0.9956,
+            "calibration_error": 0.002,
+            "mean_confidence": 0.996,
+        },
+        "thresholds": [
+            {"name": "asked", "confidence": 0.99, "test_share": 0.97},
+            {"name": "own", "confidence": 0.99763, "test_share": 0.93},
+        ],
+        "headlines": [{"box": box, "outcomes": outcomes}],
+        "attacks": [],
+        "curves": [],
+        "garbage": [
+            {
+                "kind": "uniform",
+                "images": 2000,
+                "not_finite": 0,
+                "mean_confidence": 0.5,
+                "asked_share": 0.1,
+                "own_share": 0.0,
+                "caught": None,
+                "scores": {"msp": {"auroc": 0.91234, "fpr_at_95_tpr": 0.2}},
+            }
+        ],
+        "seconds": 57.4,
+    } | changes
+
+
+def write(folder, **given):
+    folder.mkdir()
+    path = folder / "audit.json"
+    path.write_text(json.dumps(content(**given)))
+    return path
+
+
+def test_a_row_for_each_audit_the_least_gibberish_first(tmp_path):
+    fast = write(tmp_path / "a", name="fast", asked=0.8, own=0.5)
+    shy = write(tmp_path / "b", name="shy", asked=0.0, own=0.9)
+    write(tmp_path / "c", name="resist", asked=0.01, own=0.02, box="black")
+    out = tmp_path / "docs" / "board.md"
+    rows = write_leaderboard([fast, shy, tmp_path / "c"], out)
+    assert [row["model"] for row in rows] == ["resist", "fast", "shy"]  # by the worse threshold
+    assert rows[1] == {
+        "model": "fast",
+        "data": "mnist",
+        "test accuracy": "99.53%",
+        "gibberish rate at 0.99": "80.0%",
+        "passes": "97.0%",
+        "gibberish rate at its own threshold": "50.0%",
+        "its own threshold": "99.76%",
+        "fooling rate at 0.99": "100.0%",
+        "median steps": "7.5",
+        "mean confidence on optimised garbage": "–",
+        "AUROC: uniform noise": "0.912",
+        "AUROC: gaussian noise": "–",
+        "AUROC: smooth noise": "–",
+        "AUROC: shuffled pixels": "–",
+        "AUROC: plain grey": "–",
+        "AUROC: other data": "–",
+        "AUROC: optimised": "–",
+        "seconds to train": "40",
+        "box: candidates, steps or queries": "white: 210, 200",
+        "judge": "judge",
+    }
+    assert rows[0]["box: candidates, steps or queries"] == "black: 210, 1,000"
+    table = [line for line in out.read_text().splitlines() if line.startswith("|")]
+    assert len(table) == 2 + 3
+    assert {line.count("|") for line in table} == {len(rows[0]) + 1}
+    assert "| fast | mnist | 99.53% |" in table[3]
+    assert "deceive leaderboard FILES" in out.read_text()
+
+
+def test_an_audit_that_is_not_whole_is_marked_and_goes_last(tmp_path):
+    cut = write(tmp_path / "a", name="cut", complete=False, headlines=[], clean=None, thresholds=[])
+    fast = write(tmp_path / "b")
+    rows = write_leaderboard([cut, fast], tmp_path / "board.md")
+    assert [row["model"] for row in rows] == ["fast", "cut (not complete)"]
+
+
+def test_the_schema_is_checked(tmp_path):
+    path = write(tmp_path / "a", seconds="long")
+    with pytest.raises(InputError, match=r"audit\.json: expected an audit\.json; seconds"):
+        write_leaderboard([path], tmp_path / "board.md")
+    path = write(tmp_path / "b", boast=1)
+    with pytest.raises(InputError, match="boast: Extra inputs are not permitted"):
+        write_leaderboard([path], tmp_path / "board.md")
+    other = write(tmp_path / "c", settings={"confidence": 0.9, "steps": 1, "queries": 1})
+    with pytest.raises(InputError, match=r"expected an audit at confidence 0\.99, got 0\.9"):
+        write_leaderboard([other], tmp_path / "board.md")
+    with pytest.raises(InputError, match="expected at least one"):
+        write_leaderboard([], tmp_path / "board.md")
+    assert not (tmp_path / "board.md").exists()
+
+
+def test_the_example_is_of_the_schema(tmp_path):
+    assert read_report(write(tmp_path / "a")).worst_rate == 0.8
