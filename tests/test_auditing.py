@@ -515,11 +515,19 @@ def test_the_command_names_what_differs_from_the_preset():
         "mean": [0.1],
         "std": [0.3],
     }
+    about |= {"other_data": "fashion"}
     settings = about | {"bounds": [0, 1]} | QUICK.model_copy(update={"steps": 7}).model_dump()
     assert command(settings) == (
-        "deceive audit 'my net:make' --mean 0.1 --std 0.3 --rubbish-class 10 --steps 7"
+        "deceive audit 'my net:make' --other-data fashion --mean 0.1 --std 0.3 "
+        "--rubbish-class 10 --steps 7"
     )
-    settings |= {"judge": None, "rubbish_class": None, "mean": None, "std": None}
+    settings |= {
+        "judge": None,
+        "other_data": None,
+        "rubbish_class": None,
+        "mean": None,
+        "std": None,
+    }
     settings |= {"bounds": [-1, 1]} | THOROUGH.model_dump()
     assert command(settings, trust=True) == (
         "deceive audit 'my net:make' --thorough --trust --judge none --bounds -1 1"

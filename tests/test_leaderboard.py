@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -147,3 +148,12 @@ def test_the_schema_is_checked(tmp_path):
 
 def test_the_example_is_of_the_schema(tmp_path):
     assert read_report(write(tmp_path / "a")).worst_rate == 0.8
+
+
+def test_the_table_in_the_docs_is_made_of_the_audits_there(tmp_path, monkeypatch):
+    docs = Path(__file__).resolve().parents[1] / "docs"
+    monkeypatch.chdir(tmp_path)
+    out = Path("docs/leaderboard.md")
+    write_leaderboard(sorted((docs / "audits").glob("*.json")), out)
+    committed = (docs / "leaderboard.md").read_text(encoding="utf-8")
+    assert out.read_text(encoding="utf-8") == committed

@@ -4,7 +4,6 @@ Normalisation lives inside, so that outside there are only images and logits. Ev
 `Classifier`: a normalisation, a body that ends in a feature vector, and a linear head.
 """
 
-import itertools
 from collections.abc import Callable
 
 import torch
@@ -89,16 +88,17 @@ class NoiseBody(nn.Module):
 
     def __init__(self, shape: Shape, widths: tuple[int, ...] = (64, 128, 128), hidden: int = 128):
         super().__init__()
-        channels = (4 * shape[0], *widths)
-        self.convolutions = nn.ModuleList(
-            nn.Conv2d(before, after, 3, stride=2, padding=1)
-            for before, after in itertools.pairwise(channels)
-        )
         rows, columns = (-(-side // 2) for side in shape[1:])
-        for _ in widths:
-            rows, columns = -(-rows // 2), -(-columns // 2)
-        self.linear = nn.Linear(widths[-1] * rows * columns, hidden)
-        self.widths = (*widths, hidden)
+        channels, convolutions = 4 * shape[0], []
+        for width in widths:
+            # Where a side is one pixel there is nothing left to convolve, and the weights' gradient
+            # in bfloat16 is not a number at times.
+            if min(rows, columns) > 1:
+                convolutions.append(nn.Conv2d(channels, width, 3, stride=2, padding=1))
+                channels, rows, columns = width, -(-rows // 2), -(-columns // 2)
+        self.convolutions = nn.ModuleList(convolutions)
+        self.linear = nn.Linear(channels * rows * columns, hidden)
+        self.widths = (*(layer.out_channels for layer in convolutions), hidden)
         last = nn.Linear(32, sum(self.widths))
         self.noise = nn.Sequential(nn.Linear(2 * _OCTAVES, 32), nn.SiLU(), last)
         nn.init.zeros_(last.weight)

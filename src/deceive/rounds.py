@@ -343,17 +343,20 @@ class _Continual(_Game):
         chosen = self.candidates.choose(
             s.candidates, self.data.n_classes, end=self.end, generator=self.generator
         )
-        result = fool(
-            self.network,
-            self.candidates.targets[chosen],
-            confidence=s.confidence,
-            start=from_levels(self.candidates.levels[chosen]),
-            begun=self.candidates.begun[chosen],
-            steps=s.steps,
-            ascent=s.ascent,
-            seed=int(torch.randint(2**60, (), generator=self.generator)),
-            chunk=s.candidates,
-        )
+        try:
+            result = fool(
+                self.network,
+                self.candidates.targets[chosen],
+                confidence=s.confidence,
+                start=from_levels(self.candidates.levels[chosen]),
+                begun=self.candidates.begun[chosen],
+                steps=s.steps,
+                ascent=s.ascent,
+                seed=int(torch.randint(2**60, (), generator=self.generator)),
+                chunk=s.candidates,
+            )
+        except InputError as error:  # all else that could be wrong with it was looked at before
+            raise DivergedError(str(error)) from error
         self.candidates.put(chosen, result)
         return chosen
 

@@ -115,6 +115,8 @@ def command(settings: Row, *, trust: bool = False) -> str:
         words.append("--trust")
     if settings["judge"] != "auto":
         words += ["--judge", settings["judge"] or "none"]
+    if settings["other_data"] is not None:
+        words += ["--other-data", settings["other_data"]]
     for name in ("bounds", "mean", "std"):
         if settings[name] is not None and settings[name] != [0, 1]:
             words += [f"--{name}", *(f"{value:g}" for value in settings[name])]

@@ -1,0 +1,314 @@
+"""Rounds on images of four bright quarters, small enough that a hundred of them take a second."""
+
+import json
+import multiprocessing
+import random
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+
+from conftest import same_state, state_of
+from deceive.data import Dataset
+from deceive.drawing import DRAWING, draw
+from deceive.errors import InputError
+from deceive.models import load_card, load_network
+from deceive.networks import Classifier
+from deceive.rounds import (
+    PRESETS,
+    DivergedError,
+    RoundsSettings,
+    changed,
+    checkpoint_digest,
+    command,
+    rounds,
+)
+from deceive.rubbish import CandidateSet
+from deceive.rules import Ascent
+from deceive.runs import Run
+from test_quality import Quarters
+from test_quality import draw as quarters
+
+SMALL = RoundsSettings(
+    rounds=12,
+    candidates=16,
+    kept=32,
+    shown=(0, 5),
+    measured=4,
+    judged=0,
+    training_images=900,
+    ascent=DRAWING.model_copy(update={"schedule": 6}),
+)
+
+
+def data() -> Dataset:
+    return Dataset(
+        train=quarters(900, 0),
+        validation=quarters(200, 1),
+        test=quarters(300, 2),
+        n_classes=4,
+        checksum="quarters",
+        folder=Path(),
+    )
+
+
+@contextmanager
+def quiet(description):
+    yield lambda done, total, note="": None
+
+
+def play(folder, settings=SMALL):
+    run = Run(folder, settings.model_dump(mode="json"))
+    rows = list(rounds(data(), run, settings, Quarters(), quiet))
+    return run, rows
+
+
+def without_clock(rows):
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+def test_a_row_a_network_and_images_for_each_round_shown(tmp_path):
+    run, rows = play(tmp_path)
+    assert [row["round"] for row in rows] == [0, 5, 12]
+    assert rows == run.rows()
+    for row in rows:
+        name = f"round-{row['round']:06d}"
+        arrays = run.load_arrays(name)
+        assert arrays["levels"].shape == (16, 1, 8, 8)
+        card = load_card(run.weights(name))
+        assert (card.round, card.rubbish_class, card.ascent) == (row["round"], 4, SMALL.ascent)
+        # The network that was kept draws the images that were kept.
+        again = draw(
+            load_network(run.weights(name)), range(4), count=4, seed=1_000_003, ascent=card.ascent
+        )
+        assert np.array_equal(again.levels.numpy(), arrays["levels"])
+        assert row["judge_agreement"] == pytest.approx(
+            (Quarters()(again.images).argmax(1) == again.targets).float().mean().item()
+        )
+
+
+def test_digits_emerge(tmp_path):
+    settings = SMALL.model_copy(
+        update={"rounds": 400, "candidates": 64, "kept": 400, "shown": (0,)}
+    )
+    _, (first, last) = play(tmp_path, settings)
+    assert first["judge_agreement"] < 0.6
+    assert last["judge_agreement"] > 0.9
+    assert last["frechet_distance"] < first["frechet_distance"] / 4
+    assert last["validation_accuracy"] > 0.95
+
+
+def test_a_finished_run_is_not_played_again(tmp_path):
+    run, rows = play(tmp_path)
+    before = (run.folder / "checkpoint.safetensors").read_bytes()
+    _, again = play(tmp_path)
+    assert again == []
+    assert run.rows() == rows
+    assert (run.folder / "checkpoint.safetensors").read_bytes() == before
+
+
+def test_same_seed_same_rows_another_seed_others(tmp_path):
+    one, rows = play(tmp_path / "one")
+    other, again = play(tmp_path / "other")
+    assert without_clock(rows) == without_clock(again)
+    assert checkpoint_digest(one) == checkpoint_digest(other)
+    third, _ = play(tmp_path / "third", SMALL.model_copy(update={"seed": 1}))
+    assert checkpoint_digest(third) != checkpoint_digest(one)
+
+
+def _play_until_killed(folder):
+    torch.set_num_threads(1)
+    settings = SMALL.model_copy(update={"rounds": 40, "shown": tuple(range(0, 40, 4))})
+    play(folder, settings)
+
+
+def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path):
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload(["test_rounds"])
+
+    def begin(folder):
+        process = processes.Process(target=_play_until_killed, args=(folder,))
+        process.start()
+        return process
+
+    whole = begin(tmp_path / "whole")
+    started = time.perf_counter()
+    whole.join()
+    assert whole.exitcode == 0
+    lasted = time.perf_counter() - started
+
+    chance, kills, pauses = random.Random(0), 0, 0
+    while kills < 20:
+        process = begin(tmp_path / "killed")
+        process.join(chance.uniform(0, lasted / 3))
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            kills += 1
+        else:  # it came to its end: once more from the start
+            assert process.exitcode == 0
+            _same_end(tmp_path)
+            (tmp_path / "killed").rename(tmp_path / f"done-{pauses}")
+            pauses += 1
+    last = begin(tmp_path / "killed")
+    last.join()
+    assert last.exitcode == 0
+    _same_end(tmp_path)
+
+
+def _same_end(folder):
+    whole, killed = Run.open(folder / "whole"), Run.open(folder / "killed")
+    assert without_clock(killed.rows()) == without_clock(whole.rows())
+    assert checkpoint_digest(killed) == checkpoint_digest(whole)
+    last = "round-000040"
+    assert same_state(
+        state_of(load_network(killed.weights(last))), state_of(load_network(whole.weights(last)))
+    )
+
+
+def test_a_run_that_diverges_goes_back_more_slowly_and_at_last_gives_up(tmp_path):
+    settings = SMALL.model_copy(update={"learning_rate": 1e30, "rounds": 50})
+    with pytest.raises(InputError, match=r"expected a network that goes on learning, but .*NaN"):
+        play(tmp_path, settings)
+    rows = Run.open(tmp_path).rows()
+    back = [row for row in rows if row["part"] == "rollback"]
+    assert [row["learning_rate"] for row in back] == [5e29, 2.5e29, 1.25e29, 6.25e28]
+    assert all(row["to"] == 0 for row in back)
+    assert [row["round"] for row in rows if row["part"] == "round"] == [0]
+
+
+@pytest.mark.parametrize(("vital", "words"), [(0, "is caught"), (1, "of the digits in noise")])
+def test_a_network_that_has_nothing_to_learn_is_noticed(tmp_path, vital, words, monkeypatch):
+    from deceive import rounds as module
+
+    monkeypatch.setattr(module, "_PATIENCE", 3)
+    game = module._Continual(data(), SMALL)
+    for _ in range(2):
+        game.play()
+    game.vitals[vital] = 1.0 if vital == 0 else 0.0
+    with pytest.raises(DivergedError, match=words):
+        game.play()
+
+
+def test_memory_stays_flat():
+    from deceive.rounds import _Continual
+
+    game = _Continual(data(), SMALL)
+    game.play()
+    sizes = {name: tensor.shape for name, tensor in game.tensors().items()}
+    for _ in range(5):
+        game.play()
+    assert {name: tensor.shape for name, tensor in game.tensors().items()} == sizes
+
+
+def test_a_damaged_checkpoint_is_refused(tmp_path):
+    run, _ = play(tmp_path)
+    path = run.folder / "checkpoint.safetensors"
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match="expected the checkpoint of this run"):
+        play(tmp_path)
+
+
+def test_the_case_study_literally(tmp_path):
+    settings = PRESETS["study"].model_copy(
+        update={
+            "network": "fast",
+            "rounds": 2,
+            "candidates": 40,
+            "noise_images": 100,
+            "measured": 5,
+            "epochs": 4.0,
+            "steps": 200,
+            "training_images": 900,
+        }
+    )
+    run, rows = play(tmp_path, settings)
+    assert [row["round"] for row in rows] == [0, 1, 2]
+    rubbish = [row["rubbish_images"] for row in rows]
+    assert rubbish[0] == 100
+    assert 100 < rubbish[1] <= 140
+    assert rubbish[1] < rubbish[2] <= 180
+    assert rows[0]["fooling_rate"] > 0.5
+    assert rows[-1]["rubbish_caught"] > 0.9
+    _, again = play(tmp_path, settings)
+    assert again == []
+    assert load_card(run.weights("round-000002")).n_outputs == 5
+
+
+def test_a_candidate_begins_anew_at_the_end_of_its_schedule():
+    generator = torch.Generator().manual_seed(0)
+    kept = CandidateSet.of_noise(50, (1, 8, 8), 4, spread=6, generator=generator)
+    assert set(kept.begun.tolist()) == set(range(6))
+    assert set(kept.targets.tolist()) == set(range(4))
+    kept.levels.zero_()
+    kept.begun[:10] = 6
+    chosen = kept.choose(50, 4, end=6, generator=generator)
+    assert sorted(chosen.tolist()) == list(range(50))
+    assert (kept.begun[:10] == 0).all()
+    assert (kept.levels[:10].float().mean((1, 2, 3)) > 90).all()
+    assert (kept.levels[10:] == 0).all()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_the_command_makes_the_settings_again(preset):
+    from deceive.cli import _rounds
+
+    settings = PRESETS[preset].model_copy(
+        update={"seed": 3, "shown": (0, 7), "ascent": Ascent(noise=0.5, schedule=4)}
+    )
+    words = command(settings).split()
+    assert words[:2] == ["deceive", "rounds"]
+    assert _rounds(words[2:]).what == settings
+
+
+def test_a_file_changes_a_preset(tmp_path):
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps({"rounds": 7, "ascent": {"noise": 0.5}}))
+    settings = changed(PRESETS["draw"], path)
+    assert settings.rounds == 7
+    assert settings.ascent == DRAWING.model_copy(update={"noise": 0.5})
+    assert changed(PRESETS["draw"], None) == PRESETS["draw"]
+    path.write_text("[1]")
+    with pytest.raises(InputError, match="expected a JSON object, got list"):
+        changed(PRESETS["draw"], path)
+    with pytest.raises(InputError, match="expected a JSON file of settings"):
+        changed(PRESETS["draw"], tmp_path / "none.json")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"rounds": 0}, "rounds"),
+        ({"kept": None}, "expected epochs where rubbish is not kept"),
+        ({"epochs": 1}, "expected epochs where rubbish is not kept, and none where it is"),
+        ({"ascent": Ascent()}, "expected an ascent with a schedule"),
+        ({"candidates": 5000}, "no more candidates than are kept"),
+        ({"speed": 1}, "speed"),
+    ],
+)
+def test_settings_that_do_not_fit(change, message):
+    with pytest.raises(ValidationError, match=message):
+        RoundsSettings.model_validate(PRESETS["draw"].model_dump() | change)
+
+
+def test_an_unknown_network_is_one_clear_error(tmp_path):
+    with pytest.raises(InputError, match="network: expected one of .*draw.*; got 'resnet'"):
+        play(tmp_path, SMALL.model_copy(update={"network": "resnet"}))
+    untrained = PRESETS["study"].model_copy(update={"network": "draw"})
+    with pytest.raises(InputError, match="network: expected one of fast, judge, study; got 'draw'"):
+        play(tmp_path, untrained)
+
+
+def test_draw_is_the_same_however_many_there_are():
+    network = Classifier("draw", 5, (1, 8, 8)).eval()
+    ascent = SMALL.ascent
+    many = draw(network, [2], count=5, ascent=ascent)
+    few = draw(network, [2], count=3, ascent=ascent, chunk=2)
+    assert torch.equal(many.levels[:3], few.levels)
+    assert many.steps.tolist() == [6] * 5
+    with pytest.raises(InputError, match="ascent: expected one with a schedule"):
+        draw(network, 0, ascent=Ascent())
