@@ -259,6 +259,52 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Export:
+    """Write a network as an ONNX graph, for programs without torch, with its input gradient too."""
+
+    model: tyro.conf.Positional[str] = "fast"
+    """A shipped network, or a safetensors file."""
+    out: Path | None = None
+    """Where the graph goes; by default the network's name with .onnx, in this folder."""
+    gradient: bool = False
+    """Write the gradient of the objective in the pixels too: (images, targets) in."""
+    objective: str = "log_odds"
+    """Whose gradient: log_odds, log_probability, logit or margin."""
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        from deceive.export import export_onnx
+        from deceive.models import load_network
+
+        out = self.out or Path(f"{Path(self.model).stem}.onnx")
+        if out.suffix != ".onnx":
+            raise InputError(f"--out: expected a name that ends in .onnx, got {out}")
+        network = load_network(self.model)
+        export_onnx(network, out, gradient=self.gradient, objective=self.objective)
+        size = out.stat().st_size
+        takes, gives = (
+            ("images, targets", "logits, gradient")
+            if self.gradient
+            else (
+                "images",
+                "logits",
+            )
+        )
+        _show(
+            f"{out}: ({takes}) to ({gives}), {size / 1e6:.2f} MB",
+            {
+                "out": str(out),
+                "bytes": size,
+                "gradient": self.gradient,
+                "objective": self.objective if self.gradient else None,
+            },
+            self.json,
+        )
+        return 0
+
+
+@dataclass(frozen=True)
 class Info:
     """What is installed, and which networks are shipped."""
 
@@ -297,6 +343,7 @@ Command = (
     | Annotated[Fool, tyro.conf.subcommand("fool")]
     | Annotated[Study, tyro.conf.subcommand("study")]
     | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
     | Annotated[Info, tyro.conf.subcommand("info")]
 )
 
