@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help study test check format models pictures notebooks bench clean
+.PHONY: help study test check format models pictures notebooks page bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -38,6 +38,9 @@ pictures: study ## the README's pictures, from the study
 
 notebooks: $(READY) ## run the notebooks and keep what they give
 	$(BIN)/python notebooks/run.py
+
+page: $(READY) ## build the page into web/dist (needs Node.js); `deceive page` opens it
+	$(BIN)/deceive page --build-only
 
 bench: $(READY) ## contests with other libraries; writes benchmarks/results
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'

@@ -305,6 +305,41 @@ class Export:
 
 
 @dataclass(frozen=True)
+class Page:
+    """Build the page where it is not up to date, serve it on this machine alone, and open it."""
+
+    port: int = 0
+    """Where it is served on 127.0.0.1; 0 is any free port."""
+    open: bool = True
+    """Open it in the browser."""
+    build_only: bool = False
+    """Build web/dist, which any static host can serve, and stop there."""
+    json: bool = False
+    """Print one JSON object on stdout, as soon as the page is there."""
+
+    def run(self) -> int:
+        import webbrowser
+
+        from deceive.page import build, server
+
+        folder = build(lambda stage: _log.print(f"  {stage}", highlight=False))
+        if self.build_only:
+            _show(f"{folder}: built", {"folder": str(folder)}, self.json)
+            return 0
+        with server(folder, self.port) as serving:
+            url = f"http://127.0.0.1:{serving.server_port}/"
+            _show(f"{url} (Ctrl+C ends it)", {"folder": str(folder), "url": url}, self.json)
+            sys.stdout.flush()
+            if self.open:
+                webbrowser.open(url)
+            try:
+                serving.serve_forever()
+            except KeyboardInterrupt:
+                return 0
+        return 0
+
+
+@dataclass(frozen=True)
 class Info:
     """What is installed, and which networks are shipped."""
 
@@ -344,6 +379,7 @@ Command = (
     | Annotated[Study, tyro.conf.subcommand("study")]
     | Annotated[Report, tyro.conf.subcommand("report")]
     | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Page, tyro.conf.subcommand("page")]
     | Annotated[Info, tyro.conf.subcommand("info")]
 )
 

@@ -18,10 +18,10 @@ Bounds = tuple[float, float]
 
 # Batches of another size round differently in the last digits. An image that passes here must
 # still pass when it is read back from its file and asked about alone.
-_SLACK = 1e-5
+SLACK = 1e-5
 
 # After so many steps without success an image's steps are twice as long as at first.
-_PATIENCE = 10
+PATIENCE = 10
 
 # Keeps a gradient of nothing but zeros at zero when it is divided by its size.
 _TINY = torch.finfo(torch.float32).tiny
@@ -167,7 +167,7 @@ def fool(
     wanted = wanted.to(net.device)
 
     total = len(wanted)
-    passing = confidence + min(_SLACK, (1 - confidence) / 2)
+    passing = confidence + min(SLACK, (1 - confidence) / 2)
     step = step_size * (high - low)
     x = starts(range(0)).to(net.device)  # the batch: images,
     velocity = torch.zeros_like(x)  # what momentum keeps of their steps,
@@ -220,7 +220,7 @@ def fool(
             gradient = gradient.masked_fill_(held, 0)
             gradient /= gradient.abs().mean((1, 2, 3), keepdim=True).clamp_min(_TINY)
             velocity = velocity[stay].mul_(momentum).add_(gradient).masked_fill_(held, 0)
-            reach = step * (1 + taken[stay] / _PATIENCE)
+            reach = step * (1 + taken[stay] / PATIENCE)
             x = x.addcmul_(reach[:, None, None, None], velocity).clamp_(low, high)
         else:
             x, velocity = x.detach()[stay], velocity[stay]
