@@ -1,10 +1,12 @@
 // Panel 2: one image, from its start to its target, step by step.
 
-import { toLevels } from "./fool.js";
+import { fromLevels, toLevels } from "./fool.js";
 import { best, percent } from "./networks.js";
 import { png } from "./png.js";
 import { SIDE, STARTS, generator } from "./starts.js";
 import { Bars, Curve, digitChoice, show } from "./views.js";
+
+const DIGIT = 5; // to begin with
 
 export function deceivePanel(networks) {
   const { rule, judge } = networks.manifest;
@@ -26,13 +28,13 @@ export function deceivePanel(networks) {
     networkChoice.add(new Option(text, name, false, name === networks.manifest.default));
   }
 
-  const target = () => Number(new FormData(form).get("target"));
+  const target = () => Number(new FormData(form).get("target") ?? DIGIT);
   const asked = () => percent(rule.confidence, 0);
 
   function targets() {
     const digits = networks.digits(networkChoice.value);
     const chosen = target();
-    digitChoice(at("targets"), "target", digits, digits.includes(chosen) ? chosen : 5);
+    digitChoice(at("targets"), "target", digits, digits.includes(chosen) ? chosen : DIGIT);
     const { outputs } = networks.info(networkChoice.value);
     bars.name(Array.from({ length: outputs }, (_, k) => networks.label(networkChoice.value, k)));
   }
@@ -81,7 +83,14 @@ export function deceivePanel(networks) {
     return mine.deception;
   }
 
-  async function step(mine) {
+  /** One step after the other, however quickly they are asked for. */
+  function step(mine) {
+    mine.steps = (mine.steps ?? Promise.resolve()).then(() => stepOnce(mine));
+    return mine.steps;
+  }
+
+  async function stepOnce(mine) {
+    if (mine.stopped || mine.finished) return;
     const deception = await begun(mine);
     const { images, finished } = await deception.step();
     if (mine.stopped) return;
@@ -107,31 +116,12 @@ export function deceivePanel(networks) {
     back.value = index;
     back.disabled = mine.running || mine.frames.length < 2;
     back.setAttribute("aria-valuetext", `after ${index} steps: ${percent(frame.confidence)}`);
-    all(mine, index).catch((error) => tell(error, mine));
-  }
-
-  /** All the confidences, as quickly as they come; the newest frame alone is asked about. */
-  let pending = null;
-  let asking = false;
-  async function all(mine, index) {
-    pending = { mine, index };
-    if (asking) return;
-    asking = true;
-    try {
-      while (pending) {
-        const now = pending;
-        pending = null;
-        const image = Float32Array.from(now.mine.frames[now.index].levels, (level) => level / 255);
-        const [confidences] = await networks.confidences(now.mine.network, [image]);
-        if (!now.mine.stopped) bars.fill(confidences, now.mine.target);
-      }
-    } finally {
-      asking = false;
-    }
+    bars.fill(frame.confidences, mine.target);
   }
 
   async function run() {
     const mine = way;
+    const turn = (mine.turn = {}); // whoever pauses and plays again begins another one
     mine.running = true;
     button.go.disabled = true;
     button.step.disabled = true;
@@ -142,7 +132,7 @@ export function deceivePanel(networks) {
     said.textContent = `Making it a ${mine.target} …`;
     try {
       let due = performance.now();
-      while (mine.running && !mine.finished) {
+      while (mine.running && mine.turn === turn && !mine.finished) {
         await step(mine);
         due = Math.max(performance.now(), due + 1000 / Number(speed.value));
         // A page in the background is given no frames; there the steps go on without.
@@ -157,6 +147,7 @@ export function deceivePanel(networks) {
   function pause() {
     way.running = false;
     button.pause.textContent = "Play";
+    button.go.disabled = false;
     button.step.disabled = false;
     button.again.disabled = false;
     back.disabled = way.frames.length < 2;
@@ -167,8 +158,7 @@ export function deceivePanel(networks) {
     mine.running = false;
     button.pause.disabled = true;
     button.step.disabled = true;
-    button.again.disabled = false;
-    button.again.focus({ preventScroll: true });
+    button.go.disabled = button.again.disabled = false;
     back.disabled = mine.frames.length < 2;
     said.textContent = inWords(mine, image);
     said.textContent += await judged(mine);
@@ -193,7 +183,7 @@ export function deceivePanel(networks) {
   /** What the judge sees, where there is one and it isn't the deceived one itself. */
   async function judged(mine) {
     if (judge === null || judge === mine.network) return "";
-    const image = Float32Array.from(mine.levels, (level) => level / 255);
+    const image = fromLevels(mine.levels);
     const { output, confidence } = best((await networks.confidences(judge, [image]))[0]);
     const agrees = output === mine.target ? "agrees: it says" : "says";
     return ` The judge, another network, ${agrees} ${networks.label(judge, output)}, ${percent(confidence)} sure.`;
@@ -209,7 +199,7 @@ export function deceivePanel(networks) {
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (way.frames.length > 0) lay();
+    if (way.stopped || way.frames.length > 0) lay();
     run();
   });
   button.pause.addEventListener("click", () => (way.running ? pause() : run()));
@@ -218,7 +208,6 @@ export function deceivePanel(networks) {
     button.pause.disabled = false;
     button.pause.textContent = "Play";
     button.again.disabled = false;
-    button.go.disabled = true;
     said.textContent = "";
     step(mine).catch((error) => tell(error, mine));
   });

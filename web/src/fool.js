@@ -53,6 +53,8 @@ export class Deception {
       velocity: new Float32Array(starts[i].length),
       taken: 0,
       levels: toLevels(starts[i]),
+      at: 0, // the steps that levels and confidences are after
+      confidences: [],
       confidence: 0,
       fooled: false,
       finished: false,
@@ -72,6 +74,7 @@ export class Deception {
       batch.map((image) => image.target),
     );
     probabilities(logits, batch.length).forEach((row, i) => {
+      batch[i].confidences = row;
       batch[i].confidence = row[batch[i].target];
       batch[i].levels = toLevels(batch[i].pixels);
       batch[i].at = batch[i].taken;
@@ -86,6 +89,7 @@ export class Deception {
         due.map((image) => image.target),
       );
       probabilities(exact.logits, due.length).forEach((row, i) => {
+        due[i].confidences = row;
         due[i].confidence = row[due[i].target];
         due[i].fooled = due[i].confidence >= this.passing;
         due[i].finished = due[i].fooled || due[i].taken >= steps;

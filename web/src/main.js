@@ -3,6 +3,7 @@
 import { deceivePanel } from "./deceive.js";
 import { drawPanel } from "./draw.js";
 import { Networks, percent, readManifest } from "./networks.js";
+import { preprocess } from "./preprocess.js";
 import { roundsPanel } from "./rounds.js";
 import { STARTS, enlarged, generator } from "./starts.js";
 import { element } from "./views.js";
@@ -56,7 +57,7 @@ async function start() {
     roundsPanel(networks);
     boot.hidden = true;
     // For whoever opens the browser's console; web/README.md says more.
-    window.deceive = { networks, starts: STARTS, generator, enlarged };
+    window.deceive = { networks, starts: STARTS, generator, enlarged, preprocess };
     document.documentElement.dataset.ready = "";
     if (manifest.judge !== null)
       networks.load(manifest.judge).catch((error) => problem(error.message));

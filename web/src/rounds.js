@@ -159,9 +159,9 @@ export function roundsPanel(networks) {
       const fooled = lane.images.filter((image) => image.fooled).length;
       const seen = lane.judged?.filter((label, i) => label === String(mine.targets[i])).length;
       const judged = seen === undefined ? "" : `, and the judge agrees with ${seen}`;
-      return `${title(lane.entry)}: ${fooled} of ${lane.images.length} are taken for the digit${judged}`;
+      return `${title(lane.entry)}: ${fooled} of ${lane.images.length} fool it${judged}`;
     });
-    return `${parts.join("; ")}. ${seconds} seconds.`;
+      return `${parts.join("; ")}. It took ${seconds} seconds.`;
   }
 
   form.addEventListener("submit", (event) => {
@@ -187,16 +187,14 @@ export function roundsPanel(networks) {
 
 /** What a newcomer is told, about what there is. */
 function words(areRounds) {
-  const budget = `An image may take ${STEPS} steps here.`;
+  const budget = ` An image may take ${STEPS} steps.`;
   return areRounds
     ? [
         "The obvious cure: collect the images that deceived the network, teach it that they are rubbish, and deceive it again. That is a round.",
-        "Here is the same static, deceived against the network of one round after another. What fools the first is static still; what the last one asks for begins to look like handwriting.",
-        budget,
+        "Here the same static is deceived against the network of one round after another. What fools the first is static still; what the last one asks for begins to look like handwriting." + budget,
       ]
     : [
-        "Does every network fall for the same image? Here the same static is deceived against each of them, side by side.",
+        "Does every network fall for the same image? Here the same static is deceived against each of them, side by side." + budget,
         "None of these networks was ever taught that there is rubbish. Networks that were, round after round, are shown here as soon as they are among the models; this build has none.",
-        budget,
       ];
 }

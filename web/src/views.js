@@ -54,14 +54,14 @@ export class Bars {
 
 /** The confidence at every step, with the one that is asked for as a dashed line. */
 export class Curve {
-  #width = 320;
-  #height = 120;
+  #width = 300;
+  #height = 110;
 
   constructor(place, asked) {
     const [w, h] = [this.#width, this.#height];
     const y = h - asked * h;
     place.innerHTML = `
-      <svg class="curve" viewBox="-34 -10 ${w + 44} ${h + 34}" role="img" aria-label="Confidence by step">
+      <svg class="curve" viewBox="-38 -8 ${w + 46} ${h + 32}" role="img" aria-label="Confidence by step">
         <line class="axis" x1="0" y1="${h}" x2="${w}" y2="${h}" />
         <line class="asked" x1="0" y1="${y}" x2="${w}" y2="${y}" />
         <text x="-6" y="${y + 4}" text-anchor="end">${Math.round(100 * asked)}%</text>

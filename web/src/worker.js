@@ -65,8 +65,9 @@ function begin({ run, network, targets, starts, rule }) {
 async function step({ run, count = 1 }) {
   const deception = deceptions.get(run);
   for (let k = 0; k < count && !deception.finished; k++) await deception.step();
-  const images = deception.images.map(({ levels, confidence, at, fooled, finished }) => ({
+  const images = deception.images.map(({ levels, confidences, confidence, at, fooled, finished }) => ({
     levels,
+    confidences,
     confidence,
     steps: at,
     fooled,
