@@ -187,7 +187,7 @@ def _write_notebooks(folder: Path, report: Callable[[str], None]) -> None:
 
 def _sources(web: Path) -> list[Path]:
     """Every file that the built page depends on."""
-    own = [path for path in web.iterdir() if path.is_file() and path.suffix != ".md"]
+    own = [path for path in web.iterdir() if path.is_file() and path.suffix not in (".md", ".py")]
     parts = [path for path in (web / "src").rglob("*") if path.is_file()]
     parts += [path for path in (web / "public").glob("*") if path.is_file()]
     code = Path(__file__).parent.glob("*.py")
