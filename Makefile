@@ -33,8 +33,9 @@ models: $(READY) ## train the shipped networks again
 	$(BIN)/deceive train --architecture judge --seed 1 --out models/judge.safetensors
 	$(BIN)/deceive train --architecture study --seed 0 --out models/study.safetensors
 
-pictures: study ## the README's pictures, from the study
+pictures: study ## the README's pictures, from the study and of the page
 	cp runs/study/images/*.png images/
+	$(BIN)/python web/screenshots.py
 
 notebooks: $(READY) ## run the notebooks and keep what they give
 	$(BIN)/python notebooks/run.py

@@ -1,4 +1,8 @@
-"""Pictures of the panels, as somebody would see them: `python web/screenshots.py [FOLDER]`."""
+"""Pictures of the panels, as somebody would see them.
+
+`python web/screenshots.py` makes those in `images/`; with a folder, it writes them in dark mode and
+on a phone there too.
+"""
 
 import shutil
 import sys
@@ -54,14 +58,14 @@ def play(page: Page) -> None:
     )
 
 
-def main(folder: Path) -> None:
-    """Write `page_draw.png`, `page_deceive.png` and `page_rounds.png`, in every look."""
+def main(folder: Path, looks: list[str]) -> None:
+    """Write `page_draw.png`, `page_deceive.png` and `page_rounds.png`, and so on for each look."""
     path = shutil.which("chromium") or shutil.which("google-chrome")
     with server(build()) as serving, sync_playwright() as driver:
         threading.Thread(target=serving.serve_forever, daemon=True).start()
         browser = driver.chromium.launch(executable_path=path, args=FLAGS)
-        for look, settings in LOOKS.items():
-            page = browser.new_page(reduced_motion="reduce", **settings)
+        for look in looks:
+            page = browser.new_page(reduced_motion="reduce", **LOOKS[look])
             page.goto(f"http://127.0.0.1:{serving.server_port}/")
             page.wait_for_selector("html[data-ready]")
             play(page)
@@ -73,4 +77,7 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1] if len(sys.argv) > 1 else "images"))
+    if len(sys.argv) > 1:
+        main(Path(sys.argv[1]), list(LOOKS))
+    else:
+        main(Path(__file__).resolve().parents[1] / "images", [""])
