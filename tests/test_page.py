@@ -583,8 +583,20 @@ def test_links_lead_to_pages_that_are_there(visit, site):
         assert link.startswith(site)
         with urllib.request.urlopen(link) as answer:
             assert answer.status == 200
-    page.goto(site + "notebooks/deceive_mnist.html")
-    assert page.locator("h1").count() >= 1
+
+
+def test_notebooks_are_pages_with_formulas_and_links_between_them(visit, site):
+    page = visit(site + "notebooks/deceive_mnist.html", ready=False)
+    assert page.inner_text("h1") == "Deceiving a network that reads digits"
+    assert page.locator("math").count() >= 1
+    assert "$" not in "".join(page.locator("main p").all_inner_texts())
+    assert page.locator("img").count() >= 1
+    page.click("a:has-text('cnn_training')")
+    assert page.inner_text("h1") == "Teaching a network to read digits"
+    assert page.locator("math[display='block']").count() >= 1
+    assert "$" not in "".join(page.locator("main p").all_inner_texts())
+    page.click("a:has-text('back to the page')")
+    page.wait_for_selector("html[data-ready]")
 
 
 # What can go wrong is a sentence.

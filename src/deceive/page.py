@@ -21,6 +21,8 @@ from deceive.models import load_card, load_network, shipped_folder, shipped_name
 _CLONE = Path(__file__).resolve().parents[2]
 _NODE = (20, 19)  # what Vite asks for
 _ROUND = re.compile(r"rounds-(\d+)")
+_FORMULA = re.compile(r"(\$\$?)([^$]+)\1")
+_LINK = re.compile(r'href="([\w-]+)\.ipynb')  # from one notebook to another
 
 
 def build(report: Callable[[str], None] = lambda text: None) -> Path:
@@ -165,7 +167,7 @@ def _title(notebook: Path) -> str:
 
 
 def _write_notebooks(folder: Path, report: Callable[[str], None]) -> None:
-    """Each notebook as one HTML file that fetches nothing."""
+    """Each notebook as one HTML file that fetches nothing, its formulas as MathML."""
     import nbformat
     from jinja2 import Template
     from nbconvert import HTMLExporter
@@ -180,9 +182,20 @@ def _write_notebooks(folder: Path, report: Callable[[str], None]) -> None:
     }
     for path in _notebooks():
         notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = _FORMULA.sub(_as_mathml, cell.source)
         body, _ = exporter.from_notebook_node(notebook)
+        body = _LINK.sub(r'href="\1.html', body)
         page = frame.render(title=_title(path), body=body, file=path.name, styles=styles)
         write_text(folder / f"{path.stem}.html", page)
+
+
+def _as_mathml(formula: re.Match[str]) -> str:
+    from latex2mathml.converter import convert
+
+    text: str = convert(formula[2].strip(), display="block" if formula[1] == "$$" else "inline")
+    return text
 
 
 def _sources(web: Path) -> list[Path]:

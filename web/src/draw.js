@@ -43,6 +43,12 @@ export function drawPanel(networks, { onUse, onChange }) {
     context.setTransform(pad.width / SIZE, 0, 0, pad.height / SIZE, 0, 0);
     context.fillStyle = "#000";
     context.fillRect(0, 0, SIZE, SIZE);
+    if (strokes.length === 0) {
+      context.fillStyle = "#8a8a8a";
+      context.font = "17px system-ui, sans-serif";
+      context.textAlign = "center";
+      context.fillText("draw a digit here", SIZE / 2, SIZE / 2 + (pen.shown ? 40 : 6));
+    }
     trace(context);
     if (pen.shown) {
       context.lineWidth = 2;
