@@ -50,3 +50,4 @@ bench: $(READY) ## contests with other libraries; writes benchmarks/results
 
 clean: ## remove the environment and the caches, not your runs
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf web/node_modules web/dist web/public/networks web/public/notebooks

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import shutil
+import sys
 import threading
 import time
 import urllib.request
@@ -71,10 +72,13 @@ def site(dist, serve):
 
 @pytest.fixture(scope="session")
 def browser():
-    playwright = pytest.importorskip("playwright.sync_api")
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        unavailable("the page is tested with Playwright: `pip install playwright`")
     names = ("chromium", "chromium-browser", "google-chrome")
     path = next(filter(None, map(shutil.which, names)), None)
-    with playwright.sync_playwright() as driver:
+    with sync_playwright() as driver:
         if path is None and not Path(driver.chromium.executable_path).exists():
             unavailable(
                 "no browser: `apt-get install chromium` or `.venv/bin/playwright install chromium`"
@@ -608,7 +612,7 @@ def test_notebooks_are_pages_with_formulas_and_links_between_them(visit, site):
     [
         ({"**/manifest.json": {"status": 404}}, "The list of networks could not be fetched: the"),
         ({"**/fast.onnx": {"status": 500}}, "The network “fast” could not be fetched: the host"),
-        ({"**/fast.onnx": {"body": "x" * 99}}, "The network “fast” is damaged, or no network"),
+        ({"**/fast.onnx": {"body": "x" * 99}}, "The network “fast” could not be started: "),
         ({"**/*.wasm-*.gz": {"status": 404}}, "The runtime could not be fetched: the host says"),
     ],
 )
@@ -632,6 +636,15 @@ def test_another_network_that_fails_is_said_where_it_was_chosen(visit):
     page.click("#rounds-all")
     page.wait_for_selector("#rounds-go:enabled")
     assert "“study” could not be fetched" in page.inner_text("#rounds-said")
+
+
+@TOLD
+def test_a_judge_that_fails_takes_nothing_from_the_rest(visit):
+    page = visit(routes={"**/judge.onnx": {"status": 404}})
+    said = deceived(page, 5)
+    assert "sure that this is a 5" in said
+    until(page, "document.getElementById('deceive-said').textContent.includes('“judge” could not')")
+    assert "“judge” could not be fetched" in page.inner_text("#boot")
 
 
 @pytest.mark.parametrize("lacking", ["WebAssembly", "Worker", "DecompressionStream"])
@@ -774,6 +787,12 @@ def test_an_old_node_and_a_failing_npm_are_one_sentence(unbuilt, tmp_path):
     with pytest.raises(InputError, match=r"expected `ci .*` to succeed; it says: nothing works"):
         build()
     assert not (tmp_path / "web" / "dist").exists()
+
+
+def test_without_the_extra_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "nbconvert", None)
+    with pytest.raises(InputError, match=r"pip install 'deceive\[page\]'"):
+        deceive.page._write_notebooks(tmp_path, lambda stage: None)
 
 
 def test_the_lock_file_names_no_host():

@@ -168,10 +168,17 @@ def _title(notebook: Path) -> str:
 
 def _write_notebooks(folder: Path, report: Callable[[str], None]) -> None:
     """Each notebook as one HTML file that fetches nothing, its formulas as MathML."""
-    import nbformat
-    from jinja2 import Template
-    from nbconvert import HTMLExporter
-    from pygments.formatters import HtmlFormatter
+    try:
+        import latex2mathml  # noqa: F401  for the formulas
+        import nbformat
+        from jinja2 import Template
+        from nbconvert import HTMLExporter
+        from pygments.formatters import HtmlFormatter
+    except ImportError as error:
+        raise InputError(
+            "page: expected the packages nbconvert and latex2mathml, as "
+            f"`pip install 'deceive[page]'` brings them; {error}"
+        ) from error
 
     report("rendering the notebooks")
     exporter = HTMLExporter(template_name="basic")  # type: ignore[no-untyped-call]

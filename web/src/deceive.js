@@ -161,7 +161,8 @@ export function deceivePanel(networks) {
     button.go.disabled = button.again.disabled = false;
     back.disabled = mine.frames.length < 2;
     said.textContent = inWords(mine, image);
-    said.textContent += await judged(mine);
+    const more = await judged(mine).catch((error) => ` ${error.message}`);
+    if (way === mine) said.textContent += more;
   }
 
   function inWords(mine, image) {

@@ -43,7 +43,7 @@ async function load({ name, url, shape }) {
   try {
     session = await ort.InferenceSession.create(content, { executionProviders: ["wasm"] });
   } catch (error) {
-    throw new Error(`The network “${name}” is damaged, or no network at all: ${error.message}`);
+    throw new Error(`The network “${name}” could not be started: ${error.message}`);
   }
   networks.set(name, (images, targets) => ask(session, shape, images, targets));
 }
