@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help study test check format models pictures notebooks bench clean
+.PHONY: help study test check format models pictures notebooks page bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -33,11 +33,15 @@ models: $(READY) ## train the shipped networks again
 	$(BIN)/deceive train --architecture judge --seed 1 --out models/judge.safetensors
 	$(BIN)/deceive train --architecture study --seed 0 --out models/study.safetensors
 
-pictures: study ## the README's pictures, from the study
+pictures: study ## the README's pictures, from the study and of the page
 	cp runs/study/images/*.png images/
+	$(BIN)/python web/screenshots.py
 
 notebooks: $(READY) ## run the notebooks and keep what they give
 	$(BIN)/python notebooks/run.py
+
+page: $(READY) ## build the page into web/dist (needs Node.js); `deceive page` opens it
+	$(BIN)/deceive page --build-only
 
 bench: $(READY) ## contests with other libraries; writes benchmarks/results
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
@@ -46,3 +50,4 @@ bench: $(READY) ## contests with other libraries; writes benchmarks/results
 
 clean: ## remove the environment and the caches, not your runs
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf web/node_modules web/dist web/public/networks web/public/notebooks

@@ -11,7 +11,7 @@ from benchmarks.contest import HERE, write
 
 def main(
     contest: tyro.conf.Positional[
-        Literal["all", "accuracy", "fooling", "memory", "training", "table"]
+        Literal["all", "accuracy", "fooling", "memory", "page", "training", "table"]
     ] = "all",
     *,
     quick: bool = False,
@@ -49,6 +49,10 @@ def main(
         from benchmarks import memory
 
         write(folder, "memory", memory.run(memory.QUICK if quick else memory.COUNTS, model))
+    if contest in ("all", "page"):
+        from benchmarks import page
+
+        write(folder, "page", page.run(page.QUICK if quick else page.REPEATS))
     if contest in ("all", "training"):
         from benchmarks import training
 

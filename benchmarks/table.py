@@ -1,7 +1,7 @@
 """The table: made of the rows on disk alone."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import mean, stdev
 
@@ -42,7 +42,8 @@ CONTESTS = {
 def make(folder: Path) -> str:
     """Write `folder/README.md` from the JSON files beside it, and give its text back."""
     parts = ["# Benchmarks\n\nMade by `make bench`; what is measured and how: `../README.md`."]
-    makers = {"accuracy": _accuracy, "fooling": _fooling, "memory": _memory, "training": _training}
+    makers = {"accuracy": _accuracy, "fooling": _fooling, "memory": _memory}
+    makers |= {"page": _page, "training": _training}
     for name, maker in makers.items():
         result = read(folder, name)
         parts.append(maker(result) if result else f"## {name.capitalize()}\n\nNot measured yet.")
@@ -144,6 +145,37 @@ def _memory(result: Row) -> str:
             "own. `deceive` and ART cut N images up themselves; the others take them as one batch.",
             _facts(result["facts"], ("foolbox", "torchattacks", "captum", _ART)),
             _markdown(("library", *(f"N = {count:,}" for count in counts)), lines),
+        )
+    )
+
+
+def _page(result: Row) -> str:
+    def milliseconds(values: Iterable[float]) -> str:
+        return f"{Spread.of(values).text()} ms"
+
+    by_speed = defaultdict(list)
+    for row in result["one"]:
+        by_speed[row["speed"]].append(row["milliseconds"])
+    ten = [row["milliseconds"] for row in result["ten"]]
+    lines = [
+        ("click to 0.99, one image, at 30 steps a second as set", milliseconds(by_speed["30"])),
+        ("click to 0.99, one image, at full speed", milliseconds(by_speed["Infinity"])),
+        ("ten digits at once, one network", milliseconds(ten)),
+        (
+            "ten digits at once, each network of panel 3",
+            milliseconds(result["all_networks_ten_milliseconds"]),
+        ),
+        ("steps a second, one image", Spread.of(result["steps_a_second"]).text()),
+        ("first load", f"{sum(result['first_load'].values()) / 1e6:.1f} MB"),
+    ]
+    fooled = sum(row["fooled"] for row in result["ten"])
+    return "\n\n".join(
+        (
+            f"## Page\n\nHeadless Chromium {result['facts']['chromium']}, one thread of "
+            f"WebAssembly; each digit {result['repeats']} times, from fresh static. "
+            f"{fooled} of {10 * len(ten)} of those at once got there.",
+            _facts(result["facts"], ()),
+            _markdown(("", "median (range)"), lines),
         )
     )
 

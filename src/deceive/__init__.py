@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from deceive.data import Split as Split
     from deceive.data import load_data as load_data
     from deceive.errors import InputError as InputError
+    from deceive.export import export_onnx as export_onnx
     from deceive.fooling import FoolingResult as FoolingResult
     from deceive.fooling import fool as fool
     from deceive.inference import accuracy as accuracy
@@ -29,6 +30,7 @@ _HOMES = {
     "auditing": ("AuditSettings", "audit"),
     "data": ("Dataset", "Split", "load_data"),
     "errors": ("InputError",),
+    "export": ("export_onnx",),
     "fooling": ("FoolingResult", "fool"),
     "inference": ("accuracy",),
     "measures": ("agreement",),

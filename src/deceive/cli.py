@@ -571,6 +571,87 @@ class Report:
 
 
 @dataclass(frozen=True)
+class Export:
+    """Write a network as an ONNX graph, for programs without torch, with its input gradient too."""
+
+    model: tyro.conf.Positional[str] = "fast"
+    """A shipped network, or a safetensors file."""
+    out: Path | None = None
+    """Where the graph goes; by default the network's name with .onnx, in this folder."""
+    gradient: bool = False
+    """Write the gradient of the objective in the pixels too: (images, targets) in."""
+    objective: str = "log_odds"
+    """Whose gradient: log_odds, log_probability, logit or margin."""
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        from deceive.export import export_onnx
+        from deceive.models import load_network
+
+        out = self.out or Path(f"{Path(self.model).stem}.onnx")
+        if out.suffix != ".onnx":
+            raise InputError(f"--out: expected a name that ends in .onnx, got {out}")
+        network = load_network(self.model)
+        export_onnx(network, out, gradient=self.gradient, objective=self.objective)
+        size = out.stat().st_size
+        takes, gives = (
+            ("images, targets", "logits, gradient")
+            if self.gradient
+            else (
+                "images",
+                "logits",
+            )
+        )
+        _show(
+            f"{out}: ({takes}) to ({gives}), {size / 1e6:.2f} MB",
+            {
+                "out": str(out),
+                "bytes": size,
+                "gradient": self.gradient,
+                "objective": self.objective if self.gradient else None,
+            },
+            self.json,
+        )
+        return 0
+
+
+@dataclass(frozen=True)
+class Page:
+    """Build the page where it is not up to date, serve it on this machine alone, and open it."""
+
+    port: int = 0
+    """Where it is served on 127.0.0.1; 0 is any free port."""
+    open: bool = True
+    """Open it in the browser."""
+    build_only: bool = False
+    """Build web/dist, which any static host can serve, and stop there."""
+    json: bool = False
+    """Print one JSON object on stdout, as soon as the page is there."""
+
+    def run(self) -> int:
+        import webbrowser
+
+        from deceive.page import build, server
+
+        folder = build(lambda stage: _log.print(f"  {stage}", highlight=False))
+        if self.build_only:
+            _show(f"{folder}: built", {"folder": str(folder)}, self.json)
+            return 0
+        with server(folder, self.port) as serving:
+            url = f"http://127.0.0.1:{serving.server_port}/"
+            _show(f"{url} (Ctrl+C ends it)", {"folder": str(folder), "url": url}, self.json)
+            sys.stdout.flush()
+            if self.open:
+                webbrowser.open(url)
+            try:
+                serving.serve_forever()
+            except KeyboardInterrupt:
+                return 0
+        return 0
+
+
+@dataclass(frozen=True)
 class Info:
     """What is installed, and which networks are shipped."""
 
@@ -613,6 +694,8 @@ Command = (
     | Annotated[Audit, tyro.conf.subcommand("audit")]
     | Annotated[Leaderboard, tyro.conf.subcommand("leaderboard")]
     | Annotated[Report, tyro.conf.subcommand("report")]
+    | Annotated[Export, tyro.conf.subcommand("export")]
+    | Annotated[Page, tyro.conf.subcommand("page")]
     | Annotated[Info, tyro.conf.subcommand("info")]
 )
 

@@ -20,7 +20,7 @@ Bounds = tuple[float, float]
 
 # Batches of another size round differently in the last digits. An image that passes here must
 # still pass when it is read back from its file and asked about alone.
-_SLACK = 1e-5
+SLACK = 1e-5
 
 
 class Progress(NamedTuple):
@@ -168,7 +168,7 @@ def fool(
     total = len(wanted)
     leaves = confidence is not None
     asked = 0.5 if confidence is None else confidence
-    passing = asked + min(_SLACK, (1 - asked) / 2)
+    passing = asked + min(SLACK, (1 - asked) / 2)
     memory, move = RULES[ascent.rule]
     climbed = _begun(begun, total).to(net.device)
     x = starts(range(0)).to(net.device)  # the batch: images,

@@ -130,6 +130,11 @@ class FrozenCopy:
         with torch.autocast(self.device.type, self._dtype, self._dtype != torch.float32):
             return self._checked(self._quick(images.clone(), *told), images)  # some work in place
 
+    def plain_logits(self, images: Tensor) -> Tensor:
+        """Logits (N, K) in the network's own type, unchecked: what a tracer can follow."""
+        output: Tensor = self._quick(images)
+        return self._as_logits(output)
+
     @torch.no_grad()
     def exact_logits(self, images: Tensor) -> Tensor:
         """Logits (N, K), worked out in float32; no gradient."""
@@ -146,7 +151,9 @@ class FrozenCopy:
             )
         if not output.isfinite().all():
             raise InputError("model: expected finite logits, got NaN or infinity")
-        output = output.float()
+        return self._as_logits(output.float())
+
+    def _as_logits(self, output: Tensor) -> Tensor:
         return output.clamp_min(1e-38).log() if self._gives_probabilities else output
 
 

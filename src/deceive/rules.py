@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 # After so many steps without success an image's steps are twice as long as at first.
-_PATIENCE = 10
+PATIENCE = 10
 
 # How long Adam remembers the size of gradients. Images settle within dozens of steps, networks
 # within thousands: for those it is 0.999.
@@ -51,7 +51,7 @@ def momentum(gradient: Tensor, state: Tensor, taken: Tensor, momentum: float) ->
     resist are pushed harder.
     """
     velocity = _accumulated(gradient, state, momentum)
-    return Move(1 + taken / _PATIENCE, velocity, state)
+    return Move(1 + taken / PATIENCE, velocity, state)
 
 
 def sign(gradient: Tensor, state: Tensor, taken: Tensor, momentum: float) -> Move:

@@ -1,0 +1,120 @@
+"""The page in headless Chromium: how long a deception takes, and what the first visit fetches."""
+
+import shutil
+import threading
+from typing import Any
+
+from playwright.sync_api import Page, Response, sync_playwright
+
+from benchmarks.contest import Row, facts
+from deceive.page import build, server
+
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+
+# How often the ten digits are gone through.
+REPEATS, QUICK = 5, 1
+
+# From the click until the page says that it is done, in milliseconds; the clock is the page's own.
+_ONE = """async ({ target, speed }) => {
+    const at = (id) => document.getElementById(id);
+    const change = (element) => element.dispatchEvent(new Event("change", { bubbles: true }));
+    at("deceive-speed").value = speed;
+    const digit = document.querySelector(`#deceive-targets input[value="${target}"]`);
+    digit.checked = true;
+    change(digit);
+    const start = performance.now();
+    at("deceive-go").click();
+    while (!at("deceive-said").textContent.includes("sure"))
+        await new Promise((resolve) => setTimeout(resolve, 1));
+    const milliseconds = performance.now() - start;
+    const steps = Number(at("deceive-steps").textContent);
+    while (at("deceive-again").disabled) await new Promise((resolve) => setTimeout(resolve, 1));
+    return { target, milliseconds, steps };
+}"""
+
+_TEN = """async () => {
+    const at = (id) => document.getElementById(id);
+    const start = performance.now();
+    at("rounds-all").click();
+    while (at("rounds-go").disabled) await new Promise((resolve) => setTimeout(resolve, 1));
+    return performance.now() - start;
+}"""
+
+# Ten images against one network, without the page around it.
+_TEN_ONE_NETWORK = """async (seed) => {
+    const { networks, starts, generator } = window.deceive;
+    const targets = networks.digits(networks.manifest.default);
+    const images = targets.map((target) => starts.uniform(generator(1e6 + 100 * seed + target)));
+    const start = performance.now();
+    const deception = await networks.deceive(networks.manifest.default, targets, images);
+    let state;
+    do state = await deception.step(); while (!state.finished);
+    const fooled = state.images.filter((image) => image.fooled).length;
+    return { milliseconds: performance.now() - start, fooled };
+}"""
+
+# Steps of one image that may not stop, each one a question from the page and an answer to it.
+_STEPS = """async (count) => {
+    const { networks, starts, generator } = window.deceive;
+    const rule = { confidence: 1 - 1e-15, steps: count + 1 };
+    const start = [starts.uniform(generator(7))];
+    const deception = await networks.deceive(networks.manifest.default, [5], start, rule);
+    const began = performance.now();
+    let steps = 0;
+    for (; steps < count; steps++) if ((await deception.step()).finished) break;
+    return (1000 * steps) / (performance.now() - began);
+}"""
+
+
+def run(repeats: int) -> Row:
+    """Measure everything in one browser, the page loaded once."""
+    started = facts()
+    folder = build()
+    path = shutil.which("chromium") or shutil.which("google-chrome")
+    with server(folder) as serving, sync_playwright() as driver:
+        threading.Thread(target=serving.serve_forever, daemon=True).start()
+        browser = driver.chromium.launch(executable_path=path, args=FLAGS)
+        page = browser.new_page()
+        fetched: dict[str, int] = {}
+
+        def note(answer: Response) -> None:
+            fetched[answer.url] = int(answer.headers["content-length"])
+
+        page.on("response", note)
+        origin = f"http://127.0.0.1:{serving.server_port}/"
+        page.goto(origin)
+        page.wait_for_selector("html[data-ready]")
+        page.wait_for_load_state("networkidle")
+        page.remove_listener("response", note)
+        first_load = {url.removeprefix(origin): size for url, size in sorted(fetched.items())}
+        one = []
+        for _ in range(repeats):
+            page.reload()  # for other static
+            page.wait_for_selector("html[data-ready]")
+            _one(page, 0, "Infinity")  # the first one sets things up
+            one += [
+                {"speed": speed} | _one(page, target, speed)
+                for speed in ("30", "Infinity")
+                for target in range(10)
+            ]
+        ten = [page.evaluate(_TEN_ONE_NETWORK, seed) for seed in range(repeats)]
+        all_networks = [page.evaluate(_TEN) for _ in range(repeats)]
+        steps = [page.evaluate(_STEPS, 200) for _ in range(repeats)]
+        version = browser.version
+        browser.close()
+        serving.shutdown()
+    return {
+        "facts": started | {"chromium": version},
+        "repeats": repeats,
+        "first_load": first_load,
+        "one": one,
+        "ten": ten,
+        "all_networks_ten_milliseconds": all_networks,
+        "steps_a_second": steps,
+    }
+
+
+def _one(page: Page, target: int, speed: str) -> dict[str, Any]:
+    row: dict[str, Any] = page.evaluate(_ONE, {"target": target, "speed": speed})
+    return row

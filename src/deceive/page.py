@@ -1,0 +1,246 @@
+"""The page in the browser: its networks exported, built by Vite, served on this machine."""
+
+import hashlib
+import inspect
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+from deceive import fooling
+from deceive.errors import InputError
+from deceive.export import export_onnx
+from deceive.files import write_text
+from deceive.models import load_card, load_network, shipped_folder, shipped_names
+from deceive.rules import PATIENCE, Ascent
+
+_CLONE = Path(__file__).resolve().parents[2]
+_NODE = (20, 19)  # what Vite asks for
+_ROUND = re.compile(r"rounds-(\d+)")
+_FORMULA = re.compile(r"(\$\$?)([^$]+)\1")
+_LINK = re.compile(r'href="([\w-]+)\.ipynb')  # from one notebook to another
+
+
+def build(report: Callable[[str], None] = lambda text: None) -> Path:
+    """Build the page into `web/dist` where it is not up to date, and give that folder.
+
+    Exports the shipped networks with their gradients, lists them in `networks/manifest.json` with
+    the figures of their cards, renders the notebooks, and runs Vite. `report` is told each stage.
+
+    Raises:
+        InputError: outside a clone, without Node.js, or when npm or Vite fails.
+    """
+    web = _CLONE / "web"
+    if not (web / "package.json").is_file():
+        raise InputError(
+            f"page: expected the clone with its folder web, found no {web / 'package.json'}"
+        )
+    dist, stamp = web / "dist", web / "dist" / "build.json"
+    sources = _checksum(_sources(web))
+    if stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8")) == {"sources": sources}:
+        return dist
+    npm = _npm()
+    lock = web / "package-lock.json"
+    installed = web / "node_modules" / ".deceive.json"
+    locked = json.dumps({"lock": _checksum([lock])})
+    if not installed.is_file() or installed.read_text(encoding="utf-8") != locked:
+        report("installing what the page is built with")
+        _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], web)
+        write_text(installed, locked)
+    _write_networks(web / "public" / "networks", report)
+    _write_notebooks(web / "public" / "notebooks", report)
+    report("building the page")
+    _run([npm, "run", "--silent", "build"], web)
+    write_text(stamp, json.dumps({"sources": sources}))
+    return dist
+
+
+def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
+    """An HTTP server of `folder` on 127.0.0.1, bound and not yet running; port 0 is any free one.
+
+    Raises `InputError` when the port cannot be had.
+    """
+    try:
+        return ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, directory=str(folder)))
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--port: expected a free port, got {port}; {error}") from error
+
+
+class _Handler(SimpleHTTPRequestHandler):
+    # Said here, since a system's own table of types may know better and be wrong.
+    extensions_map = SimpleHTTPRequestHandler.extensions_map | {
+        ".js": "text/javascript",
+        ".json": "application/json",
+        ".onnx": "application/octet-stream",
+        ".svg": "image/svg+xml",
+    }
+
+    def end_headers(self) -> None:
+        self.send_header("Cache-Control", "no-cache")  # a new build has to be seen
+        super().end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def manifest() -> dict[str, Any]:
+    """What the page is told of the networks and of `fool`; all of it from cards and defaults.
+
+    `rounds` names the networks of panel 3 in order: `rounds-NNNN`, with their round, where such
+    are shipped; else all there are, the least accurate first, with no round.
+    """
+    cards = {name: load_card(name) for name in shipped_names()}
+    networks = {}
+    for name, card in cards.items():
+        networks[name] = {
+            "name": name,
+            "file": f"{name}.onnx",
+            "architecture": card.architecture,
+            "outputs": card.n_outputs,
+            "rubbishClass": card.rubbish_class,
+            "imageShape": list(card.image_shape),
+            "testAccuracy": card.test_accuracy,
+            "validationAccuracy": card.validation_accuracy,
+            "command": card.command,
+            "weights": card.weights_sha256,
+        }
+    rounds = {name: int(match[1]) for name in cards if (match := _ROUND.fullmatch(name))}
+    plain = [name for name in cards if name not in rounds]
+    judge = "judge" if "judge" in cards else None
+    by_accuracy = sorted(plain, key=lambda name: cards[name].test_accuracy)
+    rule = {name: one.default for name, one in inspect.signature(fooling.fool).parameters.items()}
+    ascent = Ascent()
+    return {
+        "networks": networks,
+        "default": next(name for name in reversed(by_accuracy) if name != judge),
+        "judge": judge,
+        "rounds": [
+            {"network": name, "round": rounds.get(name)}
+            for name in (sorted(rounds, key=rounds.__getitem__) or by_accuracy)
+        ],
+        "rule": {
+            "confidence": rule["confidence"],
+            "steps": rule["steps"],
+            "stepSize": ascent.step_size,
+            "momentum": ascent.momentum,
+            "patience": PATIENCE,
+            "slack": fooling.SLACK,
+        },
+    }
+
+
+def _write_networks(folder: Path, report: Callable[[str], None]) -> None:
+    """Export what is new, with its gradient, and write the manifest; drop what is gone."""
+    described = manifest()
+    exporter = _checksum([Path(__file__).with_name("export.py")])
+    old = folder / "manifest.json"
+    known = json.loads(old.read_text(encoding="utf-8"))["networks"] if old.is_file() else {}
+    for name, entry in described["networks"].items():
+        path = folder / entry["file"]
+        entry["exporter"] = exporter
+        before = known.get(name, {})
+        fresh = all(before.get(key) == entry[key] for key in ("weights", "exporter"))
+        if not (fresh and path.is_file()):
+            report(f"exporting {name}")
+            export_onnx(load_network(name), path)
+        entry["bytes"] = path.stat().st_size
+    files = {entry["file"] for entry in described["networks"].values()}
+    for path in folder.glob("*.onnx"):
+        if path.name not in files:
+            path.unlink()
+    described["notebooks"] = {path.stem: _title(path) for path in _notebooks()}
+    write_text(old, json.dumps(described, indent=1) + "\n")
+
+
+def _notebooks() -> list[Path]:
+    return sorted((_CLONE / "notebooks").glob("*.ipynb"))
+
+
+def _title(notebook: Path) -> str:
+    """A notebook's first heading."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    lines = "".join("".join(cell["source"]) + "\n" for cell in cells).splitlines()
+    return next(line.lstrip("# ") for line in lines if line.startswith("# "))
+
+
+def _write_notebooks(folder: Path, report: Callable[[str], None]) -> None:
+    """Each notebook as one HTML file that fetches nothing, its formulas as MathML."""
+    try:
+        import latex2mathml  # noqa: F401  for the formulas
+        import nbformat
+        from jinja2 import Template
+        from nbconvert import HTMLExporter
+        from pygments.formatters import HtmlFormatter
+    except ImportError as error:
+        raise InputError(
+            "page: expected the packages nbconvert and latex2mathml, as "
+            f"`pip install 'deceive[page]'` brings them; {error}"
+        ) from error
+
+    report("rendering the notebooks")
+    exporter = HTMLExporter(template_name="basic")  # type: ignore[no-untyped-call]
+    frame = Template((_CLONE / "web" / "notebook.html.jinja").read_text(encoding="utf-8"))
+    styles = {
+        name: HtmlFormatter(style=style).get_style_defs(".highlight")
+        for name, style in (("light", "default"), ("dark", "monokai"))
+    }
+    for path in _notebooks():
+        notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+        for cell in notebook.cells:
+            if cell.cell_type == "markdown":
+                cell.source = _FORMULA.sub(_as_mathml, cell.source)
+        body, _ = exporter.from_notebook_node(notebook)
+        body = _LINK.sub(r'href="\1.html', body)
+        page = frame.render(title=_title(path), body=body, file=path.name, styles=styles)
+        write_text(folder / f"{path.stem}.html", page)
+
+
+def _as_mathml(formula: re.Match[str]) -> str:
+    from latex2mathml.converter import convert
+
+    text: str = convert(formula[2].strip(), display="block" if formula[1] == "$$" else "inline")
+    return text
+
+
+def _sources(web: Path) -> list[Path]:
+    """Every file that the built page depends on."""
+    own = [path for path in web.iterdir() if path.is_file() and path.suffix not in (".md", ".py")]
+    parts = [path for path in (web / "src").rglob("*") if path.is_file()]
+    parts += [path for path in (web / "public").glob("*") if path.is_file()]
+    code = Path(__file__).parent.glob("*.py")
+    cards = shipped_folder().glob("*.json")
+    return [*own, *parts, *code, *cards, *_notebooks()]
+
+
+def _checksum(paths: Iterable[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in sorted(paths):
+        digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def _npm() -> str:
+    node, npm = shutil.which("node"), shutil.which("npm")
+    wanted = ".".join(map(str, _NODE))
+    if node is None or npm is None:
+        missing = "node" if node is None else "npm"
+        raise InputError(
+            f"page: expected Node.js {wanted} or newer, which builds it, found no {missing}"
+        )
+    said = subprocess.run([node, "--version"], check=True, capture_output=True, text=True).stdout
+    version = tuple(map(int, re.findall(r"\d+", said)[:2]))
+    if version < _NODE:
+        raise InputError(f"page: expected Node.js {wanted} or newer, got {said.strip()}")
+    return npm
+
+
+def _run(command: list[str], folder: Path) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    if done.returncode != 0:
+        said = " ".join((done.stderr or done.stdout).split())
+        raise InputError(f"page: expected `{' '.join(command[1:])}` to succeed; it says: {said}")

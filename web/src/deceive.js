@@ -1,0 +1,248 @@
+// Panel 2: one image, from its start to its target, step by step.
+
+import { fromLevels, toLevels } from "./fool.js";
+import { best, percent } from "./networks.js";
+import { png } from "./png.js";
+import { SIDE, STARTS, generator } from "./starts.js";
+import { Bars, Curve, digitChoice, show } from "./views.js";
+
+const DIGIT = 5; // to begin with
+
+export function deceivePanel(networks) {
+  const { rule, judge } = networks.manifest;
+  const at = (part) => document.getElementById(`deceive-${part}`);
+  const [form, canvas, back, said] = [at("form"), at("image"), at("back"), at("said")];
+  const [startChoice, networkChoice, speed] = [at("start"), at("network"), at("speed")];
+  const button = Object.fromEntries(
+    ["go", "pause", "step", "again", "save"].map((part) => [part, at(part)]),
+  );
+  const bars = new Bars(at("bars"));
+  const curve = new Curve(at("curve"), rule.confidence);
+
+  let seed = Math.floor(Math.random() * 2 ** 31);
+  let drawing = null;
+  let way = null; // the present run: what was asked for, and every step so far
+
+  for (const { name, testAccuracy } of Object.values(networks.manifest.networks)) {
+    const text = `${name}: reads ${percent(testAccuracy, 2)}`;
+    networkChoice.add(new Option(text, name, false, name === networks.manifest.default));
+  }
+
+  const target = () => Number(new FormData(form).get("target") ?? DIGIT);
+  const asked = () => percent(rule.confidence, 0);
+
+  function targets() {
+    const digits = networks.digits(networkChoice.value);
+    const chosen = target();
+    digitChoice(at("targets"), "target", digits, digits.includes(chosen) ? chosen : DIGIT);
+    const { outputs } = networks.info(networkChoice.value);
+    bars.name(Array.from({ length: outputs }, (_, k) => networks.label(networkChoice.value, k)));
+  }
+
+  function startImage() {
+    if (startChoice.value === "drawing") return drawing;
+    return STARTS[startChoice.value](generator(seed));
+  }
+
+  /** Put the present choice on the stage, before its first step. */
+  function lay() {
+    end();
+    const start = startImage();
+    button.go.disabled = start === null;
+    button.again.disabled = true;
+    button.step.disabled = start === null;
+    button.save.disabled = start === null;
+    button.go.textContent = "Deceive";
+    said.textContent = start === null ? "Your drawing is empty: draw something in panel 1 first." : "";
+    const levels = start === null ? new Uint8Array(SIDE * SIDE) : toLevels(start);
+    way = { start, target: target(), network: networkChoice.value, frames: [], levels };
+    show(canvas, levels);
+    bars.fill(null);
+    curve.draw([]);
+    at("steps").textContent = "0";
+    at("confidence").textContent = "–";
+    back.max = back.value = 0;
+    back.disabled = true;
+  }
+
+  function end() {
+    if (way === null) return;
+    way.stopped = true;
+    way.deception?.then(
+      (deception) => deception.end(),
+      () => {}, // whoever waited for it has said so on the page
+    );
+    way.running = false;
+    button.pause.disabled = true;
+    button.pause.textContent = "Pause";
+  }
+
+  /** Make sure that the run has begun; `mine` may have been put away meanwhile. */
+  function begun(mine) {
+    mine.deception ??= networks.deceive(mine.network, [mine.target], [mine.start]);
+    return mine.deception;
+  }
+
+  /** One step after the other, however quickly they are asked for. */
+  function step(mine) {
+    mine.steps = (mine.steps ?? Promise.resolve()).then(() => stepOnce(mine));
+    return mine.steps;
+  }
+
+  async function stepOnce(mine) {
+    if (mine.stopped || mine.finished) return;
+    const deception = await begun(mine);
+    const { images, finished } = await deception.step();
+    if (mine.stopped) return;
+    const [image] = images;
+    // A step that only asks again, about the 8-bit image, has nothing new to show.
+    mine.frames[image.steps] = image;
+    mine.finished = finished;
+    look(mine, mine.frames.length - 1);
+    if (finished) await finish(mine, image);
+  }
+
+  /** Show the image as it was after so many steps. */
+  function look(mine, index) {
+    const frame = mine.frames[index];
+    show(canvas, frame.levels);
+    canvas.setAttribute("aria-label", `The image after ${index} steps`);
+    mine.levels = frame.levels;
+    const confidences = mine.frames.map((one) => one.confidence);
+    curve.draw(confidences, index);
+    at("steps").textContent = index;
+    at("confidence").textContent = percent(frame.confidence);
+    back.max = mine.frames.length - 1;
+    back.value = index;
+    back.disabled = mine.running || mine.frames.length < 2;
+    back.setAttribute("aria-valuetext", `after ${index} steps: ${percent(frame.confidence)}`);
+    bars.fill(frame.confidences, mine.target);
+  }
+
+  async function run() {
+    const mine = way;
+    const turn = (mine.turn = {}); // whoever pauses and plays again begins another one
+    mine.running = true;
+    button.go.disabled = true;
+    button.step.disabled = true;
+    button.again.disabled = true;
+    button.pause.disabled = false;
+    button.pause.textContent = "Pause";
+    back.disabled = true;
+    said.textContent = `Making it a ${mine.target} …`;
+    try {
+      let due = performance.now();
+      while (mine.running && mine.turn === turn && !mine.finished) {
+        await step(mine);
+        due = Math.max(performance.now(), due + 1000 / Number(speed.value));
+        // A page in the background is given no frames; there the steps go on without.
+        const wait = due - performance.now();
+        if (wait > 1) await new Promise((resolve) => setTimeout(resolve, wait));
+      }
+    } catch (error) {
+      tell(error, mine);
+    }
+  }
+
+  function pause() {
+    way.running = false;
+    button.pause.textContent = "Play";
+    button.go.disabled = false;
+    button.step.disabled = false;
+    button.again.disabled = false;
+    back.disabled = way.frames.length < 2;
+    said.textContent = "Paused.";
+  }
+
+  async function finish(mine, image) {
+    mine.running = false;
+    button.pause.disabled = true;
+    button.step.disabled = true;
+    button.go.disabled = button.again.disabled = false;
+    back.disabled = mine.frames.length < 2;
+    said.textContent = inWords(mine, image);
+    const more = await judged(mine).catch((error) => ` ${error.message}`);
+    if (way === mine) said.textContent += more;
+  }
+
+  function inWords(mine, image) {
+    const sure = percent(image.confidence);
+    const steps = image.steps === 1 ? "1 step" : `${image.steps.toLocaleString("en-GB")} steps`;
+    if (!image.fooled)
+      return `After ${steps} the network is only ${sure} sure of a ${mine.target}: this image resisted.`;
+    if (image.steps === 0)
+      return `The network is ${sure} sure that this is a ${mine.target}, without a single step.`;
+    const first = toLevels(mine.start);
+    const moved = first.reduce((sum, level, k) => sum + Math.abs(level - image.levels[k]), 0);
+    const mean = (moved / first.length).toFixed(0);
+    return (
+      `After ${steps} the network is ${sure} sure that this is a ${mine.target}. On average a pixel ` +
+      `has changed by ${mean} of 255 levels, and the network not at all.`
+    );
+  }
+
+  /** What the judge sees, where there is one and it isn't the deceived one itself. */
+  async function judged(mine) {
+    if (judge === null || judge === mine.network) return "";
+    const image = fromLevels(mine.levels);
+    const { output, confidence } = best((await networks.confidences(judge, [image]))[0]);
+    const agrees = output === mine.target ? "agrees: it says" : "says";
+    return ` The judge, another network, ${agrees} ${networks.label(judge, output)}, ${percent(confidence)} sure.`;
+  }
+
+  function tell(error, mine) {
+    if (mine.stopped) return;
+    end();
+    mine.deception = undefined;
+    said.textContent = error.message;
+    button.go.disabled = false;
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (way.stopped || way.frames.length > 0) lay();
+    run();
+  });
+  button.pause.addEventListener("click", () => (way.running ? pause() : run()));
+  button.step.addEventListener("click", () => {
+    const mine = way;
+    button.pause.disabled = false;
+    button.pause.textContent = "Play";
+    button.again.disabled = false;
+    said.textContent = "";
+    step(mine).catch((error) => tell(error, mine));
+  });
+  button.again.addEventListener("click", () => {
+    seed += 1;
+    lay();
+    if (way.start !== null) run();
+  });
+  button.save.addEventListener("click", () => {
+    const file = new Blob([png(way.levels, SIDE, SIDE)], { type: "image/png" });
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(file);
+    link.download = `${way.network}-${way.target}.png`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  });
+  back.addEventListener("input", () => look(way, Number(back.value)));
+  networkChoice.addEventListener("change", targets);
+  // A new choice, of anything but the speed, puts a new image on the stage.
+  form.addEventListener("change", (event) => event.target !== speed && lay());
+
+  targets();
+  lay();
+  return {
+    /** A new drawing, or none; its image is on the stage at once when it is the start. */
+    setDrawing(image) {
+      drawing = image;
+      if (startChoice.value === "drawing") lay();
+    },
+    useDrawing() {
+      startChoice.value = "drawing";
+      lay();
+      document.getElementById("deceive").scrollIntoView();
+      button.go.focus({ preventScroll: true });
+    },
+  };
+}

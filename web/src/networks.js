@@ -1,0 +1,109 @@
+// What the panels know of the networks: the manifest, and a worker to ask.
+
+import { probabilities } from "./fool.js";
+
+/** The manifest, or an error whose message is a sentence for the page. */
+export async function readManifest() {
+  const url = new URL("networks/manifest.json", document.baseURI);
+  let response;
+  try {
+    response = await fetch(url);
+  } catch (error) {
+    throw new Error(`The list of networks could not be fetched: ${error.message}.`);
+  }
+  if (!response.ok)
+    throw new Error(`The list of networks could not be fetched: the host says ${response.status}.`);
+  return response.json();
+}
+
+export class Networks {
+  #worker;
+  #waiting = new Map();
+  #loading = new Map();
+  #next = 0;
+
+  constructor(manifest) {
+    this.manifest = manifest;
+    this.#worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
+    this.#worker.onmessage = ({ data: { id, value, error } }) => {
+      const { resolve, reject } = this.#waiting.get(id);
+      this.#waiting.delete(id);
+      if (error === undefined) resolve(value);
+      else reject(new Error(error));
+    };
+    this.#worker.onerror = (event) => {
+      for (const { reject } of this.#waiting.values())
+        reject(new Error(`The worker that runs the networks stopped: ${event.message ?? "?"}.`));
+      this.#waiting.clear();
+    };
+  }
+
+  #ask(action, request) {
+    const id = this.#next++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.#worker.postMessage({ id, action, ...request });
+    });
+  }
+
+  info(name) {
+    return this.manifest.networks[name];
+  }
+
+  /** The classes that are digits: all outputs but rubbish. */
+  digits(name) {
+    const { outputs, rubbishClass } = this.info(name);
+    return Array.from({ length: outputs }, (_, k) => k).filter((k) => k !== rubbishClass);
+  }
+
+  /** What an output stands for. */
+  label(name, output) {
+    return output === this.info(name).rubbishClass ? "rubbish" : String(output);
+  }
+
+  /** Fetch a network, once; a failure may be tried again. */
+  load(name) {
+    if (!this.#loading.has(name)) {
+      const { file, imageShape: shape } = this.info(name);
+      const url = new URL(`networks/${file}`, document.baseURI).href;
+      const loading = this.#ask("load", { name, url, shape });
+      loading.catch(() => this.#loading.delete(name));
+      this.#loading.set(name, loading);
+    }
+    return this.#loading.get(name);
+  }
+
+  /** The confidences (K) that a network gives each image. */
+  async confidences(name, images) {
+    await this.load(name);
+    const all = new Float32Array(images.length * images[0].length);
+    images.forEach((image, i) => all.set(image, i * image.length));
+    const n = images.length;
+    return probabilities(await this.#ask("logits", { network: name, images: all, n }), n);
+  }
+
+  /** A deception that has begun; `rule` changes the manifest's where it says something else. */
+  async deceive(name, targets, starts, rule = {}) {
+    await this.load(name);
+    const run = this.#next++;
+    const whole = { ...this.manifest.rule, ...rule };
+    await this.#ask("begin", { run, network: name, targets, starts, rule: whole });
+    return {
+      step: (count = 1) => this.#ask("step", { run, count }),
+      pixels: () => this.#ask("pixels", { run }),
+      end: () => this.#ask("end", { run }),
+    };
+  }
+}
+
+/** The greatest of some confidences: which output, and how sure. */
+export function best(confidences) {
+  const output = confidences.indexOf(Math.max(...confidences));
+  return { output, confidence: confidences[output] };
+}
+
+/** A share as a percentage, rounded down: 99% is never said of less. */
+export function percent(share, digits = 1) {
+  const scale = 10 ** digits;
+  return `${(Math.floor(share * 100 * scale) / scale).toFixed(digits)}%`;
+}

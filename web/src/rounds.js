@@ -1,0 +1,200 @@
+// Panel 3: the same deception against every network of the rounds, side by side.
+
+import { best, percent } from "./networks.js";
+import { fromLevels, toLevels } from "./fool.js";
+import { STARTS, generator } from "./starts.js";
+import { canvasOf, digitChoice, element, show } from "./views.js";
+
+const STEPS = 300; // the most that an image may take here; a network that resists takes them all
+
+export function roundsPanel(networks) {
+  const { manifest } = networks;
+  const at = (part) => document.getElementById(`rounds-${part}`);
+  const [form, slider, chosen, strip, said] = ["form", "slider", "chosen", "strip", "said"].map(at);
+  const button = { go: at("go"), all: at("all"), stop: at("stop") };
+  const entries = manifest.rounds;
+  const areRounds = entries.every(({ round }) => round !== null);
+  const digits = networks.digits(entries[0].network);
+
+  at("words").replaceChildren(...words(areRounds).map((text) => element("p", {}, text)));
+  button.all.textContent = `All ${digits.length === 10 ? "ten" : digits.length} digits at once`;
+  digitChoice(at("targets"), "rounds-target", digits, 5);
+  slider.max = entries.length - 1;
+  slider.disabled = false;
+
+  let seed = 1;
+  let race = null; // the present one: its targets, and where every network stands
+
+  const title = ({ network, round }) => (round === null ? network : `Round ${round}`);
+  const subtitle = ({ network }) => `reads ${percent(networks.info(network).testAccuracy, 2)}`;
+
+  /** New images for these targets, the same for each network. */
+  function lay(targets) {
+    if (race) race.stopped = true;
+    const starts = targets.map((_, i) => STARTS.uniform(generator(1000 * seed + i)));
+    race = {
+      targets,
+      starts,
+      lanes: entries.map((entry) => ({
+        entry,
+        images: starts.map((start) => ({ levels: toLevels(start), steps: 0, confidence: null })),
+        finished: false,
+        judged: null,
+      })),
+    };
+    draw();
+  }
+
+  /** The pictures of all lanes, made anew. */
+  function draw() {
+    strip.replaceChildren(
+      ...race.lanes.map((lane, index) => {
+        lane.thumbs = lane.images.map(({ levels }, i) =>
+          canvasOf(levels, `for ${race.targets[i]}`),
+        );
+        lane.note = element("small", {}, subtitle(lane.entry));
+        const grid = element("span", { className: "grid" }, ...lane.thumbs);
+        grid.dataset.count = lane.images.length;
+        const picture = element(
+          "button",
+          { type: "button", className: "lane" },
+          element("strong", {}, title(lane.entry)),
+          grid,
+          lane.note,
+        );
+        picture.addEventListener("click", () => choose(index));
+        lane.picture = picture;
+        return picture;
+      }),
+    );
+    choose(Number(slider.value));
+  }
+
+  /** The lane that is shown large. */
+  function choose(index) {
+    slider.value = index;
+    const lane = race.lanes[index];
+    const name = `${title(lane.entry)}: ${subtitle(lane.entry)}`;
+    at("label").textContent = name;
+    slider.setAttribute("aria-valuetext", name);
+    for (const one of race.lanes) one.picture.setAttribute("aria-pressed", String(one === lane));
+    const figures = lane.images.map(({ levels }, i) => {
+      const caption = element("figcaption");
+      return element("figure", {}, canvasOf(levels, `Image for ${race.targets[i]}`), caption);
+    });
+    chosen.dataset.count = figures.length;
+    chosen.replaceChildren(...figures);
+    captions(lane);
+  }
+
+  function captions(lane) {
+    if (lane !== race.lanes[slider.value]) return;
+    [...chosen.children].forEach((figure, i) => {
+      const image = lane.images[i];
+      show(figure.firstChild, image.levels);
+      const quoted = `“${race.targets[i]}”`;
+      const now = image.confidence === null ? "" : ` ${percent(image.confidence)}`;
+      const state = image.finished && !image.fooled ? `${quoted} only${now}` : `${quoted}${now}`;
+      const lines = [element("b", {}, state)];
+      if (image.confidence !== null) lines.push(`${image.steps} steps`);
+      if (lane.judged) lines.push(`judge: ${lane.judged[i]}`);
+      figure.lastChild.replaceChildren(...lines.flatMap((line) => [line, element("br")]));
+    });
+  }
+
+  function update(lane, images) {
+    images.forEach((image, i) => {
+      lane.images[i] = image;
+      show(lane.thumbs[i], image.levels);
+    });
+    const fooled = images.filter((image) => image.fooled).length;
+    lane.note.textContent =
+      images.length === 1
+        ? `${percent(images[0].confidence)} after ${images[0].steps} steps`
+        : `${fooled} of ${images.length} fooled it`;
+    captions(lane);
+  }
+
+  async function run(targets) {
+    lay(targets);
+    const mine = race;
+    button.go.disabled = button.all.disabled = true;
+    button.stop.disabled = false;
+    said.textContent = "Deceiving …";
+    const began = performance.now();
+    try {
+      // Each in turn takes a step, so that they stay side by side.
+      await Promise.all(mine.lanes.map((lane) => compete(mine, lane)));
+      if (!mine.stopped) said.textContent = inWords(mine, performance.now() - began);
+    } catch (error) {
+      mine.stopped = true;
+      said.textContent = error.message;
+    } finally {
+      button.go.disabled = button.all.disabled = false;
+      button.stop.disabled = true;
+    }
+  }
+
+  async function compete(mine, lane) {
+    const { network } = lane.entry;
+    const deception = await networks.deceive(network, mine.targets, mine.starts, { steps: STEPS });
+    while (!mine.stopped && !lane.finished) {
+      const { images, finished } = await deception.step();
+      lane.finished = finished;
+      if (!mine.stopped) update(lane, images);
+    }
+    await deception.end();
+    const { judge } = manifest;
+    if (mine.stopped || judge === null || judge === network) return;
+    const images = lane.images.map(({ levels }) => fromLevels(levels));
+    lane.judged = (await networks.confidences(judge, images)).map((row) =>
+      networks.label(judge, best(row).output),
+    );
+    if (!mine.stopped) captions(lane);
+  }
+
+  function inWords(mine, milliseconds) {
+    const seconds = (milliseconds / 1000).toFixed(1);
+    const parts = mine.lanes.map((lane) => {
+      const fooled = lane.images.filter((image) => image.fooled).length;
+      const seen = lane.judged?.filter((label, i) => label === String(mine.targets[i])).length;
+      const judged = seen === undefined ? "" : `, and the judge agrees with ${seen}`;
+      return `${title(lane.entry)}: ${fooled} of ${lane.images.length} fool it${judged}`;
+    });
+      return `${parts.join("; ")}. It took ${seconds} seconds.`;
+  }
+
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    seed += 1;
+    run([Number(new FormData(form).get("rounds-target"))]);
+  });
+  form.addEventListener("change", () => {
+    if (button.stop.disabled) lay([Number(new FormData(form).get("rounds-target"))]);
+  });
+  button.all.addEventListener("click", () => {
+    seed += 1;
+    run(digits);
+  });
+  button.stop.addEventListener("click", () => {
+    race.stopped = true;
+    said.textContent = "Stopped.";
+  });
+  slider.addEventListener("input", () => choose(Number(slider.value)));
+  lay([5]);
+  button.go.disabled = button.all.disabled = false;
+}
+
+/** What a newcomer is told, about what there is. */
+function words(areRounds) {
+  const budget = ` An image may take ${STEPS} steps.`;
+  return areRounds
+    ? [
+        "The obvious cure: collect the images that deceived the network, teach it that they are rubbish, and deceive it again. That is a round.",
+        "Here the same static is deceived against the network of one round after another. What fools the first is static still; what the last one asks for begins to look like handwriting." + budget,
+      ]
+    : [
+        "Does every network fall for the same image? Here the same static is deceived against each of them, side by side." + budget,
+        "None of these networks was ever taught that there is rubbish. Networks that were, round after round, are shown here as soon as they are among the models; this build has none.",
+      ];
+}

@@ -1,0 +1,62 @@
+// Where an image begins: the library's starts (src/deceive/starts.py) with a generator of the
+// page's own. Images are flat Float32Arrays of 28 × 28 in [0, 1].
+
+export const SIDE = 28;
+
+/** Numbers evenly from [0, 1), the same for the same seed (mulberry32). */
+export function generator(seed) {
+  let state = (seed * 0x9e3779b9) >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+const filled = (size, draw) => Float32Array.from({ length: size }, draw);
+const clamped = (value) => Math.min(1, Math.max(0, value));
+
+function uniform(random) {
+  return filled(SIDE * SIDE, random);
+}
+
+function gaussian(random) {
+  const normal = () =>
+    Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+  return filled(SIDE * SIDE, () => clamped(0.5 + 0.2 * normal()));
+}
+
+function smooth(random) {
+  const coarse = Math.ceil(SIDE / 4);
+  return enlarged(filled(coarse * coarse, random), coarse, SIDE).map(clamped);
+}
+
+function blank() {
+  return new Float32Array(SIDE * SIDE);
+}
+
+export const STARTS = { uniform, gaussian, smooth, blank };
+
+/** A square image enlarged bicubically (Keys 1981 with a = -0.75, pixel centres aligned). */
+export function enlarged(image, side, wanted) {
+  const weights = Array.from({ length: wanted }, (_, i) => {
+    const at = ((i + 0.5) * side) / wanted - 0.5;
+    const first = Math.floor(at) - 1;
+    return [0, 1, 2, 3].map((n) => ({
+      from: Math.min(side - 1, Math.max(0, first + n)),
+      weight: cubic(Math.abs(at - (first + n))),
+    }));
+  });
+  const along = (get) => (i) => weights[i].reduce((sum, w) => sum + w.weight * get(w.from), 0);
+  const out = new Float32Array(wanted * wanted);
+  for (let row = 0; row < wanted; row++)
+    for (let column = 0; column < wanted; column++)
+      out[row * wanted + column] = along((r) => along((c) => image[r * side + c])(column))(row);
+  return out;
+}
+
+function cubic(x, a = -0.75) {
+  if (x <= 1) return ((a + 2) * x - (a + 3)) * x * x + 1;
+  return x < 2 ? ((a * x - 5 * a) * x + 8 * a) * x - 4 * a : 0;
+}
