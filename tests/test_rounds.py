@@ -296,7 +296,7 @@ def test_settings_that_do_not_fit(change, message):
 
 
 def test_an_unknown_network_is_one_clear_error(tmp_path):
-    with pytest.raises(InputError, match="network: expected one of .*draw.*; got 'resnet'"):
+    with pytest.raises(InputError, match=r"network: expected one of .*draw.*; got 'resnet'"):
         play(tmp_path, SMALL.model_copy(update={"network": "resnet"}))
     untrained = PRESETS["study"].model_copy(update={"network": "draw"})
     with pytest.raises(InputError, match="network: expected one of fast, judge, study; got 'draw'"):

@@ -35,6 +35,7 @@ from deceive.measures import (
 )
 from deceive.models import Card, save_network
 from deceive.networks import ARCHITECTURES, Classifier
+from deceive.objectives import log_odds
 from deceive.recipes import RECIPES, build, train
 from deceive.rubbish import CandidateSet, RubbishSet
 from deceive.rules import Ascent
@@ -75,6 +76,9 @@ class RoundsSettings(BaseModel):
     """Of the optimiser, at its greatest; it falls by a cosine to a twentieth. Without `epochs`."""
     averaging: float = Field(default=0.995, ge=0, lt=1)
     """How slowly the averaged network, the one that draws, follows. Without `epochs`."""
+    smoothness: float = Field(default=0.1, ge=0)
+    """Weight of the penalty on the gradient at digits (R1, Mescheder et al. 2018), which keeps the
+    network from growing so steep that its gradient leads nowhere. Without `epochs`."""
     shown: tuple[int, ...] = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
     """Rounds after which the network is kept and measured; the last one always is."""
     measured: int = Field(default=100, ge=1)
@@ -142,6 +146,9 @@ def changed(settings: RoundsSettings, path: Path | None) -> RoundsSettings:
 
 # A run is saved at least this often, in rounds.
 _OFTEN = 250
+
+# In every so many rounds the gradient is penalised.
+_PENALISED = 4
 
 # Seeds of the starts on which networks are measured along the way, and judged at the end; no round
 # uses them.
@@ -373,12 +380,12 @@ class _Continual(_Game):
             labels.to(device),
             sigma.to(device),
         )
-        dtype = working_dtype(device)
-        with torch.autocast(device.type, dtype, dtype != torch.float32):
-            logits = self.network(images, sigma)
-        loss = F.cross_entropy(logits.float(), labels)
+        logits = self._seen(images, sigma)
+        loss = F.cross_entropy(logits, labels)
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
+        if s.smoothness and self.number % _PENALISED == 0:
+            self._penalise(images[:n], labels[:n], sigma[:n])
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
@@ -389,6 +396,28 @@ class _Continual(_Game):
         right = (logits.detach().argmax(1) == labels).float()
         self.vitals.lerp_(torch.stack([right[n:].mean(), right[:n].mean()]).cpu(), 1 - _MEMORY)
         self._look_after_itself(loss.item())
+
+    def _seen(self, images: Tensor, sigma: Tensor) -> Tensor:
+        """Logits in float32, worked out in the quickest type."""
+        dtype = working_dtype(images.device)
+        with torch.autocast(images.device.type, dtype, dtype != torch.float32):
+            logits: Tensor = self.network(images, sigma)
+        return logits.float()
+
+    def _penalise(self, images: Tensor, labels: Tensor, sigma: Tensor) -> None:
+        """Add the gradient of the penalty: ½ γ E[(σ² + 0.01) |∇ objective|²] over digits in noise.
+
+        Times σ² it is the size of the step that would be taken, not of a slope that has to be the
+        steeper the less noise there is. The whole penalty is added in every so many rounds alone,
+        times as many (lazy, as Karras et al. 2020).
+        """
+        images = images.detach().requires_grad_()
+        logits = self._seen(images, sigma)
+        score = log_odds(logits, labels)
+        (gradient,) = torch.autograd.grad(score.sum(), images, create_graph=True)
+        steps = gradient.square().sum((1, 2, 3)) * (sigma.square() + 0.01)
+        penalty = self.settings.smoothness / 2 * steps.mean()
+        (_PENALISED * penalty).backward()  # type: ignore[no-untyped-call]
 
     def _rate(self) -> float:
         share = self.number / self.settings.rounds

@@ -212,7 +212,7 @@ class OnnxModel:
 
     def __init__(self, path: Path) -> None:
         try:
-            import onnxruntime  # type: ignore[import-untyped]
+            import onnxruntime
         except ImportError as error:
             raise InputError(
                 f"{path}: expected onnxruntime to run it with; pip install 'deceive[audit]'"
