@@ -13,11 +13,11 @@ from deceive.rules import Ascent
 DRAWING = Ascent(
     rule="sign",
     momentum=0,
-    step_size=0.12,
+    step_size=0.18,
     noise=1,
     least_noise=0.03,
     noise_power=1.5,
-    schedule=30,
+    schedule=20,
 )
 
 

@@ -86,7 +86,7 @@ class NoiseBody(nn.Module):
     of the noise is added to every layer's output.
     """
 
-    def __init__(self, shape: Shape, widths: tuple[int, ...] = (64, 128, 128), hidden: int = 128):
+    def __init__(self, shape: Shape, widths: tuple[int, ...] = (80, 160, 160), hidden: int = 128):
         super().__init__()
         rows, columns = (-(-side // 2) for side in shape[1:])
         channels, convolutions = 4 * shape[0], []
