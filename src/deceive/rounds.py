@@ -51,7 +51,7 @@ class RoundsSettings(BaseModel):
     """Architecture of the classifier; it has one more output than there are classes."""
     judge: str = "judge"
     """Network that says what the images look like; it was trained on the same data."""
-    rounds: int = Field(default=6000, ge=1)
+    rounds: int = Field(default=12_000, ge=1)
     candidates: int = Field(default=128, ge=1)
     """Images that are deceived with in a round."""
     steps: int = Field(default=2, ge=1)
@@ -74,7 +74,7 @@ class RoundsSettings(BaseModel):
     """The first so many of the training images."""
     learning_rate: float = Field(default=6e-4, gt=0)
     """Of the optimiser, at its greatest; it falls by a cosine to a twentieth. Without `epochs`."""
-    averaging: float = Field(default=0.995, ge=0, lt=1)
+    averaging: float = Field(default=0.998, ge=0, lt=1)
     """How slowly the averaged network, the one that draws, follows. Without `epochs`."""
     smoothness: float = Field(default=0.1, ge=0)
     """Weight of the penalty on the gradient at digits (R1, Mescheder et al. 2018), which keeps the
