@@ -73,12 +73,35 @@ def test_normalisation_is_inside_and_saved(architecture):
     other.load_state_dict(state)
     images = torch.rand(2, 1, 28, 28)
     torch.testing.assert_close(other(images), network(images))
-    raw = network.head(network.body((images - 0.25) / 0.5))
+    told = (torch.zeros(2),) if network.hears_noise else ()
+    raw = network.head(network.body((images - 0.25) / 0.5, *told))
     torch.testing.assert_close(network(images), raw)
 
 
-def test_the_default_network_fits_a_page():
-    assert sum(parameter.numel() for parameter in Classifier("fast").parameters()) < 500_000
+@pytest.mark.parametrize("architecture", ["fast", "draw"])
+def test_what_the_page_shows_fits_it(architecture):
+    assert sum(parameter.numel() for parameter in Classifier(architecture).parameters()) < 500_000
+
+
+def test_only_a_network_that_hears_noise_is_changed_by_being_told():
+    images, noise = torch.rand(2, 1, 28, 28), torch.tensor([0.1, 0.8])
+    for architecture in ARCHITECTURES:
+        network = Classifier(architecture, 11).eval()
+        for parameter in network.parameters():  # its last layer begins with zeros
+            nn.init.normal_(parameter, std=0.1)
+        same = torch.equal(network(images, noise), network(images))
+        assert same == (not network.hears_noise)
+        assert network.hears_noise == (architecture == "draw")
+    assert torch.equal(network(images, torch.zeros(2)), network(images))
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 7), (2, 28, 28), (1, 2, 2), (3, 33, 32)])
+def test_the_network_that_draws_takes_any_shape(shape):
+    network = Classifier("draw", 4, shape)
+    images = torch.rand(3, *shape, requires_grad=True)
+    (gradient,) = torch.autograd.grad(network(images, torch.rand(3)).sum(), images)
+    assert gradient.shape == images.shape
+    assert (gradient != 0).all()
 
 
 def test_the_architectures_of_the_case_study():
@@ -108,7 +131,9 @@ def test_fool_needs_no_more_than_the_network(architecture):
 
 
 def test_bad_input():
-    with pytest.raises(InputError, match="architecture: expected one of fast, judge, study; got"):
+    with pytest.raises(
+        InputError, match="architecture: expected one of draw, fast, judge, study; got"
+    ):
         Classifier("resnet")
     with pytest.raises(InputError, match="n_outputs: expected a whole number of at least 2, got 1"):
         Classifier("fast", 1)

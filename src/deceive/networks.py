@@ -88,7 +88,8 @@ class NoiseBody(nn.Module):
 
     def __init__(self, shape: Shape, widths: tuple[int, ...] = (80, 160, 160), hidden: int = 128):
         super().__init__()
-        rows, columns = (-(-side // 2) for side in shape[1:])
+        self.sides = shape[1:]
+        rows, columns = (-(-side // 2) for side in self.sides)
         channels, convolutions = 4 * shape[0], []
         for width in widths:
             # Where a side is one pixel there is nothing left to convolve, and the weights' gradient
@@ -107,6 +108,8 @@ class NoiseBody(nn.Module):
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """Features (N, hidden) of normalised images (N, C, H, W) with noise (N,)."""
         height, width = x.shape[2:]
+        if (height, width) != self.sides:  # some others would fit, by halves that round alike
+            raise RuntimeError(f"expected images of {self.sides}, got {(height, width)}")
         x = F.pixel_unshuffle(F.pad(x, (0, width % 2, 0, height % 2)), 2)
         x = x.contiguous(memory_format=torch.channels_last)
         told = self.noise(_waves(noise)).split(self.widths, 1)

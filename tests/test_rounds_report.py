@@ -1,0 +1,176 @@
+"""A run of rounds, from the command line to its page, on a data set that is not MNIST."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from deceive.cli import main
+from deceive.errors import InputError
+from deceive.figures import contact_sheet, rounds_pictures, shown_rounds
+from deceive.fooling import to_levels
+from deceive.report import is_rounds, rounds_finding, write_report, write_rounds_report
+from deceive.runs import Run
+from test_cli import run
+from test_data import idx
+from test_quality import draw as quarters
+
+ROUNDS = ["--rounds", "6", "--shown", "0", "3", "--measured", "3", "--candidates", "16"]
+ROUNDS += ["--kept", "64", "--ascent.schedule", "4", "--training-images", "900"]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Four classes of 8×8 pixels, in MNIST's format; and a judge of their own."""
+    folder = tmp_path_factory.mktemp("quarters")
+    for name, count, seed in (("train", 6200, 0), ("t10k", 300, 1)):
+        split = quarters(count, seed)
+        levels, labels = to_levels(split.images)[:, 0].numpy(), split.labels.byte().numpy()
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(idx(levels))
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(idx(labels))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def played(folder, tmp_path_factory):
+    """The folder of a finished run, and what the command said."""
+    torch.set_num_threads(1)
+    out = tmp_path_factory.mktemp("played")
+    judge = f"{out}/judge.safetensors"
+    for words in (
+        ["train", "--architecture", "judge", "--epochs", "2", "--out", judge],
+        ["rounds", "--judge", judge, "--out", f"{out}/run", *ROUNDS, "--judged", "80"],
+    ):
+        with pytest.raises(SystemExit) as end:
+            main([*words, "--data", str(folder)])
+        assert end.value.code == 0
+    return out
+
+
+def test_other_data_go_from_training_to_drawing(played, capsys, tmp_path):
+    rows = Run.open(played / "run").rows()
+    assert [row["part"] for row in rows] == ["round"] * 3 + ["quality"]
+    assert rows[-1]["images"] == 320
+    model = str(played / "run/weights/round-000006.safetensors")
+    judge = ["--model", model, "--judge", f"{played}/judge.safetensors"]
+    out = tmp_path / "drawn.npz"
+    code, words, _ = run(capsys, "draw", *judge, "--count", "3", "--out", str(out), "--json")
+    assert code == 0
+    assert json.loads(words.splitlines()[-1])["images"] == 12
+    with np.load(out) as arrays:
+        assert arrays["images"].shape == (12, 8, 8)
+        assert arrays["images"].dtype == np.uint8
+        assert arrays["targets"].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
+    png = tmp_path / "two.png"
+    options = ["--digit", "2", "--count", "4", "--out", str(png)]
+    assert run(capsys, "draw", *judge, *options)[0] == 0
+    with Image.open(png) as image, np.load(out) as arrays:
+        assert image.size == (4 * 17 + 1, 18)
+        assert np.array_equal(np.array(image)[1:17:2, 1:17:2].shape, (8, 8))
+
+
+def test_a_finished_run_is_reported_again(played, capsys, folder):
+    options = ["--judge", f"{played}/judge.safetensors", "--data", str(folder), "--judged", "80"]
+    before = (played / "run/rows.jsonl").read_text()
+    code, out, _ = run(capsys, "rounds", "--out", f"{played}/run", *ROUNDS, *options, "--json")
+    assert code == 0
+    assert (played / "run/rows.jsonl").read_text() == before
+    assert len(json.loads(out.splitlines()[-1])["rows"]) == 4
+    code, out, _ = run(capsys, "report", f"{played}/run", "--json")
+    assert code == 0
+    assert len(json.loads(out.splitlines()[-1])["pictures"]) == 7
+
+
+def test_the_page_says_what_the_rows_say(played):
+    run = Run.open(played / "run")
+    page = write_rounds_report(run).read_text()
+    assert page.count("<img ") == 6
+    assert "not finished" not in page
+    assert "deceive rounds --preset draw" in page
+    quality = run.row(part="quality")
+    assert f"{quality['judge_agreement']:.2%}" in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_an_unfinished_run_has_a_page_too(played, tmp_path):
+    whole = Run.open(played / "run")
+    part = Run(tmp_path / "part", whole.settings)
+    assert "There are no figures yet" in write_rounds_report(part).read_text()
+    part.add(whole.rows()[0])
+    page = write_rounds_report(part).read_text()
+    assert "not finished" in page
+    assert "Before the first round" in page
+
+
+def test_pictures_show_what_was_kept(played):
+    run = Run.open(played / "run")
+    shown = shown_rounds(run)
+    assert list(shown) == [0, 3, 6]
+    assert all(levels.shape == (4, 3, 1, 8, 8) for levels in shown.values())
+    for path in rounds_pictures(run):
+        with Image.open(path) as image:
+            assert min(image.size) > 30
+            assert getattr(image, "n_frames", 1) == (3 if path.suffix == ".webp" else 1)
+
+
+def test_a_contact_sheet_holds_every_pixel():
+    levels = np.random.default_rng(0).integers(0, 256, (5, 1, 3, 4), dtype=np.uint8)
+    sheet = contact_sheet(levels, columns=2, scale=2)
+    assert sheet.shape == (1, 3 * 7 + 1, 2 * 9 + 1)
+    assert np.array_equal(sheet[0, 1:7:2, 1:9:2], levels[0, 0])
+    assert np.array_equal(sheet[0, 2:8:2, 10:18:2], levels[1, 0])
+    assert np.array_equal(sheet[0, 15:21:2, 1:9:2], levels[4, 0])
+    assert (sheet[0, 15:, 10:] == 64).all()
+
+
+def test_the_page_of_another_run_is_refused(tmp_path):
+    run = Run(tmp_path / "run", {"seed": 0})
+    assert not is_rounds(run)
+    with pytest.raises(InputError, match="expected the folder of a run of rounds"):
+        write_rounds_report(run)
+
+
+def test_a_run_of_rounds_is_no_study(played):
+    with pytest.raises(InputError, match="expected the folder of a study"):
+        write_report(Run.open(played / "run"))
+
+
+def test_findings_of_the_literal_study():
+    row = {"seconds": 60, "judge_agreement": 0.1, "test_accuracy": 0.99}
+    rows = [row | {"round": 0, "fooling_rate": 1.0}, row | {"round": 15, "fooling_rate": 0.5}]
+    said = " ".join(rounds_finding(rows, None))
+    assert "fooled by 50.0% of fresh candidates, as against 100.0%" in said
+    assert rounds_finding([], None) == []
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["draw", "--model", "fast"], "--model: expected a network that draws"),
+        (["draw", "--digit", "x", "--model"], "--digit: expected a class number or all"),
+        (["draw", "--out", "x.gif", "--model"], "--out: expected a .png or an .npz"),
+        (["rounds", "--preset", "sleep"], "--preset: expected one of draw, study; got 'sleep'"),
+        (["rounds", "--rounds", "0"], "--rounds: Input should be greater than or equal to 1"),
+        (["rounds", "--kept", "None"], "settings: expected epochs where rubbish is not kept"),
+        (["rounds", "--settings", "none.json"], "none.json: expected a JSON file of settings"),
+        (["rounds", "--judge", "nowhere"], "expected a shipped network"),
+    ],
+)
+def test_bad_input_is_one_sentence(words, said, played, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if words[-1] == "--model":
+        words = [*words, f"{played}/run/weights/round-000006.safetensors"]
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert said in " ".join(err.split())
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_judge_of_other_data_is_refused(folder, capsys, tmp_path):
+    code, _, err = run(
+        capsys, "rounds", "--data", str(folder), "--out", str(tmp_path / "run"), *ROUNDS
+    )
+    assert code == 2
+    assert "--judge: expected a network that was trained on the images in" in " ".join(err.split())
