@@ -33,7 +33,7 @@ from deceive.measures import (
     features_of,
     frechet_between,
 )
-from deceive.models import Card, save_network
+from deceive.models import Card, halved, save_network
 from deceive.networks import ARCHITECTURES, Classifier
 from deceive.objectives import log_odds
 from deceive.recipes import RECIPES, build, train
@@ -195,6 +195,7 @@ def rounds(
     if checkpoint.exists():
         game.load(checkpoint)
     with task(f"{settings.rounds:,} rounds") as report:
+        game.begin()
         while True:
             # Measuring changes nothing, so it is made up for where a run was cut off before it.
             if settings.is_shown(game.number) and not run.row(part="round", round=game.number):
@@ -214,7 +215,7 @@ def rounds(
     if not run.row(part="quality"):
         with task("judging what it draws"):
             row = finale(
-                game.best,
+                game.best(),
                 run,
                 data,
                 judge,
@@ -248,6 +249,9 @@ class _Game(ABC):
         self.teach(rubbish)
         self.seconds += time.perf_counter() - started
 
+    def begin(self) -> None:  # noqa: B027  (few have anything to do)
+        """Whatever is to be done before the first round."""
+
     @abstractmethod
     def deceive(self) -> Any:
         """Deceive the network, and give back what it is to be taught."""
@@ -265,13 +269,12 @@ class _Game(ABC):
         """All that the next rounds depend on; changed in place by `load`."""
 
     @abstractmethod
-    def measure(self, judge: Classifier, run: Run) -> Row:
-        """What the network and its images are worth; changes nothing."""
+    def measure(self, network: Classifier, judge: Classifier, run: Run) -> Row:
+        """What `network`, the best one, and its images are worth; changes nothing."""
 
-    @property
     def best(self) -> Classifier:
-        """The network to use."""
-        return self.network
+        """The network to use, as it is kept: in half precision. All measures are of this one."""
+        return halved(self.network)
 
     def save(self, path: Path) -> None:
         """Write everything to `path`, whole or not at all."""
@@ -341,9 +344,8 @@ class _Continual(_Game):
         )
         self.vitals = torch.tensor([0.5, 0.5])  # share of rubbish caught, of digits read
 
-    @property
     def best(self) -> Classifier:
-        return self.averaged
+        return halved(self.averaged)
 
     def deceive(self) -> Tensor:
         s = self.settings
@@ -456,10 +458,10 @@ class _Continual(_Game):
             for name, tensor in self.tensors().items():
                 tensor.copy_(state[name])
 
-    def measure(self, judge: Classifier, run: Run) -> Row:
+    def measure(self, network: Classifier, judge: Classifier, run: Run) -> Row:
         s, held_out = self.settings, self.data.validation
         drawn = draw(
-            self.averaged,
+            network,
             range(self.data.n_classes),
             count=s.measured,
             seed=_FRESH + s.seed,
@@ -493,10 +495,9 @@ class _Retrained(_Game):
         self.network = build(settings.network, data, seed=settings.seed, rubbish_class=True)
         self.is_trained = False
 
-    def play(self) -> None:
-        if not self.is_trained:  # round 0 is the network that knows noise alone
+    def begin(self) -> None:
+        if not self.is_trained:  # the network of round 0 knows noise alone
             self._train()
-        super().play()
 
     def _train(self) -> None:
         self.network, _ = train(
@@ -510,13 +511,15 @@ class _Retrained(_Game):
 
     def deceive(self) -> RubbishSet:
         s, n_classes = self.settings, self.data.n_classes
-        result = self._candidates(-(-s.candidates // n_classes), seed=s.seed + 100 * self.number)
+        result = self._candidates(
+            self.network, -(-s.candidates // n_classes), seed=s.seed + 100 * self.number
+        )
         return RubbishSet(result.levels[result.fooled][: s.candidates])
 
-    def _candidates(self, count: int, seed: int) -> FoolingResult:
+    def _candidates(self, network: Classifier, count: int, seed: int) -> FoolingResult:
         s = self.settings
         return fool(
-            self.network,
+            network,
             range(self.data.n_classes),
             confidence=s.confidence,
             count=count,
@@ -546,12 +549,10 @@ class _Retrained(_Game):
         self.rubbish = RubbishSet(state["rubbish"])
         self.is_trained = bool(state["is_trained"])
 
-    def measure(self, judge: Classifier, run: Run) -> Row:
-        if not self.is_trained:
-            self._train()
+    def measure(self, network: Classifier, judge: Classifier, run: Run) -> Row:
         s, n_classes = self.settings, self.data.n_classes
         older = self.rubbish.images
-        made = self._candidates(s.measured, seed=_FRESH + s.seed)
+        made = self._candidates(network, s.measured, seed=_FRESH + s.seed)
         _keep(run, self.number, made)
         return {
             "images": len(made),
@@ -559,13 +560,14 @@ class _Retrained(_Game):
             "fooling_rate": made.fooling_rate,
             "median_steps": made.median_steps,
             "judge_agreement": agreement(judge, made.images, made.targets),
-            "rubbish_caught": caught(self.network, older, n_classes) if len(older) else None,
+            "rubbish_caught": caught(network, older, n_classes) if len(older) else None,
         }
 
 
 def _measured(game: _Game, run: Run, data: Dataset, judge: Classifier) -> Row:
     """The row of a round, with its images and its network kept beside it."""
-    found, network, n = game.measure(judge, run), game.best, data.n_classes
+    network, n = game.best(), data.n_classes
+    found = game.measure(network, judge, run)
     row: Row = {"part": "round", "round": game.number, "seconds": round(game.seconds, 2)} | found
     for name, split in (("validation", data.validation), ("test", data.test)):
         row[f"{name}_accuracy"] = digit_accuracy(network, split.images, split.labels, n)
@@ -586,7 +588,7 @@ def _measured(game: _Game, run: Run, data: Dataset, judge: Classifier) -> Row:
         command=command(game.settings),
         torch=torch.__version__,
     )
-    save_network(network, run.weights(_name(game.number)), card)
+    save_network(network, run.weights(_name(game.number)), card, half=True)
     return row
 
 
