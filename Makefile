@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help study test check format models pictures notebooks page bench clean
+.PHONY: help study draw test check format models pictures notebooks page bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -15,6 +15,9 @@ $(READY): pyproject.toml constraints.txt
 
 study: $(READY) ## train, deceive, teach rubbish, deceive again: the whole case study
 	$(BIN)/deceive study
+
+draw: $(READY) ## deceive, teach, again: until digits emerge from noise
+	$(BIN)/deceive rounds
 
 test: check ## formatter, linter, types and every test
 	$(BIN)/python -m pytest
@@ -32,6 +35,12 @@ models: $(READY) ## train the shipped networks again
 	$(BIN)/deceive train --architecture fast --seed 0 --out models/fast.safetensors
 	$(BIN)/deceive train --architecture judge --seed 1 --out models/judge.safetensors
 	$(BIN)/deceive train --architecture study --seed 0 --out models/study.safetensors
+	$(BIN)/deceive rounds
+	for kind in safetensors json; do \
+	  for each in runs/draw/weights/round-*.$$kind; do \
+	    cp "$$each" "models/rounds-$${each##*round-}" && cp "$$each" models/draw.$$kind || exit 1; \
+	  done; \
+	done
 
 pictures: study ## the README's pictures, from the study and of the page
 	cp runs/study/images/*.png images/
