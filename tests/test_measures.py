@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from conftest import Bands, Restless, same_state, state_of
+from deceive import measures
 from deceive.errors import InputError
 from deceive.inference import accuracy
 from deceive.measures import (
@@ -20,6 +21,7 @@ from deceive.measures import (
     fpr_at_tpr,
     frechet_between,
     frechet_distance,
+    nearest,
     nearest_distances,
     reached_by,
 )
@@ -379,3 +381,19 @@ def test_no_scores_are_one_clear_value_error(scores):
         fpr_at_tpr(torch.ones(1), scores)
     with pytest.raises(InputError, match="share: expected a number between 0 and 1"):
         reached_by(torch.ones(2), 1)
+
+
+def test_nearest_says_which():
+    generator = torch.Generator().manual_seed(0)
+    training = torch.rand(30, 1, 3, 3, generator=generator)
+    which = torch.tensor([29, 0, 7])
+    distances, indices = nearest(training[which] + 0.001, training)
+    assert torch.equal(indices, which)
+    assert distances.tolist() == pytest.approx([0.003] * 3, rel=1e-3)
+    assert torch.equal(nearest_distances(training[which] + 0.001, training), distances)
+
+
+def test_nearest_counts_through_the_parts_of_a_large_set(monkeypatch):
+    monkeypatch.setattr(measures, "_COLUMNS", 4)
+    training = torch.arange(11.0)[:, None, None, None] / 11
+    assert nearest(training[[10, 3, 4]], training)[1].tolist() == [10, 3, 4]

@@ -4,8 +4,9 @@ import pickle
 import pytest
 import torch
 
+from deceive.drawing import DRAWING
 from deceive.errors import InputError
-from deceive.models import Card, load_card, load_network, save_network, shipped_names
+from deceive.models import Card, halved, load_card, load_network, save_network, shipped_names
 from deceive.networks import Classifier
 
 CARD = Card(
@@ -21,6 +22,8 @@ CARD = Card(
     command="deceive train",
     torch="2",
 )
+
+DRAWS = {"architecture": "draw", "n_outputs": 11, "rubbish_class": 10, "ascent": DRAWING}
 
 
 @pytest.fixture
@@ -99,3 +102,20 @@ def test_a_pickle_is_never_executed(tmp_path, suffix):
     path.with_suffix(".json").write_text(CARD.model_dump_json())
     with pytest.raises(InputError):
         load_network(path)
+
+
+def test_half_precision_loses_nothing_of_a_halved_network(tmp_path):
+    network = halved(Classifier("draw", 11))
+    path, whole = tmp_path / "half.safetensors", tmp_path / "whole.safetensors"
+    save_network(network, path, CARD.model_copy(update=DRAWS), half=True)
+    save_network(network, whole, CARD.model_copy(update=DRAWS))
+    again = load_network(path)
+    assert path.stat().st_size < 0.6 * whole.stat().st_size
+    assert all(
+        torch.equal(one, other)
+        for one, other in zip(
+            again.state_dict().values(), network.state_dict().values(), strict=True
+        )
+    )
+    assert {value.dtype for value in again.state_dict().values()} == {torch.float32}
+    assert load_card(path).ascent == DRAWING
