@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from deceive.data import Dataset as Dataset
     from deceive.data import Split as Split
     from deceive.data import load_data as load_data
+    from deceive.drawing import draw as draw
     from deceive.errors import InputError as InputError
     from deceive.export import export_onnx as export_onnx
     from deceive.fooling import FoolingResult as FoolingResult
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from deceive.models import save_network as save_network
     from deceive.networks import Classifier as Classifier
     from deceive.rubbish import RubbishSet as RubbishSet
+    from deceive.rules import Ascent as Ascent
+    from deceive.teaching import RoundsSettings as RoundsSettings
+    from deceive.teaching import rounds as rounds
     from deceive.training import TrainingSettings as TrainingSettings
     from deceive.training import fit as fit
 
@@ -29,6 +33,7 @@ __version__ = version("deceive")
 _HOMES = {
     "auditing": ("AuditSettings", "audit"),
     "data": ("Dataset", "Split", "load_data"),
+    "drawing": ("draw",),
     "errors": ("InputError",),
     "export": ("export_onnx",),
     "fooling": ("FoolingResult", "fool"),
@@ -37,6 +42,8 @@ _HOMES = {
     "models": ("load_network", "save_network"),
     "networks": ("Classifier",),
     "rubbish": ("RubbishSet",),
+    "rules": ("Ascent",),
+    "teaching": ("RoundsSettings", "rounds"),
     "training": ("TrainingSettings", "fit"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

@@ -332,8 +332,8 @@ class Rounds:
         from deceive.figures import rounds_pictures
         from deceive.models import load_card, load_network
         from deceive.report import write_rounds_report
-        from deceive.rounds import rounds
         from deceive.runs import Run
+        from deceive.teaching import rounds
 
         out = self.out or Path("runs") / self.preset
         if self.fresh:
@@ -368,7 +368,7 @@ def _rounds(arguments: list[str]) -> Rounds:
     from pydantic import ValidationError
 
     from deceive import checks
-    from deceive.rounds import PRESETS, RoundsSettings, changed
+    from deceive.teaching import PRESETS, RoundsSettings, changed
 
     begun, _ = tyro.cli(Rounds, args=arguments, return_unknown_args=True, add_help=False)
     checks.one_of("--preset", begun.preset, PRESETS)

@@ -26,10 +26,10 @@ from deceive.figures import (
     study_filmstrip,
 )
 from deceive.files import write_text
-from deceive.rounds import RoundsSettings
-from deceive.rounds import command as rounds_command
 from deceive.runs import Row, Run
 from deceive.study import command
+from deceive.teaching import RoundsSettings
+from deceive.teaching import command as rounds_command
 
 # The parts of a study, in words, each with what its row says.
 _PARTS: dict[str, Row] = {

@@ -17,7 +17,10 @@ from deceive.drawing import DRAWING, draw
 from deceive.errors import InputError
 from deceive.models import load_card, load_network
 from deceive.networks import Classifier
-from deceive.rounds import (
+from deceive.rubbish import CandidateSet
+from deceive.rules import Ascent
+from deceive.runs import Run
+from deceive.teaching import (
     PRESETS,
     DivergedError,
     RoundsSettings,
@@ -26,9 +29,6 @@ from deceive.rounds import (
     command,
     rounds,
 )
-from deceive.rubbish import CandidateSet
-from deceive.rules import Ascent
-from deceive.runs import Run
 from test_quality import Quarters
 from test_quality import draw as quarters
 
@@ -127,7 +127,7 @@ def _play_until_killed(folder):
 
 def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path):
     processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["test_rounds"])
+    processes.set_forkserver_preload(["test_teaching"])
 
     def begin(folder):
         process = processes.Process(target=_play_until_killed, args=(folder,))
@@ -180,7 +180,7 @@ def test_a_run_that_diverges_goes_back_more_slowly_and_at_last_gives_up(tmp_path
 
 @pytest.mark.parametrize(("vital", "words"), [(0, "is caught"), (1, "of the digits in noise")])
 def test_a_network_that_has_nothing_to_learn_is_noticed(tmp_path, vital, words, monkeypatch):
-    from deceive import rounds as module
+    from deceive import teaching as module
 
     monkeypatch.setattr(module, "_PATIENCE", 3)
     monkeypatch.setattr(module, "_CAUGHT_TOO_OFTEN", 0.98)
@@ -193,7 +193,7 @@ def test_a_network_that_has_nothing_to_learn_is_noticed(tmp_path, vital, words, 
 
 
 def test_memory_stays_flat():
-    from deceive.rounds import _Continual
+    from deceive.teaching import _Continual
 
     game = _Continual(data(), SMALL)
     game.play()
