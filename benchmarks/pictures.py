@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from benchmarks.contest import Row, Spread, significant
 
@@ -50,8 +50,9 @@ def quality_against_time(rows: Sequence[Row]) -> Figure:
     axes.set_xlabel("minutes of training")
     axes.set_ylabel("Fréchet distance to the test images, judge's features")
     axes.xaxis.set_major_locator(FixedLocator(sorted({row["minutes"] for row in rows})))
-    axes.xaxis.set_minor_locator(NullLocator())
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(NullLocator())
         axis.set_major_formatter(FuncFormatter(lambda value, _: significant(value)))
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
