@@ -132,8 +132,8 @@ def _drawing(result: Row) -> str:
     return "\n\n".join(
         (
             f"## Drawing\n\n{everybody[0]['images']:,} images of each, against the test images; "
-            f"{plan['seeds']} seeds: median (least–greatest). Real images are as many of the "
-            "training set, and under the nearest training image as many of the test set.",
+            f"median of seeds (least–greatest), of which there are {plan['seeds']}. Real images "
+            "are as many of the training set; under the nearest training image, of the test set.",
             _facts(result["facts"], ()),
             _markdown(heads, lines),
         )
@@ -147,7 +147,7 @@ def _over_seeds(rows: Sequence[Row], field: str, *, percent: bool = False) -> st
     text = significant(spread.median, digits)
     if spread.greatest > spread.least:
         text = spread.text(digits)
-    return text + " %" * percent
+    return text + "%" * percent
 
 
 def _fooling(result: Row) -> str:

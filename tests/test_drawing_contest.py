@@ -158,6 +158,6 @@ def test_table_and_picture_are_made_of_rows_alone(tmp_path):
     result = {"facts": facts, "plan": {"seeds": 3}, "rows": rows}
     (tmp_path / "drawing.json").write_text(json.dumps(result))
     text = table.make(tmp_path, pictures=tmp_path)
-    assert "| 5 | VAE | 1,234 | 300 | 51 (50–52) | 50 % | 0.8 | 0.7 | 90 % |" in text
+    assert "| 5 | VAE | 1,234 | 300 | 51 (50–52) | 50% | 0.8 | 0.7 | 90% |" in text
     assert "| real images |  |  | 1.5 |" in text
     assert (tmp_path / "quality-against-time.png").read_bytes().startswith(b"\x89PNG")
