@@ -1,4 +1,4 @@
-"""Hold the contests, write their rows, and make the table of the rows alone."""
+"""Hold the contests, write their rows, and make the table and the picture of the rows alone."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -6,12 +6,12 @@ from typing import Annotated, Literal
 import tyro
 
 from benchmarks import table
-from benchmarks.contest import HERE, write
+from benchmarks.contest import HERE, read, write
 
 
 def main(
     contest: tyro.conf.Positional[
-        Literal["all", "accuracy", "fooling", "memory", "page", "training", "table"]
+        Literal["all", "accuracy", "drawing", "fooling", "memory", "page", "training", "table"]
     ] = "all",
     *,
     quick: bool = False,
@@ -20,19 +20,24 @@ def main(
     count: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     epochs: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
+    minutes: Annotated[tuple[float, ...] | None, tyro.conf.arg(metavar="N")] = None,
+    resume: bool = False,
     out: Path | None = None,
 ) -> None:
-    """Side by side with peers: images per second, memory, and time to an accuracy.
+    """Side by side with peers: images per second, memory, time to an accuracy, and drawing.
 
     Args:
-        contest: which one to hold; `table` only makes the table again from rows on disk.
+        contest: which one to hold; `table` only makes the table again from rows on disk. `drawing`
+            takes hours, and is not one of `all` unless they are quick.
         quick: tiny sizes, to see that it runs; its figures mean nothing.
         model: the network to fool, a shipped name or a file.
         repeats: how often each contestant of a fooling contest has its turn; how many seeds are
-            trained with.
+            trained with in training and drawing.
         count: images a repeat in fooling.
         steps: the most steps an image may take in fooling.
         epochs: the most epochs the original recipe is given.
+        minutes: budgets of training in drawing.
+        resume: keep the rows of drawing that are on disk, and only hold what is missing.
         out: the folder for rows and table; `benchmarks/results` by default, or its `quick`.
     """
     folder = out or HERE / "results" / ("quick" if quick else "")
@@ -40,6 +45,12 @@ def main(
         from benchmarks import accuracy
 
         write(folder, "accuracy", accuracy.run(accuracy.QUICK if quick else accuracy.Plan()))
+    if contest == "drawing" or (contest == "all" and quick):
+        from benchmarks import drawing
+
+        what = drawing.plan(quick, minutes=minutes, seeds=repeats)
+        for result in drawing.run(what, read(folder, "drawing") if resume else None):
+            write(folder, "drawing", result)
     if contest in ("all", "fooling"):
         from benchmarks import fooling
 
@@ -57,7 +68,8 @@ def main(
         from benchmarks import training
 
         write(folder, "training", training.run(training.plan(quick, epochs=epochs, seeds=repeats)))
-    print(table.make(folder))
+    is_kept = folder == HERE / "results"
+    print(table.make(folder, pictures=HERE.parent / "images" if is_kept else folder))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The table: made of the rows on disk alone."""
+"""The tables and the picture: made of the rows on disk alone."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -6,6 +6,8 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from benchmarks.contest import Row, Spread, paired_ratio, read, significant
+from benchmarks.pictures import quality_against_time
+from deceive.figures import save
 from deceive.files import write_text
 
 # What each contest asks; the words around its table.
@@ -39,16 +41,21 @@ CONTESTS = {
 }
 
 
-def make(folder: Path) -> str:
-    """Write `folder/README.md` from the JSON files beside it, and give its text back."""
+def make(folder: Path, *, pictures: Path) -> str:
+    """Write `folder/README.md` from the JSON files beside it, and give its text back.
+
+    The picture, where there are rows for it, goes into the folder `pictures`.
+    """
     parts = ["# Benchmarks\n\nMade by `make bench`; what is measured and how: `../README.md`."]
-    makers = {"accuracy": _accuracy, "fooling": _fooling, "memory": _memory}
-    makers |= {"page": _page, "training": _training}
+    makers = {"accuracy": _accuracy, "drawing": _drawing, "fooling": _fooling}
+    makers |= {"memory": _memory, "page": _page, "training": _training}
     for name, maker in makers.items():
         result = read(folder, name)
         parts.append(maker(result) if result else f"## {name.capitalize()}\n\nNot measured yet.")
     text = "\n\n".join(parts) + "\n"
     write_text(folder / "README.md", text)
+    if result := read(folder, "drawing"):
+        save(quality_against_time(result["rows"]), pictures / "quality-against-time.png")
     return text
 
 
@@ -79,6 +86,68 @@ def _accuracy(result: Row) -> str:
             _markdown((*heads, "validation, mean", "training time"), lines),
         )
     )
+
+
+def _drawing(result: Row) -> str:
+    plan = result["plan"]
+    by_training = defaultdict(list)
+    for row in result["rows"]:
+        by_training[row["minutes"], row["contestant"]].append(row)
+    lines = [
+        (
+            f"{minutes:g}",
+            name,
+            f"{rows[0]['parameters']:,}",
+            _over_seeds(rows, "seconds"),
+            _over_seeds(rows, "frechet_distance"),
+            _over_seeds(rows, "judge_agreement", percent=True),
+            _over_seeds(rows, "density"),
+            _over_seeds(rows, "coverage"),
+            _over_seeds(rows, "classification_accuracy_score", percent=True),
+            _over_seeds(rows, "nearest_median"),
+            _over_seeds(rows, "nearest_first_percentile"),
+            _over_seeds(rows, "images_per_second"),
+        )
+        for (minutes, name), rows in sorted(by_training.items(), key=lambda item: item[0][0])
+    ]
+    everybody = result["rows"]
+    lines.append(
+        (
+            *("", "real images", "", ""),
+            _over_seeds(everybody, "floor_frechet_distance"),
+            "",
+            _over_seeds(everybody, "floor_density"),
+            _over_seeds(everybody, "floor_coverage"),
+            "",
+            _over_seeds(everybody, "held_out_nearest_median"),
+            _over_seeds(everybody, "held_out_nearest_first_percentile"),
+            "",
+        )
+    )
+    heads = (
+        *("minutes", "", "parameters", "trained, s", "Fréchet distance", "judge agrees"),
+        *("density", "coverage", "classification accuracy score"),
+        *("nearest training image, median", "first percentile", "images a second"),
+    )
+    return "\n\n".join(
+        (
+            f"## Drawing\n\n{everybody[0]['images']:,} images of each, against the test images; "
+            f"median of seeds (least–greatest), of which there are {plan['seeds']}. Real images "
+            "are as many of the training set; under the nearest training image, of the test set.",
+            _facts(result["facts"], ()),
+            _markdown(heads, lines),
+        )
+    )
+
+
+def _over_seeds(rows: Sequence[Row], field: str, *, percent: bool = False) -> str:
+    """The median of a field with its range, or just the number where there is only one."""
+    spread = Spread.of(row[field] * (100 if percent else 1) for row in rows)
+    digits = 4 if percent else 3
+    text = significant(spread.median, digits)
+    if spread.greatest > spread.least:
+        text = spread.text(digits)
+    return text + "%" * percent
 
 
 def _fooling(result: Row) -> str:

@@ -1,6 +1,6 @@
 """Run the notebooks from top to bottom and write what they give into them.
 
-`python notebooks/run.py` runs both in full; name notebooks to run those alone.
+`python notebooks/run.py` runs all in full; name notebooks to run those alone.
 DECEIVE_NOTEBOOK_BUDGET=small makes it a rehearsal of seconds.
 """
 

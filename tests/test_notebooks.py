@@ -25,6 +25,7 @@ PICTURES = {
         "second_mispredicted",
         "pictures",
     },
+    "rounds": {"static", "emergence", "sheet", "way", "confidence", "nearest"},
 }
 FILES = {
     "cnn_training": ["my_network.json", "my_network.safetensors"],
@@ -35,6 +36,7 @@ FILES = {
         "images/mnist_confidence.png",
         "images/second_mispredicted.png",
     ],
+    "rounds": [],
 }
 # /home/…, /tmp/…, C:\…, ~/…: but neither "and/or" nor a fraction nor a media type.
 ABSOLUTE_PATH = re.compile(r"(?<![\w.~/<])(?:~?/[\w.-]+/[\w.-]|[A-Za-z]:\\)")

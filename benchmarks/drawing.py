@@ -1,0 +1,170 @@
+"""How well digits are drawn after so much training: the rounds beside a VAE and a diffusion model.
+
+Each is trained anew for every budget, so that its schedule ends with it, and judged off the clock.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from benchmarks import rivals
+from benchmarks.contest import Row, facts
+from deceive.data import Dataset, Split, load_data
+from deceive.drawing import draw
+from deceive.fooling import from_levels, to_levels
+from deceive.models import load_network
+from deceive.quality import quality
+from deceive.runs import Run
+from deceive.teaching import PRESETS, RoundsSettings, rounds
+
+console = Console(stderr=True)
+
+# Images are drawn with these seeds, one for each seed of training; nothing is trained with them.
+_FRESH = 3_000_003
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large the contest is."""
+
+    minutes: tuple[float, ...] = (2, 5, 10, 20)
+    """Budgets of training."""
+    seeds: int = 3
+    count: int = 1000
+    """Images of each class that are judged."""
+    trial: int = 300
+    """Rounds that are played beforehand to see how many fit a budget."""
+    images: int | None = None
+    """Of the training images and of the test images, the first so many; None for all."""
+
+
+QUICK = Plan(minutes=(0.02, 0.05), seeds=1, count=25, trial=5, images=1000)
+
+
+def plan(quick: bool, *, minutes: tuple[float, ...] | None, seeds: int | None) -> Plan:
+    """The full contest or the quick one, with what was asked for in place of its own."""
+    given = {"minutes": minutes, "seeds": seeds}
+    return replace(QUICK if quick else Plan(), **{k: v for k, v in given.items() if v is not None})
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What came of one training."""
+
+    seconds: float
+    parameters: int
+    told: Row
+    """What else there is to say of it."""
+    draw: Callable[[Tensor, int], Tensor]
+    """Classes (N,) and a seed → images (N, C, H, W) uint8."""
+
+
+def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
+    """Hold the contest, the contestants in turn; gives all there is so far after every training.
+
+    Rows of an earlier result, which has to be of the same plan but for its budgets and seeds, are
+    kept and not measured again.
+    """
+    sizes = asdict(plan)
+    if earlier is None:
+        result: Row = {"facts": facts(), "plan": sizes, "rows": []}
+    else:
+        result = earlier | {"plan": sizes}
+    held = {(row["minutes"], row["seed"], row["contestant"]) for row in result["rows"]}
+    data = load_data()
+    if plan.images is not None:
+        test = Split(data.test.images[: plan.images], data.test.labels[: plan.images])
+        data = replace(data.first(plan.images), test=test)
+    judge = load_network("judge")
+    for seed in range(plan.seeds):
+        for minutes in plan.minutes:
+            for name, train in CONTESTANTS.items():
+                if (minutes, seed, name) in held:
+                    continue
+                trained = train(data, 60 * minutes, seed, plan)
+                targets = torch.arange(data.n_classes).repeat_interleave(plan.count)
+                started = time.perf_counter()
+                levels = trained.draw(targets, _FRESH + seed)
+                seconds = time.perf_counter() - started
+                found = quality(
+                    from_levels(levels), targets, judge, data, reference=data.test, seed=seed
+                )
+                result["rows"].append(
+                    {
+                        "contestant": name,
+                        "minutes": minutes,
+                        "seed": seed,
+                        "seconds": trained.seconds,
+                        "parameters": trained.parameters,
+                        **trained.told,
+                        "images_per_second": len(levels) / seconds,
+                        **asdict(found),
+                    }
+                )
+                console.print(
+                    f"{name}, {minutes:g} minutes, seed {seed}: Fréchet distance "
+                    f"{found.frechet_distance:.2f}, the judge agrees with "
+                    f"{found.judge_agreement:.1%}; {len(levels) / seconds:.0f} images/s"
+                )
+                yield result
+
+
+def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
+    """As many rounds of the preset `draw` as fit, by the time that the first few of them take."""
+    settings = PRESETS["draw"].model_copy(
+        update={"seed": seed, "shown": (), "measured": 10, "judged": 0, "rounds": plan.trial}
+    )
+    a_round = _played(data, settings).seconds / plan.trial
+    return _played(data, settings.model_copy(update={"rounds": max(1, round(seconds / a_round))}))
+
+
+def _played(data: Dataset, settings: RoundsSettings) -> Trained:
+    """All the rounds of these settings; the clock runs while images and network change."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder), settings.model_dump(mode="json"))
+        *_, last = rounds(
+            data, run, settings, load_network(settings.judge), lambda words: nullcontext(_silent)
+        )
+        network = load_network(run.weights(f"round-{last['round']:06d}"))
+        rollbacks = sum(row["part"] == "rollback" for row in run.rows())
+
+    def drawn(targets: Tensor, seed: int) -> Tensor:
+        return draw(network, targets, seed=seed, ascent=settings.ascent).levels
+
+    return Trained(
+        last["seconds"],
+        sum(parameter.numel() for parameter in network.parameters()),
+        {"rounds": last["round"], "rollbacks": rollbacks},
+        drawn,
+    )
+
+
+def _silent(done: float, total: float, note: str = "") -> None:
+    """A report of progress to nobody."""
+
+
+def _rival(name: str) -> Callable[[Dataset, float, int, Plan], Trained]:
+    def trained(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
+        rival = rivals.build(name, data, seed=seed)
+        training = rivals.train(rival, data.train, seconds, seed=seed)
+        return Trained(
+            training.seconds,
+            rival.parameter_count,
+            {"steps": training.steps, "epochs": training.images / len(data.train)},
+            lambda targets, seed: to_levels(rival.sample(targets, seed=seed)),
+        )
+
+    return trained
+
+
+CONTESTANTS: dict[str, Callable[[Dataset, float, int, Plan], Trained]] = {
+    "rounds": _rounds,
+    **{name: _rival(name) for name in rivals.RIVALS},
+}

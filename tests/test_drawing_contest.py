@@ -1,0 +1,163 @@
+"""The contest of drawing: its rivals, on images with a bright quarter, and its table."""
+
+import json
+from itertools import count
+from types import SimpleNamespace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from benchmarks import rivals, table
+from benchmarks.rivals import RIVALS, Diffusion, Vae, train
+from torch import Generator
+
+from deceive.data import Split
+from deceive.errors import InputError
+
+pytestmark = pytest.mark.usefixtures("untouched_rng")
+
+SHAPE, CLASSES = (1, 8, 8), 4
+
+
+@pytest.fixture(scope="module")
+def split():
+    """Noise, with one quarter bright: the label."""
+    generator = Generator().manual_seed(0)
+    labels = torch.randint(CLASSES, (512,), generator=generator)
+    images = torch.rand(512, *SHAPE, generator=generator) * 0.5
+    bright = F.one_hot(labels, 4).view(-1, 1, 2, 2).repeat_interleave(4, 2).repeat_interleave(4, 3)
+    return Split(images + 0.5 * bright, labels)
+
+
+def made(name, seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return RIVALS[name](SHAPE, CLASSES)
+
+
+def brightest(images):
+    return F.avg_pool2d(images, 4).flatten(1).argmax(1)
+
+
+@pytest.fixture
+def steps_for_seconds(monkeypatch):
+    """A clock by which every step of training takes a second."""
+    ticks = count()
+    monkeypatch.setattr(rivals, "time", SimpleNamespace(perf_counter=lambda: next(ticks)))
+
+
+@pytest.mark.parametrize("name", sorted(RIVALS))
+def test_learns_to_draw_what_it_is_asked_for(name, split, steps_for_seconds):
+    rival = made(name)
+    wanted = torch.arange(CLASSES).repeat_interleave(25)
+    before = (brightest(rival.sample(wanted, seed=1)) == wanted).float().mean()
+    training = train(rival, split, 120, seed=0)
+    images = rival.sample(wanted, seed=1)
+    after = (brightest(images) == wanted).float().mean()
+    assert before < 0.6
+    assert after > 0.9
+    assert 100 < training.steps <= 120
+    assert training.images == 128 * training.steps  # four whole batches an epoch
+    assert not rival.training
+
+
+@pytest.mark.parametrize("name", sorted(RIVALS))
+def test_a_sample_is_of_its_seed_and_in_range(name):
+    rival, labels = made(name), torch.tensor([0, 1, 3])
+    images = rival.sample(labels, seed=5)
+    assert images.shape == (3, *SHAPE)
+    assert images.dtype == torch.float32
+    assert images.min() >= 0
+    assert images.max() <= 1
+    assert torch.equal(images, rival.sample(labels, seed=5))
+    assert not torch.equal(images, rival.sample(labels, seed=6))
+    assert rival.training  # as it was
+
+
+@pytest.mark.parametrize("name", sorted(RIVALS))
+def test_sides_that_do_not_fold_are_refused(name):
+    with pytest.raises(InputError, match="multiples of 4, got"):
+        RIVALS[name]((1, 10, 8), 4)
+
+
+def test_the_sampler_finds_the_image_that_every_velocity_leads_to(monkeypatch):
+    """If the network always knows the way to one image, that is where sampling ends."""
+    image = torch.rand(1, *SHAPE, generator=Generator().manual_seed(2))
+    diffusion = made("diffusion")
+
+    def exact(x, t, labels):
+        angle = (t * torch.pi / 2)[:, None, None, None]
+        clean = 2 * image - 1
+        noise = (x - angle.cos() * clean) / angle.sin()
+        return angle.cos() * noise - angle.sin() * clean
+
+    monkeypatch.setattr(diffusion, "velocity", exact)
+    drawn = diffusion.sample(torch.tensor([0, 2]), seed=0)
+    assert torch.allclose(drawn, image.expand(2, -1, -1, -1), atol=1e-4)
+
+
+def test_the_untrained_diffusion_model_errs_by_the_size_of_the_velocity(split):
+    """It says 0 everywhere, so its loss is the mean square of v, between an image's and 1."""
+    diffusion = made("diffusion")
+    assert isinstance(diffusion, Diffusion)
+    loss = diffusion.loss(split.images, split.labels, Generator().manual_seed(0)).item()
+    of_image = (2 * split.images - 1).square().mean().item()
+    assert loss == pytest.approx((1 + of_image) / 2, rel=0.02)
+
+
+def test_the_loss_of_the_vae_is_the_bound(split):
+    vae = made("VAE")
+    assert isinstance(vae, Vae)
+    images, labels = split.images[:7], split.labels[:7]
+    loss = vae.loss(images, labels, Generator().manual_seed(3)).item()
+    mean, log_variance = vae.encode(images, labels)
+    spread = (log_variance / 2).exp()
+    code = mean + spread * torch.randn(mean.shape, generator=Generator().manual_seed(3))
+    posterior = torch.distributions.Normal(mean, spread)
+    prior = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+    divergence = torch.distributions.kl_divergence(posterior, prior).sum()
+    p = vae.decode(code, labels).sigmoid()
+    nats = -(images * p.log() + (1 - images) * (1 - p).log()).sum() + divergence
+    assert loss == pytest.approx(nats.item() / images.numel(), rel=1e-4)
+
+
+def test_table_and_picture_are_made_of_rows_alone(tmp_path):
+    same = {
+        "parameters": 1234,
+        "judge_agreement": 0.5,
+        "density": 0.8,
+        "coverage": 0.7,
+        "classification_accuracy_score": 0.9,
+        "nearest_median": 4.0,
+        "nearest_first_percentile": 2.0,
+        "images_per_second": 80.0,
+        "images": 100,
+        "floor_frechet_distance": 1.5,
+        "floor_density": 1.0,
+        "floor_coverage": 0.95,
+        "held_out_nearest_median": 4.4,
+        "held_out_nearest_first_percentile": 2.1,
+    }
+    rows = [
+        same
+        | {"contestant": name, "minutes": minutes, "seed": seed, "seconds": 60 * minutes}
+        | {"frechet_distance": 10 * minutes + seed}
+        for seed in (0, 1, 2)
+        for minutes in (2, 5)
+        for name in ("rounds", "VAE", "diffusion")
+    ]
+    facts = {
+        "date": "today",
+        "processor": "one",
+        "cores": 2,
+        "threads": 2,
+        "load_average_at_start": 0.0,
+        "working_dtype": "bfloat16",
+        "versions": {"torch": "2"},
+    }
+    result = {"facts": facts, "plan": {"seeds": 3}, "rows": rows}
+    (tmp_path / "drawing.json").write_text(json.dumps(result))
+    text = table.make(tmp_path, pictures=tmp_path)
+    assert "| 5 | VAE | 1,234 | 300 | 51 (50–52) | 50% | 0.8 | 0.7 | 90% |" in text
+    assert "| real images |  |  | 1.5 |" in text
+    assert (tmp_path / "quality-against-time.png").read_bytes().startswith(b"\x89PNG")
