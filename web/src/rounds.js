@@ -262,7 +262,7 @@ function words(networks) {
   const many = last.round.toLocaleString("en-GB");
   return [
     cure,
-    `Play it ${many} times, and there is no static left that the network would take for a digit. To be sure of a “5”, it now asks for a “5”: what deceives it is handwriting, though nobody ever taught it to draw.`,
+    `Play it ${many} times, and the gradient no longer leads to static. To be sure of a “5”, the network now asks for what looks like one: handwriting, though nobody ever showed it how to draw.`,
     `Every picture begins as the same static and takes ${steps} steps up the gradient, seen in noise that falls step by step, so that what is large is settled first.`,
   ];
 }
