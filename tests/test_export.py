@@ -26,17 +26,21 @@ def session(path):
     return onnxruntime.InferenceSession(path, options, ["CPUExecutionProvider"])
 
 
-def by_autograd(network, images, targets, objective):
+def by_autograd(network, images, targets, objective, *told):
     images = images.clone().requires_grad_(True)
-    logits = network.eval()(images)
+    logits = network.eval()(images, *told)
     (gradient,) = torch.autograd.grad(OBJECTIVES[objective](logits, targets).sum(), images)
     return logits.detach().numpy(), gradient.numpy()
 
 
-def assert_agrees(path, network, images, targets, objective="log_odds"):
+def assert_agrees(path, network, images, targets, objective="log_odds", noise=None):
     given = {"images": images.numpy(), "targets": targets.numpy()}
+    told = () if noise is None else (noise,)
+    if told:
+        given["noise"] = noise.numpy()
     came = session(path).run(None, given)
-    for expected, one in zip(by_autograd(network, images, targets, objective), came, strict=True):
+    wanted = by_autograd(network, images, targets, objective, *told)
+    for expected, one in zip(wanted, came, strict=True):
         scale = max(1.0, float(np.abs(expected).max()))
         np.testing.assert_allclose(one, expected, rtol=1e-4, atol=1e-4 * scale)
 
@@ -140,13 +144,56 @@ def test_strided_convolutions_with_silu(tmp_path_factory, width, seed, n_outputs
     assert_agrees(path, network, *random_batch(network, (1, 28, 28), number, seed))
 
 
+def hearing(n_outputs=11, shape=(1, 28, 28)):
+    """A network that hears noise, and whose answers depend on it: untrained ones pass over it."""
+    network = Classifier("draw", n_outputs, shape).eval()
+    nn.init.normal_(network.body.noise[-1].weight, std=0.5)
+    return network
+
+
+@settings(max_examples=1, phases=[Phase.explicit, Phase.generate])
+@given(
+    shape=st.tuples(st.integers(1, 3), st.integers(2, 12), st.integers(2, 12)),
+    n_outputs=st.integers(2, 11),
+    number=st.integers(1, 7),
+    seed=st.integers(0, 2**16),
+    objective=st.sampled_from(sorted(OBJECTIVES)),
+)
+@example(shape=(1, 28, 28), n_outputs=11, number=10, seed=0, objective="log_odds")
+def test_what_is_told_of_the_noise_counts(
+    tmp_path_factory, shape, n_outputs, number, seed, objective
+):
+    torch.manual_seed(seed)
+    network = hearing(n_outputs, shape)
+    path = tmp_path_factory.mktemp("export") / "network.onnx"
+    export_onnx(network, path, objective=objective)
+    images, targets = random_batch(network, shape, number, seed)
+    noise = torch.linspace(0, 1, number + 1)[1:]
+    noisy = images + noise[:, None, None, None] * torch.randn(images.shape)
+    assert_agrees(path, network, noisy, targets, objective, noise)
+    assert_agrees(path, network, images, targets, objective, torch.zeros(number))
+    assert not torch.allclose(network(images, noise), network(images), atol=1e-3)
+
+
+def test_noise_is_told_without_the_gradient_too(tmp_path):
+    network = hearing(4, (1, 6, 5))
+    export_onnx(network, tmp_path / "network.onnx", gradient=False)
+    ready = session(tmp_path / "network.onnx")
+    assert [one.name for one in ready.get_inputs()] == ["images", "noise"]
+    images, noise = torch.rand(5, 1, 6, 5), torch.rand(5)
+    (logits,) = ready.run(None, {"images": images.numpy(), "noise": noise.numpy()})
+    expected = network(images, noise).detach().numpy()
+    np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("name", shipped_names())
 def test_shipped_networks(tmp_path, name):
     network = load_network(name)
     export_onnx(network, tmp_path / "network.onnx")
     for number in (1, 10, 64):
         batch = random_batch(network, network.image_shape, number, number)
-        assert_agrees(tmp_path / "network.onnx", network, *batch)
+        noise = torch.rand(number) if network.hears_noise else None
+        assert_agrees(tmp_path / "network.onnx", network, *batch, noise=noise)
     assert (tmp_path / "network.onnx").stat().st_size <= 2e6
 
 
@@ -202,6 +249,10 @@ def test_names_and_shapes_of_the_graph(tmp_path, bands):
 
     assert described(model.graph.input) == [("images", ["N", 1, 4, 4]), ("targets", ["N"])]
     assert described(model.graph.output) == [("logits", ["N", 4]), ("gradient", ["N", 1, 4, 4])]
+    export_onnx(hearing(4, (1, 4, 4)), tmp_path / "hearing.onnx")
+    hears = onnx.load(tmp_path / "hearing.onnx")
+    assert described(hears.graph.input) == [*described(model.graph.input), ("noise", ["N"])]
+    assert described(hears.graph.output) == described(model.graph.output)
     assert {node.domain for node in model.graph.node} == {""}
 
 

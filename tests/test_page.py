@@ -20,8 +20,9 @@ from torch import nn
 
 import deceive.models
 import deceive.page
-from deceive import InputError, fool, load_data, load_network
+from deceive import InputError, fool, fooling, load_data, load_network
 from deceive.cli import main
+from deceive.drawing import DRAWING, draw
 from deceive.export import export_onnx
 from deceive.models import load_card, save_network, shipped_names
 from deceive.networks import Classifier
@@ -68,6 +69,47 @@ def serve():
 @pytest.fixture(scope="session")
 def site(dist, serve):
     return serve(dist)
+
+
+@pytest.fixture(scope="session")
+def models_with_rounds(tmp_path_factory):
+    """A folder of models in which two networks went through rounds: they draw, and are untrained.
+
+    Their answers depend on the noise that they are told of.
+    """
+    folder = tmp_path_factory.mktemp("models")
+    for name in ("fast", "judge", "study"):
+        for suffix in (".json", ".safetensors"):
+            shutil.copy(deceive.models.shipped_folder() / f"{name}{suffix}", folder)
+    for number in (10, 0):
+        torch.manual_seed(number)
+        network = Classifier("draw", 11).eval()
+        nn.init.normal_(network.body.noise[-1].weight, std=0.3)
+        update = {"architecture": "draw", "n_outputs": 11, "rubbish_class": 10}
+        update |= {"round": number, "ascent": DRAWING, "test_accuracy": 0.9 + number / 1000}
+        card = load_card("fast").model_copy(update=update)
+        save_network(network, folder / f"rounds-{number:06d}.safetensors", card)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def site_with_rounds(dist, serve, models_with_rounds, tmp_path_factory):
+    """The page, built with those."""
+    folder = tmp_path_factory.mktemp("site") / "dist"
+    shutil.copytree(dist, folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(deceive.models, "shipped_folder", lambda: models_with_rounds)
+        deceive.page._write_networks(folder / "networks", lambda stage: None)
+    return serve(folder)
+
+
+@pytest.fixture(scope="session")
+def without_rounds(dist):
+    """Routes to a page in whose panel 3 are networks that never went through any."""
+    listed = json.loads((dist / "networks" / "manifest.json").read_text())
+    plain = [name for name, one in listed["networks"].items() if one["round"] is None]
+    listed["rounds"] = [{"network": name, "round": None} for name in plain]
+    return {"**/manifest.json": {"json": listed}}
 
 
 @pytest.fixture(scope="session")
@@ -262,7 +304,7 @@ def test_every_start_leads_there(visit, start):
     assert load_network("fast")(saved(page)).softmax(1)[0, 7] >= 0.99
 
 
-@pytest.mark.parametrize("name", [name for name in shipped_names() if "rounds" not in name])
+@pytest.mark.parametrize("name", [n for n in shipped_names() if load_card(n).ascent is None])
 def test_every_network_is_deceived(visit, name):
     page = visit()
     deceived(page, 3, network=name)
@@ -354,9 +396,9 @@ def test_fifty_steps_are_the_librarys_pixel_by_pixel(visit, tmp_path, monkeypatc
 
     seen: list[torch.Tensor] = []
     starts = begin("uniform", range(10), (1, 28, 28), seed)
-    settings = {"confidence": 0.9999, "start": starts, "steps": 50}
+    settings = {"confidence": 0.9999, "start": starts, "steps": 51}
     result = fool(Recorder(network, seen), range(10), **settings)
-    assert result.steps.tolist() == [50] * 10
+    assert result.steps.tolist() == [51] * 10
     assert len(seen) == 51
     came = page.evaluate(
         STEPS_IN_PAGE,
@@ -395,6 +437,88 @@ def test_the_end_is_the_librarys_too(visit, monkeypatch):
         assert one["confidence"] == pytest.approx(confidence, abs=1e-3)
 
 
+DRAWN_IN_PAGE = """async ({ starts, seed, changed }) => {
+    const { networks, generator, normal } = window.deceive;
+    const name = "rounds-000010";
+    const images = starts.map((start) => Float32Array.from(start));
+    const { ascent } = networks.rule(name);
+    const rule = { seed, ascent: { ...ascent, ...changed } };
+    const deception = await networks.deceive(name, [...images.keys()], images, rule);
+    await deception.step(ascent.schedule);
+    const pixels = (await deception.pixels()).map((image) => [...image]);
+    const { images: ends, finished } = await deception.step();
+    // The noise that each image was seen in, drawn again.
+    const noise = images.map((image, i) => {
+        const random = generator(seed, i + 1);
+        return Array.from({ length: ascent.schedule * image.length }, () => normal(random));
+    });
+    const confidence = ends.map((image) => image.confidence);
+    return { pixels, noise, finished, confidence, steps: ends.map((image) => image.steps) };
+}"""
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{}, {"hold": 0.2}, {"rule": "momentum", "momentum": 0.5, "stepSize": 0.05}, {"rule": "adam"}],
+    ids=lambda changed: changed.get("rule", "sign") + "-hold" * ("hold" in changed),
+)
+def test_drawing_is_the_librarys_pixel_by_pixel(
+    visit, site_with_rounds, models_with_rounds, monkeypatch, changed
+):
+    monkeypatch.setenv("DECEIVE_PRECISION", "float32")
+    network = load_network(models_with_rounds / "rounds-000010.safetensors")
+    starts = begin("uniform", range(10), (1, 28, 28), 5)
+    given = {"starts": starts.flatten(1).tolist(), "seed": 7, "changed": changed}
+    came = visit(site_with_rounds).evaluate(DRAWN_IN_PAGE, given)
+    noise = torch.tensor(came["noise"]).view(10, 30, 1, 28, 28)
+
+    seen: list[torch.Tensor] = []
+    ends: list[torch.Tensor] = []
+
+    def shaken(images, sigma, generators):
+        seen.append(images.detach().clone())
+        return images + sigma[:, None, None, None] * noise[:, len(seen) - 1]
+
+    def kept(images, bounds):
+        ends.append(images.clone())
+        return to_levels(images, bounds)
+
+    to_levels = fooling.to_levels
+    monkeypatch.setattr(fooling, "_noisy", shaken)
+    monkeypatch.setattr(fooling, "to_levels", kept)
+    names = {"stepSize": "step_size"}
+    ascent = DRAWING.model_copy(update={names.get(k, k): v for k, v in changed.items()})
+    result = draw(network, range(10), seed=5, ascent=ascent)
+    assert len(seen) == 30
+    assert torch.equal(seen[0], starts)
+    assert came["finished"]
+    assert came["steps"] == result.steps.tolist() == [30] * 10
+
+    # A gradient of next to nothing may have one sign here and the other there.
+    gap = (torch.tensor(came["pixels"]).view(10, 1, 28, 28) - ends[0]).abs()
+    assert (gap > 1e-3).float().mean() <= 0.002
+    assert (ends[0] - starts).abs().mean() > 0.1  # they have moved
+    assert came["confidence"] == pytest.approx(result.confidence.tolist(), abs=0.01)
+
+
+def test_noise_is_gaussian_and_no_image_has_anothers(visit):
+    draw = """([seed, stream]) => {
+        const random = window.deceive.generator(seed, stream);
+        return Array.from({ length: 20_000 }, () => window.deceive.normal(random));
+    }"""
+    page = visit()
+    first, second, other = (
+        torch.tensor(page.evaluate(draw, given)) for given in ([1, 1], [1, 2], [2, 1])
+    )
+    for one in (first, second, other):
+        assert one.mean().item() == pytest.approx(0, abs=0.03)
+        assert one.std().item() == pytest.approx(1, abs=0.03)
+        assert (one.abs() > 1.96).float().mean().item() == pytest.approx(0.05, abs=0.01)
+    together = torch.corrcoef(torch.stack([first, second, other]))
+    assert (together - torch.eye(3)).abs().max() < 0.03
+    assert torch.equal(torch.tensor(page.evaluate(draw, [1, 1])), first)
+
+
 def test_the_starts_are_drawn_as_the_librarys(visit):
     page = visit()
     coarse = torch.rand(7, 7, generator=torch.Generator().manual_seed(0))
@@ -418,33 +542,33 @@ def test_the_starts_are_drawn_as_the_librarys(visit):
 # Panel 3.
 
 
-def test_sliding_through_the_rounds(visit):
-    page = visit()
-    entries = manifest()["rounds"]
+def test_sliding_through_the_networks(visit, without_rounds):
+    page = visit(routes=without_rounds)
+    names = [name for name in shipped_names() if load_card(name).round is None]
     page.click("#rounds-all")
     page.wait_for_selector("#rounds-go:enabled")
     assert page.inner_text("#rounds-said").count("10 of 10 fool it") >= 1
-    assert page.locator(".lane").count() == len(entries)
+    assert page.locator(".lane").count() == len(names)
     page.focus("#rounds-slider")
     page.keyboard.press("Home")
     pictures = set()
-    for number, entry in enumerate(entries):
+    for number, name in enumerate(names):
         if number:
             page.keyboard.press("ArrowRight")
-        assert entry["network"] in page.inner_text("#rounds-label")
+        assert name in page.inner_text("#rounds-label")
         assert page.locator("#rounds-chosen figure").count() == 10
         assert page.locator(".lane").nth(number).get_attribute("aria-pressed") == "true"
         captions = page.locator("#rounds-chosen figcaption").all_inner_texts()
         assert [caption[1] for caption in captions] == list("0123456789")
         assert all("steps" in caption for caption in captions)
         pictures.add(page.evaluate("document.querySelector('#rounds-chosen canvas').toDataURL()"))
-    assert len(pictures) == len(entries)
+    assert len(pictures) == len(names)
     page.locator(".lane").first.click()
     assert page.input_value("#rounds-slider") == "0"
 
 
-def test_one_digit_against_each_network(visit):
-    page = visit()
+def test_one_digit_against_each_network(visit, without_rounds):
+    page = visit(routes=without_rounds)
     page.locator("#rounds-targets label", has_text="4").click()
     page.click("#rounds-go")
     page.wait_for_selector("#rounds-go:enabled")
@@ -452,52 +576,95 @@ def test_one_digit_against_each_network(visit):
     assert page.inner_text("#rounds-chosen figcaption").startswith("“4” 99.")
 
 
-@pytest.fixture
-def with_rounds(tmp_path, monkeypatch):
-    """A folder of models with the networks of two rounds, tiny and untrained."""
-    folder = tmp_path / "models"
-    shutil.copytree(deceive.models.shipped_folder(), folder)
-    for name, seed in (("rounds-0010", 1), ("rounds-0000", 2)):
-        torch.manual_seed(seed)
-        card = load_card("fast").model_copy(update={"n_outputs": 11, "rubbish_class": 10})
-        save_network(Classifier("fast", 11).eval(), folder / f"{name}.safetensors", card)
-    monkeypatch.setattr(deceive.models, "shipped_folder", lambda: folder)
-    return folder
-
-
-def test_the_manifest_says_what_the_cards_say(with_rounds):
+def test_the_manifest_says_what_the_cards_say(models_with_rounds, monkeypatch):
+    monkeypatch.setattr(deceive.models, "shipped_folder", lambda: models_with_rounds)
     said = manifest()
-    assert sorted(said["networks"]) == ["fast", "judge", "rounds-0000", "rounds-0010", "study"]
+    rounds = ["rounds-000000", "rounds-000010"]
+    assert sorted(said["networks"]) == ["fast", "judge", *rounds, "study"]
     assert said["rounds"] == [
-        {"network": "rounds-0000", "round": 0},
-        {"network": "rounds-0010", "round": 10},
+        {"network": name, "round": number} for name, number in zip(rounds, (0, 10), strict=True)
     ]
     assert (said["default"], said["judge"]) == ("fast", "judge")
-    assert said["networks"]["rounds-0010"]["rubbishClass"] == 10
+    assert said["networks"]["rounds-000010"]["rubbishClass"] == 10
     for name, entry in said["networks"].items():
         card = load_card(name)
         assert entry["testAccuracy"] == card.test_accuracy
         assert entry["weights"] == card.weights_sha256
         assert entry["outputs"] == card.n_outputs
-    rule = {"confidence": 0.99, "steps": 1000, "stepSize": 0.01, "momentum": 0.5}
-    assert said["rule"] == rule | {"patience": 10, "slack": 1e-5}
+        assert entry["round"] == card.round
+    usual = {"rule": "momentum", "stepSize": 0.01, "momentum": 0.5, "noise": 0, "leastNoise": 0}
+    usual |= {"noisePower": 1, "schedule": None, "hold": None}
+    assert said["networks"]["fast"]["ascent"] == usual
+    drawing = {"rule": "sign", "stepSize": 0.12, "momentum": 0, "noise": 1, "leastNoise": 0.03}
+    drawing |= {"noisePower": 1.5, "schedule": 30, "hold": None}
+    assert said["networks"]["rounds-000000"]["ascent"] == drawing
+    assert said["rule"] == {"confidence": 0.99, "steps": 1000, "patience": 10, "slack": 1e-5}
 
 
-def test_networks_of_rounds_and_their_rubbish_class(visit, dist, serve, tmp_path, with_rounds):
-    folder = tmp_path / "dist"
-    shutil.copytree(dist, folder)
-    deceive.page._write_networks(folder / "networks", lambda stage: None)
-    page = visit(serve(folder))
+def test_one_network_of_the_rounds_alone_has_nothing_to_slide_through(
+    models_with_rounds, tmp_path, monkeypatch
+):
+    shutil.copytree(models_with_rounds, tmp_path, dirs_exist_ok=True)
+    monkeypatch.setattr(deceive.models, "shipped_folder", lambda: tmp_path)
+    for path in tmp_path.glob("rounds-000000.*"):
+        path.unlink()
+    said = manifest()
+    assert {one["network"] for one in said["rounds"]} == set(said["networks"])
+    assert {one["round"] for one in said["rounds"]} == {None}
+    assert said["default"] == "fast"
+
+
+def test_networks_of_rounds_draw_by_their_own_ascent(visit, site_with_rounds):
+    page = visit(site_with_rounds)
+    assert "That is a round." in page.inner_text("#rounds-words")
+    assert "takes 30 steps" in page.inner_text("#rounds-words")
+    assert page.inner_text("#rounds-label") == "Round 10: reads 91.00%"
     page.click("#rounds-all")
     page.wait_for_selector("#rounds-go:enabled")
     assert page.locator(".lane strong").all_inner_texts() == ["Round 0", "Round 10"]
-    assert page.inner_text("#rounds-label").startswith("Round 0: reads 99.")
-    assert "That is a round." in page.inner_text("#rounds-words")
-    page.select_option("#deceive-network", "rounds-0010")
+    said = page.inner_text("#rounds-said")
+    page.focus("#rounds-slider")
+    for key, round_ in (("Home", 0), ("End", 10)):
+        page.keyboard.press(key)
+        assert page.inner_text("#rounds-label").startswith(f"Round {round_}: ")
+        captions = page.locator("#rounds-chosen figcaption").all_inner_texts()
+        lines = [caption.splitlines() for caption in captions]
+        assert [line[0][:3] for line in lines] == [f"“{digit}”" for digit in range(10)]
+        assert [line[1] for line in lines] == ["30 steps"] * 10
+        right = [line[2] == f"judge: {digit} ✓" for digit, line in enumerate(lines)]
+        assert page.locator("#rounds-chosen .agrees").count() == sum(right)
+        note = page.locator(".lane").nth(round_ // 10).locator("small").inner_text()
+        assert note == f"the judge agrees with {sum(right)} of 10"
+        assert f"{sum(right)} of the 10" in said
+
+
+def test_panel_two_draws_all_its_steps_and_has_a_rubbish_class(visit, site_with_rounds):
+    page = visit(site_with_rounds)
+    assert page.is_hidden("#deceive-how")
+    page.select_option("#deceive-network", "rounds-000010")
+    assert "every image takes 30 steps" in page.inner_text("#deceive-how")
     assert page.locator("#deceive-bars .label").last.inner_text() == "rubbish"
     assert page.locator("#deceive-targets input").count() == 10
-    page.click("#deceive-step")
-    until(page, "document.querySelector('#deceive-curve polyline').points.length === 1")
+    said = deceived(page, 3)
+    assert said.startswith("After 30 steps")
+    assert page.inner_text("#deceive-steps") == "30"
+    page.select_option("#deceive-network", "fast")
+    assert page.is_hidden("#deceive-how")
+    assert "sure that this is a 3" in deceived(page)
+
+
+@pytest.mark.skipif(
+    sum(load_card(name).round is not None for name in shipped_names()) < 2,
+    reason="networks of the rounds are not among the models",
+)
+def test_static_at_the_first_round_and_handwriting_at_the_last(visit):
+    page = visit()
+    page.click("#rounds-all")
+    page.wait_for_selector("#rounds-go:enabled")
+    assert page.locator("#rounds-chosen .agrees").count() >= 9
+    page.focus("#rounds-slider")
+    page.keyboard.press("Home")
+    assert page.locator("#rounds-chosen .agrees").count() <= 4
 
 
 # Whatever window, colours and device.
@@ -526,6 +693,15 @@ def test_nothing_keeps_anybody_out(visit, scheme, width):
     for path in sorted((deceive.page._CLONE / "web/dist/notebooks").iterdir())[:1]:
         page.goto(page.url + f"notebooks/{path.name}")
         assert page.locator("main").inner_text().strip()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_drawings_of_the_rounds_keep_nobody_out_either(visit, site_with_rounds, scheme):
+    page = visit(site_with_rounds, color_scheme=scheme, **PHONE)
+    page.click("#rounds-all")
+    page.wait_for_selector("#rounds-go:enabled")
+    assert violations(page) == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_a_phone(visit):
@@ -625,8 +801,8 @@ def test_what_fails_to_load_is_said(visit, routes, said):
 
 
 @TOLD
-def test_another_network_that_fails_is_said_where_it_was_chosen(visit):
-    page = visit(routes={"**/study.onnx": {"status": 404}})
+def test_another_network_that_fails_is_said_where_it_was_chosen(visit, without_rounds):
+    page = visit(routes={"**/study.onnx": {"status": 404}, **without_rounds})
     page.select_option("#deceive-network", "study")
     page.click("#deceive-go")
     until(

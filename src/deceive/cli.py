@@ -595,16 +595,10 @@ class Export:
         network = load_network(self.model)
         export_onnx(network, out, gradient=self.gradient, objective=self.objective)
         size = out.stat().st_size
-        takes, gives = (
-            ("images, targets", "logits, gradient")
-            if self.gradient
-            else (
-                "images",
-                "logits",
-            )
-        )
+        takes = ["images", *(["targets"] * self.gradient), *(["noise"] * network.hears_noise)]
+        gives = ["logits", *(["gradient"] * self.gradient)]
         _show(
-            f"{out}: ({takes}) to ({gives}), {size / 1e6:.2f} MB",
+            f"{out}: ({', '.join(takes)}) to ({', '.join(gives)}), {size / 1e6:.2f} MB",
             {
                 "out": str(out),
                 "bytes": size,

@@ -45,6 +45,9 @@ def export_onnx(
     Inputs are `images` (N, C, H, W) float32 and, with the gradient, `targets` (N,) int64, classes
     from 0 to K - 1. Outputs are `logits` (N, K) float32 and, with the gradient, `gradient`
     (N, C, H, W) float32: of each image's objective in its pixels. N is free, C, H and W are fixed.
+    A network that hears noise has a last input `noise` (N,) float32: the standard deviation of the
+    noise in each image. It is only told of it: logits and gradient are those of the images as they
+    are given, and noise is for the caller to add.
     Batch normalisation is folded into the layer before it, where that is plain. The file is
     written only when ONNX Runtime gives what torch gives. Needs the extra `deceive[onnx]`.
 
@@ -76,7 +79,11 @@ def export_onnx(
     generator = torch.Generator().manual_seed(0)
     images = torch.rand(batch, *shape, generator=generator).to(frozen.device)
     targets = (torch.arange(batch) % frozen.n_classes).to(frozen.device)
-    inputs = (images, targets) if gradient else (images,)
+    inputs = {"images": images}
+    if gradient:
+        inputs["targets"] = targets
+    if frozen.hears_noise:
+        inputs["noise"] = torch.rand(batch, generator=generator).to(frozen.device)
     proto = _traced(function, inputs, ["logits", "gradient"] if gradient else ["logits"])
 
     content = proto.SerializeToString(deterministic=True)
@@ -85,25 +92,24 @@ def export_onnx(
     session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
     # In batches of other sizes than the traced one, so that none of it was written down as fixed.
     for part in (slice(0, 1), slice(1, batch), slice(0, batch)):
-        cut = [tensor[part] for tensor in inputs]
-        names = [one.name for one in session.get_inputs()]
-        given = {name: one.cpu().numpy() for name, one in zip(names, cut, strict=True)}
-        for expected, came in zip(function(*cut), session.run(None, given), strict=True):
+        cut = {name: tensor[part] for name, tensor in inputs.items()}
+        given = {name: tensor.cpu().numpy() for name, tensor in cut.items()}
+        for expected, came in zip(function(*cut.values()), session.run(None, given), strict=True):
             _check_close(expected.cpu(), torch.from_numpy(came))
     with replacing(Path(path)) as temporary:
         temporary.write_bytes(content)
 
 
 def _function(frozen: FrozenCopy, objective: str | None) -> Callable[..., tuple[Tensor, ...]]:
-    """Images, and targets where there is an objective, to logits, and its gradient."""
+    """Images, targets where there is an objective, and noise where it is heard, to the outputs."""
     if objective is None:
-        return lambda images: (frozen.plain_logits(images),)
+        return lambda images, *told: (frozen.plain_logits(images, *told),)
     score_of = OBJECTIVES[objective]
 
-    def with_gradient(images: Tensor, targets: Tensor) -> tuple[Tensor, ...]:
+    def with_gradient(images: Tensor, targets: Tensor, *told: Tensor) -> tuple[Tensor, ...]:
         images = images.detach().requires_grad_(True)
         with torch.enable_grad():
-            logits = frozen.plain_logits(images)
+            logits = frozen.plain_logits(images, *told)
             total = score_of(logits, targets).sum()
             (gradient,) = torch.autograd.grad(total, images, materialize_grads=True)
         return logits.detach(), gradient
@@ -112,7 +118,7 @@ def _function(frozen: FrozenCopy, objective: str | None) -> Callable[..., tuple[
 
 
 def _traced(
-    function: Callable[..., tuple[Tensor, ...]], inputs: tuple[Tensor, ...], outputs: list[str]
+    function: Callable[..., tuple[Tensor, ...]], inputs: dict[str, Tensor], outputs: list[str]
 ) -> "ModelProto":
     table = dict(core_aten_decompositions())
     aten = torch.ops.aten
@@ -126,12 +132,14 @@ def _traced(
                 decomposition_table=table,
                 tracing_mode="symbolic",
                 _allow_non_fake_inputs=True,  # the weights
-            )(*inputs)
+            )(*inputs.values())
             program = torch.onnx.export(
                 torch.export.export(
-                    graph, inputs, dynamic_shapes=tuple({0: batch} for _ in inputs)
+                    graph,
+                    tuple(inputs.values()),
+                    dynamic_shapes=tuple({0: batch} for _ in inputs),
                 ),
-                input_names=["images", "targets"][: len(inputs)],
+                input_names=list(inputs),
                 output_names=outputs,
                 verbose=False,
             )

@@ -97,7 +97,7 @@ class FrozenCopy:
         self._quick = self._model
         self._dtype = working_dtype(self.device)
         self._gives_probabilities = False
-        self._hears_noise = getattr(model, "hears_noise", False)
+        self.hears_noise = getattr(model, "hears_noise", False)
         pair = example.to(self.device).repeat(2, 1, 1, 1)
         try:
             output = self.exact_logits(pair.clone())
@@ -128,13 +128,16 @@ class FrozenCopy:
 
         A network that wants to know how noisy its images are is told so: standard deviations (N,).
         """
-        told = (noise,) if self._hears_noise and noise is not None else ()
+        told = (noise,) if self.hears_noise and noise is not None else ()
         with torch.autocast(self.device.type, self._dtype, self._dtype != torch.float32):
             return self._checked(self._quick(images.clone(), *told), images)  # some work in place
 
-    def plain_logits(self, images: Tensor) -> Tensor:
-        """Logits (N, K) in the network's own type, unchecked: what a tracer can follow."""
-        output: Tensor = self._quick(images)
+    def plain_logits(self, images: Tensor, *told: Tensor) -> Tensor:
+        """Logits (N, K) in the network's own type, unchecked: what a tracer can follow.
+
+        `told` is the noise (N,), for a network that hears it.
+        """
+        output: Tensor = self._quick(images, *told)
         return self._as_logits(output)
 
     @torch.no_grad()

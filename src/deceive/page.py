@@ -12,6 +12,8 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from pydantic.alias_generators import to_camel
+
 from deceive import fooling
 from deceive.errors import InputError
 from deceive.export import export_onnx
@@ -21,7 +23,6 @@ from deceive.rules import PATIENCE, Ascent
 
 _CLONE = Path(__file__).resolve().parents[2]
 _NODE = (20, 19)  # what Vite asks for
-_ROUND = re.compile(r"rounds-(\d+)")
 _FORMULA = re.compile(r"(\$\$?)([^$]+)\1")
 _LINK = re.compile(r'href="([\w-]+)\.ipynb')  # from one notebook to another
 
@@ -91,8 +92,9 @@ class _Handler(SimpleHTTPRequestHandler):
 def manifest() -> dict[str, Any]:
     """What the page is told of the networks and of `fool`; all of it from cards and defaults.
 
-    `rounds` names the networks of panel 3 in order: `rounds-NNNN`, with their round, where such
-    are shipped; else all there are, the least accurate first, with no round.
+    Each network comes with its ascent, which is the card's, or else `fool`'s own. `rounds` names
+    the networks of panel 3 in order: those that went through rounds, one a round, where such are
+    shipped; else all there are, the least accurate first, with no round.
     """
     cards = {name: load_card(name) for name in shipped_names()}
     networks = {}
@@ -106,28 +108,26 @@ def manifest() -> dict[str, Any]:
             "imageShape": list(card.image_shape),
             "testAccuracy": card.test_accuracy,
             "validationAccuracy": card.validation_accuracy,
+            "round": card.round,
+            "ascent": {to_camel(k): v for k, v in (card.ascent or Ascent()).model_dump().items()},
             "command": card.command,
             "weights": card.weights_sha256,
         }
-    rounds = {name: int(match[1]) for name in cards if (match := _ROUND.fullmatch(name))}
-    plain = [name for name in cards if name not in rounds]
+    rounds = {card.round: name for name, card in cards.items() if card.round is not None}
     judge = "judge" if "judge" in cards else None
-    by_accuracy = sorted(plain, key=lambda name: cards[name].test_accuracy)
+    by_accuracy = sorted(cards, key=lambda name: cards[name].test_accuracy)
+    plain = [name for name in by_accuracy if cards[name].round is None and name != judge]
     rule = {name: one.default for name, one in inspect.signature(fooling.fool).parameters.items()}
-    ascent = Ascent()
     return {
         "networks": networks,
-        "default": next(name for name in reversed(by_accuracy) if name != judge),
+        "default": plain[-1],
         "judge": judge,
-        "rounds": [
-            {"network": name, "round": rounds.get(name)}
-            for name in (sorted(rounds, key=rounds.__getitem__) or by_accuracy)
-        ],
+        "rounds": [{"network": rounds[number], "round": number} for number in sorted(rounds)]
+        if len(rounds) > 1
+        else [{"network": name, "round": None} for name in by_accuracy],
         "rule": {
             "confidence": rule["confidence"],
             "steps": rule["steps"],
-            "stepSize": ascent.step_size,
-            "momentum": ascent.momentum,
             "patience": PATIENCE,
             "slack": fooling.SLACK,
         },

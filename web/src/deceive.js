@@ -3,7 +3,8 @@
 import { fromLevels, toLevels } from "./fool.js";
 import { best, percent } from "./networks.js";
 import { png } from "./png.js";
-import { SIDE, STARTS, generator } from "./starts.js";
+import { generator } from "./random.js";
+import { SIDE, STARTS } from "./starts.js";
 import { Bars, Curve, digitChoice, show } from "./views.js";
 
 const DIGIT = 5; // to begin with
@@ -29,7 +30,6 @@ export function deceivePanel(networks) {
   }
 
   const target = () => Number(new FormData(form).get("target") ?? DIGIT);
-  const asked = () => percent(rule.confidence, 0);
 
   function targets() {
     const digits = networks.digits(networkChoice.value);
@@ -37,6 +37,11 @@ export function deceivePanel(networks) {
     digitChoice(at("targets"), "target", digits, digits.includes(chosen) ? chosen : DIGIT);
     const { outputs } = networks.info(networkChoice.value);
     bars.name(Array.from({ length: outputs }, (_, k) => networks.label(networkChoice.value, k)));
+    const { steps } = networks.rule(networkChoice.value);
+    at("how").hidden = !networks.draws(networkChoice.value);
+    at("how").textContent =
+      `This network went through the rounds of panel 3, and draws: every image takes ${steps} ` +
+      "steps, in noise that falls, whatever the confidence.";
   }
 
   function startImage() {
@@ -79,7 +84,7 @@ export function deceivePanel(networks) {
 
   /** Make sure that the run has begun; `mine` may have been put away meanwhile. */
   function begun(mine) {
-    mine.deception ??= networks.deceive(mine.network, [mine.target], [mine.start]);
+    mine.deception ??= networks.deceive(mine.network, [mine.target], [mine.start], { seed });
     return mine.deception;
   }
 

@@ -1,6 +1,9 @@
 // The library's `fool`, step for step (src/deceive/fooling.py): what is changed there is changed
 // here, and a test compares the two pixel by pixel.
 
+import { generator, normal } from "./random.js";
+import { RULES, noiseAfter, sizeAfter } from "./rules.js";
+
 /** Images in [0, 1] as levels 0 to 255, a half to the even one, as torch rounds. */
 export function toLevels(image) {
   const levels = new Uint8Array(image.length);
@@ -36,21 +39,33 @@ function joined(images) {
   return all;
 }
 
+function note(image, { confidences }) {
+  image.confidences = confidences;
+  image.confidence = confidences[image.target];
+}
+
 /**
  * N images on their way from their starts to their targets, against one network.
  *
- * `ask(images, targets)` gives logits (N, K) and gradient (N, C·H·W) of the log-odds, both flat.
- * `rule` is the manifest's: confidence, steps, stepSize, momentum, patience, slack.
+ * `ask(images, targets, noise)` gives logits (N, K) and gradient (N, C·H·W) of the log-odds, both
+ * flat; `noise` holds the standard deviations (N) that the network is to be told. `rule` is the
+ * manifest's, with the network's ascent: confidence, steps, patience, slack, ascent, and a seed for
+ * the ascent's noise. With a confidence of null nobody leaves before the steps are spent.
  */
 export class Deception {
   constructor(ask, targets, starts, rule) {
     this.ask = ask;
     this.rule = rule;
-    this.passing = rule.confidence + Math.min(rule.slack, (1 - rule.confidence) / 2);
+    const asked = rule.confidence ?? 0.5;
+    this.passing = asked + Math.min(rule.slack, (1 - asked) / 2);
     this.images = targets.map((target, i) => ({
       target,
       pixels: Float32Array.from(starts[i]),
-      velocity: new Float32Array(starts[i].length),
+      state: Array.from(
+        { length: RULES[rule.ascent.rule].memory },
+        () => new Float32Array(starts[i].length),
+      ),
+      random: generator(rule.seed ?? 0, i + 1), // of its noise
       taken: 0,
       levels: toLevels(starts[i]),
       at: 0, // the steps that levels and confidences are after
@@ -69,54 +84,71 @@ export class Deception {
   async step() {
     const batch = this.images.filter((image) => !image.finished);
     if (batch.length === 0) return;
-    const { logits, gradient } = await this.ask(
-      joined(batch.map((image) => image.pixels)),
-      batch.map((image) => image.target),
-    );
-    probabilities(logits, batch.length).forEach((row, i) => {
-      batch[i].confidences = row;
-      batch[i].confidence = row[batch[i].target];
-      batch[i].levels = toLevels(batch[i].pixels);
-      batch[i].at = batch[i].taken;
+    const { confidence, steps, ascent } = this.rule;
+    const answers = await this.#ask(batch, (image) => image.pixels);
+    batch.forEach((image, i) => {
+      image.answer = answers[i];
+      image.levels = toLevels(image.pixels);
+      image.at = image.taken;
+      note(image, answers[i]);
     });
 
     // Whoever seems to be there, or is out of steps, is asked about as a PNG will hold it.
-    const { confidence, steps } = this.rule;
-    const due = batch.filter((image) => image.taken >= steps || image.confidence >= confidence);
-    if (due.length > 0) {
-      const exact = await this.ask(
-        joined(due.map((image) => fromLevels(image.levels))),
-        due.map((image) => image.target),
-      );
-      probabilities(exact.logits, due.length).forEach((row, i) => {
-        due[i].confidences = row;
-        due[i].confidence = row[due[i].target];
-        due[i].fooled = due[i].confidence >= this.passing;
-        due[i].finished = due[i].fooled || due[i].taken >= steps;
-      });
-    }
-
-    const size = gradient.length / batch.length;
-    batch.forEach((image, i) => {
-      if (!image.finished) this.#move(image, gradient.subarray(i * size, (i + 1) * size));
+    const seems = (image) => confidence !== null && image.confidence >= confidence;
+    const due = batch.filter((image) => image.taken >= steps || seems(image));
+    const exact = await this.#ask(due, (image) => fromLevels(image.levels));
+    due.forEach((image, i) => {
+      note(image, exact[i]);
+      image.fooled = image.confidence >= this.passing;
+      image.finished = image.fooled || image.taken >= steps;
     });
+
+    // The others take a step, along a gradient that is asked for in the ascent's noise.
+    const stay = batch.filter((image) => !image.finished);
+    if (ascent.noise > 0) {
+      const noise = stay.map((image) => noiseAfter(ascent, image.taken));
+      const shaken = ({ pixels, random }, i) => pixels.map((x) => x + noise[i] * normal(random));
+      const noisy = await this.#ask(stay, shaken, noise);
+      stay.forEach((image, i) => (image.answer = noisy[i]));
+    }
+    for (const image of stay) this.#move(image, image.answer);
   }
 
-  /** One step up the gradient, with momentum; pixels that a bound holds back count for nothing. */
-  #move(image, gradient) {
-    const { pixels, velocity } = image;
-    const { momentum, stepSize, patience } = this.rule;
-    const held = gradient.map(
-      (g, k) => (pixels[k] <= 0 && g < 0) || (pixels[k] >= 1 && g > 0),
+  /** What the network says of each image, as it is seen: its confidences and the gradient. */
+  async #ask(images, seen, noise = images.map(() => 0)) {
+    const n = images.length;
+    if (n === 0) return [];
+    const { logits, gradient } = await this.ask(
+      joined(images.map(seen)),
+      images.map((image) => image.target),
+      noise,
     );
-    let size = 0;
-    for (let k = 0; k < gradient.length; k++) if (!held[k]) size += Math.abs(gradient[k]);
-    size = Math.max(size / gradient.length, 1.17549435e-38); // a gradient of zeros stays zero
-    const reach = stepSize * (1 + image.taken / patience);
+    const size = gradient.length / n;
+    return probabilities(logits, n).map((confidences, i) => ({
+      confidences,
+      gradient: gradient.slice(i * size, (i + 1) * size),
+    }));
+  }
+
+  /**
+   * One step up the gradient, by the ascent's rule; pixels that a bound holds back count for
+   * nothing.
+   */
+  #move(image, { gradient, confidences }) {
+    const { pixels, state, taken, target } = image;
+    const { ascent, patience } = this.rule;
     for (let k = 0; k < pixels.length; k++) {
-      velocity[k] = held[k] ? 0 : momentum * velocity[k] + gradient[k] / size;
-      pixels[k] = Math.min(1, Math.max(0, pixels[k] + reach * velocity[k]));
+      if ((pixels[k] <= 0 && gradient[k] < 0) || (pixels[k] >= 1 && gradient[k] > 0)) {
+        gradient[k] = 0;
+        for (const one of state) one[k] = 0;
+      }
     }
+    const { move } = RULES[ascent.rule];
+    const { reach, direction } = move(gradient, state, taken, { ...ascent, patience });
+    const stands = ascent.hold !== null && confidences[target] >= ascent.hold;
+    const size = stands ? 0 : reach * sizeAfter(ascent, taken);
+    for (let k = 0; k < pixels.length; k++)
+      pixels[k] = Math.min(1, Math.max(0, pixels[k] + size * direction[k]));
     image.taken += 1;
   }
 }

@@ -4,8 +4,9 @@ import { deceivePanel } from "./deceive.js";
 import { drawPanel } from "./draw.js";
 import { Networks, percent, readManifest } from "./networks.js";
 import { preprocess } from "./preprocess.js";
+import { generator, normal } from "./random.js";
 import { roundsPanel } from "./rounds.js";
-import { STARTS, enlarged, generator } from "./starts.js";
+import { STARTS, enlarged } from "./starts.js";
 import { element } from "./views.js";
 
 const boot = document.getElementById("boot");
@@ -57,7 +58,7 @@ async function start() {
     roundsPanel(networks);
     boot.hidden = true;
     // For whoever opens the browser's console; web/README.md says more.
-    window.deceive = { networks, starts: STARTS, generator, enlarged, preprocess };
+    window.deceive = { networks, starts: STARTS, generator, normal, enlarged, preprocess };
     document.documentElement.dataset.ready = "";
     if (manifest.judge !== null)
       networks.load(manifest.judge).catch((error) => problem(error.message));

@@ -61,6 +61,18 @@ export class Networks {
     return output === this.info(name).rubbishClass ? "rubbish" : String(output);
   }
 
+  /** Whether a network draws: its images go through a whole schedule, and never leave early. */
+  draws(name) {
+    return this.info(name).ascent.schedule !== null;
+  }
+
+  /** How images climb against a network; one that draws takes all its schedule's steps. */
+  rule(name) {
+    const { ascent } = this.info(name);
+    const all = this.draws(name) ? { confidence: null, steps: ascent.schedule } : {};
+    return { ...this.manifest.rule, ascent, ...all };
+  }
+
   /** Fetch a network, once; a failure may be tried again. */
   load(name) {
     if (!this.#loading.has(name)) {
@@ -82,11 +94,11 @@ export class Networks {
     return probabilities(await this.#ask("logits", { network: name, images: all, n }), n);
   }
 
-  /** A deception that has begun; `rule` changes the manifest's where it says something else. */
+  /** A deception that has begun; `rule` changes the network's where it says something else. */
   async deceive(name, targets, starts, rule = {}) {
     await this.load(name);
     const run = this.#next++;
-    const whole = { ...this.manifest.rule, ...rule };
+    const whole = { ...this.rule(name), ...rule };
     await this.#ask("begin", { run, network: name, targets, starts, rule: whole });
     return {
       step: (count = 1) => this.#ask("step", { run, count }),

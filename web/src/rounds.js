@@ -2,10 +2,12 @@
 
 import { best, percent } from "./networks.js";
 import { fromLevels, toLevels } from "./fool.js";
-import { STARTS, generator } from "./starts.js";
+import { generator } from "./random.js";
+import { STARTS } from "./starts.js";
 import { canvasOf, digitChoice, element, show } from "./views.js";
 
 const STEPS = 300; // the most that an image may take here; a network that resists takes them all
+const PACE = 50; // the least milliseconds a step of a drawing takes, for whoever wants to watch it
 
 export function roundsPanel(networks) {
   const { manifest } = networks;
@@ -13,13 +15,15 @@ export function roundsPanel(networks) {
   const [form, slider, chosen, strip, said] = ["form", "slider", "chosen", "strip", "said"].map(at);
   const button = { go: at("go"), all: at("all"), stop: at("stop") };
   const entries = manifest.rounds;
-  const areRounds = entries.every(({ round }) => round !== null);
   const digits = networks.digits(entries[0].network);
+  const draws = ({ network }) => networks.draws(network);
+  const allDraw = entries.every(draws);
 
-  at("words").replaceChildren(...words(areRounds).map((text) => element("p", {}, text)));
+  at("words").replaceChildren(...words(networks).map((text) => element("p", {}, text)));
   button.all.textContent = `All ${digits.length === 10 ? "ten" : digits.length} digits at once`;
   digitChoice(at("targets"), "rounds-target", digits, 5);
   slider.max = entries.length - 1;
+  slider.value = allDraw ? slider.max : 0; // handwriting first: it is what one came for
   slider.disabled = false;
 
   let seed = 1;
@@ -78,6 +82,8 @@ export function roundsPanel(networks) {
     at("label").textContent = name;
     slider.setAttribute("aria-valuetext", name);
     for (const one of race.lanes) one.picture.setAttribute("aria-pressed", String(one === lane));
+    const { offsetLeft, offsetWidth } = lane.picture;
+    strip.scrollLeft = offsetLeft + offsetWidth / 2 - strip.clientWidth / 2;
     const figures = lane.images.map(({ levels }, i) => {
       const caption = element("figcaption");
       return element("figure", {}, canvasOf(levels, `Image for ${race.targets[i]}`), caption);
@@ -97,9 +103,18 @@ export function roundsPanel(networks) {
       const state = image.finished && !image.fooled ? `${quoted} only${now}` : `${quoted}${now}`;
       const lines = [element("b", {}, state)];
       if (image.confidence !== null) lines.push(`${image.steps} steps`);
-      if (lane.judged) lines.push(`judge: ${lane.judged[i]}`);
+      if (lane.judged) {
+        const mark = agrees(lane, i) ? " ✓" : "";
+        lines.push(element("span", { className: "judge" }, `judge: ${lane.judged[i]}${mark}`));
+      }
+      figure.classList.toggle("agrees", agrees(lane, i));
       figure.lastChild.replaceChildren(...lines.flatMap((line) => [line, element("br")]));
     });
+  }
+
+  /** Whether the judge, too, sees the digit that the image was to be. */
+  function agrees(lane, i) {
+    return lane.judged?.[i] === String(race.targets[i]);
   }
 
   function update(lane, images) {
@@ -111,7 +126,9 @@ export function roundsPanel(networks) {
     lane.note.textContent =
       images.length === 1
         ? `${percent(images[0].confidence)} after ${images[0].steps} steps`
-        : `${fooled} of ${images.length} fooled it`;
+        : draws(lane.entry)
+          ? `step ${images[0].steps} of ${networks.rule(lane.entry.network).steps}`
+          : `${fooled} of ${images.length} fooled it`;
     captions(lane);
   }
 
@@ -120,9 +137,11 @@ export function roundsPanel(networks) {
     const mine = race;
     button.go.disabled = button.all.disabled = true;
     button.stop.disabled = false;
-    said.textContent = "Deceiving …";
-    const began = performance.now();
+    said.textContent = "Fetching the networks …";
     try {
+      await Promise.all(entries.map(({ network }) => networks.load(network)));
+      const began = performance.now();
+      if (!mine.stopped) said.textContent = allDraw ? "Drawing …" : "Deceiving …";
       // Each in turn takes a step, so that they stay side by side.
       await Promise.all(mine.lanes.map((lane) => compete(mine, lane)));
       if (!mine.stopped) said.textContent = inWords(mine, performance.now() - began);
@@ -137,9 +156,12 @@ export function roundsPanel(networks) {
 
   async function compete(mine, lane) {
     const { network } = lane.entry;
-    const deception = await networks.deceive(network, mine.targets, mine.starts, { steps: STEPS });
+    const rule = draws(lane.entry) ? { seed } : { seed, steps: STEPS };
+    const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
+    const pace = draws(lane.entry) && !still ? PACE : 0;
+    const deception = await networks.deceive(network, mine.targets, mine.starts, rule);
     while (!mine.stopped && !lane.finished) {
-      const { images, finished } = await deception.step();
+      const [{ images, finished }] = await Promise.all([deception.step(), pause(pace)]);
       lane.finished = finished;
       if (!mine.stopped) update(lane, images);
     }
@@ -150,18 +172,46 @@ export function roundsPanel(networks) {
     lane.judged = (await networks.confidences(judge, images)).map((row) =>
       networks.label(judge, best(row).output),
     );
-    if (!mine.stopped) captions(lane);
+    if (mine.stopped) return;
+    if (draws(lane.entry))
+      lane.note.textContent =
+        images.length === 1
+          ? `the judge sees ${lane.judged[0]}`
+          : `the judge agrees with ${agreed(lane)} of ${images.length}`;
+    captions(lane);
+  }
+
+  function agreed(lane) {
+    return lane.images.filter((_, i) => agrees(lane, i)).length;
   }
 
   function inWords(mine, milliseconds) {
-    const seconds = (milliseconds / 1000).toFixed(1);
+    const seconds = `It took ${(milliseconds / 1000).toFixed(1)} seconds.`;
+    if (allDraw) return `${drawnInWords(mine)} ${seconds}`;
     const parts = mine.lanes.map((lane) => {
       const fooled = lane.images.filter((image) => image.fooled).length;
-      const seen = lane.judged?.filter((label, i) => label === String(mine.targets[i])).length;
-      const judged = seen === undefined ? "" : `, and the judge agrees with ${seen}`;
+      const judged = lane.judged ? `, and the judge agrees with ${agreed(lane)}` : "";
       return `${title(lane.entry)}: ${fooled} of ${lane.images.length} fool it${judged}`;
     });
-      return `${parts.join("; ")}. It took ${seconds} seconds.`;
+    return `${parts.join("; ")}. ${seconds}`;
+  }
+
+  /** What became of the first round's images and of the last one's. */
+  function drawnInWords(mine) {
+    const [first, last] = [mine.lanes[0], mine.lanes.at(-1)];
+    if (last.judged === null) return "Drawn.";
+    const [before, after] = [first, last].map(({ entry }) => title(entry).toLowerCase());
+    if (mine.targets.length === 1) {
+      const [target] = mine.targets;
+      const sees = `The judge, another network, takes what ${after} draws for a ${target}`;
+      const instead = `The judge, another network, sees ${last.judged[0]} in what ${after} draws`;
+      return `${agrees(last, 0) ? sees : instead}, and sees ${first.judged[0]} in the static of ${before}.`;
+    }
+    const n = mine.targets.length;
+    return (
+      `The judge, another network, recognises ${agreed(last)} of the ${n} digits that ${after} ` +
+      `draws, and ${agreed(first)} of the ${n} of ${before}.`
+    );
   }
 
   form.addEventListener("submit", (event) => {
@@ -185,16 +235,34 @@ export function roundsPanel(networks) {
   button.go.disabled = button.all.disabled = false;
 }
 
+function pause(milliseconds) {
+  return milliseconds > 0 && new Promise((resolve) => setTimeout(resolve, milliseconds));
+}
+
 /** What a newcomer is told, about what there is. */
-function words(areRounds) {
+function words(networks) {
+  const { rounds } = networks.manifest;
   const budget = ` An image may take ${STEPS} steps.`;
-  return areRounds
-    ? [
-        "The obvious cure: collect the images that deceived the network, teach it that they are rubbish, and deceive it again. That is a round.",
-        "Here the same static is deceived against the network of one round after another. What fools the first is static still; what the last one asks for begins to look like handwriting." + budget,
-      ]
-    : [
-        "Does every network fall for the same image? Here the same static is deceived against each of them, side by side." + budget,
-        "None of these networks was ever taught that there is rubbish. Networks that were, round after round, are shown here as soon as they are among the models; this build has none.",
-      ];
+  if (rounds.some(({ round }) => round === null))
+    return [
+      "Does every network fall for the same image? Here the same static is deceived against each of them, side by side." +
+        budget,
+      "None of these networks was ever taught that there is rubbish. Networks that were, round after round, are shown here as soon as they are among the models; this build has none.",
+    ];
+  const cure =
+    "The obvious cure: collect the images that deceived the network, teach it that they are rubbish, and deceive it again. That is a round.";
+  const last = rounds.at(-1);
+  if (!networks.draws(last.network))
+    return [
+      cure,
+      "Here the same static is deceived against the network of one round after another. What fools the first is static still; what the last one asks for begins to look like handwriting." +
+        budget,
+    ];
+  const { steps } = networks.rule(last.network);
+  const many = last.round.toLocaleString("en-GB");
+  return [
+    cure,
+    `Play it ${many} times, and the gradient no longer leads to static. To be sure of a “5”, the network now asks for what looks like one: handwriting, though nobody ever showed it how to draw.`,
+    `Every picture begins as the same static and takes ${steps} steps up the gradient, seen in noise that falls step by step, so that what is large is settled first.`,
+  ];
 }

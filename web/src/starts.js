@@ -1,18 +1,9 @@
 // Where an image begins: the library's starts (src/deceive/starts.py) with a generator of the
 // page's own. Images are flat Float32Arrays of 28 × 28 in [0, 1].
 
-export const SIDE = 28;
+import { normal } from "./random.js";
 
-/** Numbers evenly from [0, 1), the same for the same seed (mulberry32). */
-export function generator(seed) {
-  let state = (seed * 0x9e3779b9) >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(state ^ (state >>> 15), state | 1);
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
+export const SIDE = 28;
 
 const filled = (size, draw) => Float32Array.from({ length: size }, draw);
 const clamped = (value) => Math.min(1, Math.max(0, value));
@@ -22,9 +13,7 @@ function uniform(random) {
 }
 
 function gaussian(random) {
-  const normal = () =>
-    Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
-  return filled(SIDE * SIDE, () => clamped(0.5 + 0.2 * normal()));
+  return filled(SIDE * SIDE, () => clamped(0.5 + 0.2 * normal(random)));
 }
 
 function smooth(random) {

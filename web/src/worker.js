@@ -45,15 +45,18 @@ async function load({ name, url, shape }) {
   } catch (error) {
     throw new Error(`The network “${name}” could not be started: ${error.message}`);
   }
-  networks.set(name, (images, targets) => ask(session, shape, images, targets));
+  networks.set(name, (...question) => ask(session, shape, ...question));
 }
 
-async function ask(session, shape, images, targets) {
+async function ask(session, shape, images, targets, noise) {
   const n = targets.length;
-  const results = await session.run({
+  const given = {
     images: new ort.Tensor("float32", images, [n, ...shape]),
     targets: new ort.Tensor("int64", BigInt64Array.from(targets, BigInt), [n]),
-  });
+  };
+  if (session.inputNames.includes("noise"))
+    given.noise = new ort.Tensor("float32", Float32Array.from(noise), [n]);
+  const results = await session.run(given);
   return { logits: results.logits.data, gradient: results.gradient.data };
 }
 
@@ -84,7 +87,7 @@ const actions = {
   end: ({ run }) => void deceptions.delete(run),
   /** Logits (N, K) of images (N, C·H·W), both flat. */
   logits: async ({ network, images, n }) =>
-    (await networks.get(network)(images, Array(n).fill(0))).logits,
+    (await networks.get(network)(images, Array(n).fill(0), Array(n).fill(0))).logits,
   /** The images of a deception as they are, in float32, not rounded to levels. */
   pixels: ({ run }) => deceptions.get(run).images.map((image) => image.pixels),
 };

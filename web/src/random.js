@@ -1,0 +1,17 @@
+// Numbers by chance, the same for the same seed.
+
+/** Numbers evenly from [0, 1) (mulberry32); a seed has many streams of them. */
+export function generator(seed, stream = 0) {
+  let state = Math.imul(seed, 0x9e3779b9) ^ Math.imul(stream, 0x85ebca6b);
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let t = Math.imul(state ^ (state >>> 15), state | 1);
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
+  };
+}
+
+/** A number of the standard normal distribution (Box and Muller 1958). */
+export function normal(random) {
+  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+}

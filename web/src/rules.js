@@ -1,0 +1,58 @@
+// How an image climbs: the library's `RULES` and `Ascent`, for one image (src/deceive/rules.py).
+
+const SECOND_MOMENT = 0.9; // how long Adam remembers the size of gradients
+const TINY = 1.17549435e-38; // a gradient of zeros stays zero
+
+/** v ← momentum · v + g / mean|g|, in place of the state's one image. */
+function accumulated(gradient, [velocity], momentum) {
+  let size = 0;
+  for (const g of gradient) size += Math.abs(g);
+  size = Math.max(size / gradient.length, TINY);
+  for (let k = 0; k < gradient.length; k++)
+    velocity[k] = momentum * velocity[k] + gradient[k] / size;
+  return velocity;
+}
+
+/** By name: how many images a rule remembers, and its move, which is where to and how far. */
+export const RULES = {
+  momentum: {
+    memory: 1,
+    move: (gradient, state, taken, { momentum, patience }) => ({
+      reach: 1 + taken / patience,
+      direction: accumulated(gradient, state, momentum),
+    }),
+  },
+  sign: {
+    memory: 1,
+    move: (gradient, state, taken, { momentum }) => ({
+      reach: 1,
+      direction: accumulated(gradient, state, momentum).map(Math.sign),
+    }),
+  },
+  adam: {
+    memory: 2,
+    move(gradient, [first, second], taken, { momentum }) {
+      const direction = gradient.map((g, k) => {
+        first[k] = momentum * first[k] + (1 - momentum) * g;
+        second[k] = SECOND_MOMENT * second[k] + (1 - SECOND_MOMENT) * g * g;
+        const mean = first[k] / (1 - momentum ** (taken + 1));
+        return mean / Math.max(Math.sqrt(second[k] / (1 - SECOND_MOMENT ** (taken + 1))), TINY);
+      });
+      return { reach: 1, direction };
+    },
+  },
+};
+
+/** The share of the schedule that is still to come; 1 where there is none. */
+const left = ({ schedule }, taken) => (schedule === null ? 1 : Math.max(0, 1 - taken / schedule));
+
+/** The standard deviation of the noise that an image is seen in after so many steps. */
+export function noiseAfter(ascent, taken) {
+  const { noise, leastNoise, noisePower } = ascent;
+  return leastNoise + (noise - leastNoise) * left(ascent, taken) ** noisePower;
+}
+
+/** The step size after so many steps, before the rule has its say. */
+export function sizeAfter(ascent, taken) {
+  return ascent.stepSize * left(ascent, taken);
+}
