@@ -32,6 +32,7 @@ from deceive.starts import begin
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+STEPS = DRAWING.schedule
 DRAW_SAID = "document.getElementById('draw-said').textContent"
 TOLD = pytest.mark.tolerates_errors  # the page is made to fail, and may say so in the console
 
@@ -470,7 +471,7 @@ def test_drawing_is_the_librarys_pixel_by_pixel(
     starts = begin("uniform", range(10), (1, 28, 28), 5)
     given = {"starts": starts.flatten(1).tolist(), "seed": 7, "changed": changed}
     came = visit(site_with_rounds).evaluate(DRAWN_IN_PAGE, given)
-    noise = torch.tensor(came["noise"]).view(10, 30, 1, 28, 28)
+    noise = torch.tensor(came["noise"]).view(10, STEPS, 1, 28, 28)
 
     seen: list[torch.Tensor] = []
     ends: list[torch.Tensor] = []
@@ -489,10 +490,10 @@ def test_drawing_is_the_librarys_pixel_by_pixel(
     names = {"stepSize": "step_size"}
     ascent = DRAWING.model_copy(update={names.get(k, k): v for k, v in changed.items()})
     result = draw(network, range(10), seed=5, ascent=ascent)
-    assert len(seen) == 30
+    assert len(seen) == STEPS
     assert torch.equal(seen[0], starts)
     assert came["finished"]
-    assert came["steps"] == result.steps.tolist() == [30] * 10
+    assert came["steps"] == result.steps.tolist() == [STEPS] * 10
 
     # A gradient of next to nothing may have one sign here and the other there.
     gap = (torch.tensor(came["pixels"]).view(10, 1, 28, 28) - ends[0]).abs()
@@ -595,8 +596,8 @@ def test_the_manifest_says_what_the_cards_say(models_with_rounds, monkeypatch):
     usual = {"rule": "momentum", "stepSize": 0.01, "momentum": 0.5, "noise": 0, "leastNoise": 0}
     usual |= {"noisePower": 1, "schedule": None, "hold": None}
     assert said["networks"]["fast"]["ascent"] == usual
-    drawing = {"rule": "sign", "stepSize": 0.12, "momentum": 0, "noise": 1, "leastNoise": 0.03}
-    drawing |= {"noisePower": 1.5, "schedule": 30, "hold": None}
+    drawing = {"rule": "sign", "stepSize": DRAWING.step_size, "momentum": 0, "noise": 1}
+    drawing |= {"leastNoise": 0.03, "noisePower": 1.5, "schedule": STEPS, "hold": None}
     assert said["networks"]["rounds-000000"]["ascent"] == drawing
     assert said["rule"] == {"confidence": 0.99, "steps": 1000, "patience": 10, "slack": 1e-5}
 
@@ -617,7 +618,7 @@ def test_one_network_of_the_rounds_alone_has_nothing_to_slide_through(
 def test_networks_of_rounds_draw_by_their_own_ascent(visit, site_with_rounds):
     page = visit(site_with_rounds)
     assert "That is a round." in page.inner_text("#rounds-words")
-    assert "takes 30 steps" in page.inner_text("#rounds-words")
+    assert f"takes {STEPS} steps" in page.inner_text("#rounds-words")
     assert page.inner_text("#rounds-label") == "Round 10: reads 91.00%"
     page.click("#rounds-all")
     page.wait_for_selector("#rounds-go:enabled")
@@ -630,7 +631,7 @@ def test_networks_of_rounds_draw_by_their_own_ascent(visit, site_with_rounds):
         captions = page.locator("#rounds-chosen figcaption").all_inner_texts()
         lines = [caption.splitlines() for caption in captions]
         assert [line[0][:3] for line in lines] == [f"“{digit}”" for digit in range(10)]
-        assert [line[1] for line in lines] == ["30 steps"] * 10
+        assert [line[1] for line in lines] == [f"{STEPS} steps"] * 10
         right = [line[2] == f"judge: {digit} ✓" for digit, line in enumerate(lines)]
         assert page.locator("#rounds-chosen .agrees").count() == sum(right)
         note = page.locator(".lane").nth(round_ // 10).locator("small").inner_text()
@@ -642,12 +643,12 @@ def test_panel_two_draws_all_its_steps_and_has_a_rubbish_class(visit, site_with_
     page = visit(site_with_rounds)
     assert page.is_hidden("#deceive-how")
     page.select_option("#deceive-network", "rounds-000010")
-    assert "every image takes 30 steps" in page.inner_text("#deceive-how")
+    assert f"every image takes {STEPS} steps" in page.inner_text("#deceive-how")
     assert page.locator("#deceive-bars .label").last.inner_text() == "rubbish"
     assert page.locator("#deceive-targets input").count() == 10
     said = deceived(page, 3)
-    assert said.startswith("After 30 steps")
-    assert page.inner_text("#deceive-steps") == "30"
+    assert said.startswith(f"After {STEPS} steps")
+    assert page.inner_text("#deceive-steps") == str(STEPS)
     page.select_option("#deceive-network", "fast")
     assert page.is_hidden("#deceive-how")
     assert "sure that this is a 3" in deceived(page)
