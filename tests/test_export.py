@@ -186,7 +186,9 @@ def test_noise_is_told_without_the_gradient_too(tmp_path):
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", shipped_names())
+@pytest.mark.parametrize(
+    "name", [name for name in shipped_names() if not name.startswith("rounds-")]
+)
 def test_shipped_networks(tmp_path, name):
     network = load_network(name)
     export_onnx(network, tmp_path / "network.onnx")
