@@ -262,7 +262,10 @@ def rounds_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_xlabel("round", size=_points(0.85))
         axes.tick_params(labelsize=_points(0.75))
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False, fontsize=_points(0.7))
+        if len(axes.lines) > 1:
+            axes.legend(frameon=False, fontsize=_points(0.62), loc="upper left" if many else "best")
+        elif axes.lines:
+            axes.set_ylabel(str(axes.lines[0].get_label()), size=_points(0.85))
     return figure
 
 

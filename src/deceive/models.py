@@ -41,6 +41,8 @@ class Card(BaseModel):
     temperature: float = Field(default=1, gt=0)
     """What its logits were divided by after training, to calibrate them."""
     validation_accuracy: float
+    """Share of the images that are read rightly; for a network of the rounds, its rubbish output
+    left out."""
     test_accuracy: float
     command: str
     """Makes this network again."""
