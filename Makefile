@@ -20,7 +20,7 @@ draw: $(READY) ## deceive, teach, again: until digits emerge from noise
 	$(BIN)/deceive rounds
 
 test: check ## formatter, linter, types and every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 check: $(READY) ## formatter's check, linter and types
 	$(BIN)/ruff format --check .
