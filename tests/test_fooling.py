@@ -566,7 +566,7 @@ def test_a_model_that_will_not_do_is_one_clear_value_error(model, message):
             callback=seen.append,
         )
     assert raised.type is InputError
-    assert len(seen) == (4 if isinstance(model, NaNAfter) and model.left == 6 else 0)
+    assert len(seen) == (5 if isinstance(model, NaNAfter) and model.left == 6 else 0)
 
 
 def test_a_channel_too_many_for_a_convolution():

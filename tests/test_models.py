@@ -47,8 +47,11 @@ def test_every_shipped_network_loads():
     for name in shipped_names():
         network, card = load_network(name), load_card(name)
         assert network(torch.zeros(1, 1, 28, 28)).shape == (1, card.n_outputs)
-        assert card.test_accuracy > 0.99
-        assert card.architecture == name
+        if name.startswith("rounds-"):  # the first of them know nothing yet
+            assert (card.architecture, card.round) == ("draw", int(name.removeprefix("rounds-")))
+        else:
+            assert card.test_accuracy > 0.99
+            assert card.architecture == name
 
 
 def test_an_unknown_name():
