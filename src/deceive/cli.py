@@ -703,7 +703,9 @@ def main(arguments: list[str] | None = None) -> None:
         else:
             code = _command(arguments).run()
     except InputError as error:
-        _log.print(f"deceive: {error}", style="bold red", markup=False, highlight=False)
+        _log.print(
+            f"deceive: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True
+        )
         code = 2
     except KeyboardInterrupt:
         _log.print("deceive: interrupted; what was finished is kept", style="bold")
