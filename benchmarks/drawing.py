@@ -21,7 +21,7 @@ from deceive.drawing import draw
 from deceive.fooling import from_levels, to_levels
 from deceive.models import load_network
 from deceive.quality import quality
-from deceive.runs import Run
+from deceive.runs import Run, round_name
 from deceive.teaching import PRESETS, RoundsSettings, rounds
 
 console = Console(stderr=True)
@@ -132,7 +132,7 @@ def _played(data: Dataset, settings: RoundsSettings) -> Trained:
         *_, last = rounds(
             data, run, settings, load_network(settings.judge), lambda words: nullcontext(_silent)
         )
-        network = load_network(run.weights(f"round-{last['round']:06d}"))
+        network = load_network(run.weights(round_name(last["round"])))
         rollbacks = sum(row["part"] == "rollback" for row in run.rows())
 
     def drawn(targets: Tensor, seed: int) -> Tensor:

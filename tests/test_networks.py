@@ -92,7 +92,7 @@ def test_only_a_network_that_hears_noise_is_changed_by_being_told():
         same = torch.equal(network(images, noise), network(images))
         assert same == (not network.hears_noise)
         assert network.hears_noise == (architecture == "draw")
-    assert torch.equal(network(images, torch.zeros(2)), network(images))
+        assert torch.equal(network(images, torch.zeros(2)), network(images))
 
 
 @pytest.mark.parametrize("shape", [(1, 5, 7), (2, 28, 28), (1, 2, 2), (3, 33, 32)])

@@ -1,5 +1,6 @@
 """Rounds on images of four bright quarters, small enough that a hundred of them take a second."""
 
+import hashlib
 import json
 import multiprocessing
 import random
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
+from safetensors import safe_open
 
 from deceive.data import Dataset
 from deceive.drawing import DRAWING, draw
@@ -25,7 +27,6 @@ from deceive.teaching import (
     DivergedError,
     RoundsSettings,
     changed,
-    checkpoint_digest,
     command,
     rounds,
 )
@@ -117,6 +118,22 @@ def test_same_seed_same_rows_another_seed_others(tmp_path):
     assert checkpoint_digest(one) == checkpoint_digest(other)
     third, _ = play(tmp_path / "third", SMALL.model_copy(update={"seed": 1}))
     assert checkpoint_digest(third) != checkpoint_digest(one)
+
+
+def checkpoint_digest(run):
+    """All that the next rounds depend on, without the clock: equal for equal runs."""
+    with safe_open(run.folder / "checkpoint.safetensors", "pt") as stored:
+        digest = hashlib.sha256()
+        for name in sorted(stored.keys()):
+            digest.update(name.encode() + stored.get_tensor(name).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def test_without_a_round_shown_there_is_something_to_go_back_to(tmp_path):
+    settings = SMALL.model_copy(update={"learning_rate": 1e30, "shown": ()})
+    with pytest.raises(InputError, match="expected a network that goes on learning"):
+        play(tmp_path, settings)
+    assert [row["to"] for row in Run.open(tmp_path).rows()] == [0] * 4
 
 
 def _play_until_killed(folder):

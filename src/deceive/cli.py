@@ -7,7 +7,7 @@ allowed; 2 bad input; 3 an audit is not complete; 130 interrupted.
 import itertools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -123,12 +123,10 @@ class Fool:
 
     def run(self) -> int:
         from deceive.fooling import fool
-        from deceive.measures import agreement
         from deceive.models import load_card, load_network
 
         network, card = load_network(self.model), load_card(self.model)
-        n_classes = card.n_outputs - (card.rubbish_class is not None)
-        targets = range(n_classes) if self.target == "all" else [_class(self.target)]
+        targets = _targets(self.target, card, "--target")
         single = len(targets) * self.count == 1
         if self.out.suffix not in (".npz", ".png") or (self.out.suffix == ".png" and not single):
             raise InputError(
@@ -152,9 +150,7 @@ class Fool:
             "fooling_rate": result.fooling_rate,
             "median_steps": result.median_steps,
         }
-        if load_card(self.judge).data_checksum == card.data_checksum:
-            judge = load_network(self.judge)
-            summary["judge_agreement"] = agreement(judge, result.images, result.targets)
+        verdict_of_judge = _judged(self.judge, card, result, summary)
         if self.out.suffix == ".png":
             confidence = _write_and_reread(self.out, network, result.levels[0], targets[0])
             verdict = f"is a {targets[0]} with confidence {confidence:.4f}"
@@ -165,15 +161,12 @@ class Fool:
 
             arrays = arrays_of(result)
             levels = arrays.pop("levels")
-            write_arrays(
-                self.out, images=levels[:, 0] if levels.shape[1] == 1 else levels, **arrays
-            )
+            write_arrays(self.out, images=_without_one_channel(levels), **arrays)
             text = (
                 f"{self.out}: {int(result.fooled.sum())} of {len(result)} candidates fool "
                 f"{self.model}, median steps {result.median_steps}"
             )
-            if "judge_agreement" in summary:
-                text += f"; the judge takes {summary['judge_agreement']:.1%} for their targets"
+            text += verdict_of_judge
         _show(text, summary, self.json)
         return 0 if bool(result.fooled.all()) else 1
 
@@ -261,9 +254,7 @@ class Draw:
 
     def run(self) -> int:
         from deceive.drawing import draw
-        from deceive.figures import contact_sheet, png
-        from deceive.files import replacing
-        from deceive.measures import agreement
+        from deceive.figures import contact_sheet, save
         from deceive.models import load_card, load_network
         from deceive.runs import write_arrays
 
@@ -276,8 +267,7 @@ class Draw:
         steps = card.ascent.schedule
         if self.out.suffix not in (".npz", ".png"):
             raise InputError(f"--out: expected a .png or an .npz, got {self.out}")
-        n_classes = card.n_outputs - (card.rubbish_class is not None)
-        targets = range(n_classes) if self.digit == "all" else [_class(self.digit, "--digit")]
+        targets = _targets(self.digit, card, "--digit")
         with _task(f"drawing with {self.model}") as report:
             result = draw(
                 network,
@@ -289,22 +279,13 @@ class Draw:
             )
         summary: dict[str, Any] = {"out": str(self.out), "images": len(result)}
         text = f"{self.out}: {len(result):,} images"
-        if load_card(self.judge).data_checksum == card.data_checksum:
-            judge = load_network(self.judge)
-            summary["judge_agreement"] = agreement(judge, result.images, result.targets)
-            text += f"; the judge takes {summary['judge_agreement']:.1%} for their targets"
+        text += _judged(self.judge, card, result, summary)
         if self.out.suffix == ".npz":
-            levels = result.levels
-            write_arrays(
-                self.out,
-                images=(levels[:, 0] if levels.shape[1] == 1 else levels).numpy(),
-                targets=result.targets.numpy(),
-            )
+            images = _without_one_channel(result.levels.numpy())
+            write_arrays(self.out, images=images, targets=result.targets.numpy())
         else:
             columns = self.count if len(targets) > 1 else min(self.count, 10)
-            with replacing(self.out) as temporary:
-                sheet = contact_sheet(result.levels.numpy(), columns=columns)
-                temporary.write_bytes(png(sheet))
+            save(contact_sheet(result.levels.numpy(), columns=columns), self.out)
         _show(text, summary, self.json)
         return 0
 
@@ -730,10 +711,30 @@ def _show(text: str, summary: dict[str, Any], as_json: bool) -> None:
         print(text)
 
 
-def _class(target: str, flag: str = "--target") -> int:
-    if not target.isdecimal():
-        raise InputError(f"{flag}: expected a class number or all, got {target!r}")
-    return int(target)
+def _targets(asked: str, card: Any, flag: str) -> Sequence[int]:
+    """The classes that a flag asks for: one by its number, or all but rubbish."""
+    if asked == "all":
+        return range(card.n_outputs - (card.rubbish_class is not None))
+    if not asked.isdecimal():
+        raise InputError(f"{flag}: expected a class number or all, got {asked!r}")
+    return [int(asked)]
+
+
+def _judged(name: str, card: Any, result: Any, summary: dict[str, Any]) -> str:
+    """The judge on images, in words and in the summary; nothing if it knows other data."""
+    from deceive.measures import agreement
+    from deceive.models import load_card, load_network
+
+    if load_card(name).data_checksum != card.data_checksum:
+        return ""
+    agreed = agreement(load_network(name), result.images, result.targets)
+    summary["judge_agreement"] = agreed
+    return f"; the judge takes {agreed:.1%} for their targets"
+
+
+def _without_one_channel(levels: Any) -> Any:
+    """(N, H, W) for images of one channel, else as they are."""
+    return levels[:, 0] if levels.shape[1] == 1 else levels
 
 
 def _put_aside(folder: Path) -> None:

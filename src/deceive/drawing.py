@@ -26,6 +26,7 @@ def draw(
     targets: int | Iterable[int] | Tensor,
     *,
     count: int = 1,
+    start: str | Tensor = "uniform",
     seed: int = 0,
     ascent: Ascent = DRAWING,
     chunk: int = 250,
@@ -42,6 +43,7 @@ def draw(
         network: images in, logits out; best the one that `ascent` was taught to.
         targets: class indices; each gets `count` images, which follow one another in the result.
         count: images a target.
+        start: as `fool` takes it; the network was taught to go on from uniform noise.
         seed: image number i of a seed is the same however many there are.
         ascent: how images climb; it needs a schedule.
         chunk: how many images are drawn at once; bounds the memory.
@@ -58,6 +60,7 @@ def draw(
         targets,
         confidence=None,
         count=count,
+        start=start,
         seed=seed,
         steps=ascent.schedule,
         ascent=ascent,

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deceive.files import replacing
-from deceive.runs import Run
+from deceive.runs import Run, round_name
 
 # The study's galleries: the arrays of this name become the picture of this name.
 TITLES = {
@@ -205,8 +205,7 @@ def shown_rounds(run: Run) -> dict[int, NDArray[Any]]:
     """What each round shown came to: round → levels (K, n, C, H, W), n images of each class."""
     found = {}
     for row in run.rows():
-        name = f"round-{row.get('round', 0):06d}"
-        if row["part"] == "round" and run.has_arrays(name):
+        if row["part"] == "round" and run.has_arrays(name := round_name(row["round"])):
             arrays = run.load_arrays(name)
             n_classes = int(arrays["targets"].max()) + 1
             each = min(10, len(arrays["targets"]) // n_classes)

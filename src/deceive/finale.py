@@ -8,7 +8,7 @@ from torch import Tensor
 
 from deceive.data import Dataset
 from deceive.drawing import draw
-from deceive.fooling import fool, to_levels
+from deceive.fooling import to_levels
 from deceive.measures import nearest
 from deceive.networks import Classifier
 from deceive.quality import quality
@@ -76,19 +76,10 @@ def _between(network: Classifier, data: Dataset, ascent: Ascent, seed: int) -> T
 
     Every frame of a class is drawn in the same noise, so that the start alone makes the difference.
     """
-    assert ascent.schedule is not None
     classes = range(data.n_classes)
     one, other = begin("uniform", range(2 * len(classes)), data.image_shape, seed).chunk(2)
     frames = [
-        fool(
-            network,
-            classes,
-            start=torch.lerp(one, other, place),
-            confidence=None,
-            steps=ascent.schedule,
-            ascent=ascent,
-            seed=seed,
-        ).levels
+        draw(network, classes, start=torch.lerp(one, other, place), ascent=ascent, seed=seed).levels
         for place in torch.linspace(0, 1, _FRAMES).tolist()
     ]
     return torch.stack(frames, 1)

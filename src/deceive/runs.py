@@ -112,6 +112,11 @@ class Run:
         return self.folder / "weights" / f"{name}.safetensors"
 
 
+def round_name(number: int) -> str:
+    """What arrays and weights of a round are called."""
+    return f"round-{number:06d}"
+
+
 def arrays_of(result: FoolingResult) -> dict[str, NDArray[Any]]:
     """A fooling result as named arrays, images first."""
     names = ("levels", "targets", "confidence", "fooled", "steps")

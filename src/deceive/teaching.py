@@ -1,6 +1,5 @@
 """Rounds: deceive the network, teach it that this was rubbish, and again. One loop, two presets."""
 
-import hashlib
 import json
 import math
 import time
@@ -39,7 +38,7 @@ from deceive.objectives import log_odds
 from deceive.recipes import RECIPES, build, train
 from deceive.rubbish import CandidateSet, RubbishSet
 from deceive.rules import Ascent
-from deceive.runs import Row, Run, arrays_of
+from deceive.runs import Row, Run, arrays_of, round_name
 
 
 class RoundsSettings(BaseModel):
@@ -196,6 +195,8 @@ def rounds(
         game.load(checkpoint)
     with task(f"{settings.rounds:,} rounds") as report:
         game.begin()
+        if not checkpoint.exists():  # so that there is always something to go back to
+            game.save(checkpoint)
         while True:
             # Measuring changes nothing, so it is made up for where a run was cut off before it.
             if settings.is_shown(game.number) and not run.row(part="round", round=game.number):
@@ -467,7 +468,7 @@ class _Continual(_Game):
             seed=_FRESH + s.seed,
             ascent=s.ascent,
         )
-        _keep(run, self.number, drawn)
+        run.save_arrays(round_name(self.number), **arrays_of(drawn))
         real, features = features_of(judge, held_out.images), features_of(judge, drawn.images)
         density, coverage = density_and_coverage(real, features)
         is_caught, is_read = self.vitals.tolist()
@@ -553,7 +554,7 @@ class _Retrained(_Game):
         s, n_classes = self.settings, self.data.n_classes
         older = self.rubbish.images
         made = self._candidates(network, s.measured, seed=_FRESH + s.seed)
-        _keep(run, self.number, made)
+        run.save_arrays(round_name(self.number), **arrays_of(made))
         return {
             "images": len(made),
             "rubbish_images": len(self.rubbish),
@@ -588,7 +589,7 @@ def _measured(game: _Game, run: Run, data: Dataset, judge: Classifier) -> Row:
         command=command(game.settings),
         torch=torch.__version__,
     )
-    save_network(network, run.weights(_name(game.number)), card, half=True)
+    save_network(network, run.weights(round_name(game.number)), card, half=True)
     return row
 
 
@@ -608,23 +609,6 @@ def command(settings: RoundsSettings) -> str:
             shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
             words.append(f"--{name.replace('_', '-')} {shown}")
     return " ".join(words)
-
-
-def checkpoint_digest(run: Run) -> str:
-    """SHA-256 of the state a run has come to, without its clock: equal for equal runs."""
-    with safe_open(run.folder / "checkpoint.safetensors", "pt") as stored:
-        digest = hashlib.sha256()
-        for name in sorted(stored.keys()):
-            digest.update(name.encode() + stored.get_tensor(name).numpy().tobytes())
-    return digest.hexdigest()
-
-
-def _keep(run: Run, number: int, result: FoolingResult) -> None:
-    run.save_arrays(_name(number), **arrays_of(result))
-
-
-def _name(number: int) -> str:
-    return f"round-{number:06d}"
 
 
 def _roll_back(game: _Game, checkpoint: Path, run: Run, trouble: DivergedError) -> None:
