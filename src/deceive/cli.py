@@ -1,7 +1,8 @@
 """The command line: parse, call, print.
 
 Exit codes: 0 done; 1 not every candidate was fooled, or an audit found more gibberish than is
-allowed; 2 bad input; 3 an audit is not complete; 130 interrupted.
+allowed; 2 bad input; 3 an audit is not complete; 4 another of several processes is gone; 130
+interrupted.
 """
 
 import itertools
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from deceive.errors import InputError
+from deceive.errors import InputError, LostProcessError
 
 _log = Console(stderr=True)
 
@@ -66,7 +67,7 @@ class Train:
     """End with one JSON object on stdout."""
 
     def run(self) -> int:
-        from deceive import checks
+        from deceive import checks, processes
         from deceive.data import load_data
         from deceive.models import save_network
         from deceive.recipes import RECIPES, train
@@ -87,13 +88,17 @@ class Train:
                 settings=settings,
                 callback=lambda now: report(now.step, now.steps),
             )
-        save_network(network, self.out, card)
-        _show(
-            f"{self.out}: {card.test_accuracy:.2%} of the test set "
-            f"({card.validation_accuracy:.2%} of the validation set), {card.seconds:.0f} s",
-            {"out": str(self.out)} | card.model_dump(),
-            self.json,
-        )
+
+        def keep() -> None:
+            save_network(network, self.out, card)
+            _show(
+                f"{self.out}: {card.test_accuracy:.2%} of the test set "
+                f"({card.validation_accuracy:.2%} of the validation set), {card.seconds:.0f} s",
+                {"out": str(self.out)} | card.model_dump(),
+                self.json,
+            )
+
+        processes.on_main(keep)
         return 0
 
 
@@ -122,6 +127,7 @@ class Fool:
     """End with one JSON object on stdout."""
 
     def run(self) -> int:
+        from deceive import processes
         from deceive.fooling import fool
         from deceive.models import load_card, load_network
 
@@ -135,7 +141,7 @@ class Fool:
             )
         with _task(f"deceiving {self.model}") as report:
             result = fool(
-                network,
+                network.to(processes.here().device),
                 targets,
                 count=self.count,
                 confidence=self.confidence,
@@ -144,6 +150,10 @@ class Fool:
                 seed=self.seed,
                 callback=lambda now: report(now.finished, now.total),
             )
+        processes.on_main(lambda: self._keep(result, network, card))
+        return 0 if bool(result.fooled.all()) else 1
+
+    def _keep(self, result: Any, network: Any, card: Any) -> None:
         summary: dict[str, Any] = {
             "out": str(self.out),
             "candidates": len(result),
@@ -152,8 +162,9 @@ class Fool:
         }
         verdict_of_judge = _judged(self.judge, card, result, summary)
         if self.out.suffix == ".png":
-            confidence = _write_and_reread(self.out, network, result.levels[0], targets[0])
-            verdict = f"is a {targets[0]} with confidence {confidence:.4f}"
+            target = int(result.targets[0])
+            confidence = _write_and_reread(self.out, network, result.levels[0], target)
+            verdict = f"is a {target} with confidence {confidence:.4f}"
             text = f"{self.out}: read back, it {verdict}, {int(result.steps[0])} steps"
             summary["confidence"] = confidence
         else:
@@ -168,7 +179,6 @@ class Fool:
             )
             text += verdict_of_judge
         _show(text, summary, self.json)
-        return 0 if bool(result.fooled.all()) else 1
 
 
 @dataclass(frozen=True)
@@ -253,10 +263,9 @@ class Draw:
     """End with one JSON object on stdout."""
 
     def run(self) -> int:
+        from deceive import processes
         from deceive.drawing import draw
-        from deceive.figures import contact_sheet, save
         from deceive.models import load_card, load_network
-        from deceive.runs import write_arrays
 
         network, card = load_network(self.model), load_card(self.model)
         if card.ascent is None or card.ascent.schedule is None:
@@ -270,13 +279,20 @@ class Draw:
         targets = _targets(self.digit, card, "--digit")
         with _task(f"drawing with {self.model}") as report:
             result = draw(
-                network,
+                network.to(processes.here().device),
                 targets,
                 count=self.count,
                 seed=self.seed,
                 ascent=card.ascent,
                 callback=lambda now: report(now.image_steps, now.total * steps),
             )
+        processes.on_main(lambda: self._keep(result, card, single=len(targets) == 1))
+        return 0
+
+    def _keep(self, result: Any, card: Any, *, single: bool) -> None:
+        from deceive.figures import contact_sheet, save
+        from deceive.runs import write_arrays
+
         summary: dict[str, Any] = {"out": str(self.out), "images": len(result)}
         text = f"{self.out}: {len(result):,} images"
         text += _judged(self.judge, card, result, summary)
@@ -284,10 +300,9 @@ class Draw:
             images = _without_one_channel(result.levels.numpy())
             write_arrays(self.out, images=images, targets=result.targets.numpy())
         else:
-            columns = self.count if len(targets) > 1 else min(self.count, 10)
+            columns = min(self.count, 10) if single else self.count
             save(contact_sheet(result.levels.numpy(), columns=columns), self.out)
         _show(text, summary, self.json)
-        return 0
 
 
 @dataclass(frozen=True)
@@ -309,16 +324,15 @@ class Rounds:
     """End with one JSON object on stdout."""
 
     def run(self) -> int:
+        from deceive import processes
         from deceive.data import load_data
-        from deceive.figures import rounds_pictures
         from deceive.models import load_card, load_network
-        from deceive.report import write_rounds_report
         from deceive.runs import Run
         from deceive.teaching import rounds
 
         out = self.out or Path("runs") / self.preset
         if self.fresh:
-            _put_aside(out)
+            processes.on_main(lambda: _put_aside(out))
         data = load_data(self.data)
         judge = load_network(self.what.judge)
         if load_card(self.what.judge).data_checksum != data.checksum:
@@ -326,9 +340,18 @@ class Rounds:
                 f"--judge: expected a network that was trained on the images in {data.folder}, "
                 f"got {self.what.judge!r}, trained on others; deceive train --data makes one"
             )
-        run = Run(out, self.what.model_dump(mode="json") | {"data_checksum": data.checksum})
+        settings = self.what.model_dump(mode="json") | {"data_checksum": data.checksum}
+        run = processes.on_main(lambda: Run(out, settings))
+        judge.to(processes.here().device)
         for row in rounds(data, run, self.what, judge, _task):
             _log.print(" ", _round_in_words(row))
+        processes.on_main(lambda: self._finish(run))
+        return 0
+
+    def _finish(self, run: Any) -> None:
+        from deceive.figures import rounds_pictures
+        from deceive.report import write_rounds_report
+
         rounds_pictures(run)
         page = write_rounds_report(run)
         rows = run.rows()
@@ -338,7 +361,6 @@ class Rounds:
             {"rows": rows, "report": str(page)},
             self.json,
         )
-        return 0
 
 
 def _rounds(arguments: list[str]) -> Rounds:
@@ -680,18 +702,48 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
         if arguments[:1] == ["rounds"]:
-            code = _rounds(arguments[1:]).run()
+            code = _run(_rounds(arguments[1:]))
         else:
-            code = _command(arguments).run()
+            code = _run(_command(arguments))
     except InputError as error:
-        _log.print(
-            f"deceive: {error}", style="bold red", markup=False, highlight=False, soft_wrap=True
-        )
+        _complain(str(error))
         code = 2
+    except LostProcessError as error:
+        _complain(f"{error}; rounds go on from where they were last saved")
+        code = 4
     except KeyboardInterrupt:
         _log.print("deceive: interrupted; what was finished is kept", style="bold")
         code = 130
     sys.exit(code)
+
+
+def _run(command: Any) -> int:
+    """Run a command, together with the other processes if a launcher started some; its code.
+
+    The main process alone speaks, but for errors.
+    """
+    from deceive import processes
+
+    processes.join()
+    here = processes.here()
+    if here.count > 1 and not isinstance(command, _TOGETHER):
+        raise InputError(
+            f"{type(command).__name__.lower()}: expected one process, got {here.count}; train, "
+            "fool, draw and rounds share their work among several"
+        )
+    _log.quiet = not here.is_main
+    code: int = command.run()
+    processes.leave()
+    return code
+
+
+# Commands whose work several processes can share.
+_TOGETHER = (Train, Fool, Rounds, Draw)
+
+
+def _complain(words: str) -> None:
+    _log.quiet = False
+    _log.print(f"deceive: {words}", style="bold red", markup=False, highlight=False, soft_wrap=True)
 
 
 def _command(arguments: list[str]) -> Any:

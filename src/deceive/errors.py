@@ -1,5 +1,9 @@
-"""The one error a user meets: something that came in was not what was expected."""
+"""The errors that a user meets, each one sentence."""
 
 
 class InputError(ValueError):
-    """Bad input. The message says what was expected and what came, in one sentence."""
+    """Bad input: something was not what was expected. The message says what was, and what came."""
+
+
+class LostProcessError(Exception):
+    """Among several processes: another one is gone, or the launcher asked this one to end."""

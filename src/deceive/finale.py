@@ -6,9 +6,10 @@ from dataclasses import asdict
 import torch
 from torch import Tensor
 
+from deceive import processes
 from deceive.data import Dataset
 from deceive.drawing import draw
-from deceive.fooling import to_levels
+from deceive.fooling import FoolingResult, to_levels
 from deceive.measures import nearest
 from deceive.networks import Classifier
 from deceive.quality import quality
@@ -38,10 +39,26 @@ def finale(
         step; `nearest`, drawn images and the training images nearest to them; `between`, what is
         drawn from starts between two others.
     """
-    classes = range(data.n_classes)
     started = time.perf_counter()
-    drawn = draw(network, classes, count=count, seed=seed, ascent=ascent)
+    drawn = draw(network, range(data.n_classes), count=count, seed=seed, ascent=ascent)
     seconds = time.perf_counter() - started
+    judged = processes.on_main(lambda: _judged(network, drawn, run, data, judge, ascent, seed))
+    return judged | {
+        "seconds_to_draw": round(seconds, 2),
+        "images_per_second": round(len(drawn) / seconds, 1),
+    }
+
+
+def _judged(
+    network: Classifier,
+    drawn: FoolingResult,
+    run: Run,
+    data: Dataset,
+    judge: Classifier,
+    ascent: Ascent,
+    seed: int,
+) -> Row:
+    classes = range(data.n_classes)
     run.save_arrays("drawn", levels=drawn.levels.numpy(), targets=drawn.targets.numpy())
 
     one_each = draw(network, classes, seed=seed, ascent=ascent, trajectory=True)
@@ -60,11 +77,7 @@ def finale(
         nearest=to_levels(data.train.images[which]).numpy(),
     )
     run.save_arrays("between", levels=_between(network, data, ascent, seed).numpy())
-    judged = quality(drawn.images, drawn.targets, judge, data, reference=data.test, seed=seed)
-    return asdict(judged) | {
-        "seconds_to_draw": round(seconds, 2),
-        "images_per_second": round(len(drawn) / seconds, 1),
-    }
+    return asdict(quality(drawn.images, drawn.targets, judge, data, reference=data.test, seed=seed))
 
 
 def _of_class(targets: Tensor, number: int) -> Tensor:

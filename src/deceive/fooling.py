@@ -3,13 +3,13 @@
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import compress
+from itertools import chain, compress
 from typing import NamedTuple
 
 import torch
 from torch import Generator, Tensor, nn
 
-from deceive import checks
+from deceive import checks, processes
 from deceive.errors import InputError
 from deceive.inference import FrozenCopy
 from deceive.objectives import OBJECTIVES, Objective
@@ -120,7 +120,8 @@ def fool(
     can step in other ways.) What comes of noise that way are the fooling images of Nguyen, Yosinski
     and Clune (2015). An image leaves the batch as soon as it fools *as its PNG will hold it*,
     rounded to 8 bits and read in float32, and the next one takes its place. The model is not
-    touched: a frozen copy does the work.
+    touched: a frozen copy does the work. Among several processes (`processes.join`) each optimises
+    its share of the images, and all get the whole result.
 
     Args:
         model: images (N, C, H, W) within `bounds` in, logits (N, K) out, on any device.
@@ -143,7 +144,8 @@ def fool(
             `image_shape`, or MNIST's (1, 28, 28).
         chunk: how many images are optimised at once; bounds the memory.
         trajectory: keep every step of every image.
-        callback: called with a `Progress` after every step of the batch.
+        callback: called with a `Progress` after every step of the batch; among several processes
+            it is that of this one's share.
 
     Raises:
         InputError: a `ValueError`, for anything out of range, and for a model that does not give
@@ -166,6 +168,7 @@ def fool(
     wanted = wanted.to(net.device)
 
     total = len(wanted)
+    mine = processes.share(total)
     leaves = confidence is not None
     asked = 0.5 if confidence is None else confidence
     passing = asked + min(SLACK, (1 - asked) / 2)
@@ -180,11 +183,11 @@ def fool(
     steps_taken = torch.zeros_like(wanted)
     shakers: list[Generator] = []  # what each image's noise is drawn from
     frames: list[list[Tensor]] = [[] for _ in range(total)] if trajectory else []
-    entered = finished = image_steps = 0
+    entered, finished, image_steps = mine.start, 0, 0
 
-    while finished < total:
+    while finished < len(mine):
         # Fill the batch up from those that have not begun.
-        if new := range(entered, min(total, entered + chunk - len(row))):
+        if new := range(entered, min(mine.stop, entered + chunk - len(row))):
             entered = new.stop
             x = torch.cat([x, starts(new).to(net.device)])
             state = torch.cat([state, state.new_zeros(len(new), *state.shape[1:])])
@@ -241,21 +244,22 @@ def fool(
         row, taken = row[stay], taken[stay] + 1
         image_steps += len(row)
         if callback is not None:
-            callback(Progress(total, finished, int((reached >= passing).sum()), image_steps))
+            callback(Progress(len(mine), finished, int((reached >= passing).sum()), image_steps))
 
+    trajectories = [
+        _trajectory(net, torch.stack(frames[image]), wanted[image], bounds)
+        for image in (mine if trajectory else ())
+    ]
+    own = slice(mine.start, mine.stop)
+    confidences = processes.joined(reached[own])
     return FoolingResult(
-        levels=levels.cpu(),
+        levels=processes.joined(levels[own]),
         targets=wanted.cpu(),
-        confidence=reached.cpu(),
-        fooled=(reached >= passing).cpu(),
-        steps=steps_taken.cpu(),
+        confidence=confidences,
+        fooled=confidences >= passing,
+        steps=processes.joined(steps_taken[own]),
         bounds=bounds,
-        trajectories=tuple(
-            _trajectory(net, torch.stack(way), target, bounds)
-            for way, target in zip(frames, wanted, strict=True)
-        )
-        if trajectory
-        else None,
+        trajectories=tuple(chain(*processes.gathered(trajectories))) if trajectory else None,
     )
 
 

@@ -129,7 +129,9 @@ _OCTAVES = 4
 
 def _waves(noise: Tensor) -> Tensor:
     """Sines and cosines (N, 2 × octaves) of the noise's logarithm."""
-    phase = (noise + 0.01).log()[:, None] * 2.0 ** torch.arange(-1, _OCTAVES - 1)
+    phase = (noise + 0.01).log()[:, None] * 2.0 ** torch.arange(
+        -1, _OCTAVES - 1, device=noise.device
+    )
     return torch.cat([phase.sin(), phase.cos()], 1)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 
+from deceive import processes
 from deceive.data import Dataset
 from deceive.inference import accuracy
 from deceive.models import Card
@@ -55,6 +56,9 @@ def train(
 ) -> tuple[Classifier, Card]:
     """Train a network on the training images, calibrate it, and give it back with its card.
 
+    On CUDA where there is some. Among several processes (`processes.join`) it is trained by all of
+    them, and all get it.
+
     Args:
         architecture: a name from `networks.ARCHITECTURES`.
         data: it learns from the training images, is calibrated on the validation images if it was
@@ -65,6 +69,7 @@ def train(
         callback: called after every step with a `TrainingProgress`.
     """
     network = build(architecture, data, seed=seed, rubbish_class=rubbish is not None)
+    network.to(processes.here().device)
     settings = settings or RECIPES[architecture]
     images, labels, still = data.train.images, data.train.labels, None
     if rubbish is not None:

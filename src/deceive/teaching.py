@@ -14,16 +14,16 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Generator, Tensor, nn
+from torch import Tensor, nn
 
-from deceive import checks
+from deceive import checks, processes
 from deceive.data import Dataset
 from deceive.drawing import DRAWING, draw
 from deceive.errors import InputError
 from deceive.files import replacing
 from deceive.finale import finale
 from deceive.fooling import FoolingResult, fool, from_levels
-from deceive.inference import device_of, working_dtype
+from deceive.inference import working_dtype
 from deceive.measures import (
     agreement,
     caught,
@@ -181,27 +181,36 @@ def rounds(
     The last row is the judgement of what the final network draws (`finale`), where images are kept.
 
     A run that was interrupted goes on from where it was last saved, and ends as if it had not been
-    (bit for bit on the same machine). One that diverges goes back there too, with half the
-    learning rate.
+    (bit for bit on the same machine, on a CPU). One that diverges goes back there too, with half
+    the learning rate.
+
+    On CUDA where there is some. Among several processes (`processes.join`) all call this with the
+    same arguments and get the same rows. The settings are of all together: each process keeps its
+    share of the rubbish set and deceives with its share of a round's candidates, and the network
+    takes one step along the mean of their gradients. Only the main one reads and writes the folder
+    of the run, which holds every process's share; it goes on with as many of them.
 
     Raises:
-        InputError: when it diverges again and again, or for settings that don't fit the data.
+        InputError: when it diverges again and again, or for settings that don't fit the data or the
+            number of processes.
+        LostProcessError: when another process is gone.
     """
     retrained = settings.epochs is not None
     checks.one_of("network", settings.network, RECIPES if retrained else ARCHITECTURES)
     game = (_Retrained if retrained else _Continual)(data, settings)
     checkpoint = run.folder / "checkpoint.safetensors"
-    if checkpoint.exists():
+    goes_on = processes.on_main(checkpoint.exists)
+    if goes_on:
         game.load(checkpoint)
     with task(f"{settings.rounds:,} rounds") as report:
         game.begin()
-        if not checkpoint.exists():  # so that there is always something to go back to
+        if not goes_on:  # so that there is always something to go back to
             game.save(checkpoint)
         while True:
             # Measuring changes nothing, so it is made up for where a run was cut off before it.
-            if settings.is_shown(game.number) and not run.row(part="round", round=game.number):
+            if settings.is_shown(game.number) and not _has(run, part="round", round=game.number):
                 game.save(checkpoint)
-                yield run.add(_measured(game, run, data, judge))
+                yield _measured(game, run, data, judge)
             if game.number >= settings.rounds:
                 break
             try:
@@ -213,7 +222,7 @@ def rounds(
             report(game.number, settings.rounds, game.news())
     if settings.kept is None or settings.judged == 0:
         return
-    if not run.row(part="quality"):
+    if not _has(run, part="quality"):
         with task("judging what it draws"):
             row = finale(
                 game.best(),
@@ -224,8 +233,13 @@ def rounds(
                 count=settings.judged,
                 seed=_FINAL + settings.seed,
             )
-            run.add({"part": "quality", "round": game.number} | row)
-    yield cast(Row, run.row(part="quality"))
+            processes.on_main(lambda: run.add({"part": "quality", "round": game.number} | row))
+    yield cast(Row, processes.on_main(lambda: run.row(part="quality")))
+
+
+def _has(run: Run, **like: Any) -> bool:
+    """Whether there is such a row, by what the main process finds."""
+    return processes.on_main(lambda: run.row(**like) is not None)
 
 
 class _Game(ABC):
@@ -236,11 +250,12 @@ class _Game(ABC):
 
     def __init__(self, data: Dataset, settings: RoundsSettings) -> None:
         self.data, self.settings = data.first(settings.training_images), settings
+        self.here = processes.here()
         self.number = 0
         self.seconds = 0.0
         self.slowed = 1.0
         self.rollbacks = 0
-        self.generator = Generator().manual_seed(settings.seed)
+        self.generator = processes.generator(settings.seed)
 
     def play(self) -> None:
         """One round: the network stands still while images change, then the other way round."""
@@ -267,45 +282,73 @@ class _Game(ABC):
 
     @abstractmethod
     def tensors(self) -> dict[str, Tensor]:
-        """All that the next rounds depend on; changed in place by `load`."""
+        """All that the next rounds depend on and all processes have alike."""
+
+    def own(self) -> dict[str, Tensor]:
+        """The same, of what each process has a share of its own, along the first dimension."""
+        return {"generator": self.generator.get_state()}
 
     @abstractmethod
-    def measure(self, network: Classifier, judge: Classifier, run: Run) -> Row:
-        """What `network`, the best one, and its images are worth; changes nothing."""
+    def made(self, network: Classifier) -> FoolingResult:
+        """The images on which `network`, the best one, is measured."""
+
+    @abstractmethod
+    def measure(self, network: Classifier, made: FoolingResult, judge: Classifier) -> Row:
+        """What `network` and the images made with it are worth; changes nothing."""
 
     def best(self) -> Classifier:
         """The network to use, as it is kept: in half precision. All measures are of this one."""
         return halved(self.network)
 
     def save(self, path: Path) -> None:
-        """Write everything to `path`, whole or not at all."""
+        """Write everything to `path`, whole or not at all: every process's share of it."""
         facts = {
             "number": self.number,
             "seconds": self.seconds,
             "slowed": self.slowed,
             "rollbacks": self.rollbacks,
         }
-        state = self.tensors() | {"generator": self.generator.get_state()}
-        with replacing(path) as temporary:
-            tensors = {name: tensor.contiguous() for name, tensor in state.items()}
-            save_file(tensors, temporary, {"facts": json.dumps(facts)})
+        shares = processes.gathered(self.own())
+        state = self.tensors() | {k: torch.cat([own[k] for own in shares]) for k in shares[0]}
+
+        def write() -> None:
+            with replacing(path) as temporary:
+                tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+                save_file(tensors, temporary, {"facts": json.dumps(facts)})
+
+        processes.on_main(write)
 
     def load(self, path: Path) -> None:
-        """Go on from what `save` wrote. Raises `InputError` when it is damaged."""
-        try:
+        """Go on from what `save` wrote.
+
+        Raises `InputError` when it is damaged, or was written by more processes or fewer.
+        """
+
+        def read() -> tuple[dict[str, Any], dict[str, Tensor]]:
             with safe_open(path, "pt") as stored:
                 facts = json.loads(stored.metadata()["facts"])
-                state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-            self.restore(state)
+                return facts, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+
+        try:
+            facts, state = processes.on_main(read)
+            wrote = len(state["generator"]) // len(self.generator.get_state())
+            if wrote == self.here.count:
+                mine = {k: state[k].chunk(wrote)[self.here.rank] for k in self.own()}
+                self.restore(state | mine)
+                self.generator.set_state(mine["generator"].clone())
         except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise InputError(f"{path}: expected the checkpoint of this run; {error}") from error
-        self.generator.set_state(state["generator"])
+        if wrote != self.here.count:
+            raise InputError(
+                f"{path}: expected the checkpoint of {self.here.count} processes, got one of "
+                f"{wrote}; a run goes on with as many as it was begun with"
+            )
         self.number, self.seconds = facts["number"], facts["seconds"]
         self.slowed, self.rollbacks = facts["slowed"], facts["rollbacks"]
 
     @abstractmethod
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Take over what `tensors` gave."""
+        """Take over what `tensors` and `own` gave."""
 
 
 class _Continual(_Game):
@@ -320,11 +363,17 @@ class _Continual(_Game):
         super().__init__(data, settings)
         assert settings.kept is not None
         assert settings.ascent.schedule is not None
+        for name, total in (("candidates", settings.candidates), ("kept", settings.kept)):
+            if total % self.here.count:
+                raise InputError(
+                    f"{name}: expected as many for each of {self.here.count} processes, got {total}"
+                )
+        self.chosen = settings.candidates // self.here.count
         self.end = settings.ascent.schedule
         self.network = build(settings.network, data, seed=settings.seed, rubbish_class=True)
-        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(self.here.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = build(settings.network, data, seed=settings.seed, rubbish_class=True)
-        self.averaged.requires_grad_(False).eval()
+        self.averaged.to(self.here.device).requires_grad_(False).eval()
         self.parameters: list[Tensor] = list(self.network.parameters())
         # Without a first moment: what deceived the network a few rounds ago no longer does.
         self.optimiser = torch.optim.Adam(
@@ -332,12 +381,12 @@ class _Continual(_Game):
         )
         for parameter in self.parameters:  # so that there is a state to load into
             self.optimiser.state[parameter] = {
-                "step": torch.zeros(()),
+                "step": torch.zeros((), device=parameter.device),
                 "exp_avg": torch.zeros_like(parameter),
                 "exp_avg_sq": torch.zeros_like(parameter),
             }
         self.candidates = CandidateSet.of_noise(
-            settings.kept,
+            settings.kept // self.here.count,
             data.image_shape,
             data.n_classes,
             spread=self.end,
@@ -351,22 +400,26 @@ class _Continual(_Game):
     def deceive(self) -> Tensor:
         s = self.settings
         chosen = self.candidates.choose(
-            s.candidates, self.data.n_classes, end=self.end, generator=self.generator
+            self.chosen, self.data.n_classes, end=self.end, generator=self.generator
         )
+        trouble = None
         try:
-            result = fool(
-                self.network,
-                self.candidates.targets[chosen],
-                confidence=s.confidence,
-                start=from_levels(self.candidates.levels[chosen]),
-                begun=self.candidates.begun[chosen],
-                steps=s.steps,
-                ascent=s.ascent,
-                seed=int(torch.randint(2**60, (), generator=self.generator)),
-                chunk=s.candidates,
-            )
+            with processes.alone():  # with candidates of its own
+                result = fool(
+                    self.network,
+                    self.candidates.targets[chosen],
+                    confidence=s.confidence,
+                    start=from_levels(self.candidates.levels[chosen]),
+                    begun=self.candidates.begun[chosen],
+                    steps=s.steps,
+                    ascent=s.ascent,
+                    seed=int(torch.randint(2**60, (), generator=self.generator)),
+                    chunk=self.chosen,
+                )
         except InputError as error:  # all else that could be wrong with it was looked at before
-            raise DivergedError(str(error)) from error
+            trouble = str(error)
+        if anywhere := processes.first_trouble(trouble):
+            raise DivergedError(anywhere)
         self.candidates.put(chosen, result)
         return chosen
 
@@ -377,11 +430,9 @@ class _Continual(_Game):
         labels = torch.cat([digits.labels[real], torch.full((n,), self.data.n_classes)])
         sigma = s.ascent.noise_after(self.candidates.begun[rubbish]).repeat(2)
         noise = torch.randn(images.shape, generator=self.generator)
-        device = device_of(self.network)
         images, labels, sigma = (
-            (images + noise * sigma[:, None, None, None]).to(device),
-            labels.to(device),
-            sigma.to(device),
+            each.to(self.here.device)
+            for each in (images + noise * sigma[:, None, None, None], labels, sigma)
         )
         logits = self._seen(images, sigma)
         loss = F.cross_entropy(logits, labels)
@@ -389,6 +440,9 @@ class _Continual(_Game):
         loss.backward()  # type: ignore[no-untyped-call]
         if s.smoothness and self.number % _PENALISED == 0:
             self._penalise(images[:n], labels[:n], sigma[:n])
+        right = (logits.detach().argmax(1) == labels).float()
+        vitals = torch.stack([right[n:].mean(), right[:n].mean(), loss.detach()])
+        processes.average_([*(cast(Tensor, p.grad) for p in self.parameters), vitals])
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         for group in self.optimiser.param_groups:
             group["lr"] = self._rate()
@@ -396,9 +450,9 @@ class _Continual(_Game):
         follow = max(1 - s.averaging, 9 / (9 + self.number))
         torch._foreach_lerp_([*self.averaged.parameters()], [*self.parameters], follow)
 
-        right = (logits.detach().argmax(1) == labels).float()
-        self.vitals.lerp_(torch.stack([right[n:].mean(), right[:n].mean()]).cpu(), 1 - _MEMORY)
-        self._look_after_itself(loss.item())
+        vitals = vitals.cpu()
+        self.vitals.lerp_(vitals[:2], 1 - _MEMORY)
+        self._look_after_itself(vitals[2].item())
 
     def _seen(self, images: Tensor, sigma: Tensor) -> Tensor:
         """Logits in float32, worked out in the quickest type."""
@@ -450,35 +504,41 @@ class _Continual(_Game):
         for number, parameter in enumerate(self.parameters):
             for name, tensor in self.optimiser.state[parameter].items():
                 state[f"optimiser.{number}.{name}"] = tensor
-        for name in ("levels", "targets", "begun"):
-            state[f"candidates.{name}"] = getattr(self.candidates, name)
         return state | {"vitals": self.vitals}
+
+    def own(self) -> dict[str, Tensor]:
+        names = ("levels", "targets", "begun")
+        return super().own() | {
+            f"candidates.{name}": getattr(self.candidates, name) for name in names
+        }
 
     def restore(self, state: dict[str, Tensor]) -> None:
         with torch.no_grad():
-            for name, tensor in self.tensors().items():
+            for name, tensor in (self.tensors() | self.own()).items():
                 tensor.copy_(state[name])
 
-    def measure(self, network: Classifier, judge: Classifier, run: Run) -> Row:
-        s, held_out = self.settings, self.data.validation
-        drawn = draw(
+    def made(self, network: Classifier) -> FoolingResult:
+        s = self.settings
+        return draw(
             network,
             range(self.data.n_classes),
             count=s.measured,
             seed=_FRESH + s.seed,
             ascent=s.ascent,
         )
-        run.save_arrays(round_name(self.number), **arrays_of(drawn))
-        real, features = features_of(judge, held_out.images), features_of(judge, drawn.images)
+
+    def measure(self, network: Classifier, made: FoolingResult, judge: Classifier) -> Row:
+        real = features_of(judge, self.data.validation.images)
+        features = features_of(judge, made.images)
         density, coverage = density_and_coverage(real, features)
         is_caught, is_read = self.vitals.tolist()
         return {
-            "images": len(drawn),
-            "judge_agreement": agreement(judge, drawn.images, drawn.targets),
+            "images": len(made),
+            "judge_agreement": agreement(judge, made.images, made.targets),
             "frechet_distance": frechet_between(features, real),
             "density": density,
             "coverage": coverage,
-            "confidence": drawn.confidence.mean().item(),
+            "confidence": made.confidence.mean().item(),
             "rubbish_caught": is_caught,
             "digits_read_in_noise": is_read,
         }
@@ -494,6 +554,7 @@ class _Retrained(_Game):
         )
         self.recipe = RECIPES[settings.network].model_copy(update={"epochs": settings.epochs})
         self.network = build(settings.network, data, seed=settings.seed, rubbish_class=True)
+        self.network.to(self.here.device)
         self.is_trained = False
 
     def begin(self) -> None:
@@ -550,25 +611,40 @@ class _Retrained(_Game):
         self.rubbish = RubbishSet(state["rubbish"])
         self.is_trained = bool(state["is_trained"])
 
-    def measure(self, network: Classifier, judge: Classifier, run: Run) -> Row:
-        s, n_classes = self.settings, self.data.n_classes
+    def made(self, network: Classifier) -> FoolingResult:
+        s = self.settings
+        return self._candidates(network, s.measured, seed=_FRESH + s.seed)
+
+    def measure(self, network: Classifier, made: FoolingResult, judge: Classifier) -> Row:
         older = self.rubbish.images
-        made = self._candidates(network, s.measured, seed=_FRESH + s.seed)
-        run.save_arrays(round_name(self.number), **arrays_of(made))
         return {
             "images": len(made),
             "rubbish_images": len(self.rubbish),
             "fooling_rate": made.fooling_rate,
             "median_steps": made.median_steps,
             "judge_agreement": agreement(judge, made.images, made.targets),
-            "rubbish_caught": caught(network, older, n_classes) if len(older) else None,
+            "rubbish_caught": caught(network, older, self.data.n_classes) if len(older) else None,
         }
 
 
 def _measured(game: _Game, run: Run, data: Dataset, judge: Classifier) -> Row:
-    """The row of a round, with its images and its network kept beside it."""
-    network, n = game.best(), data.n_classes
-    found = game.measure(network, judge, run)
+    """The row of a round, kept in the run with its images and its network."""
+    network = game.best()
+    made = game.made(network)
+    return processes.on_main(lambda: _kept(game, network, made, run, data, judge))
+
+
+def _kept(
+    game: _Game,
+    network: Classifier,
+    made: FoolingResult,
+    run: Run,
+    data: Dataset,
+    judge: Classifier,
+) -> Row:
+    n = data.n_classes
+    run.save_arrays(round_name(game.number), **arrays_of(made))
+    found = game.measure(network, made, judge)
     row: Row = {"part": "round", "round": game.number, "seconds": round(game.seconds, 2)} | found
     for name, split in (("validation", data.validation), ("test", data.test)):
         row[f"{name}_accuracy"] = digit_accuracy(network, split.images, split.labels, n)
@@ -590,7 +666,7 @@ def _measured(game: _Game, run: Run, data: Dataset, judge: Classifier) -> Row:
         torch=torch.__version__,
     )
     save_network(network, run.weights(round_name(game.number)), card, half=True)
-    return row
+    return run.add(row)
 
 
 def command(settings: RoundsSettings) -> str:
@@ -624,12 +700,11 @@ def _roll_back(game: _Game, checkpoint: Path, run: Run, trouble: DivergedError) 
     game.load(checkpoint)
     game.slowed, game.rollbacks = slowed, rollbacks
     game.save(checkpoint)
-    run.add(
-        {
-            "part": "rollback",
-            "round": where,
-            "to": game.number,
-            "because": str(trouble),
-            "learning_rate": game.settings.learning_rate * slowed,
-        }
-    )
+    row = {
+        "part": "rollback",
+        "round": where,
+        "to": game.number,
+        "because": str(trouble),
+        "learning_rate": game.settings.learning_rate * slowed,
+    }
+    processes.on_main(lambda: run.add(row))

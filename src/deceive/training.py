@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Generator, Tensor, nn
 
+from deceive import processes
 from deceive.errors import InputError
 from deceive.inference import device_of, logits_of, working_dtype
 from deceive.networks import Classifier
@@ -62,6 +63,10 @@ def fit(
 ) -> float:
     """Train `network` in place, and leave it in evaluation mode.
 
+    Among several processes (`processes.join`) each takes its share of every batch, and gradients
+    are averaged; augmentation, dropout and the statistics of batch normalisation are each one's
+    own, the last averaged when all is done.
+
     Args:
         network: images (N, C, H, W) in [0, 1] in, logits (N, K) out.
         images: (N, C, H, W) float32 in [0, 1].
@@ -75,7 +80,8 @@ def fit(
         Seconds of wall time.
 
     Raises:
-        InputError: when images and labels don't fit each other, or the loss is no longer finite.
+        InputError: when images and labels don't fit each other, when a batch has not 2 images for
+            each process, or the loss is no longer finite.
     """
     settings = settings or TrainingSettings()
     if len(images) != len(labels) or len(images) < settings.batch_size:
@@ -83,10 +89,18 @@ def fit(
             f"images: expected at least a batch of {settings.batch_size}, and as many labels; "
             f"got {len(images)} images and {len(labels)} labels"
         )
+    here, part = processes.here(), processes.share(settings.batch_size)
+    if settings.batch_size < 2 * here.count:
+        raise InputError(
+            f"batch_size: expected at least 2 images for each of {here.count} processes, "
+            f"got {settings.batch_size}"
+        )
+    weight = len(part) * here.count / settings.batch_size  # of this share's mean in the batch's
     started = time.perf_counter()
     device = device_of(network)
     dtype = working_dtype(device)
     generator = Generator().manual_seed(seed)
+    shaking = generator if here.count == 1 else processes.generator(seed)
     steps_an_epoch = len(images) // settings.batch_size
     steps = max(1, round(settings.epochs * steps_an_epoch))
     optimiser = torch.optim.AdamW(
@@ -104,25 +118,27 @@ def fit(
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
     with torch.random.fork_rng():
-        torch.manual_seed(seed)  # dropout draws from the global generator
+        torch.manual_seed(seed + here.rank)  # dropout draws from the global generator
         for step in range(steps):
             place = step % steps_an_epoch
             if place == 0:
                 order = torch.randperm(len(images), generator=generator)
-            batch = order[place * settings.batch_size :][: settings.batch_size]
-            x = augment(images[batch], settings, generator)
+            batch = order[place * settings.batch_size :][part.start : part.stop]
+            x = augment(images[batch], settings, shaking)
             if still is not None:
                 x = torch.where(still[batch, None, None, None], images[batch], x)
             with torch.autocast(device.type, dtype, dtype != torch.float32):
                 logits = network(x.to(device))
-            loss = F.cross_entropy(
+            loss = weight * F.cross_entropy(
                 logits.float(), labels[batch].to(device), label_smoothing=settings.label_smoothing
             )
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
+            mean = loss.detach()
+            processes.average_([*_gradients(network), mean])
             optimiser.step()
             schedule.step()
-            value = loss.item()
+            value = mean.item()
             if not math.isfinite(value):
                 raise InputError(
                     f"training: expected a finite loss, got {value} at step {step}; "
@@ -130,8 +146,13 @@ def fit(
                 )
             if callback is not None:
                 callback(TrainingProgress(step + 1, steps, (step + 1) / steps_an_epoch, value))
+    processes.average_([each for each in network.buffers() if each.is_floating_point()])
     network.eval()
     return time.perf_counter() - started
+
+
+def _gradients(network: nn.Module) -> list[Tensor]:
+    return [each.grad for each in network.parameters() if each.grad is not None]
 
 
 # Knots along each side of the grid of elastic shifts.

@@ -1,0 +1,176 @@
+"""One process among several: which one it is, what its share is, and how results come together.
+
+`accelerate launch` (or torchrun) starts a command several times. Once such a process has joined the
+others, `fool` is sharded by image, training is data-parallel, and only the main process writes: the
+calls are *collective*, all processes make them with the same arguments and get the same result.
+Whoever never joins is alone: one of one, and nothing here does anything.
+"""
+
+import os
+import pickle
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from types import FrameType
+from typing import Any, TypeVar
+
+import torch
+from torch import Generator, Tensor
+
+from deceive.errors import InputError, LostProcessError
+from deceive.starts import generator_for
+
+T = TypeVar("T")
+
+# The main process may judge and draw for so long while the others wait. One that dies is noticed
+# at once; this is for machines that fall silent.
+_PATIENCE = timedelta(minutes=30)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which process this is, of how many, and where its tensors live."""
+
+    rank: int
+    count: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it is the one that writes."""
+        return self.rank == 0
+
+
+_place: ContextVar[Place | None] = ContextVar("place", default=None)
+
+
+def here() -> Place:
+    """Where this process stands; one of one, on CUDA where there is some, until it has joined."""
+    return _place.get() or Place(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def join() -> None:
+    """Join the other processes that the launcher started with this one; alone it does nothing.
+
+    On CUDA, a device each, where there is some; else on the CPU, by gloo.
+
+    Raises:
+        InputError: when there are others and the package accelerate is not installed.
+    """
+    count = os.environ.get("WORLD_SIZE", "1")
+    if count == "1":
+        return
+    try:
+        from accelerate import PartialState
+    except ImportError as error:
+        raise InputError(
+            f"WORLD_SIZE={count}: expected the package accelerate for more than one process; "
+            "pip install 'deceive[accelerate]'"
+        ) from error
+    on_cpu = not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_CPU") == "True"
+    with _noticing():
+        state = PartialState(cpu=on_cpu, timeout=_PATIENCE)
+    _place.set(Place(state.process_index, state.num_processes, state.device))
+    signal.signal(signal.SIGTERM, _asked_to_end)
+
+
+def leave() -> None:
+    """Part from the others, when all is done."""
+    if here().count > 1:
+        _place.set(None)
+        torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within the block this process works for itself, and no call is collective."""
+    token = _place.set(replace(here(), rank=0, count=1))
+    try:
+        yield
+    finally:
+        _place.reset(token)
+
+
+def share(total: int) -> range:
+    """The numbers below `total` that are this process's: as many as any other's, but for one."""
+    rank, count = here().rank, here().count
+    return range(total * rank // count, total * (rank + 1) // count)
+
+
+def generator(seed: int) -> Generator:
+    """A random generator of this process's own under `seed`; the main one's is the plain one."""
+    rank = here().rank
+    return generator_for(seed, rank, "process") if rank else Generator().manual_seed(seed)
+
+
+def gathered(part: T) -> list[T]:
+    """What each process gives, in their order, on every one. Tensors had better be on the CPU."""
+    if here().count == 1:
+        return [part]
+    from accelerate.utils import gather_object
+
+    with _noticing():
+        parts: list[T] = gather_object([part])
+    return parts
+
+
+def joined(part: Tensor) -> Tensor:
+    """The processes' tensors (n, …), in their order, as one (N, …), on every one, on the CPU."""
+    return torch.cat(gathered(part.cpu()))
+
+
+def on_main(work: Callable[[], T]) -> T:
+    """What `work` gives on the main process, which does it alone. An error there is everyone's."""
+    place = here()
+    if place.count == 1:
+        return work()
+    from accelerate.utils import broadcast_object_list
+
+    outcome: list[Any] = [None, None]
+    if place.is_main:
+        try:
+            with alone():
+                outcome[0] = work()
+        except Exception as error:
+            outcome[1] = error
+    with _noticing():
+        broadcast_object_list(outcome)
+    if outcome[1] is not None:
+        raise outcome[1]
+    result: T = outcome[0]
+    return result
+
+
+def average_(tensors: Sequence[Tensor]) -> None:
+    """Make each of the tensors, in place, its mean over the processes, to the same bit on all."""
+    if here().count == 1 or not tensors:
+        return
+    from accelerate.utils import reduce
+
+    with _noticing(), torch.no_grad():
+        mean = reduce(torch.cat([tensor.flatten() for tensor in tensors]), "mean")
+        parts = mean.split([tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view(tensor.shape))
+
+
+def first_trouble(trouble: str | None) -> str | None:
+    """The trouble of the first process that is in any, on all of them; None where there is none."""
+    return next(filter(None, gathered(trouble)), None)
+
+
+@contextmanager
+def _noticing() -> Iterator[None]:
+    """What a collective call says when somebody is missing, in one sentence."""
+    try:
+        yield
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        first = next(iter(str(error).splitlines()), "")
+        raise LostProcessError(f"another process is gone ({first})") from error
+
+
+def _asked_to_end(number: int, frame: FrameType | None) -> None:
+    raise LostProcessError("asked to end, as the launcher does when another process is gone")
