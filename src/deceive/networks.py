@@ -1,7 +1,8 @@
 """Classifiers: images (N, C, H, W) in [0, 1] in, logits (N, K) out.
 
 Normalisation lives inside, so that outside there are only images and logits. Every network is a
-`Classifier`: a normalisation, a body that ends in a feature vector, and a linear head.
+`Classifier`: a normalisation, a body that ends in a feature vector, and a linear head. Some have a
+second classifier inside, which helps them to read.
 """
 
 from collections.abc import Callable
@@ -25,6 +26,8 @@ class Classifier(nn.Module):
         image_shape: (C, H, W) of the images it reads.
         n_outputs: the number of logits, K; one more than there are digits where it knows rubbish.
         num_features: the length of `features`.
+        reader: another classifier, of the classes but rubbish, that can only make this one less
+            sure; None in most architectures.
     """
 
     mean: Tensor
@@ -49,6 +52,11 @@ class Classifier(nn.Module):
         self.register_buffer("std", torch.tensor(std))
         self.body, self.num_features = ARCHITECTURES[architecture](image_shape)
         self.head = nn.Linear(self.num_features, n_outputs)
+        self.reader: Classifier | None = None
+        if architecture in READERS:
+            self.reader = Classifier(
+                READERS[architecture], n_outputs - 1, image_shape, mean=mean, std=std
+            )
 
     @property
     def hears_noise(self) -> bool:
@@ -74,7 +82,12 @@ class Classifier(nn.Module):
                 Networks that don't hear noise pass over it.
         """
         logits: Tensor = self.head(self.features(images, noise))
-        return logits
+        if self.reader is None:
+            return logits
+        # log q ≤ 0 of the reader's q: whatever it says, p(class) / p(rubbish) is not greater than
+        # without it, so that it can settle which digit an image shows, and never that it shows one.
+        doubts = self.reader(images).log_softmax(1)
+        return torch.cat([logits[:, :-1] + doubts, logits[:, -1:]], 1)
 
 
 class NoiseBody(nn.Module):
@@ -210,12 +223,21 @@ def _draw(shape: Shape) -> tuple[nn.Module, int]:
     return NoiseBody(shape), 128
 
 
+def _resist(shape: Shape) -> tuple[nn.Module, int]:
+    """What says whether an image shows a digit at all; which one, `fast` helps to say."""
+    return NoiseBody(shape), 128
+
+
 ARCHITECTURES: dict[str, Callable[[Shape], tuple[nn.Module, int]]] = {
     "draw": _draw,
     "fast": _fast,
     "judge": _judge,
+    "resist": _resist,
     "study": _study,
 }
+
+# Of those that have a reader, its architecture.
+READERS = {"resist": "fast"}
 
 
 @torch.no_grad()

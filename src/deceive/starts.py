@@ -47,6 +47,10 @@ STARTS: dict[str, Start] = {
 }
 
 
+# Not noise: an image of another class than the one it is to be taken for.
+REAL = "real"
+
+
 def generator_for(seed: int, index: int, purpose: str = "") -> Generator:
     """The generator of image `index` under `seed`, for a purpose; any two are independent."""
     digest = hashlib.blake2b(f"{seed}/{index}{purpose}".encode(), digest_size=8).digest()

@@ -200,6 +200,40 @@ def calibrate(network: Classifier, images: Tensor, labels: Tensor) -> float:
     return 1 / scale.item()
 
 
+@torch.no_grad()
+def expect_rubbish(
+    network: Classifier, images: Tensor, labels: Tensor, *, share: float, confidence: float
+) -> float:
+    """Make a network with a rubbish class expect rubbish no more often than digits can bear.
+
+    A network that learnt from as many images of rubbish as of digits believes that half of all
+    images are rubbish, and is as shy as that. Another prior odds of rubbish is a number that is
+    added to the rubbish class's logit (Saerens et al. 2002); it goes into the head's bias, and
+    changes nothing about which of the other classes is likeliest.
+
+    Args:
+        network: changed in place; its last output is the rubbish class.
+        images: (N, C, H, W) float32 in [0, 1], none of them rubbish, none seen in training.
+        labels: (N,) int64.
+        share: of these images, in (0, 1), the part that is to be given at least `confidence`.
+        confidence: softmax probability of an image's label, in (0, 1).
+
+    Returns:
+        What was added. Where no number would do, since too many of the images are taken for other
+        classes, it is 0.
+    """
+    logits = logits_of(network, images).double()
+    right = logits.gather(1, labels.to(logits.device)[:, None])
+    others = logits[:, :-1].scatter(1, labels.to(logits.device)[:, None], -torch.inf)
+    # p ≥ c as long as rubbish · e^s ≤ right · (1 - c) / c - others, all in units of right.
+    room = (1 - confidence) / confidence - (others - right).exp().sum(1)
+    most = room.clamp_min(0).log() + right[:, 0] - logits[:, -1]
+    wanted = most.sort(descending=True).values[math.ceil(share * len(most)) - 1].item()
+    added = wanted if math.isfinite(wanted) else 0.0
+    network.head.bias[-1] += added
+    return added
+
+
 def augment(images: Tensor, settings: TrainingSettings, generator: Generator) -> Tensor:
     """Turn, stretch, shear, shift and bend each image (N, C, H, W) by random amounts of its own."""
     s = settings

@@ -16,12 +16,10 @@ from torch import Tensor, nn
 from deceive.data import Split
 from deceive.fooling import Progress, fool, to_levels
 from deceive.rules import Ascent
-from deceive.starts import STARTS, Shape, begin, generator_for
+from deceive.starts import REAL, STARTS, Shape, begin, generator_for
 
 Arrays = dict[str, NDArray[Any]]
 
-# An image of another class to begin from, where the others begin with noise.
-REAL = "real"
 WHITE_STARTS = (*STARTS, REAL)
 
 # Float32 can't tell greater confidence from certainty.

@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from deceive import checks
 from deceive.auditing.assemble import write_audit
 from deceive.auditing.attacks import (
-    REAL,
     WAYS,
     WHITE_STARTS,
     Arrays,
@@ -37,6 +36,7 @@ from deceive.inference import BATCH
 from deceive.measures import calibration_error, reached_by
 from deceive.models import load_card, load_network, shipped_names
 from deceive.runs import Row, Run
+from deceive.starts import REAL
 
 # Called with a description; what it gives takes (done, total) as the work goes on.
 Task = Callable[[str], AbstractContextManager[Callable[[float, float], None]]]

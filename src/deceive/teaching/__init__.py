@@ -1,0 +1,13 @@
+"""Rounds: deceive the network, teach it that this was rubbish, and again. One loop, three presets.
+
+`loop` plays them, `settings` says what they are. There are three kinds: `retraining`, the case
+study's own, with a new network every time; and two whose network goes on learning (`continual`),
+until digits emerge from noise (`emerging`) or it resists gibberish (`resisting`).
+"""
+
+from deceive.teaching.game import DivergedError as DivergedError
+from deceive.teaching.loop import rounds as rounds
+from deceive.teaching.settings import PRESETS as PRESETS
+from deceive.teaching.settings import RoundsSettings as RoundsSettings
+from deceive.teaching.settings import changed as changed
+from deceive.teaching.settings import command as command

@@ -1,0 +1,182 @@
+"""The loop of the rounds: play, measure, keep; go back where there was trouble."""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch
+
+from deceive import checks, processes
+from deceive.data import Dataset
+from deceive.errors import InputError
+from deceive.finale import finale
+from deceive.fooling import FoolingResult
+from deceive.measures import digit_accuracy
+from deceive.models import Card, save_network
+from deceive.networks import ARCHITECTURES, Classifier
+from deceive.recipes import RECIPES
+from deceive.runs import Row, Run, arrays_of, round_name
+from deceive.teaching.emerging import Emerging
+from deceive.teaching.game import FINAL, DivergedError, Game
+from deceive.teaching.resisting import Resisting
+from deceive.teaching.retraining import Retraining
+from deceive.teaching.settings import RoundsSettings, command
+
+# A run is saved at least this often, in rounds.
+_OFTEN = 250
+
+# A run that goes back more often will not come to an end.
+_MOST_ROLLBACKS = 4
+
+
+class Report(Protocol):
+    """Takes (done, total, a few words) as work goes on."""
+
+    def __call__(self, done: float, total: float, note: str = "") -> None: ...
+
+
+Task = Callable[[str], AbstractContextManager[Report]]
+
+
+def rounds(
+    data: Dataset, run: Run, settings: RoundsSettings, judge: Classifier, task: Task
+) -> Iterator[Row]:
+    """Play the rounds that are missing in `run`, and give the row of each one shown.
+
+    The last row is the judgement of what the final network draws (`finale`), where images are kept.
+
+    A run that was interrupted goes on from where it was last saved, and ends as if it had not been
+    (bit for bit on the same machine, on a CPU). One that diverges goes back there too, with half
+    the learning rate.
+
+    On CUDA where there is some. Among several processes (`processes.join`) all call this with the
+    same arguments and get the same rows. The settings are of all together: each process keeps its
+    share of the rubbish set and deceives with its share of a round's candidates, and the network
+    takes one step along the mean of their gradients. Only the main one reads and writes the folder
+    of the run, which holds every process's share; it goes on with as many of them.
+
+    Raises:
+        InputError: when it diverges again and again, or for settings that don't fit the data or the
+            number of processes.
+        LostProcessError: when another process is gone.
+    """
+    game = _game(data, settings)
+    checkpoint = run.folder / "checkpoint.safetensors"
+    goes_on = processes.on_main(checkpoint.exists)
+    if goes_on:
+        game.load(checkpoint)
+    with task(f"{settings.rounds:,} rounds") as report:
+        game.begin()
+        if not goes_on:  # so that there is always something to go back to
+            game.save(checkpoint)
+        while True:
+            # Measuring changes nothing, so it is made up for where a run was cut off before it.
+            if settings.is_shown(game.number) and not _has(run, part="round", round=game.number):
+                game.save(checkpoint)
+                yield _measured(game, run, data, judge)
+            if game.number >= settings.rounds:
+                break
+            try:
+                game.play()
+            except DivergedError as trouble:
+                _roll_back(game, checkpoint, run, trouble)
+            if game.number % _OFTEN == 0:
+                game.save(checkpoint)
+            report(game.number, settings.rounds, game.news())
+    if not settings.draws or settings.judged == 0:
+        return
+    if not _has(run, part="quality"):
+        with task("judging what it draws"):
+            row = finale(
+                game.best(),
+                run,
+                data,
+                judge,
+                ascent=settings.ascent,
+                count=settings.judged,
+                seed=FINAL + settings.seed,
+            )
+            processes.on_main(lambda: run.add({"part": "quality", "round": game.number} | row))
+    yield cast(Row, processes.on_main(lambda: run.row(part="quality")))
+
+
+def _game(data: Dataset, settings: RoundsSettings) -> Game:
+    """The kind of rounds that the settings ask for."""
+    kind: type[Game] = Retraining if settings.epochs is not None else Resisting
+    if settings.draws:
+        kind = Emerging
+    known = RECIPES if kind is Retraining else ARCHITECTURES
+    checks.one_of("network", settings.network, known)
+    return kind(data, settings)
+
+
+def _has(run: Run, **like: Any) -> bool:
+    """Whether there is such a row, by what the main process finds."""
+    return processes.on_main(lambda: run.row(**like) is not None)
+
+
+def _measured(game: Game, run: Run, data: Dataset, judge: Classifier) -> Row:
+    """The row of a round, kept in the run with its images and its network."""
+    network = game.best()
+    made = game.made(network)
+    return processes.on_main(lambda: _kept(game, network, made, run, data, judge))
+
+
+def _kept(
+    game: Game,
+    network: Classifier,
+    made: FoolingResult,
+    run: Run,
+    data: Dataset,
+    judge: Classifier,
+) -> Row:
+    n = data.n_classes
+    run.save_arrays(round_name(game.number), **arrays_of(made))
+    found = game.measure(network, made, judge)
+    row: Row = {"part": "round", "round": game.number, "seconds": round(game.seconds, 2)} | found
+    for name, split in (("validation", data.validation), ("test", data.test)):
+        row[f"{name}_accuracy"] = digit_accuracy(network, split.images, split.labels, n)
+    settings = game.settings.model_dump(exclude={"ascent", "shown"}, exclude_none=True)
+    settings["starts"] = " ".join(settings["starts"])
+    card = Card(
+        architecture=network.architecture,
+        n_outputs=network.n_outputs,
+        image_shape=network.image_shape,
+        rubbish_class=n,
+        seed=game.settings.seed,
+        settings=settings,
+        ascent=game.settings.ascent,
+        round=game.number,
+        data_checksum=data.checksum,
+        seconds=row["seconds"],
+        validation_accuracy=row["validation_accuracy"],
+        test_accuracy=row["test_accuracy"],
+        command=command(game.settings),
+        torch=torch.__version__,
+    )
+    save_network(network, run.weights(round_name(game.number)), card, half=True)
+    return run.add(row)
+
+
+def _roll_back(game: Game, checkpoint: Path, run: Run, trouble: DivergedError) -> None:
+    """Go back to where the run was last saved, more slowly from there on."""
+    where = game.number
+    rollbacks = game.rollbacks + 1
+    if rollbacks > _MOST_ROLLBACKS:
+        raise InputError(
+            f"round {where}: expected a network that goes on learning, but {trouble}, for the "
+            f"{rollbacks}th time; what was made so far is in {run.folder}"
+        ) from trouble
+    slowed = game.slowed / 2
+    game.load(checkpoint)
+    game.slowed, game.rollbacks = slowed, rollbacks
+    game.save(checkpoint)
+    row = {
+        "part": "rollback",
+        "round": where,
+        "to": game.number,
+        "because": str(trouble),
+        "learning_rate": game.settings.learning_rate * slowed,
+    }
+    processes.on_main(lambda: run.add(row))

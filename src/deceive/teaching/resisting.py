@@ -1,0 +1,172 @@
+"""Rounds in which a classifier comes to resist: candidates from everywhere, by every rule."""
+
+import time
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from deceive.fooling import FoolingResult, fool, from_levels, to_levels
+from deceive.inference import probabilities_of
+from deceive.measures import agreement
+from deceive.models import halved
+from deceive.networks import READERS, Classifier
+from deceive.objectives import log_odds
+from deceive.recipes import train
+from deceive.rubbish import CandidateSet
+from deceive.rules import RULES, Ascent
+from deceive.runs import Row
+from deceive.starts import REAL, begin
+from deceive.teaching.continual import Continual, Lesson
+from deceive.teaching.game import FRESH
+from deceive.training import TrainingSettings, augment, expect_rubbish
+
+# Half of the images of a lesson are in gaussian noise of up to this standard deviation, little of
+# it more often than much, so that the network can't go by the finest of details.
+_NOISE = 0.5
+
+# Steps are up to so many times the size that the settings name, and in every other round the
+# gradient is asked for in noise of up to this standard deviation.
+_LARGER, _SMOOTHING = 10, 0.3
+
+# How sure the network is to be of digits, and of what it counts as deceived.
+_SURE = 0.99
+
+# Steps that candidates take when the network is measured.
+_MEASURED_STEPS = 300
+
+
+class Resisting(Continual):
+    """Images as they are, some in noise of which the network is not told.
+
+    A candidate that began as noise is taught to be rubbish. One that began as a digit is taught not
+    to be its target, and no more: at first it is still that digit.
+    """
+
+    def begin(self) -> None:
+        """Train the reader, if the network has one."""
+        if self.number > 0 or self.network.reader is None:
+            return
+        started = time.perf_counter()
+        trained, _ = train(READERS[self.settings.network], self.data, seed=self.settings.seed)
+        for network in (self.network, self.averaged):
+            assert network.reader is not None
+            network.reader.load_state_dict(trained.state_dict())
+            network.reader.eval().requires_grad_(False)
+        self.seconds += time.perf_counter() - started
+
+    def best(self) -> Classifier:
+        network = halved(self.averaged)
+        if self.settings.digits_sure is not None:
+            held_out = self.data.validation
+            expect_rubbish(
+                network,
+                held_out.images,
+                held_out.labels,
+                share=self.settings.digits_sure,
+                confidence=_SURE,
+            )
+        return halved(network)
+
+    def _first_candidates(self, count: int) -> CandidateSet:
+        self.were_digits = torch.zeros(count, dtype=torch.bool)
+        candidates = CandidateSet(
+            torch.empty(count, *self.data.image_shape, dtype=torch.uint8),
+            torch.empty(count, dtype=torch.int64),
+            torch.zeros(count, dtype=torch.int64),
+        )
+        self._start(candidates, torch.arange(count))
+        return candidates
+
+    def _choose(self) -> Tensor:
+        assert self.settings.restarted is not None
+        chosen = torch.randperm(len(self.candidates), generator=self.generator)[: self.chosen]
+        chance = torch.rand(len(chosen), generator=self.generator)
+        self._start(self.candidates, chosen[chance < self.settings.restarted])
+        return chosen
+
+    def _start(self, candidates: CandidateSet, indices: Tensor) -> None:
+        """Begin some of the candidates anew, each from a kind of start drawn by lot."""
+        starts, shape, digits = self.settings.starts, self.data.image_shape, self.data.train
+        kinds = torch.randint(len(starts), (len(indices),), generator=self.generator)
+        seed = int(torch.randint(2**60, (), generator=self.generator))
+        real = torch.randint(len(digits), (len(indices),), generator=self.generator)
+        others = torch.randint(1, self.data.n_classes, (len(indices),), generator=self.generator)
+        # Another class than the digit's, and any class for noise.
+        candidates.targets[indices] = (digits.labels[real] + others) % self.data.n_classes
+        candidates.begun[indices] = 0
+        for number, (index, kind) in enumerate(zip(indices, kinds, strict=True)):
+            start = starts[kind]
+            self.were_digits[index] = start == REAL
+            image = (
+                digits.images[real[number]]
+                if start == REAL
+                else begin(start, range(number, number + 1), shape, seed)[0]
+            )
+            candidates.levels[index] = to_levels(image)
+
+    def _ascent(self) -> Ascent:
+        chance = torch.rand(2, generator=self.generator).tolist()
+        return self.settings.ascent.model_copy(
+            update={
+                "rule": list(RULES)[self.number % len(RULES)],
+                "step_size": self.settings.ascent.step_size * _LARGER ** chance[0],
+                "noise": _SMOOTHING * max(0, 2 * chance[1] - 1),
+            }
+        )
+
+    def _lesson(self, rubbish: Tensor) -> Lesson:
+        n, digits = len(rubbish), self.data.train
+        real = torch.randint(len(digits), (n,), generator=self.generator)
+        images = digits.images[real]
+        bent = augment(images[: n // 2], TrainingSettings(), self.generator)
+        level, noisy = torch.rand(2, 2 * n, generator=self.generator)
+        return Lesson(
+            torch.cat([bent, images[n // 2 :], from_levels(self.candidates.levels[rubbish])]),
+            torch.cat([digits.labels[real], torch.full((n,), self.data.n_classes)]),
+            _NOISE * level.square() * (noisy < 0.5),
+        )
+
+    def _loss(self, logits: Tensor, labels: Tensor, rubbish: Tensor) -> Tensor:
+        n, weight = len(rubbish), self.settings.rubbish_weight
+        targets = self.candidates.targets[rubbish].to(logits.device)
+        wrong = F.cross_entropy(logits, labels, reduction="none")
+        not_target = F.softplus(log_odds(logits[n:], targets))  # -log(1 - p)
+        were_digits = self.were_digits[rubbish].to(logits.device)
+        of_rubbish = torch.where(were_digits, not_target, wrong[n:])
+        return (wrong[:n].mean() + weight * of_rubbish.mean()) / (1 + weight)
+
+    def own(self) -> dict[str, Tensor]:
+        return super().own() | {"were_digits": self.were_digits}
+
+    def made(self, network: Classifier) -> FoolingResult:
+        s, classes = self.settings, range(self.data.n_classes)
+        starts = [start for start in dict.fromkeys(s.starts) if start != REAL]
+        images = [
+            begin(start, range(s.measured * len(classes)), self.data.image_shape, FRESH + s.seed)
+            for start in starts
+        ]
+        return fool(
+            network,
+            torch.arange(self.data.n_classes).repeat(s.measured * len(starts)),
+            confidence=_SURE,
+            start=torch.cat(images),
+            steps=_MEASURED_STEPS,
+            ascent=s.ascent.model_copy(update={"rule": "sign", "step_size": 0.01}),
+        )
+
+    def measure(self, network: Classifier, made: FoolingResult, judge: Classifier) -> Row:
+        held_out = self.data.validation
+        sure = probabilities_of(network, held_out.images).cpu().gather(1, held_out.labels[:, None])
+        agreed = probabilities_of(judge, made.images).argmax(1).cpu() == made.targets
+        is_caught, is_read = self.vitals.tolist()
+        return {
+            "images": len(made),
+            "fooling_rate": made.fooling_rate,
+            "gibberish_rate": (made.fooled & ~agreed).double().mean().item(),
+            "median_steps": made.median_steps,
+            "judge_agreement": agreement(judge, made.images, made.targets),
+            "digits_sure": (sure >= _SURE).double().mean().item(),
+            "rubbish_caught": is_caught,
+            "digits_read_in_noise": is_read,
+        }

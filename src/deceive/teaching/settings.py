@@ -1,0 +1,183 @@
+"""What the rounds are: their settings, the presets, and the command that plays them."""
+
+import json
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from deceive import checks
+from deceive.drawing import DRAWING
+from deceive.errors import InputError
+from deceive.rules import Ascent
+from deceive.starts import REAL, STARTS
+
+
+class RoundsSettings(BaseModel):
+    """What a round is, and how many there are."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    network: str = "draw"
+    """Architecture of the classifier; it has one more output than there are classes."""
+    judge: str = "judge"
+    """Network that says what the images look like; it was trained on the same data."""
+    rounds: int = Field(default=12_000, ge=1)
+    candidates: int = Field(default=128, ge=1)
+    """Images that are deceived with in a round."""
+    starts: tuple[str, ...] = ("uniform",)
+    """Where candidates begin, by lot: kinds of noise (`starts.STARTS`), or `real`, a digit, which
+    is to be taken for another class. What is named twice is as likely again."""
+    steps: int = Field(default=2, ge=1)
+    """The most steps that each of them takes in a round."""
+    confidence: float | None = Field(default=None, gt=0, lt=1)
+    """Where an image is left; without one it takes all its steps."""
+    ascent: Ascent = DRAWING
+    """How images climb."""
+    kept: int | None = Field(default=4000, ge=1)
+    """Size of a rubbish set whose images are deceived with again and again, until they have gone
+    through the ascent's schedule and begin anew. Without one each round begins with fresh noise,
+    and what fooled joins the rubbish for good."""
+    restarted: float | None = Field(default=None, gt=0, lt=1)
+    """In place of a schedule: the share of a round's candidates that begin anew. Every round then
+    has an ascent of its own: the rules in turn, steps of up to ten times the size, and noise in
+    every other. Images are as they are, and what is taught is to resist."""
+    noise_images: int = Field(default=0, ge=0)
+    """Images of uniform noise that are rubbish before the first round; of use without `kept`."""
+    epochs: float | None = Field(default=None, gt=0)
+    """Passes over digits and rubbish with which a new network is trained in every round. Without
+    it the same network takes one step of its optimiser, on as many digits as there are candidates.
+    """
+    training_images: int = Field(default=55_000, ge=100)
+    """The first so many of the training images."""
+    learning_rate: float = Field(default=6e-4, gt=0)
+    """Of the optimiser, at its greatest; it falls by a cosine to a twentieth. Without `epochs`."""
+    rubbish_weight: float = Field(default=1, gt=0)
+    """How much an image of rubbish counts beside a digit. Without `epochs`."""
+    clean_digits: int = Field(default=64, ge=0)
+    """Digits in a round that are shown without noise, turned, stretched, shifted and bent, only to
+    be told from each other. With a schedule."""
+    averaging: float = Field(default=0.998, ge=0, lt=1)
+    """How slowly the averaged network, the one that draws, follows. Without `epochs`."""
+    smoothness: float = Field(default=0.1, ge=0)
+    """Weight of the penalty on the gradient at digits (R1, Mescheder et al. 2018), which keeps the
+    network from growing so steep that its gradient leads nowhere. Without `epochs`."""
+    shown: tuple[int, ...] = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
+    """Rounds after which the network is kept and measured; the last one always is."""
+    measured: int = Field(default=100, ge=1)
+    """Images for each class on which it is measured, against the validation images."""
+    judged: int = Field(default=1000, ge=0)
+    """Images for each class that the last network draws, to be judged against the test images by
+    every measure; 0 for none. With a schedule."""
+    digits_sure: float | None = Field(default=None, gt=0, lt=1)
+    """Share of the validation images of which the network is to be 0.99 sure: it is made to expect
+    rubbish as seldom as that takes (`training.expect_rubbish`)."""
+    seed: int = 0
+
+    @model_validator(mode="after")
+    def _fit(self) -> "RoundsSettings":
+        if (self.kept is None) != (self.epochs is not None):
+            raise ValueError(
+                "expected epochs where rubbish is not kept, and none where it is, got "
+                f"kept {self.kept} and epochs {self.epochs}"
+            )
+        scheduled = self.ascent.schedule is not None
+        if self.kept is not None and scheduled == (self.restarted is not None):
+            raise ValueError(
+                "expected an ascent with a schedule, or else restarted, where rubbish is kept, got "
+                f"schedule {self.ascent.schedule} and restarted {self.restarted}"
+            )
+        if self.kept is not None and self.kept < self.candidates:
+            raise ValueError(
+                "expected no more candidates than are kept, got "
+                f"candidates {self.candidates}, kept {self.kept}"
+            )
+        return self
+
+    @field_validator("starts")
+    @classmethod
+    def _known(cls, starts: tuple[str, ...]) -> tuple[str, ...]:
+        if not starts:
+            raise ValueError("expected at least one kind of start, got none")
+        for start in starts:
+            checks.one_of("starts", start, (*STARTS, REAL))
+        return starts
+
+    @property
+    def draws(self) -> bool:
+        """Whether what comes of these rounds is a network that draws."""
+        return self.kept is not None and self.ascent.schedule is not None
+
+    def is_shown(self, number: int) -> bool:
+        """Whether round `number` (0: none yet) is one after which the network is measured."""
+        return number in self.shown or number == self.rounds
+
+
+PRESETS = {
+    "draw": RoundsSettings(),
+    "study": RoundsSettings(
+        network="study",
+        rounds=15,
+        candidates=3000,
+        steps=1000,
+        confidence=0.99,
+        ascent=Ascent(),
+        kept=None,
+        noise_images=6000,
+        epochs=5,
+        shown=tuple(range(16)),
+    ),
+    "resist": RoundsSettings(
+        network="resist",
+        rounds=4000,
+        starts=("uniform", "gaussian", "smooth", "smooth", "blank", "blank", "real", "real"),
+        steps=5,
+        confidence=0.9,
+        ascent=Ascent(step_size=0.005),
+        kept=2000,
+        restarted=0.1,
+        rubbish_weight=0.5,
+        clean_digits=0,
+        shown=(0, 30, 100, 300, 1000),
+        measured=10,
+        digits_sure=0.96,
+    ),
+}
+"""`study` is the case study's own procedure, literally; with `draw` digits emerge; `resist` makes a
+classifier that is not to be deceived by gibberish."""
+
+
+def changed(settings: RoundsSettings, path: Path | None) -> RoundsSettings:
+    """Settings with those in a JSON file in place of their own; `path` None changes nothing.
+
+    Raises `InputError` when it is no such file, and pydantic's `ValidationError` for its values.
+    """
+    if path is None:
+        return settings
+    try:
+        given = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: expected a JSON file of settings; {error}") from error
+    if not isinstance(given, dict):
+        raise InputError(f"{path}: expected a JSON object, got {type(given).__name__}")
+    usual = settings.model_dump()
+    if isinstance(given.get("ascent"), dict):
+        given["ascent"] = usual["ascent"] | given["ascent"]
+    return RoundsSettings.model_validate(usual | given)
+
+
+def command(settings: RoundsSettings) -> str:
+    """The command that plays these rounds, from the same data."""
+    preset = "study" if settings.kept is None else "resist" if settings.restarted else "draw"
+    words = ["deceive rounds --preset", preset]
+    given, usual = settings.model_dump(), PRESETS[preset].model_dump()
+    for name, value in given.items():
+        if name == "ascent":
+            words += [
+                f"--ascent.{key.replace('_', '-')} {inner}"
+                for key, inner in value.items()
+                if inner != usual["ascent"][key]
+            ]
+        elif value != usual[name]:
+            shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+            words.append(f"--{name.replace('_', '-')} {shown}")
+    return " ".join(words)
