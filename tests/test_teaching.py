@@ -28,6 +28,8 @@ from deceive.teaching import (
     RoundsSettings,
     changed,
     command,
+    continual,
+    emerging,
     rounds,
 )
 from test_quality import Quarters
@@ -197,11 +199,10 @@ def test_a_run_that_diverges_goes_back_more_slowly_and_at_last_gives_up(tmp_path
 
 @pytest.mark.parametrize(("vital", "words"), [(0, "is caught"), (1, "of the digits in noise")])
 def test_a_network_that_has_nothing_to_learn_is_noticed(tmp_path, vital, words, monkeypatch):
-    from deceive import teaching as module
-
-    monkeypatch.setattr(module, "_PATIENCE", 3)
-    monkeypatch.setattr(module, "_CAUGHT_TOO_OFTEN", 0.98)
-    game = module._Continual(data(), SMALL)
+    monkeypatch.setattr(continual, "PATIENCE", 3)
+    monkeypatch.setattr(emerging, "PATIENCE", 3)
+    monkeypatch.setattr(emerging, "_CAUGHT_TOO_OFTEN", 0.98)
+    game = emerging.Emerging(data(), SMALL)
     for _ in range(2):
         game.play()
     game.vitals[vital] = 1.0 if vital == 0 else 0.0
@@ -210,9 +211,7 @@ def test_a_network_that_has_nothing_to_learn_is_noticed(tmp_path, vital, words, 
 
 
 def test_memory_stays_flat():
-    from deceive.teaching import _Continual
-
-    game = _Continual(data(), SMALL)
+    game = emerging.Emerging(data(), SMALL)
     game.play()
     sizes = {name: tensor.shape for name, tensor in game.tensors().items()}
     for _ in range(5):

@@ -90,13 +90,12 @@ class Classifier(nn.Module):
         return torch.cat([logits[:, :-1] + doubts, logits[:, -1:]], 1)
 
 
-class NoiseBody(nn.Module):
-    """Strided convolutions that are told how noisy each image is.
+class _Strided(nn.Module):
+    """Strided convolutions, as many as halve the image's sides to a few pixels.
 
     No pooling and no batch normalisation: every pixel has a gradient, and an image's
     logits are its own. Pixels are folded 2×2 into channels first, so that no convolution works at
-    full size, where a processor spends most of its time on moving memory. What the network makes
-    of the noise is added to every layer's output.
+    full size, where a processor spends most of its time on moving memory.
     """
 
     def __init__(self, shape: Shape, widths: tuple[int, ...] = (80, 160, 160), hidden: int = 128):
@@ -113,6 +112,37 @@ class NoiseBody(nn.Module):
         self.convolutions = nn.ModuleList(convolutions)
         self.linear = nn.Linear(channels * rows * columns, hidden)
         self.widths = (*(layer.out_channels for layer in convolutions), hidden)
+
+    def features(self, x: Tensor, *added: Tensor) -> Tensor:
+        """Features (N, hidden) of normalised images (N, C, H, W).
+
+        Whatever is `added`, (N, width) for each layer, is so before the layer's activation.
+        """
+        height, width = x.shape[2:]
+        if (height, width) != self.sides:  # some others would fit, by halves that round alike
+            raise RuntimeError(f"expected images of {self.sides}, got {(height, width)}")
+        x = F.pixel_unshuffle(F.pad(x, (0, width % 2, 0, height % 2)), 2)
+        x = x.contiguous(memory_format=torch.channels_last)
+        for number, convolution in enumerate(self.convolutions):
+            x = convolution(x)
+            x = _rectified(x + added[number][:, :, None, None] if added else x)
+        x = self.linear(x.flatten(1))
+        return _rectified(x + added[-1] if added else x)
+
+
+class StridedBody(_Strided):
+    """These convolutions, and nothing else."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (N, hidden) of normalised images (N, C, H, W)."""
+        return self.features(x)
+
+
+class NoiseBody(_Strided):
+    """The same, told how noisy each image is: what it makes of that is added to every layer."""
+
+    def __init__(self, shape: Shape, widths: tuple[int, ...] = (80, 160, 160), hidden: int = 128):
+        super().__init__(shape, widths, hidden)
         last = nn.Linear(32, sum(self.widths))
         self.noise = nn.Sequential(nn.Linear(2 * _OCTAVES, 32), nn.SiLU(), last)
         nn.init.zeros_(last.weight)
@@ -120,15 +150,7 @@ class NoiseBody(nn.Module):
 
     def forward(self, x: Tensor, noise: Tensor) -> Tensor:
         """Features (N, hidden) of normalised images (N, C, H, W) with noise (N,)."""
-        height, width = x.shape[2:]
-        if (height, width) != self.sides:  # some others would fit, by halves that round alike
-            raise RuntimeError(f"expected images of {self.sides}, got {(height, width)}")
-        x = F.pixel_unshuffle(F.pad(x, (0, width % 2, 0, height % 2)), 2)
-        x = x.contiguous(memory_format=torch.channels_last)
-        told = self.noise(_waves(noise)).split(self.widths, 1)
-        for convolution, here in zip(self.convolutions, told[:-1], strict=True):
-            x = _rectified(convolution(x) + here[:, :, None, None])
-        return _rectified(self.linear(x.flatten(1)) + told[-1])
+        return self.features(x, *self.noise(_waves(noise)).split(self.widths, 1))
 
 
 def _rectified(x: Tensor) -> Tensor:
@@ -220,12 +242,12 @@ def _judge(shape: Shape) -> tuple[nn.Module, int]:
 
 def _draw(shape: Shape) -> tuple[nn.Module, int]:
     """The network of the rounds in which digits emerge."""
-    return NoiseBody(shape), 128
+    return NoiseBody(shape, (104, 208, 192)), 128
 
 
 def _resist(shape: Shape) -> tuple[nn.Module, int]:
     """What says whether an image shows a digit at all; which one, `fast` helps to say."""
-    return NoiseBody(shape), 128
+    return StridedBody(shape), 128
 
 
 ARCHITECTURES: dict[str, Callable[[Shape], tuple[nn.Module, int]]] = {

@@ -21,7 +21,7 @@ class RoundsSettings(BaseModel):
     """Architecture of the classifier; it has one more output than there are classes."""
     judge: str = "judge"
     """Network that says what the images look like; it was trained on the same data."""
-    rounds: int = Field(default=12_000, ge=1)
+    rounds: int = Field(default=8000, ge=1)
     candidates: int = Field(default=128, ge=1)
     """Images that are deceived with in a round."""
     starts: tuple[str, ...] = ("uniform",)

@@ -1,0 +1,135 @@
+"""What makes a classifier resist, on images of four bright quarters."""
+
+import pytest
+import torch
+from torch import nn
+
+from deceive.fooling import fool
+from deceive.inference import logits_of, probabilities_of
+from deceive.models import load_card, load_network
+from deceive.networks import Classifier
+from deceive.rules import Ascent
+from deceive.runs import Run
+from deceive.teaching import PRESETS, rounds
+from deceive.teaching.resisting import Resisting
+from deceive.training import expect_rubbish
+from test_quality import Quarters
+from test_teaching import checkpoint_digest, data, quiet, without_clock
+
+SMALL = PRESETS["resist"].model_copy(
+    update={
+        "rounds": 12,
+        "candidates": 16,
+        "kept": 32,
+        "shown": (0, 5),
+        "measured": 2,
+        "training_images": 900,
+    }
+)
+
+
+def play(folder, settings=SMALL):
+    run = Run(folder, settings.model_dump(mode="json"))
+    rows = list(rounds(data(), run, settings, Quarters(), quiet))
+    return run, rows
+
+
+def random_network(seed=0):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = Classifier("resist", 5, (1, 8, 8)).eval()
+        for parameter in network.parameters():
+            nn.init.normal_(parameter, std=0.2)
+    return network
+
+
+def test_the_reader_only_takes_away():
+    network = random_network()
+    images = torch.rand(50, 1, 8, 8)
+    whole = logits_of(network, images)
+    reader, network.reader = network.reader, None
+    without = logits_of(network, images)
+    assert (whole[:, :4] - whole[:, 4:] < without[:, :4] - without[:, 4:]).all()
+    difference = (whole - without)[:, :4]
+    torch.testing.assert_close(difference.softmax(1), probabilities_of(reader, images))
+    assert torch.equal(whole[:, 4], without[:, 4])
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 0.96])
+def test_rubbish_is_expected_as_seldom_as_digits_need(share):
+    network, images = random_network(), torch.rand(200, 1, 8, 8)
+    before = logits_of(network, images)
+    labels = before[:, :4].argmax(1)
+    added = expect_rubbish(network, images, labels, share=share, confidence=0.4)
+    after = logits_of(network, images)
+    torch.testing.assert_close(after[:, :4], before[:, :4])
+    torch.testing.assert_close(after[:, 4], before[:, 4] + added)
+    reached = after.softmax(1).gather(1, labels[:, None]) >= 0.4 - 1e-6
+    assert reached.float().mean().item() == pytest.approx(share, abs=1 / 200)
+
+
+def test_where_no_expectation_would_do_there_is_none():
+    network, images = random_network(), torch.rand(50, 1, 8, 8)
+    labels = logits_of(network, images)[:, :4].argmin(1)
+    before = network.head.bias.clone()
+    assert expect_rubbish(network, images, labels, share=0.9, confidence=0.99) == 0
+    assert torch.equal(network.head.bias, before)
+
+
+def test_a_row_and_a_network_for_each_round_shown(tmp_path):
+    run, rows = play(tmp_path)
+    assert [row["round"] for row in rows] == [0, 5, 12]
+    for row in rows:
+        name = f"round-{row['round']:06d}"
+        assert run.load_arrays(name)["levels"].shape == (4 * 2 * 4, 1, 8, 8)
+        network = load_network(run.weights(name))
+        assert network.reader is not None
+        assert load_card(run.weights(name)).command.startswith("deceive rounds --preset resist")
+        assert 0 <= row["gibberish_rate"] <= row["fooling_rate"] <= 1
+    _, again = play(tmp_path)
+    assert again == []
+
+
+def test_it_goes_on_as_if_it_had_not_been_interrupted(tmp_path):
+    whole, rows = play(tmp_path / "whole")
+    _, first = play(tmp_path / "parts", SMALL)
+    assert without_clock(first) == without_clock(rows)
+    games = [Resisting(data(), SMALL) for _ in range(2)]
+    games[0].begin()
+    for _ in range(3):
+        games[0].play()
+    games[0].save(tmp_path / "checkpoint")
+    games[1].load(tmp_path / "checkpoint")
+    games[1].begin()
+    for game in games:
+        game.play()
+    one, other = (game.tensors() | game.own() for game in games)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert checkpoint_digest(whole) == checkpoint_digest(Run.open(tmp_path / "parts"))
+
+
+def test_a_candidate_that_was_a_digit_is_to_be_another_one():
+    game = Resisting(data(), SMALL.model_copy(update={"kept": 400, "starts": ("real", "uniform")}))
+    levels, targets = game.candidates.levels, game.candidates.targets
+    assert 0.3 < game.were_digits.float().mean() < 0.7
+    seen = Quarters()(levels.float() / 255).argmax(1)
+    assert (seen[game.were_digits] != targets[game.were_digits]).all()
+    assert (seen[~game.were_digits] == targets[~game.were_digits]).any()
+
+
+def test_it_comes_to_resist(tmp_path):
+    settings = SMALL.model_copy(
+        update={"rounds": 300, "candidates": 64, "kept": 400, "learning_rate": 1e-3, "shown": ()}
+    )
+    run, (last,) = play(tmp_path, settings)
+    network = load_network(run.weights("round-000300"))
+    assert last["validation_accuracy"] > 0.99
+    assert last["digits_sure"] == pytest.approx(0.96, abs=0.02)
+    assert network.reader is not None
+    rates = []
+    for each in (network.reader, network):
+        result = fool(each, range(4), count=20, seed=7, steps=200, ascent=Ascent(rule="sign"))
+        gibberish = result.fooled & (Quarters()(result.images).argmax(1) != result.targets)
+        rates.append(gibberish.float().mean().item())
+    assert rates[0] > 0.2
+    assert rates[1] < rates[0] / 4
