@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch._decomp import core_aten_decompositions
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 # How far the runtime may be from torch, as a share of the greatest value: rounding, summed up.
 _TOLERANCE = 1e-3
+
+# Tensors of fewer numbers than this are stored as they are.
+_SMALL = 1024
 
 
 def export_onnx(
@@ -85,6 +89,7 @@ def export_onnx(
     if frozen.hears_noise:
         inputs["noise"] = torch.rand(batch, generator=generator).to(frozen.device)
     proto = _traced(function, inputs, ["logits", "gradient"] if gradient else ["logits"])
+    _store_in_half(proto)
 
     content = proto.SerializeToString(deterministic=True)
     options = onnxruntime.SessionOptions()
@@ -164,6 +169,29 @@ def _traced(
         part.ClearField("metadata_props")
         part.ClearField("doc_string")
     return proto
+
+
+def _store_in_half(proto: "ModelProto") -> None:
+    """Keep weights that half precision holds exactly in it, and widen them where they are used.
+
+    The networks of the rounds are such. Nothing changes but the size.
+    """
+    from onnx import TensorProto, helper, numpy_helper
+
+    graph, casts = proto.graph, []
+    for tensor in graph.initializer:
+        if tensor.data_type != TensorProto.FLOAT:
+            continue
+        weights = numpy_helper.to_array(tensor)
+        half = weights.astype(np.float16)
+        if weights.size < _SMALL or not np.array_equal(half, weights):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(half, f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    graph.ClearField("node")
+    graph.node.extend(nodes)
 
 
 def _convolution_backward(

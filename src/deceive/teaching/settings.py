@@ -128,8 +128,8 @@ PRESETS = {
     ),
     "resist": RoundsSettings(
         network="resist",
-        rounds=4000,
-        starts=("uniform", "gaussian", "smooth", "smooth", "blank", "blank", "real", "real"),
+        rounds=2500,
+        starts=("uniform", "gaussian", *("smooth", "blank") * 2, *("real",) * 4),
         steps=5,
         confidence=0.9,
         ascent=Ascent(step_size=0.005),
