@@ -15,7 +15,7 @@ import deceive.export
 from conftest import After, Bands, Restless, same_state, state_of
 from deceive import InputError, export_onnx, load_network
 from deceive.cli import main
-from deceive.models import shipped_names
+from deceive.models import halved, shipped_names
 from deceive.networks import Classifier, StemConv
 from deceive.objectives import OBJECTIVES
 
@@ -173,6 +173,15 @@ def test_what_is_told_of_the_noise_counts(
     assert_agrees(path, network, noisy, targets, objective, noise)
     assert_agrees(path, network, images, targets, objective, torch.zeros(number))
     assert not torch.allclose(network(images, noise), network(images), atol=1e-3)
+
+
+def test_weights_that_half_precision_holds_take_half_the_room(tmp_path):
+    network, path, half = hearing(), tmp_path / "network.onnx", tmp_path / "half.onnx"
+    export_onnx(network, path)
+    export_onnx(halved(network), half)
+    assert half.stat().st_size < 0.6 * path.stat().st_size
+    images, targets = random_batch(network, (1, 28, 28), 3, 0)
+    assert_agrees(half, halved(network), images, targets, noise=torch.full((3,), 0.2))
 
 
 def test_noise_is_told_without_the_gradient_too(tmp_path):

@@ -307,11 +307,12 @@ class Draw:
 
 @dataclass(frozen=True)
 class Rounds:
-    """Deceive, teach that it was rubbish, and again: until digits emerge. Resumes by itself."""
+    """Deceive, teach that it was rubbish, and again. Resumes by itself."""
 
     what: Annotated[Any, tyro.conf.Suppress] = None
     preset: str = "draw"
-    """draw (tiny rounds, in noise), or study (the case study's own procedure)."""
+    """draw (until digits emerge), resist (until gibberish no longer deceives), or study (the case
+    study's own procedure)."""
     settings: Path | None = None
     """A JSON file of settings; they take the place of the preset's."""
     out: Path | None = None
@@ -878,6 +879,8 @@ def _round_in_words(row: dict[str, Any]) -> str:
     said = f"round {row['round']:,}, {row['seconds']:.0f} s: "
     if "fooling_rate" in row:
         said += f"fooled by {row['fooling_rate']:.1%} of {row['images']:,} candidates; "
+    if "gibberish_rate" in row:
+        said += f"{row['gibberish_rate']:.1%} are gibberish; "
     return said + f"the judge agrees with {row['judge_agreement']:.1%}"
 
 

@@ -235,6 +235,8 @@ def rounds_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
     names = {
         "judge_agreement": "the judge sees the target",
         "fooling_rate": "candidates that fool",
+        "gibberish_rate": "… and are gibberish",
+        "digits_sure": "real images at 0.99",
         "rubbish_caught": "rubbish caught",
         "coverage": "coverage",
         "validation_accuracy": "digits read",

@@ -67,12 +67,14 @@ _MEASURES = (
 _ROUND_COLUMNS = {
     "rubbish_images": "rubbish images",
     "fooling_rate": "fooling rate",
+    "gibberish_rate": "gibberish rate",
     "median_steps": "median steps",
     "judge_agreement": "judge agrees",
     "frechet_distance": "Fréchet distance",
     "density": "density",
     "coverage": "coverage",
     "rubbish_caught": "rubbish caught",
+    "digits_sure": "real images at 0.99",
     "validation_accuracy": "digits read",
 }
 _PLAIN_COLUMNS = {"rubbish_images", "median_steps"}
@@ -202,6 +204,12 @@ def rounds_finding(rows: list[Row], quality: Row | None) -> list[str]:
         said.append(
             f"The network is fooled by {last['fooling_rate']:.1%} of fresh candidates, as against "
             f"{first['fooling_rate']:.1%} to begin with."
+        )
+    if "gibberish_rate" in last:
+        said.append(
+            f"It is 0.99 sure of {last['digits_sure']:.1%} of the real validation images, and of "
+            f"gibberish with {last['gibberish_rate']:.1%} of the candidates: those that get there "
+            "and are not what they are taken for in the eyes of the judge."
         )
     if quality:
         said.append(
