@@ -55,7 +55,7 @@ def test_rows_images_and_news(again, capsys, tmp_path):
     assert [each.step for each in events.Images("quality/images")] == [6]
 
 
-def test_news_are_written_down_now_and_then(played, tmp_path):
+def test_news_are_written_down_now_and_then(played, tmp_path):  # noqa: F811
     shutil.copytree(played / "run", tmp_path / "run")
     board = Board(Run.open(tmp_path / "run"))
     with board.listening(quiet)("rounds") as report:
