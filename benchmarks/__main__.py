@@ -11,7 +11,17 @@ from benchmarks.contest import HERE, read, write
 
 def main(
     contest: tyro.conf.Positional[
-        Literal["all", "accuracy", "drawing", "fooling", "memory", "page", "training", "table"]
+        Literal[
+            "all",
+            "accuracy",
+            "drawing",
+            "fooling",
+            "memory",
+            "page",
+            "scaling",
+            "training",
+            "table",
+        ]
     ] = "all",
     *,
     quick: bool = False,
@@ -31,8 +41,8 @@ def main(
             takes hours, and is not one of `all` unless they are quick.
         quick: tiny sizes, to see that it runs; its figures mean nothing.
         model: the network to fool, a shipped name or a file.
-        repeats: how often each contestant of a fooling contest has its turn; how many seeds are
-            trained with in training and drawing.
+        repeats: how often each contestant of a fooling contest, and each size of scaling, has its
+            turn; how many seeds are trained with in training and drawing.
         count: images a repeat in fooling.
         steps: the most steps an image may take in fooling.
         epochs: the most epochs the original recipe is given.
@@ -64,6 +74,10 @@ def main(
         from benchmarks import page
 
         write(folder, "page", page.run(page.QUICK if quick else page.REPEATS))
+    if contest in ("all", "scaling"):
+        from benchmarks import scaling
+
+        write(folder, "scaling", scaling.run(scaling.plan(quick, repeats=repeats)))
     if contest in ("all", "training"):
         from benchmarks import training
 

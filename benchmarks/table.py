@@ -7,6 +7,7 @@ from statistics import mean, stdev
 
 from benchmarks.contest import Row, Spread, paired_ratio, read, significant
 from benchmarks.pictures import quality_against_time
+from benchmarks.scaling import slope
 from deceive.figures import save
 from deceive.files import write_text
 
@@ -48,7 +49,8 @@ def make(folder: Path, *, pictures: Path) -> str:
     """
     parts = ["# Benchmarks\n\nMade by `make bench`; what is measured and how: `../README.md`."]
     makers = {"accuracy": _accuracy, "drawing": _drawing, "fooling": _fooling}
-    makers |= {"memory": _memory, "page": _page, "training": _training}
+    makers |= {"memory": _memory, "page": _page, "scaling": _scaling}
+    makers |= {"training": _training}
     for name, maker in makers.items():
         result = read(folder, name)
         parts.append(maker(result) if result else f"## {name.capitalize()}\n\nNot measured yet.")
@@ -245,6 +247,30 @@ def _page(result: Row) -> str:
             f"{fooled} of {10 * len(ten)} of those at once got there.",
             _facts(result["facts"], ()),
             _markdown(("", "median (range)"), lines),
+        )
+    )
+
+
+def _scaling(result: Row) -> str:
+    lines = []
+    for what, axis in dict.fromkeys((row["what"], row["axis"]) for row in result["rows"]):
+        least: dict[int, float] = {}
+        for row in result["rows"]:
+            if (row["what"], row["axis"]) == (what, axis):
+                seconds = row["processor_seconds"]
+                least[row["value"]] = min(seconds, least.get(row["value"], seconds))
+        each = (f"{value:,}: {significant(1000 * cost)}" for value, cost in least.items())
+        exponent = slope(list(least), list(least.values()))
+        lines.append((what, axis, "; ".join(each), f"{exponent:.2f}"))
+    return "\n\n".join(
+        (
+            f"## Scaling\n\nMilliseconds of one processor, the least of "
+            f"{result['plan']['repeats']} turns, as one thing is varied; and the exponent with "
+            "which they grow (1: in proportion). `fool`: 250 images, 10 steps, on the `fast` "
+            "network; a round: 128 candidates, 2 steps, one step of the `draw` network "
+            f"({result['parameters']:,} parameters). 10 classes and 28×28 pixels in both.",
+            _facts(result["facts"], ()),
+            _markdown(("", "varied", "milliseconds", "exponent"), lines),
         )
     )
 

@@ -319,6 +319,8 @@ class Rounds:
     """The run folder; by default runs/PRESET."""
     data: Path | None = None
     """A folder with MNIST's four files, or another set's of the same form."""
+    tensorboard: bool = False
+    """Write rows, images and news to tensorboard/ in the run folder too, as they come."""
     fresh: bool = False
     """Put an earlier run in the same folder aside, and start anew."""
     json: bool = False
@@ -344,8 +346,16 @@ class Rounds:
         settings = self.what.model_dump(mode="json") | {"data_checksum": data.checksum}
         run = processes.on_main(lambda: Run(out, settings))
         judge.to(processes.here().device)
-        for row in rounds(data, run, self.what, judge, _task):
+        board = None
+        if self.tensorboard and processes.here().is_main:
+            from deceive.board import Board
+
+            board = Board(run)
+        task = board.listening(_task) if board else _task
+        for row in rounds(data, run, self.what, judge, task):
             _log.print(" ", _round_in_words(row))
+            if board:
+                board.show(row)
         processes.on_main(lambda: self._finish(run))
         return 0
 

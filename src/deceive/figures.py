@@ -206,12 +206,16 @@ def shown_rounds(run: Run) -> dict[int, NDArray[Any]]:
     found = {}
     for row in run.rows():
         if row["part"] == "round" and run.has_arrays(name := round_name(row["round"])):
-            arrays = run.load_arrays(name)
-            n_classes = int(arrays["targets"].max()) + 1
-            each = min(10, len(arrays["targets"]) // n_classes)
-            levels = _of_each_class(arrays, each)
-            found[row["round"]] = levels.reshape(n_classes, each, *levels.shape[1:])
+            found[row["round"]] = shown_images(run.load_arrays(name))
     return found
+
+
+def shown_images(arrays: Mapping[str, NDArray[Any]]) -> NDArray[Any]:
+    """Levels (K, n, C, H, W), at most ten images of each class, of stored levels and targets."""
+    n_classes = int(arrays["targets"].max()) + 1
+    each = min(10, len(arrays["targets"]) // n_classes)
+    levels = _of_each_class(arrays, each)
+    return levels.reshape(n_classes, each, *levels.shape[1:])
 
 
 def emergence(shown: Mapping[int, NDArray[Any]]) -> Figure:

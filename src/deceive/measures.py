@@ -82,7 +82,9 @@ def frechet_between(features: Tensor, reference: Tensor) -> float:
     _check_features("features", features, reference.shape[-1], least=2)
     network = nn.Identity()  # the features are there already, and in float64 they stay so
     network.num_features = features.shape[1]  # type: ignore[assignment]
-    distance = FrechetInceptionDistance(network, normalize=True).to(features.device)
+    # Among several processes it would wait for the features of the others.
+    distance = FrechetInceptionDistance(network, normalize=True, sync_on_compute=False)
+    distance.to(features.device)
     distance.update(reference.double(), real=True)
     distance.update(features.double(), real=False)
     return max(0.0, distance.compute().item())  # rounding can take it below

@@ -159,7 +159,9 @@ def average_(tensors: Sequence[Tensor]) -> None:
 
 def first_trouble(trouble: str | None) -> str | None:
     """The trouble of the first process that is in any, on all of them; None where there is none."""
-    return next(filter(None, gathered(trouble)), None)
+    share_in_trouble = torch.tensor(float(trouble is not None), device=here().device)
+    average_([share_in_trouble])  # quicker than words, of which there are none nearly always
+    return next(filter(None, gathered(trouble))) if share_in_trouble else None
 
 
 @contextmanager

@@ -128,7 +128,7 @@ class Game(ABC):
             raise InputError(f"{path}: expected the checkpoint of this run; {error}") from error
         if wrote != self.here.count:
             raise InputError(
-                f"{path}: expected the checkpoint of {self.here.count} processes, got one of "
+                f"{path}: expected the checkpoint of {self.here.count} process(es), got one of "
                 f"{wrote}; a run goes on with as many as it was begun with"
             )
         self.number, self.seconds = facts["number"], facts["seconds"]

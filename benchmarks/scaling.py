@@ -1,0 +1,160 @@
+"""How the cost of `fool` and of a round grows with images, steps, classes and pixels.
+
+One of them at a time is varied, on one thread. The networks are untrained and nobody leaves early,
+so that the number of image-steps is what was asked for and nothing else changes. The clock is the
+processor's: what other programs do meanwhile falls on it hardly at all.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from rich.console import Console
+
+from benchmarks.contest import Row, facts
+from deceive.data import Dataset, Split
+from deceive.fooling import fool
+from deceive.networks import Classifier
+from deceive.teaching import PRESETS
+from deceive.teaching.emerging import Emerging
+
+console = Console(stderr=True)
+
+# In so many rounds the gradient is penalised once.
+_ROUNDS = 4
+
+
+@dataclass(frozen=True)
+class Size:
+    """How large one piece of work is."""
+
+    images: int
+    """Of a call of `fool`, or candidates of a round."""
+    steps: int
+    classes: int = 10
+    side: int = 28
+    """Images have its square of pixels."""
+
+
+FOOL, ROUND = Size(images=250, steps=10), Size(images=128, steps=2)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is varied, around `FOOL` and `ROUND`."""
+
+    repeats: int = 3
+    images: tuple[int, ...] = (125, 250, 500, 1000)
+    steps: tuple[int, ...] = (5, 10, 20, 40)
+    candidates: tuple[int, ...] = (64, 128, 256, 512)
+    round_steps: tuple[int, ...] = (1, 2, 4, 8)
+    classes: tuple[int, ...] = (10, 100, 1000)
+    sides: tuple[int, ...] = (14, 28, 56)
+
+
+QUICK = Plan(
+    repeats=1,
+    images=(10, 20),
+    steps=(2, 4),
+    candidates=(8, 16),
+    round_steps=(1, 2),
+    classes=(10, 20),
+    sides=(14, 28),
+)
+
+
+def plan(quick: bool, *, repeats: int | None) -> Plan:
+    """The full plan or the quick one, with as many repeats as asked for."""
+    usual = QUICK if quick else Plan()
+    return usual if repeats is None else replace(usual, repeats=repeats)
+
+
+def run(plan: Plan) -> Row:
+    """Every piece of work in turn, and all of them again."""
+    started = facts()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    rows: list[Row] = []
+    for repeat in range(plan.repeats):
+        for what, axis, value, size in sizes(plan):
+            seconds, processor_seconds = WORK[what](size)
+            row = {"what": what, "axis": axis, "value": value, "repeat": repeat} | asdict(size)
+            rows.append(row | {"seconds": seconds, "processor_seconds": processor_seconds})
+            console.print(f"{what}, {axis} {value}: {processor_seconds:.3f} s")
+    torch.set_num_threads(threads)
+    network = Classifier("draw", 11)
+    return {
+        "facts": started | {"threads": 1},
+        "plan": asdict(plan),
+        "parameters": sum(each.numel() for each in network.parameters()),
+        "rows": rows,
+    }
+
+
+def sizes(plan: Plan) -> list[tuple[str, str, int, Size]]:
+    """What is done, what is varied, its value, and the size that this makes."""
+    axes: list[tuple[str, Size, str, str, tuple[int, ...]]] = [
+        ("fool", FOOL, "images", "images", plan.images),
+        ("fool", FOOL, "steps", "steps", plan.steps),
+        ("round", ROUND, "images", "images", plan.candidates),
+        ("round", ROUND, "steps", "steps", plan.round_steps),
+    ]
+    for what, base in (("fool", FOOL), ("round", ROUND)):
+        axes.append((what, base, "classes", "classes", plan.classes))
+        axes.append((what, base, "pixels", "side", plan.sides))
+    return [
+        (what, axis, value**2 if axis == "pixels" else value, _with(base, field, value))
+        for what, base, axis, field, values in axes
+        for value in values
+    ]
+
+
+def slope(values: list[float], seconds: list[float]) -> float:
+    """The exponent with which the cost grows: least squares through the logarithms."""
+    x, y = [math.log(value) for value in values], [math.log(second) for second in seconds]
+    middle = sum(x) / len(x)
+    above = sum((a - middle) * b for a, b in zip(x, y, strict=True))
+    return above / sum((a - middle) ** 2 for a in x)
+
+
+def _with(base: Size, field: str, value: int) -> Size:
+    return Size(**asdict(base) | {field: value})
+
+
+def _fool(size: Size) -> tuple[float, float]:
+    network = Classifier("fast", size.classes, (1, size.side, size.side)).eval()
+    targets = torch.arange(size.images) % size.classes
+    fool(network, targets[:2], confidence=None, steps=1)  # the first call sets things up
+    return _timed(lambda: fool(network, targets, confidence=None, steps=size.steps))
+
+
+def _round(size: Size) -> tuple[float, float]:
+    generator = torch.Generator().manual_seed(0)
+    images = torch.rand(2000, 1, size.side, size.side, generator=generator)
+    digits = Split(images, torch.randint(size.classes, (2000,), generator=generator))
+    data = Dataset(digits, digits, digits, n_classes=size.classes, checksum="", folder=Path())
+    settings = PRESETS["draw"].model_copy(
+        update={
+            "candidates": size.images,
+            "steps": size.steps,
+            "kept": max(1000, size.images),
+            "training_images": 2000,
+        }
+    )
+    game = Emerging(data, settings)
+    game.play()
+    seconds = _timed(lambda: [game.play() for _ in range(_ROUNDS)])
+    return seconds[0] / _ROUNDS, seconds[1] / _ROUNDS
+
+
+def _timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds by the clock on the wall, and by the processor's."""
+    wall, processor = time.perf_counter(), time.process_time()
+    work()
+    return time.perf_counter() - wall, time.process_time() - processor
+
+
+WORK: dict[str, Callable[[Size], tuple[float, float]]] = {"fool": _fool, "round": _round}

@@ -1,0 +1,72 @@
+"""A run of rounds as TensorBoard shows it. Reads rows and arrays, and never trains."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from deceive.errors import InputError
+from deceive.figures import contact_sheet, shown_images
+from deceive.runs import Row, Run, round_name
+from deceive.teaching import Report, Task
+
+# News come with every round; those of one in so many are written down.
+_EVERY = 50
+
+
+class Board:
+    """Writes `tensorboard/` in the folder of a run: figures of rows, sheets of images, news.
+
+    It begins anew with all rows that are there, so that a run which goes on is shown whole.
+
+    Raises:
+        InputError: when the package tensorboard is not installed.
+    """
+
+    def __init__(self, run: Run) -> None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError as error:
+            raise InputError(
+                "--tensorboard: expected the package tensorboard; "
+                "pip install 'deceive[tensorboard]'"
+            ) from error
+        self.run = run
+        self.shown: list[Row] = []
+        folder = run.folder / "tensorboard"
+        if folder.exists():
+            shutil.rmtree(folder)
+        self.writer = SummaryWriter(folder)
+        for row in run.rows():
+            self.show(row)
+
+    def show(self, row: Row) -> None:
+        """Every number of a row, as PART/NAME after its round; and its images, one sheet. Once."""
+        if row in self.shown:
+            return
+        self.shown.append(row)
+        step = row["round"]
+        for name, value in row.items():
+            if isinstance(value, int | float) and name != "round":
+                self.writer.add_scalar(f"{row['part']}/{name}", value, step)
+        arrays = "drawn" if row["part"] == "quality" else round_name(step)
+        if row["part"] != "rollback" and self.run.has_arrays(arrays):
+            levels = shown_images(self.run.load_arrays(arrays))
+            sheet = contact_sheet(levels.reshape(-1, *levels.shape[2:]), columns=levels.shape[1])
+            self.writer.add_image(f"{row['part']}/images", sheet, step)
+        self.writer.flush()
+
+    def listening(self, task: Task) -> Task:
+        """The same task, with this board told how things stand, every so many rounds."""
+
+        @contextmanager
+        def listened(description: str) -> Iterator[Report]:
+            with task(description) as report:
+
+                def both(done: float, total: float, note: str = "") -> None:
+                    report(done, total, note)
+                    if note and done % _EVERY == 0:
+                        self.writer.add_text("news", note, int(done))
+
+                yield both
+
+        return listened

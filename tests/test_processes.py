@@ -1,0 +1,321 @@
+"""Two processes, by gloo on this machine's processor, as a launcher starts them.
+
+Functions named `play_…` run in both of them at once; the tests look at how they ended.
+"""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from conftest import Bands
+from deceive import cli, processes
+from deceive.errors import InputError
+from deceive.fooling import FoolingResult, fool
+from deceive.models import load_network
+from deceive.networks import ARCHITECTURES, Classifier
+from deceive.processes import Place
+from deceive.recipes import RECIPES, train
+from deceive.runs import Run
+from deceive.starts import generator_for
+from deceive.teaching import PRESETS, rounds
+from deceive.teaching.emerging import Emerging
+from test_cli import run
+from test_quality import Quarters
+from test_teaching import SMALL, checkpoint_digest, data, quiet, without_clock
+
+HERE = Path(__file__).resolve().parent
+ROUNDS = SMALL.model_copy(update={"judged": 80})
+LITERAL = PRESETS["study"].model_copy(
+    update={
+        "network": "fast",
+        "rounds": 1,
+        "candidates": 40,
+        "noise_images": 100,
+        "measured": 5,
+        "epochs": 3.0,
+        "steps": 200,
+        "training_images": 900,
+    }
+)
+
+
+def in_two(play: str, *arguments: object) -> list[tuple[int, str]]:
+    """Exit code and stderr of each of two processes that ran `play(*arguments)`."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = f"import test_processes as t; t.{play}(*{[str(each) for each in arguments]})"
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-W", "error::UserWarning", "-c", code],
+            env=os.environ
+            | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+            | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+            | {"PYTHONPATH": f"{HERE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    try:
+        said = [process.communicate(timeout=300)[1] for process in started]
+    finally:
+        for process in started:
+            process.kill()
+    return [(process.returncode, words) for process, words in zip(started, said, strict=True)]
+
+
+def same(one: FoolingResult, other: FoolingResult) -> bool:
+    """The same images after the same steps; confidences but for the last digits."""
+    names = ("levels", "targets", "fooled", "steps")
+    ways = [[way.levels for way in each.trajectories or ()] for each in (one, other)]
+    return (
+        all(torch.equal(getattr(one, n), getattr(other, n)) for n in names)
+        and torch.allclose(one.confidence, other.confidence, atol=1e-5)
+        and all(torch.equal(a, b) for a, b in zip(*ways, strict=True))
+    )
+
+
+# What both processes do at once.
+
+
+def play_images() -> None:
+    """Sharded images are those of one process; more of them, fewer, or one for two processes."""
+    processes.join()
+    seen = []
+    for targets, count in ((range(4), 3), ([2], 1)):
+        together = fool(
+            Bands(), targets, count=count, seed=5, trajectory=True, callback=seen.append
+        )
+        with processes.alone():
+            assert same(together, fool(Bands(), targets, count=count, seed=5, trajectory=True))
+    assert {now.total for now in seen} <= {6, 1}
+    network = load_network("fast")
+    together = fool(network, range(10), count=4, seed=7)
+    with processes.alone():
+        assert same(together, fool(network, range(10), count=4, seed=7))
+    processes.leave()
+
+
+def play_exchange() -> None:
+    """Means, parts in order, and errors of the main process that are everyone's."""
+    processes.join()
+    rank = processes.here().rank
+    tensors = [torch.tensor([[1.0, 2.0], [3.0, 4.0]]).T * (rank + 1), torch.tensor(float(rank))]
+    processes.average_(tensors)
+    assert tensors[0].tolist() == [[1.5, 4.5], [3.0, 6.0]]
+    assert tensors[1].item() == 0.5
+    assert processes.joined(torch.full((2 - rank,), rank)).tolist() == [0, 0, 1]
+    assert processes.first_trouble("late" if rank else None) == "late"
+    assert processes.first_trouble(None) is None
+    assert processes.on_main(lambda: processes.here().count + 10 * rank) == 1
+    with pytest.raises(InputError, match="by the main one"):
+        processes.on_main(_refuse)
+    one, other = processes.gathered(processes.generator(3).initial_seed())
+    assert one == 3
+    assert other != 3
+    processes.leave()
+
+
+def _refuse() -> None:
+    raise InputError(f"by the main one, {processes.here()}")
+
+
+def play_rounds(folder: str, which: str, dies_at: str = "-1") -> None:
+    """Rounds by way of the command line, so that errors end as a user sees them."""
+    settings = LITERAL if which == "literal" else ROUNDS
+
+    class Play(cli.Rounds):
+        def run(self) -> int:
+            path = Path(folder)
+            run = processes.on_main(lambda: Run(path, settings.model_dump(mode="json")))
+            rows = list(rounds(data(), run, settings, Quarters(), dying(int(dies_at))))
+            assert processes.gathered(rows) == [rows, rows]
+            return 0
+
+    cli._command = lambda arguments: Play()
+    cli.main(["play"])
+
+
+def dying(number: int):
+    """The second process is killed after so many rounds."""
+
+    def task(description):
+        shown = quiet(description)
+
+        class Shown:
+            def __enter__(self):
+                report = shown.__enter__()
+
+                def reported(done, total, note=""):
+                    report(done, total, note)
+                    if done == number and processes.here().rank == 1:
+                        os.kill(os.getpid(), signal.SIGKILL)
+
+                return reported
+
+            def __exit__(self, *error):
+                return shown.__exit__(*error)
+
+        return Shown()
+
+    return task
+
+
+def play_training() -> None:
+    """Both end with the same network, which has learnt."""
+    processes.join()
+    settings = RECIPES["fast"].model_copy(update={"epochs": 3, "batch_size": 51})
+    network, card = train("fast", data(), settings=settings)
+    one, other = processes.gathered(network.state_dict())
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert card.test_accuracy > 0.95
+    processes.leave()
+
+
+# The tests.
+
+
+@pytest.mark.parametrize("play", ["play_images", "play_exchange", "play_training"])
+def test_two_processes(play):
+    assert in_two(play) == [(0, ""), (0, "")]
+
+
+def test_a_killed_worker_ends_the_run_and_it_resumes_as_if_it_had_not_been(tmp_path):
+    assert [code for code, _ in in_two("play_rounds", tmp_path / "whole", "tiny")] == [0, 0]
+    (code, said), (killed, _) = in_two("play_rounds", tmp_path / "killed", "tiny", 8)
+    assert killed == -signal.SIGKILL
+    assert code == 4
+    assert "another process is gone" in said
+    assert "Traceback" not in said
+    assert [row["round"] for row in Run.open(tmp_path / "killed").rows()] == [0, 5]
+    assert [code for code, _ in in_two("play_rounds", tmp_path / "killed", "tiny")] == [0, 0]
+
+    whole, again = Run.open(tmp_path / "whole"), Run.open(tmp_path / "killed")
+    assert checkpoint_digest(again) == checkpoint_digest(whole)
+    clocks = {"seconds_to_draw", "images_per_second"}
+    one, other = (
+        [{k: v for k, v in row.items() if k not in clocks} for row in without_clock(each.rows())]
+        for each in (whole, again)
+    )
+    assert one == other
+    assert [row["part"] for row in one] == ["round"] * 3 + ["quality"]
+
+    # The share of each is its own, and a run goes on with as many processes.
+    with pytest.raises(InputError, match=r"of 1 process.*, got one of 2"):
+        list(rounds(data(), whole, ROUNDS, Quarters(), quiet))
+
+
+def test_rounds_in_two_processes_come_to_the_same(tmp_path):
+    """By the rule of thumb of `test_digits_emerge`, with the literal rounds beside it."""
+    assert [code for code, _ in in_two("play_rounds", tmp_path, "literal")] == [0, 0]
+    rows = Run.open(tmp_path).rows()
+    assert [row["round"] for row in rows] == [0, 1]
+    assert rows[0]["rubbish_images"] == 100
+    assert 100 < rows[1]["rubbish_images"] <= 140
+    assert rows[0]["fooling_rate"] > 0.5
+    assert rows[-1]["rubbish_caught"] > 0.9
+
+
+def test_the_same_command_under_accelerate(tmp_path):
+    alone, together = tmp_path / "alone.npz", tmp_path / "together.npz"
+    words = ["fool", "--target", "all", "--count", "3"]
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    launch += ["--main_process_port", "0"]
+    said = subprocess.run(
+        [sys.executable, *launch, "-m", "deceive", *words, "--out", together],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert said.returncode == 0, said.stderr
+    assert said.stdout.count("30 of 30 candidates fool fast") == 1  # the main one alone speaks
+    with pytest.raises(SystemExit):
+        cli.main([*words, "--out", str(alone)])
+    with np.load(alone) as one, np.load(together) as two:
+        for name in one.files:
+            assert np.allclose(one[name], two[name], atol=1e-5 if name == "confidence" else 0)
+
+
+def test_alone_nothing_is_asked_of_accelerate(tmp_path):
+    code = (
+        "import sys, deceive.cli as c\n"
+        "try: c.main(['fool', '--target', '1', '--out', sys.argv[1]])\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "assert 'accelerate' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code, tmp_path / "one.npz"], check=True)
+
+
+@pytest.fixture
+def second_of_three():
+    token = processes._place.set(Place(1, 3, torch.device("cpu")))
+    yield
+    processes._place.reset(token)
+
+
+def test_alone_one_has_everything():
+    assert processes.here().is_main
+    assert processes.share(7) == range(7)
+    assert processes.gathered("all") == ["all"]
+    assert processes.generator(5).initial_seed() == 5
+    tensor = torch.tensor([1.0, 2.0])
+    processes.average_([tensor])
+    assert tensor.tolist() == [1, 2]
+
+
+@pytest.mark.usefixtures("second_of_three")
+def test_shares_cover_all_once():
+    shares = []
+    for rank in range(3):
+        token = processes._place.set(Place(rank, 3, torch.device("cpu")))
+        shares.append([processes.share(total) for total in (0, 1, 2, 7, 300)])
+        processes._place.reset(token)
+    for total, parts in zip((0, 1, 2, 7, 300), zip(*shares, strict=True), strict=True):
+        assert [number for part in parts for number in part] == list(range(total))
+        assert max(map(len, parts)) - min(map(len, parts)) <= 1
+    with processes.alone():
+        assert processes.share(7) == range(7)
+    assert processes.share(300) == range(100, 200)
+    expected = generator_for(5, 1, "process").initial_seed()
+    assert processes.generator(5).initial_seed() == expected
+
+
+@pytest.mark.usefixtures("second_of_three")
+def test_what_does_not_fit_the_processes_is_one_clear_error(capsys, monkeypatch):
+    with pytest.raises(InputError, match=r"candidates: expected as many for each of 3 .* got 16"):
+        Emerging(data(), SMALL)
+    with pytest.raises(InputError, match=r"kept: expected as many for each of 3 .* got 32"):
+        Emerging(data(), SMALL.model_copy(update={"candidates": 15}))
+    settings = RECIPES["fast"].model_copy(update={"batch_size": 5})
+    with pytest.raises(InputError, match="at least 2 images for each of 3 processes, got 5"):
+        train("fast", data(), settings=settings)
+    monkeypatch.setattr(processes, "join", lambda: None)
+    code, _, said = run(capsys, "info")
+    assert code == 2
+    assert "info: expected one process, got 3" in said
+
+
+def test_without_accelerate_it_is_one_clear_error(capsys, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    code, _, said = run(capsys, "info")
+    assert code == 2
+    assert "pip install 'deceive[accelerate]'" in said
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_networks_keep_to_their_device(architecture):
+    """On a device without memory, in place of one that is not there: tensors must not mix."""
+    network = Classifier(architecture).to("meta").eval()
+    images = torch.empty(2, 1, 28, 28, device="meta")
+    assert network(images, torch.empty(2, device="meta")).device.type == "meta"
