@@ -53,12 +53,13 @@ def _task(description: str, *, transient: bool = False) -> Iterator[Callable[...
 class Train:
     """Train a classifier on clean digits, and write its weights and its card."""
 
-    architecture: str = "fast"
-    """fast, judge or study (the case study's own)."""
+    recipe: Annotated[str, tyro.conf.arg(aliases=("--architecture",))] = "fast"
+    """What is trained, and how: fast, judge, study (the case study's own), or adversarial: fast, on
+    images that an adversary has moved."""
     out: Path = Path("network.safetensors")
     """Where the weights go; the card goes beside them."""
     epochs: float | None = None
-    """Passes over the training images; by default the architecture's own recipe."""
+    """Passes over the training images; by default the recipe's."""
     data: Path | None = None
     """A folder with MNIST's four files, or another set's of the same form."""
     seed: int = 0
@@ -71,17 +72,17 @@ class Train:
         from deceive.models import save_network
         from deceive.recipes import RECIPES, train
 
-        checks.one_of("architecture", self.architecture, sorted(RECIPES))
-        settings = RECIPES[self.architecture]
+        checks.one_of("recipe", self.recipe, sorted(RECIPES))
+        settings = RECIPES[self.recipe]
         if self.epochs is not None:
             checks.open_interval("epochs", self.epochs, 0, 10_000)
             settings = settings.model_copy(update={"epochs": self.epochs})
         if self.out.suffix != ".safetensors":
             raise InputError(f"--out: expected a name that ends in .safetensors, got {self.out}")
         data = load_data(self.data)
-        with _task(f"training {self.architecture}") as report:
+        with _task(f"training {self.recipe}") as report:
             network, card = train(
-                self.architecture,
+                self.recipe,
                 data,
                 seed=self.seed,
                 settings=settings,
