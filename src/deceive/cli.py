@@ -6,7 +6,9 @@ allowed; 2 bad input; 3 an audit is not complete; 130 interrupted.
 
 import itertools
 import json
+import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +23,9 @@ from rich.table import Table
 from deceive.errors import InputError
 
 _log = Console(stderr=True)
+
+# An audit whose budget is overrun by as much again, and by so many seconds, hangs in the model.
+_OVERRUN = 60.0
 
 
 @contextmanager
@@ -431,9 +436,6 @@ class Audit:
 
         from deceive import checks
         from deceive.auditing import QUICK, THOROUGH, AuditSettings, audit
-        from deceive.auditing.verdict import failures, still_to_come, verdict
-        from deceive.report import write_audit_page
-        from deceive.runs import Run
 
         if self.max_gibberish_rate is not None:
             checks.half_open_interval("--max-gibberish-rate", self.max_gibberish_rate, 0, 1)
@@ -446,21 +448,70 @@ class Audit:
         out = self.out or Path("runs") / _audit_name(self.model, self.thorough)
         if self.fresh:
             _put_aside(out)
-        report = audit(
-            self.model,
-            self.data,
-            judge=None if self.judge == "none" else self.judge,
-            bounds=self.bounds,
-            mean=self.mean,
-            std=self.std,
-            rubbish_class=self.rubbish_class,
-            other_data=self.other_data,
-            settings=settings,
-            out=out,
-            budget=self.budget,
-            trust=self.trust,
-            task=partial(_task, transient=True),
-        )
+        with self._cut_off(out):
+            report = audit(
+                self.model,
+                self.data,
+                judge=None if self.judge == "none" else self.judge,
+                bounds=self.bounds,
+                mean=self.mean,
+                std=self.std,
+                rubbish_class=self.rubbish_class,
+                other_data=self.other_data,
+                settings=settings,
+                out=out,
+                budget=self.budget,
+                trust=self.trust,
+                task=partial(_task, transient=True),
+            )
+        return self._end(report, out)
+
+    @contextmanager
+    def _cut_off(self, out: Path) -> Iterator[None]:
+        """End the process if the block outlives the budget by far, with what is in the folder.
+
+        The budget is looked at between calls into the model. From one that does not come back
+        there is no other way out: Python cannot interrupt foreign code.
+        """
+        from deceive import checks
+
+        if self.budget is None:
+            yield
+            return
+        checks.open_interval("budget", self.budget, 0, float("inf"))
+        patience = min(self.budget + max(self.budget, _OVERRUN), threading.TIMEOUT_MAX)
+        timer = threading.Timer(patience, self._hangs, (out,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _hangs(self, out: Path) -> None:
+        from deceive.auditing.assemble import write_audit
+        from deceive.runs import Run
+
+        code = 3
+        try:
+            _log.print(
+                "deceive: the budget is long spent, and the model does not come back from a call; "
+                "what was finished is kept",
+                style="bold red",
+            )
+            code = self._end(write_audit(Run.open(out)), out)
+        except InputError:
+            pass  # it hung before there was anything to keep
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+
+    def _end(self, report: Any, out: Path) -> int:
+        """Write the page of what was found, say it, and give the exit code."""
+        from deceive.auditing.verdict import failures, still_to_come, verdict
+        from deceive.report import write_audit_page
+        from deceive.runs import Run
+
         page = write_audit_page(Run.open(out))
         screen = _log if self.json else Console()
         for table in _audit_tables(report):
@@ -477,9 +528,6 @@ class Audit:
         screen.print(f"{page}: {report.seconds:.0f} s of work", markup=False, highlight=False)
         if self.json:
             print(report.model_dump_json())
-        return self._code(report)
-
-    def _code(self, report: Any) -> int:
         limit, rate = self.max_gibberish_rate, report.worst_rate
         if limit is not None and rate is not None and rate > limit:
             kind = "gibberish" if report.judge else "fooling"
