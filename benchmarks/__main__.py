@@ -38,7 +38,7 @@ def main(
 
     Args:
         contest: which one to hold; `table` only makes the table again from rows on disk. `drawing`
-            and `resistance` take hours, and are not among `all` unless they are quick.
+            and `resistance` take long, and are not among `all` unless they are quick.
         quick: tiny sizes, to see that it runs; its figures mean nothing.
         model: the network to fool or to resist, a shipped name or a file.
         repeats: how often each contestant of a fooling contest has its turn; how many seeds are

@@ -2,7 +2,9 @@
 
 import base64
 import io
+import re
 from collections.abc import Sequence
+from textwrap import fill
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -74,7 +76,7 @@ def ends(rows: Sequence[Row], *, columns: int = 10) -> Figure:
     bands = -(-len(rows) // columns)
     columns = -(-len(rows) // bands)
     figure = Figure(
-        figsize=(1.5 * columns, bands * (1.75 * high + 0.7)),
+        figsize=(1.5 * columns, bands * (1.75 * high + 0.9)),
         dpi=100,
         facecolor="white",
         layout="constrained",
@@ -100,11 +102,6 @@ def ends(rows: Sequence[Row], *, columns: int = 10) -> Figure:
     return figure
 
 
-def _broken(name: str, most: int = 24) -> str:
-    """A long name on two lines, broken before a capital letter or at a blank."""
-    if len(name) <= most:
-        return name
-    half = len(name) // 2
-    places = [i for i, letter in enumerate(name) if i and (letter.isupper() or letter == " ")]
-    place = min(places, key=lambda i: abs(i - half), default=half)
-    return f"{name[:place]}\n{name[place:].lstrip()}"
+def _broken(name: str) -> str:
+    """A name in short lines; LongNamesOfClasses are broken before a capital letter."""
+    return fill(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name), 20)
