@@ -32,9 +32,9 @@ format: $(READY) ## put the code into shape
 	$(BIN)/ruff check --fix .
 
 models: $(READY) ## train the shipped networks again
-	$(BIN)/deceive train --architecture fast --seed 0 --out models/fast.safetensors
-	$(BIN)/deceive train --architecture judge --seed 1 --out models/judge.safetensors
-	$(BIN)/deceive train --architecture study --seed 0 --out models/study.safetensors
+	$(BIN)/deceive train --recipe fast --seed 0 --out models/fast.safetensors
+	$(BIN)/deceive train --recipe judge --seed 1 --out models/judge.safetensors
+	$(BIN)/deceive train --recipe study --seed 0 --out models/study.safetensors
 	$(BIN)/deceive rounds
 	for kind in safetensors json; do \
 	  for each in runs/draw/weights/round-*.$$kind; do \

@@ -18,6 +18,7 @@ def main(
             "fooling",
             "memory",
             "page",
+            "resistance",
             "scaling",
             "training",
             "table",
@@ -34,20 +35,21 @@ def main(
     resume: bool = False,
     out: Path | None = None,
 ) -> None:
-    """Side by side with peers: images per second, memory, time to an accuracy, and drawing.
+    """Side by side with peers: images per second, memory, time to an accuracy, drawing, resistance.
 
     Args:
         contest: which one to hold; `table` only makes the table again from rows on disk. `drawing`
-            takes hours, and is not one of `all` unless they are quick.
+            and `resistance` take long, and are not among `all` unless they are quick.
         quick: tiny sizes, to see that it runs; its figures mean nothing.
-        model: the network to fool, a shipped name or a file.
+        model: the network to fool or to resist, a shipped name or a file.
         repeats: how often each contestant of a fooling contest, and each size of scaling, has its
             turn; how many seeds are trained with in training and drawing.
-        count: images a repeat in fooling.
-        steps: the most steps an image may take in fooling.
+        count: images a repeat in fooling; candidates from each kind of start in resistance.
+        steps: the most steps an image may take in fooling and in resistance.
         epochs: the most epochs the original recipe is given.
         minutes: budgets of training in drawing.
-        resume: keep the rows of drawing that are on disk, and only hold what is missing.
+        resume: keep the rows of drawing and of resistance that are on disk, and only hold what is
+            missing.
         out: the folder for rows and table; `benchmarks/results` by default, or its `quick`.
     """
     folder = out or HERE / "results" / ("quick" if quick else "")
@@ -74,6 +76,13 @@ def main(
         from benchmarks import page
 
         write(folder, "page", page.run(page.QUICK if quick else page.REPEATS))
+    if contest == "resistance" or (contest == "all" and quick):
+        from benchmarks import resistance
+
+        what = resistance.plan(quick, model=model, count=count, steps=steps)
+        name = f"resistance-{Path(model).stem}"
+        for result in resistance.run(what, read(folder, name) if resume else None):
+            write(folder, name, result)
     if contest in ("all", "scaling"):
         from benchmarks import scaling
 

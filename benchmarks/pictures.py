@@ -1,11 +1,18 @@
 """Rows of the contests → pictures."""
 
+import base64
+import io
+import re
 from collections.abc import Sequence
+from textwrap import fill
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from PIL import Image
 
 from benchmarks.contest import Row, Spread, significant
+from deceive.figures import caption
 
 # Told apart by most colour-blind eyes (Okabe and Ito 2008).
 _LINES = {
@@ -57,3 +64,44 @@ def quality_against_time(rows: Sequence[Row]) -> Figure:
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
     return figure
+
+
+def ends(rows: Sequence[Row], *, columns: int = 10) -> Figure:
+    """What attacks end in: a column each, a few candidates below one another.
+
+    Under each image what the network says of it and what the judge sees. There are as many bands of
+    at most so many columns as it takes.
+    """
+    high = max(len(row["shown"]["targets"]) for row in rows)
+    bands = -(-len(rows) // columns)
+    columns = -(-len(rows) // bands)
+    figure = Figure(
+        figsize=(1.5 * columns, bands * (1.75 * high + 0.9)),
+        dpi=100,
+        facecolor="white",
+        layout="constrained",
+    )
+    grid = figure.subplots(bands * high, columns, squeeze=False)
+    for axes in grid.flat:
+        axes.set_axis_off()
+    for place, row in enumerate(rows):
+        band, column = divmod(place, columns)
+        shown = row["shown"]
+        with Image.open(io.BytesIO(base64.b64decode(shown["png"]))) as strip:
+            images = np.split(np.asarray(strip), len(shown["targets"]), axis=1)
+        facts = zip(images, shown["targets"], shown["confidence"], shown["judged"], strict=True)
+        for below, (image, target, confidence, judged) in enumerate(facts):
+            axes = grid[band * high + below, column]
+            axes.set_axis_on()
+            axes.imshow(image, cmap="gray", vmin=0, vmax=255)
+            axes.set(xticks=(), yticks=())
+            axes.set_xlabel(f"{caption(target, confidence)}\njudge: {judged}", fontsize=9)
+            if below == 0:
+                name, _, effort = row["attack"].rpartition(", ")
+                axes.set_title(f"{_broken(name)}\n{effort}", fontsize=8)
+    return figure
+
+
+def _broken(name: str) -> str:
+    """A name in short lines; LongNamesOfClasses are broken before a capital letter."""
+    return fill(re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name), 20)

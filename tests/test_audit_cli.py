@@ -1,6 +1,9 @@
 import json
+import os
 import re
+import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -45,6 +48,24 @@ def zero():
 
 def nan():
     return Glaring(broken)
+
+class Hanging(Bands):
+    def forward(self, images):
+        if len(images) == 20:  # the first garbage
+            from test_audit_cli import Waiting
+            Waiting.made.up()
+        return super().forward(images)
+
+def hangs():
+    return Hanging(sure=12)
+
+def never():
+    import time
+    while True:
+        try:
+            time.sleep(1)
+        except BaseException:
+            pass
 """
 
 
@@ -150,6 +171,58 @@ def test_a_budget_ends_it_and_the_same_command_goes_on(place, capsys):
     assert "not finished" in (place / "runs/audit-sure/report.html").read_text()
     assert audit(capsys, "sure", *options, "600")[0] == 0
     assert "not finished" not in (place / "runs/audit-sure/report.html").read_text()
+
+
+class Waiting:
+    """A timer that is up when a model hangs, and not before."""
+
+    def __init__(self, interval, function, arguments):
+        self.interval, self.up, self.running = interval, lambda: function(*arguments), False
+        Waiting.made = self
+
+    def start(self):
+        self.running = True
+
+    def cancel(self):
+        self.running = False
+
+
+def test_a_call_that_does_not_come_back_is_cut_off(place, capsys, monkeypatch):
+    monkeypatch.setattr("threading.Timer", Waiting)
+    monkeypatch.setattr("os._exit", sys.exit)
+    options = ["--judge", "none", "--budget"]
+    code, out, err = audit(capsys, "hangs", *options, "1000")
+    assert code == 3
+    assert Waiting.made.interval == 2000
+    assert "the model does not come back from a call; what was finished is kept" in err
+    assert "not done yet: garbage: " in err
+    assert "It reads 100.00% of the test images correctly" in out
+    report = read_report(place / "runs/audit-hangs/audit.json")
+    assert report.clean.accuracy == 1
+    assert not report.complete
+    assert "not finished" in (place / "runs/audit-hangs/report.html").read_text()
+
+    # One that comes back is left alone, and a short budget is given a minute.
+    assert audit(capsys, "sure", *options, "1e-6")[0] == 3
+    assert Waiting.made.interval == pytest.approx(60)
+    assert not Waiting.made.running
+
+
+def test_a_process_that_hangs_ends(place):
+    """Before there is anything to keep, and in code that no exception gets out of."""
+    call = "from deceive import cli; cli._OVERRUN = 1; cli.main()"
+    asked = ["audit", "bands_of_ones_own:never", "--data", "bands", "--budget", "1"]
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    ended = subprocess.run(
+        [sys.executable, "-c", call, *asked],
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 3
+    assert "the model does not come back from a call" in " ".join(ended.stderr.split())
+    assert "Traceback" not in ended.stderr
 
 
 def test_nan_is_said_and_not_complete(place, capsys):

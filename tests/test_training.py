@@ -11,7 +11,7 @@ from conftest import Recording, Restless, Viewing
 from deceive.errors import InputError
 from deceive.inference import accuracy, logits_of
 from deceive.networks import Classifier
-from deceive.training import TrainingProgress, TrainingSettings, augment, calibrate, fit
+from deceive.training import TrainingProgress, TrainingSettings, attacked, augment, calibrate, fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -185,6 +185,8 @@ def test_images_and_labels_that_do_not_fit(n_images, n_labels):
         {"scaling": 1},
         {"translation": -1},
         {"elasticity": -1},
+        {"adversarial_radius": 1.1},
+        {"adversarial_steps": 0},
         {"schedule": "cosine"},
         {"colour": 1},
     ],
@@ -335,3 +337,59 @@ def test_calibration_stays_within_its_bounds():
     wrong = classifier(8)
     labels = logits_of(wrong, images).argmin(1)
     assert calibrate(wrong, images, labels) == pytest.approx(10)
+
+
+# Adversarial training.
+
+
+def cross_entropy(model):
+    return lambda x, y: torch.nn.functional.cross_entropy(model(x), y)
+
+
+def hardened(radius, steps=5):
+    return TrainingSettings(adversarial_radius=radius, adversarial_steps=steps)
+
+
+@pytest.mark.parametrize("steps", [1, 5])
+@pytest.mark.parametrize("radius", [0.05, 0.3, 1])
+def test_an_adversary_stays_within_its_radius_and_raises_the_loss(radius, steps):
+    model, (images, labels) = network().eval(), toy(100)
+    before = images.clone()
+    loss_of = cross_entropy(model)
+    moved = attacked(images, labels, loss_of, hardened(radius, steps), generator())
+    assert torch.equal(images, before)
+    assert not moved.requires_grad
+    assert all(parameter.grad is None for parameter in model.parameters())
+    assert moved.min() >= 0
+    assert moved.max() <= 1
+    assert 0.9 * radius < (moved - images).abs().max() <= radius + 1e-6
+    assert loss_of(moved, labels) > loss_of(images, labels)
+
+
+def test_an_adversary_of_a_linear_network_finds_the_worst_corner(bands):
+    images, labels = torch.full((4, 1, 4, 4), 0.5), torch.arange(4)
+    moved = attacked(images, labels, cross_entropy(bands), hardened(0.2), generator())
+    worst = torch.cat([0.7 - 0.4 * bands.best(label) for label in range(4)])
+    assert torch.allclose(moved, worst)
+
+
+def test_a_network_that_met_an_adversary_withstands_it():
+    images, labels = toy(seed=1)
+    withstood = []
+    for radius in (0, 0.2):
+        model = network()
+        settings = TrainingSettings(epochs=8, batch_size=20, adversarial_radius=radius, **STILL)
+        fit(model, *toy(), settings)
+        assert accuracy(model, images, labels) > 0.95
+        moved = attacked(images, labels, cross_entropy(model), hardened(0.2, 20), generator())
+        withstood.append(accuracy(model, moved, labels))
+    assert withstood[0] < 0.5
+    assert withstood[1] > 0.9
+
+
+def test_the_same_seed_gives_the_same_weights_with_an_adversary():
+    settings = TrainingSettings(epochs=1, batch_size=50, adversarial_radius=0.1)
+    models = [network(), network()]
+    for model in models:
+        fit(model, *toy(200), settings, seed=3)
+    assert torch.equal(weights(models[0]), weights(models[1]))

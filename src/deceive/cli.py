@@ -7,7 +7,9 @@ interrupted.
 
 import itertools
 import json
+import os
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +24,9 @@ from rich.table import Table
 from deceive.errors import InputError, LostProcessError
 
 _log = Console(stderr=True)
+
+# An audit whose budget is overrun by as much again, and by so many seconds, hangs in the model.
+_OVERRUN = 60.0
 
 
 @contextmanager
@@ -54,12 +59,13 @@ def _task(description: str, *, transient: bool = False) -> Iterator[Callable[...
 class Train:
     """Train a classifier on clean digits, and write its weights and its card."""
 
-    architecture: str = "fast"
-    """fast, judge or study (the case study's own)."""
+    recipe: Annotated[str, tyro.conf.arg(aliases=("--architecture",))] = "fast"
+    """What is trained, and how: fast, judge, study (the case study's own), or adversarial: fast, on
+    images that an adversary has moved."""
     out: Path = Path("network.safetensors")
     """Where the weights go; the card goes beside them."""
     epochs: float | None = None
-    """Passes over the training images; by default the architecture's own recipe."""
+    """Passes over the training images; by default the recipe's."""
     data: Path | None = None
     """A folder with MNIST's four files, or another set's of the same form."""
     seed: int = 0
@@ -72,17 +78,17 @@ class Train:
         from deceive.models import save_network
         from deceive.recipes import RECIPES, train
 
-        checks.one_of("architecture", self.architecture, sorted(RECIPES))
-        settings = RECIPES[self.architecture]
+        checks.one_of("recipe", self.recipe, sorted(RECIPES))
+        settings = RECIPES[self.recipe]
         if self.epochs is not None:
             checks.open_interval("epochs", self.epochs, 0, 10_000)
             settings = settings.model_copy(update={"epochs": self.epochs})
         if self.out.suffix != ".safetensors":
             raise InputError(f"--out: expected a name that ends in .safetensors, got {self.out}")
         data = load_data(self.data)
-        with _task(f"training {self.architecture}") as report:
+        with _task(f"training {self.recipe}") as report:
             network, card = train(
-                self.architecture,
+                self.recipe,
                 data,
                 seed=self.seed,
                 settings=settings,
@@ -463,9 +469,6 @@ class Audit:
 
         from deceive import checks
         from deceive.auditing import QUICK, THOROUGH, AuditSettings, audit
-        from deceive.auditing.verdict import failures, still_to_come, verdict
-        from deceive.report import write_audit_page
-        from deceive.runs import Run
 
         if self.max_gibberish_rate is not None:
             checks.half_open_interval("--max-gibberish-rate", self.max_gibberish_rate, 0, 1)
@@ -478,21 +481,70 @@ class Audit:
         out = self.out or Path("runs") / _audit_name(self.model, self.thorough)
         if self.fresh:
             _put_aside(out)
-        report = audit(
-            self.model,
-            self.data,
-            judge=None if self.judge == "none" else self.judge,
-            bounds=self.bounds,
-            mean=self.mean,
-            std=self.std,
-            rubbish_class=self.rubbish_class,
-            other_data=self.other_data,
-            settings=settings,
-            out=out,
-            budget=self.budget,
-            trust=self.trust,
-            task=partial(_task, transient=True),
-        )
+        with self._cut_off(out):
+            report = audit(
+                self.model,
+                self.data,
+                judge=None if self.judge == "none" else self.judge,
+                bounds=self.bounds,
+                mean=self.mean,
+                std=self.std,
+                rubbish_class=self.rubbish_class,
+                other_data=self.other_data,
+                settings=settings,
+                out=out,
+                budget=self.budget,
+                trust=self.trust,
+                task=partial(_task, transient=True),
+            )
+        return self._end(report, out)
+
+    @contextmanager
+    def _cut_off(self, out: Path) -> Iterator[None]:
+        """End the process if the block outlives the budget by far, with what is in the folder.
+
+        The budget is looked at between calls into the model. From one that does not come back
+        there is no other way out: Python cannot interrupt foreign code.
+        """
+        from deceive import checks
+
+        if self.budget is None:
+            yield
+            return
+        checks.open_interval("budget", self.budget, 0, float("inf"))
+        patience = min(self.budget + max(self.budget, _OVERRUN), threading.TIMEOUT_MAX)
+        timer = threading.Timer(patience, self._hangs, (out,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _hangs(self, out: Path) -> None:
+        from deceive.auditing.assemble import write_audit
+        from deceive.runs import Run
+
+        code = 3
+        try:
+            _log.print(
+                "deceive: the budget is long spent, and the model does not come back from a call; "
+                "what was finished is kept",
+                style="bold red",
+            )
+            code = self._end(write_audit(Run.open(out)), out)
+        except InputError:
+            pass  # it hung before there was anything to keep
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+
+    def _end(self, report: Any, out: Path) -> int:
+        """Write the page of what was found, say it, and give the exit code."""
+        from deceive.auditing.verdict import failures, still_to_come, verdict
+        from deceive.report import write_audit_page
+        from deceive.runs import Run
+
         page = write_audit_page(Run.open(out))
         screen = _log if self.json else Console()
         for table in _audit_tables(report):
@@ -509,9 +561,6 @@ class Audit:
         screen.print(f"{page}: {report.seconds:.0f} s of work", markup=False, highlight=False)
         if self.json:
             print(report.model_dump_json())
-        return self._code(report)
-
-    def _code(self, report: Any) -> int:
         limit, rate = self.max_gibberish_rate, report.worst_rate
         if limit is not None and rate is not None and rate > limit:
             kind = "gibberish" if report.judge else "fooling"

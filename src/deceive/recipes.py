@@ -1,4 +1,4 @@
-"""How each architecture is trained when nothing else is said, and what becomes of it."""
+"""How networks are trained when nothing else is said, and what becomes of them."""
 
 from collections.abc import Callable
 
@@ -12,6 +12,7 @@ from deceive.networks import Classifier
 from deceive.rubbish import RubbishSet
 from deceive.training import TrainingProgress, TrainingSettings, calibrate, fit
 
+# A recipe trains the architecture of its name, or the one that is given below.
 RECIPES = {
     "fast": TrainingSettings(),
     "judge": TrainingSettings(epochs=15),
@@ -27,17 +28,29 @@ RECIPES = {
         translation=0,
         elasticity=0,
     ),
+    # On images that an adversary has moved, which are augmentation enough (Madry et al. 2018).
+    "adversarial": TrainingSettings(
+        epochs=6,
+        label_smoothing=0,
+        rotation=0,
+        scaling=0,
+        translation=0,
+        elasticity=0,
+        adversarial_radius=0.3,
+    ),
 }
+_TRAINS = {"adversarial": "fast"}
 
 
-def build(
-    architecture: str, data: Dataset, *, seed: int, rubbish_class: bool = False
-) -> Classifier:
-    """An untrained network for `data`, its weights drawn with `seed`."""
+def build(recipe: str, data: Dataset, *, seed: int, rubbish_class: bool = False) -> Classifier:
+    """An untrained network for `data`, its weights drawn with `seed`.
+
+    Of the architecture that the recipe trains, or of that name: not all have a recipe.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         return Classifier(
-            architecture,
+            _TRAINS.get(recipe, recipe),
             data.n_classes + rubbish_class,
             data.image_shape,
             mean=round(data.train.images.mean().item(), 4),
@@ -46,7 +59,7 @@ def build(
 
 
 def train(
-    architecture: str,
+    recipe: str,
     data: Dataset,
     *,
     seed: int = 0,
@@ -60,17 +73,17 @@ def train(
     them, and all get it.
 
     Args:
-        architecture: a name from `networks.ARCHITECTURES`.
+        recipe: a name from `RECIPES`: what architecture is trained, and how.
         data: it learns from the training images, is calibrated on the validation images if it was
             trained with label smoothing, and its card says how well it reads those and the test's.
         seed: for the weights, the order, the augmentation and dropout.
-        settings: how; by default the architecture's own from `RECIPES`.
+        settings: how, where it's not as the recipe says.
         rubbish: images of an eleventh class (or one more than there are), the rubbish class.
         callback: called after every step with a `TrainingProgress`.
     """
-    network = build(architecture, data, seed=seed, rubbish_class=rubbish is not None)
+    network = build(recipe, data, seed=seed, rubbish_class=rubbish is not None)
     network.to(processes.here().device)
-    settings = settings or RECIPES[architecture]
+    settings = settings or RECIPES[recipe]
     images, labels, still = data.train.images, data.train.labels, None
     if rubbish is not None:
         images, labels, still = rubbish.beside(data.train, data.n_classes)
@@ -79,8 +92,8 @@ def train(
     temperature = 1.0
     if settings.label_smoothing:
         temperature = calibrate(network, held_out.images, held_out.labels)
-    command = f"deceive train --architecture {architecture} --seed {seed}"
-    if settings.epochs != RECIPES[architecture].epochs:
+    command = f"deceive train --recipe {recipe} --seed {seed}"
+    if settings.epochs != RECIPES[recipe].epochs:
         command += f" --epochs {settings.epochs:g}"
     return network, Card(
         architecture=network.architecture,

@@ -40,6 +40,11 @@ class TrainingSettings(BaseModel):
     elasticity: float = Field(default=0.6, ge=0)
     """Elastic distortion (Simard et al. 2003): standard deviation, in pixels along each axis, of
     the shifts at a grid of 5×5 knots, between which they are interpolated."""
+    adversarial_radius: float = Field(default=0, ge=0, le=1)
+    """How far an adversary may move each pixel of a batch before the network learns from it (Madry
+    et al. 2018); at 0 there is none."""
+    adversarial_steps: int = Field(default=5, ge=1)
+    """Its steps up the loss, each of half the radius."""
 
 
 class TrainingProgress(NamedTuple):
@@ -117,6 +122,12 @@ def fit(
     if isinstance(network, Classifier):  # another's `view` may not stand it
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
+
+    def loss_of(x: Tensor, y: Tensor) -> Tensor:
+        with torch.autocast(device.type, dtype, dtype != torch.float32):
+            logits = network(x)
+        return F.cross_entropy(logits.float(), y, label_smoothing=settings.label_smoothing)
+
     with torch.random.fork_rng():
         torch.manual_seed(seed + here.rank)  # dropout draws from the global generator
         for step in range(steps):
@@ -127,11 +138,10 @@ def fit(
             x = augment(images[batch], settings, shaking)
             if still is not None:
                 x = torch.where(still[batch, None, None, None], images[batch], x)
-            with torch.autocast(device.type, dtype, dtype != torch.float32):
-                logits = network(x.to(device))
-            loss = weight * F.cross_entropy(
-                logits.float(), labels[batch].to(device), label_smoothing=settings.label_smoothing
-            )
+            x, y = x.to(device), labels[batch].to(device)
+            if settings.adversarial_radius:
+                x = attacked(x, y, loss_of, settings, shaking)
+            loss = weight * loss_of(x, y)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             mean = loss.detach()
@@ -232,6 +242,27 @@ def expect_rubbish(
     added = wanted if math.isfinite(wanted) else 0.0
     network.head.bias[-1] += added
     return added
+
+
+def attacked(
+    images: Tensor,
+    labels: Tensor,
+    loss_of: Callable[[Tensor, Tensor], Tensor],
+    settings: TrainingSettings,
+    generator: Generator,
+) -> Tensor:
+    """Images (N, C, H, W) in [0, 1] moved to where the loss is great, within the radius.
+
+    Projected gradient ascent (Madry et al. 2018, L∞): from a random place, steps by the gradient's
+    sign. Each pixel stays in [0, 1] and within the adversarial radius of where it was.
+    """
+    radius = settings.adversarial_radius
+    low, high = (images - radius).clamp_min(0), (images + radius).clamp_max(1)
+    x = low + (high - low) * torch.rand(images.shape, generator=generator).to(images.device)
+    for _ in range(settings.adversarial_steps):
+        (gradient,) = torch.autograd.grad(loss_of(x.requires_grad_(), labels), x)
+        x = (x.detach() + radius / 2 * gradient.sign()).clamp(low, high)
+    return x
 
 
 def augment(images: Tensor, settings: TrainingSettings, generator: Generator) -> Tensor:

@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from deceive.data import Dataset, Split
+from deceive.networks import ARCHITECTURES
+from deceive.recipes import RECIPES, build, train
+
+
+def weights(network):
+    return torch.cat([value.flatten().double() for value in network.state_dict().values()])
+
+
+@pytest.fixture
+def data():
+    images = torch.rand(40, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    split = Split(images, torch.arange(40) % 10)
+    return Dataset(split, split, split, 10, "noise", Path("nowhere"))
+
+
+def test_every_recipe_is_of_an_architecture(data):
+    for recipe in RECIPES:
+        assert build(recipe, data, seed=0).architecture in ARCHITECTURES
+
+
+def test_adversarial_is_the_fast_network_on_images_that_were_moved(data):
+    assert [name for name, its in RECIPES.items() if its.adversarial_radius] == ["adversarial"]
+    assert RECIPES["adversarial"].adversarial_radius == 0.3
+    untrained = [build(name, data, seed=1) for name in ("adversarial", "fast")]
+    assert torch.equal(*map(weights, untrained))
+    short = RECIPES["adversarial"].model_copy(update={"epochs": 1, "batch_size": 20})
+    network, card = train("adversarial", data, seed=1, settings=short)
+    plain = short.model_copy(update={"adversarial_radius": 0})
+    unmoved, _ = train("fast", data, seed=1, settings=plain)
+    assert not torch.equal(weights(network), weights(unmoved))
+    assert card.architecture == "fast"
+    assert card.command == "deceive train --recipe adversarial --seed 1 --epochs 1"
+    assert card.settings["adversarial_radius"] == 0.3
+    assert card.temperature == 1
