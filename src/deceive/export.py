@@ -76,7 +76,9 @@ def export_onnx(
         raise InputError(
             "shape: expected (C, H, W), since the network has no image_shape; got none"
         )
-    frozen = FrozenCopy(_with_plain_stems(network), torch.zeros(1, *shape))
+    # Folded into others, weights that half precision holds would become such that it does not.
+    fold = not all(torch.equal(w.half().float(), w) for w in network.parameters())
+    frozen = FrozenCopy(_with_plain_stems(network), torch.zeros(1, *shape), fold=fold)
     function = _function(frozen, objective if gradient else None)
     # A batch of another size than any side: the tracer takes equal sizes for the same size.
     batch = next(n for n in range(2, 6) if n not in shape)

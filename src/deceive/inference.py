@@ -82,14 +82,15 @@ class FrozenCopy:
 
     `logits` works in the type that the processor is quickest at, and serves the gradient;
     `exact_logits` works in float32, and serves whatever is reported. The model itself is never
-    touched, whatever happens meanwhile.
+    touched, whatever happens meanwhile. With `fold`, batch normalisation is made part of the layers
+    before it.
 
     Raises:
         InputError: when the model is no `nn.Module`, or does not turn images like `example`
             (1, C, H, W) into finite logits (N, K) with K ≥ 2.
     """
 
-    def __init__(self, model: nn.Module, example: Tensor) -> None:
+    def __init__(self, model: nn.Module, example: Tensor, *, fold: bool = True) -> None:
         if not isinstance(model, nn.Module):
             raise InputError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
         self.device = device_of(model)
@@ -101,7 +102,7 @@ class FrozenCopy:
         pair = example.to(self.device).repeat(2, 1, 1, 1)
         try:
             output = self.exact_logits(pair.clone())
-            self._quick = _folded(self._model) or self._model
+            self._quick = (fold and _folded(self._model)) or self._model
             folded = (
                 output if self._quick is self._model else self._checked(self._quick(pair), pair)
             )

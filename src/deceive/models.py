@@ -31,7 +31,7 @@ class Card(BaseModel):
     settings: dict[str, int | float | str]
     """The `TrainingSettings` or `RoundsSettings` it was trained with."""
     ascent: Ascent | None = None
-    """How images climb, for a network of the rounds; `draw` does the same."""
+    """How images climb, for a network with which digits emerge; `draw` does the same."""
     round: int | None = None
     """After how many rounds."""
     data_checksum: str

@@ -93,7 +93,7 @@ def manifest() -> dict[str, Any]:
     """What the page is told of the networks and of `fool`; all of it from cards and defaults.
 
     Each network comes with its ascent, which is the card's, or else `fool`'s own. `rounds` names
-    the networks of panel 3 in order: those that went through rounds, one a round, where such are
+    the networks of panel 3 in order: those with which digits emerge, one a round, where such are
     shipped; else all there are, the least accurate first, with no round.
     """
     cards = {name: load_card(name) for name in shipped_names()}
@@ -113,7 +113,8 @@ def manifest() -> dict[str, Any]:
             "command": card.command,
             "weights": card.weights_sha256,
         }
-    rounds = {card.round: name for name, card in cards.items() if card.round is not None}
+    emerging = {name: card for name, card in cards.items() if card.ascent is not None}
+    rounds = {card.round: name for name, card in emerging.items() if card.round is not None}
     judge = "judge" if "judge" in cards else None
     by_accuracy = sorted(cards, key=lambda name: cards[name].test_accuracy)
     plain = [name for name in by_accuracy if cards[name].round is None and name != judge]

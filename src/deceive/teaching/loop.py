@@ -146,7 +146,7 @@ def _kept(
         rubbish_class=n,
         seed=game.settings.seed,
         settings=settings,
-        ascent=game.settings.ascent,
+        ascent=game.settings.ascent if game.settings.draws else None,
         round=game.number,
         data_checksum=data.checksum,
         seconds=row["seconds"],
