@@ -371,9 +371,9 @@ class _Continual(_Game):
         self.chosen = settings.candidates // self.here.count
         self.end = settings.ascent.schedule
         self.network = build(settings.network, data, seed=settings.seed, rubbish_class=True)
-        self.network.to(self.here.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.averaged = build(settings.network, data, seed=settings.seed, rubbish_class=True)
-        self.averaged.to(self.here.device).requires_grad_(False).eval()
+        self.averaged.requires_grad_(False).eval()
         self.parameters: list[Tensor] = list(self.network.parameters())
         # Without a first moment: what deceived the network a few rounds ago no longer does.
         self.optimiser = torch.optim.Adam(
@@ -554,7 +554,6 @@ class _Retrained(_Game):
         )
         self.recipe = RECIPES[settings.network].model_copy(update={"epochs": settings.epochs})
         self.network = build(settings.network, data, seed=settings.seed, rubbish_class=True)
-        self.network.to(self.here.device)
         self.is_trained = False
 
     def begin(self) -> None:
