@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help study draw test check format models pictures notebooks page bench clean
+.PHONY: help study draw resist test check format models pictures notebooks page bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -18,6 +18,9 @@ study: $(READY) ## train, deceive, teach rubbish, deceive again: the whole case 
 
 draw: $(READY) ## deceive, teach, again: until digits emerge from noise
 	$(BIN)/deceive rounds
+
+resist: $(READY) ## deceive, teach, again: until gibberish no longer deceives
+	$(BIN)/deceive rounds --preset resist
 
 test: check ## formatter, linter, types and every test
 	$(BIN)/python -m pytest -n auto --dist loadfile
@@ -39,6 +42,12 @@ models: $(READY) ## train the shipped networks again
 	for kind in safetensors json; do \
 	  for each in runs/draw/weights/round-*.$$kind; do \
 	    cp "$$each" "models/rounds-$${each##*round-}" && cp "$$each" models/draw.$$kind || exit 1; \
+	  done; \
+	done
+	$(BIN)/deceive rounds --preset resist
+	for kind in safetensors json; do \
+	  for each in runs/resist/weights/round-*.$$kind; do \
+	    cp "$$each" models/resist.$$kind || exit 1; \
 	  done; \
 	done
 

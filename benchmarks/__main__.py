@@ -86,7 +86,8 @@ def main(
     if contest in ("all", "scaling"):
         from benchmarks import scaling
 
-        write(folder, "scaling", scaling.run(scaling.plan(quick, repeats=repeats)))
+        for result in scaling.run(scaling.plan(quick, repeats=repeats)):
+            write(folder, "scaling", result)
     if contest in ("all", "training"):
         from benchmarks import training
 

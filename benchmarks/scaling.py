@@ -7,7 +7,7 @@ processor's: what other programs do meanwhile falls on it hardly at all.
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -72,26 +72,28 @@ def plan(quick: bool, *, repeats: int | None) -> Plan:
     return usual if repeats is None else replace(usual, repeats=repeats)
 
 
-def run(plan: Plan) -> Row:
-    """Every piece of work in turn, and all of them again."""
+def run(plan: Plan) -> Iterator[Row]:
+    """Every piece of work in turn, and all of them again; gives all there is after every turn."""
     started = facts()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    rows: list[Row] = []
-    for repeat in range(plan.repeats):
-        for what, axis, value, size in sizes(plan):
-            seconds, processor_seconds = WORK[what](size)
-            row = {"what": what, "axis": axis, "value": value, "repeat": repeat} | asdict(size)
-            rows.append(row | {"seconds": seconds, "processor_seconds": processor_seconds})
-            console.print(f"{what}, {axis} {value}: {processor_seconds:.3f} s")
-    torch.set_num_threads(threads)
     network = Classifier("draw", 11)
-    return {
+    result: Row = {
         "facts": started | {"threads": 1},
         "plan": asdict(plan),
         "parameters": sum(each.numel() for each in network.parameters()),
-        "rows": rows,
+        "rows": [],
     }
+    for repeat in range(plan.repeats):
+        for what, axis, value, size in sizes(plan):
+            seconds, processor_seconds = WORK[what](size)
+            row: Row = {"what": what, "axis": axis, "value": value, "repeat": repeat} | asdict(size)
+            result["rows"].append(
+                row | {"seconds": seconds, "processor_seconds": processor_seconds}
+            )
+            console.print(f"{what}, {axis} {value}: {processor_seconds:.3f} s")
+        yield result
+    torch.set_num_threads(threads)
 
 
 def sizes(plan: Plan) -> list[tuple[str, str, int, Size]]:

@@ -32,6 +32,7 @@ from test_teaching import SMALL, checkpoint_digest, data, quiet, without_clock
 
 HERE = Path(__file__).resolve().parent
 ROUNDS = SMALL.model_copy(update={"judged": 80})
+LONG = SMALL.model_copy(update={"rounds": 400, "candidates": 64, "kept": 400, "shown": (0,)})
 LITERAL = PRESETS["study"].model_copy(
     update={
         "network": "fast",
@@ -65,10 +66,11 @@ def in_two(play: str, *arguments: object) -> list[tuple[int, str]]:
         for rank in range(2)
     ]
     try:
-        said = [process.communicate(timeout=300)[1] for process in started]
+        said = [process.communicate(timeout=900)[1] for process in started]
     finally:
         for process in started:
             process.kill()
+            process.communicate()
     return [(process.returncode, words) for process, words in zip(started, said, strict=True)]
 
 
@@ -130,7 +132,7 @@ def _refuse() -> None:
 
 def play_rounds(folder: str, which: str, dies_at: str = "-1") -> None:
     """Rounds by way of the command line, so that errors end as a user sees them."""
-    settings = LITERAL if which == "literal" else ROUNDS
+    settings = {"tiny": ROUNDS, "long": LONG, "literal": LITERAL}[which]
 
     class Play(cli.Rounds):
         def run(self) -> int:
@@ -213,8 +215,17 @@ def test_a_killed_worker_ends_the_run_and_it_resumes_as_if_it_had_not_been(tmp_p
         list(rounds(data(), whole, ROUNDS, Quarters(), quiet))
 
 
-def test_rounds_in_two_processes_come_to_the_same(tmp_path):
-    """By the rule of thumb of `test_digits_emerge`, with the literal rounds beside it."""
+def test_digits_emerge_from_two_processes(tmp_path):
+    """As they do from one, in `test_teaching`, and by the same measures."""
+    assert [code for code, _ in in_two("play_rounds", tmp_path, "long")] == [0, 0]
+    first, last = Run.open(tmp_path).rows()
+    assert first["judge_agreement"] < 0.6
+    assert last["judge_agreement"] > 0.9
+    assert last["frechet_distance"] < first["frechet_distance"] / 4
+    assert last["validation_accuracy"] > 0.95
+
+
+def test_the_case_study_literally_in_two_processes(tmp_path):
     assert [code for code, _ in in_two("play_rounds", tmp_path, "literal")] == [0, 0]
     rows = Run.open(tmp_path).rows()
     assert [row["round"] for row in rows] == [0, 1]

@@ -43,19 +43,20 @@ _TRAINS = {"adversarial": "fast"}
 
 
 def build(recipe: str, data: Dataset, *, seed: int, rubbish_class: bool = False) -> Classifier:
-    """An untrained network for `data`, its weights drawn with `seed`.
+    """An untrained network for `data`, its weights drawn with `seed`; on CUDA if there is some.
 
     Of the architecture that the recipe trains, or of that name: not all have a recipe.
     """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return Classifier(
+        network = Classifier(
             _TRAINS.get(recipe, recipe),
             data.n_classes + rubbish_class,
             data.image_shape,
             mean=round(data.train.images.mean().item(), 4),
             std=round(data.train.images.std().item(), 4),
         )
+    return network.to(processes.here().device)
 
 
 def train(
@@ -69,8 +70,7 @@ def train(
 ) -> tuple[Classifier, Card]:
     """Train a network on the training images, calibrate it, and give it back with its card.
 
-    On CUDA where there is some. Among several processes (`processes.join`) it is trained by all of
-    them, and all get it.
+    Among several processes (`processes.join`) it is trained by all of them, and all get it.
 
     Args:
         recipe: a name from `RECIPES`: what architecture is trained, and how.
@@ -82,7 +82,6 @@ def train(
         callback: called after every step with a `TrainingProgress`.
     """
     network = build(recipe, data, seed=seed, rubbish_class=rubbish is not None)
-    network.to(processes.here().device)
     settings = settings or RECIPES[recipe]
     images, labels, still = data.train.images, data.train.labels, None
     if rubbish is not None:

@@ -54,7 +54,7 @@ class Continual(Game):
         self.chosen = settings.candidates // self.here.count
         self.network, self.averaged = (
             build(settings.network, data, seed=settings.seed, rubbish_class=True)
-            .to(self.here.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            .to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             .eval()
             for _ in range(2)
         )

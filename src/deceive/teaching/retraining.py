@@ -24,7 +24,6 @@ class Retraining(Game):
         )
         self.recipe = RECIPES[settings.network].model_copy(update={"epochs": settings.epochs})
         self.network = build(settings.network, data, seed=settings.seed, rubbish_class=True)
-        self.network.to(self.here.device)
         self.is_trained = False
 
     def begin(self) -> None:
