@@ -51,7 +51,7 @@ def test_the_reader_only_takes_away():
     without = logits_of(network, images)
     assert (whole[:, :4] - whole[:, 4:] < without[:, :4] - without[:, 4:]).all()
     difference = (whole - without)[:, :4]
-    torch.testing.assert_close(difference.softmax(1), probabilities_of(reader, images))
+    torch.testing.assert_close(difference.exp(), 0.98 * probabilities_of(reader, images) + 0.005)
     assert torch.equal(whole[:, 4], without[:, 4])
 
 

@@ -84,9 +84,11 @@ class Classifier(nn.Module):
         logits: Tensor = self.head(self.features(images, noise))
         if self.reader is None:
             return logits
-        # log q ≤ 0 of the reader's q: whatever it says, p(class) / p(rubbish) is not greater than
-        # without it, so that it can settle which digit an image shows, and never that it shows one.
-        doubts = self.reader(images).log_softmax(1)
+        # log q < 0 of the reader's q: whatever it says, p(class) / p(rubbish) is not greater than
+        # without it, so that it can help to settle which digit an image shows, and never say that
+        # it shows one. And q is never near 0: a reader that is fooled can't rule out the true one.
+        q = (1 - _DOUBT) * self.reader(images).float().softmax(1) + _DOUBT / (self.n_outputs - 1)
+        doubts = q.log()
         return torch.cat([logits[:, :-1] + doubts, logits[:, -1:]], 1)
 
 
@@ -257,6 +259,9 @@ ARCHITECTURES: dict[str, Callable[[Shape], tuple[nn.Module, int]]] = {
     "resist": _resist,
     "study": _study,
 }
+
+# How often readers are taken to be wrong, and to have guessed.
+_DOUBT = 0.02
 
 # Of those that have a reader, its architecture.
 READERS = {"resist": "fast"}

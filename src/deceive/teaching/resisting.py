@@ -27,7 +27,7 @@ _NOISE = 0.5
 
 # Steps are up to so many times the size that the settings name, and in every other round the
 # gradient is asked for in noise of up to this standard deviation.
-_LARGER, _SMOOTHING = 10, 0.3
+_LARGER, _SMOOTHING = 30, 0.3
 
 # How sure the network is to be of digits, and of what it counts as deceived.
 _SURE = 0.99

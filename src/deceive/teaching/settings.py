@@ -39,7 +39,7 @@ class RoundsSettings(BaseModel):
     and what fooled joins the rubbish for good."""
     restarted: float | None = Field(default=None, gt=0, lt=1)
     """In place of a schedule: the share of a round's candidates that begin anew. Every round then
-    has an ascent of its own: the rules in turn, steps of up to ten times the size, and noise in
+    has an ascent of its own: the rules in turn, steps of up to 30 times the size, and noise in
     every other. Images are as they are, and what is taught is to resist."""
     noise_images: int = Field(default=0, ge=0)
     """Images of uniform noise that are rubbish before the first round; of use without `kept`."""
