@@ -274,8 +274,9 @@ def _scaling(result: Row) -> str:
         (
             f"## Scaling\n\nMilliseconds of one processor, the least of "
             f"{1 + max(row['repeat'] for row in result['rows'])} turns, as one thing is "
-            "varied; and the exponent with which they grow (1: in proportion). `fool`: 250 images, 10 steps, on the `fast` "
-            "network; a round: 128 candidates, 2 steps, one step of the `draw` network "
+            "varied; and the exponent with which they grow (1: in proportion). `fool`: 250 images, "
+            "10 steps, on the `fast` network; a round: 128 candidates, 2 steps, one step of the "
+            "`draw` network "
             f"({result['parameters']:,} parameters). 10 classes and 28×28 pixels in both.",
             _facts(result["facts"], ()),
             _markdown(("", "varied", "milliseconds", "exponent"), lines),
