@@ -28,10 +28,12 @@ class Classifier(nn.Module):
         num_features: the length of `features`.
         reader: another classifier, of the classes but rubbish, that can only make this one less
             sure; None in most architectures.
+        doubt: where there is a reader, how often it is taken to be wrong, and to have guessed.
     """
 
     mean: Tensor
     std: Tensor
+    doubt: Tensor
 
     def __init__(
         self,
@@ -54,6 +56,7 @@ class Classifier(nn.Module):
         self.head = nn.Linear(self.num_features, n_outputs)
         self.reader: Classifier | None = None
         if architecture in READERS:
+            self.register_buffer("doubt", torch.tensor(0.02))
             self.reader = Classifier(
                 READERS[architecture], n_outputs - 1, image_shape, mean=mean, std=std
             )
@@ -86,8 +89,9 @@ class Classifier(nn.Module):
             return logits
         # log q < 0 of the reader's q: whatever it says, p(class) / p(rubbish) is not greater than
         # without it, so that it can help to settle which digit an image shows, and never say that
-        # it shows one. And q is never near 0: a reader that is fooled can't rule out the true one.
-        q = (1 - _DOUBT) * self.reader(images).float().softmax(1) + _DOUBT / (self.n_outputs - 1)
+        # it shows one.
+        q = (1 - self.doubt) * self.reader(images).float().softmax(1)
+        q = q + self.doubt / (self.n_outputs - 1)
         doubts = q.log()
         return torch.cat([logits[:, :-1] + doubts, logits[:, -1:]], 1)
 
@@ -259,9 +263,6 @@ ARCHITECTURES: dict[str, Callable[[Shape], tuple[nn.Module, int]]] = {
     "resist": _resist,
     "study": _study,
 }
-
-# How often readers are taken to be wrong, and to have guessed.
-_DOUBT = 0.02
 
 # Of those that have a reader, its architecture.
 READERS = {"resist": "fast"}

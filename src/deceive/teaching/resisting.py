@@ -29,6 +29,10 @@ _NOISE = 0.5
 # gradient is asked for in noise of up to this standard deviation.
 _LARGER, _SMOOTHING = 30, 0.3
 
+# In the rounds a reader is doubted as much as a new network doubts it, so that the guard learns to
+# tell digits too. Afterwards it is taken to be wrong this often.
+_DOUBT = 0.002
+
 # How sure the network is to be of digits, and of what it counts as deceived.
 _SURE = 0.99
 
@@ -57,6 +61,8 @@ class Resisting(Continual):
 
     def best(self) -> Classifier:
         network = halved(self.averaged)
+        if network.reader is not None:
+            network.doubt.fill_(_DOUBT)
         if self.settings.digits_sure is not None:
             held_out = self.data.validation
             expect_rubbish(
