@@ -409,7 +409,7 @@ def test_a_run_goes_on_where_the_time_was_up(data, tmp_path):
         if report.complete:
             break
         assert report.missing
-        assert calls < 100
+        assert calls < 500  # on a busy machine one part may take many
     assert calls > 1
     assert replace_seconds(report) == replace_seconds(whole)
     rows = [json.loads(line) for line in (tmp_path / "bits/rows.jsonl").read_text().splitlines()]

@@ -169,7 +169,7 @@ def test_probabilities_are_noticed_said_and_turned_into_logits(bands):
         frozen = FrozenCopy(After(lambda logits: logits.softmax(1)), images[:1])
     asked = probabilities_of(bands, images)
     torch.testing.assert_close(frozen.exact_logits(images).softmax(1), asked)
-    torch.testing.assert_close(frozen.logits(images).softmax(1), asked, rtol=0, atol=0.01)
+    torch.testing.assert_close(frozen.logits(images).softmax(1), asked, rtol=0, atol=0.03)
 
 
 def test_a_probability_of_zero_is_no_infinity():

@@ -305,11 +305,17 @@ def test_every_start_leads_there(visit, start):
     assert load_network("fast")(saved(page)).softmax(1)[0, 7] >= 0.99
 
 
-@pytest.mark.parametrize("name", [n for n in shipped_names() if load_card(n).ascent is None])
+@pytest.mark.parametrize("name", [n for n in shipped_names() if load_card(n).round is None])
 def test_every_network_is_deceived(visit, name):
     page = visit()
     deceived(page, 3, network=name)
     assert load_network(name)(saved(page)).softmax(1)[0, 3] >= 0.99
+
+
+def test_one_network_resists(visit):
+    page = visit()
+    deceived(page, 3, network="resist")
+    assert load_network("resist")(saved(page)).softmax(1)[0, 3] < 0.5
 
 
 def test_the_drawing_is_taken_over(visit):

@@ -271,8 +271,9 @@ def test_a_candidate_begins_anew_at_the_end_of_its_schedule():
 def test_the_command_makes_the_settings_again(preset):
     from deceive.cli import _rounds
 
+    schedule = None if preset == "resist" else 4
     settings = PRESETS[preset].model_copy(
-        update={"seed": 3, "shown": (0, 7), "ascent": Ascent(noise=0.5, schedule=4)}
+        update={"seed": 3, "shown": (0, 7), "ascent": Ascent(noise=0.5, schedule=schedule)}
     )
     words = command(settings).split()
     assert words[:2] == ["deceive", "rounds"]
@@ -299,7 +300,10 @@ def test_a_file_changes_a_preset(tmp_path):
         ({"rounds": 0}, "rounds"),
         ({"kept": None}, "expected epochs where rubbish is not kept"),
         ({"epochs": 1}, "expected epochs where rubbish is not kept, and none where it is"),
-        ({"ascent": Ascent()}, "expected an ascent with a schedule"),
+        ({"ascent": Ascent()}, "expected an ascent with a schedule, or else restarted"),
+        ({"restarted": 0.1}, "expected an ascent with a schedule, or else restarted"),
+        ({"starts": ()}, "expected at least one kind of start, got none"),
+        ({"starts": ("static",)}, "starts: expected one of uniform, .*real; got 'static'"),
         ({"candidates": 5000}, "no more candidates than are kept"),
         ({"speed": 1}, "speed"),
     ],
@@ -313,7 +317,7 @@ def test_an_unknown_network_is_one_clear_error(tmp_path):
     with pytest.raises(InputError, match=r"network: expected one of .*draw.*; got 'resnet'"):
         play(tmp_path / "one", SMALL.model_copy(update={"network": "resnet"}))
     untrained = PRESETS["study"].model_copy(update={"network": "draw"})
-    with pytest.raises(InputError, match="network: expected one of fast, judge, study; got 'draw'"):
+    with pytest.raises(InputError, match="network: expected one of fast, judge, study, adversarial; got 'draw'"):
         play(tmp_path / "other", untrained)
 
 
