@@ -153,7 +153,10 @@ def test_findings_of_the_literal_study():
         (["draw", "--model", "fast"], "--model: expected a network that draws"),
         (["draw", "--digit", "x", "--model"], "--digit: expected a class number or all"),
         (["draw", "--out", "x.gif", "--model"], "--out: expected a .png or an .npz"),
-        (["rounds", "--preset", "sleep"], "--preset: expected one of draw, study, resist; got 'sleep'"),
+        (
+            ["rounds", "--preset", "sleep"],
+            "--preset: expected one of draw, study, resist; got 'sleep'",
+        ),
         (["rounds", "--rounds", "0"], "--rounds: Input should be greater than or equal to 1"),
         (["rounds", "--kept", "None"], "settings: expected epochs where rubbish is not kept"),
         (["rounds", "--settings", "none.json"], "none.json: expected a JSON file of settings"),
