@@ -80,6 +80,8 @@ def join() -> None:
 def leave() -> None:
     """Part from the others, when all is done."""
     if here().count > 1:
+        with _noticing():  # whoever closes first would cut off what another still sends
+            torch.distributed.barrier()
         _place.set(None)
         torch.distributed.destroy_process_group()
 
