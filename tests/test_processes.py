@@ -24,27 +24,16 @@ from deceive.processes import Place
 from deceive.recipes import RECIPES, train
 from deceive.runs import Run
 from deceive.starts import generator_for
-from deceive.teaching import PRESETS, rounds
+from deceive.teaching import rounds
 from deceive.teaching.emerging import Emerging
 from test_cli import run
 from test_quality import Quarters
-from test_teaching import SMALL, checkpoint_digest, data, quiet, without_clock
+from test_teaching import LITERAL, SMALL, checkpoint_digest, data, quiet, without_clock
 
 HERE = Path(__file__).resolve().parent
 ROUNDS = SMALL.model_copy(update={"judged": 80})
 LONG = SMALL.model_copy(update={"rounds": 400, "candidates": 64, "kept": 400, "shown": (0,)})
-LITERAL = PRESETS["study"].model_copy(
-    update={
-        "network": "fast",
-        "rounds": 1,
-        "candidates": 40,
-        "noise_images": 100,
-        "measured": 5,
-        "epochs": 3.0,
-        "steps": 200,
-        "training_images": 900,
-    }
-)
+FEWER = LITERAL.model_copy(update={"rounds": 1, "epochs": 3.0})
 
 
 def in_two(play: str, *arguments: object) -> list[tuple[int, str]]:
@@ -132,7 +121,7 @@ def _refuse() -> None:
 
 def play_rounds(folder: str, which: str, dies_at: str = "-1") -> None:
     """Rounds by way of the command line, so that errors end as a user sees them."""
-    settings = {"tiny": ROUNDS, "long": LONG, "literal": LITERAL}[which]
+    settings = {"tiny": ROUNDS, "long": LONG, "literal": FEWER}[which]
 
     class Play(cli.Rounds):
         def run(self) -> int:

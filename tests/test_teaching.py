@@ -46,6 +46,19 @@ SMALL = RoundsSettings(
     ascent=DRAWING.model_copy(update={"schedule": 6}),
 )
 
+LITERAL = PRESETS["study"].model_copy(
+    update={
+        "network": "fast",
+        "rounds": 2,
+        "candidates": 40,
+        "noise_images": 100,
+        "measured": 5,
+        "epochs": 4.0,
+        "steps": 200,
+        "training_images": 900,
+    }
+)
+
 
 def data() -> Dataset:
     return Dataset(
@@ -228,19 +241,7 @@ def test_a_damaged_checkpoint_is_refused(tmp_path):
 
 
 def test_the_case_study_literally(tmp_path):
-    settings = PRESETS["study"].model_copy(
-        update={
-            "network": "fast",
-            "rounds": 2,
-            "candidates": 40,
-            "noise_images": 100,
-            "measured": 5,
-            "epochs": 4.0,
-            "steps": 200,
-            "training_images": 900,
-        }
-    )
-    run, rows = play(tmp_path, settings)
+    run, rows = play(tmp_path, LITERAL)
     assert [row["round"] for row in rows] == [0, 1, 2]
     rubbish = [row["rubbish_images"] for row in rows]
     assert rubbish[0] == 100
@@ -248,7 +249,7 @@ def test_the_case_study_literally(tmp_path):
     assert rubbish[1] < rubbish[2] <= 180
     assert rows[0]["fooling_rate"] > 0.5
     assert rows[-1]["rubbish_caught"] > 0.9
-    _, again = play(tmp_path, settings)
+    _, again = play(tmp_path, LITERAL)
     assert again == []
     assert load_card(run.weights("round-000002")).n_outputs == 5
 

@@ -7,8 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deceive.fooling import FoolingResult, fool, from_levels, to_levels
-from deceive.inference import probabilities_of
-from deceive.measures import agreement
+from deceive.inference import logits_of, probabilities_of
 from deceive.models import halved
 from deceive.networks import READERS, Classifier
 from deceive.objectives import log_odds
@@ -164,14 +163,14 @@ class Resisting(Continual):
     def measure(self, network: Classifier, made: FoolingResult, judge: Classifier) -> Row:
         held_out = self.data.validation
         sure = probabilities_of(network, held_out.images).cpu().gather(1, held_out.labels[:, None])
-        agreed = probabilities_of(judge, made.images).argmax(1).cpu() == made.targets
+        agreed = logits_of(judge, made.images).argmax(1).cpu() == made.targets
         is_caught, is_read = self.vitals.tolist()
         return {
             "images": len(made),
             "fooling_rate": made.fooling_rate,
             "gibberish_rate": (made.fooled & ~agreed).double().mean().item(),
             "median_steps": made.median_steps,
-            "judge_agreement": agreement(judge, made.images, made.targets),
+            "judge_agreement": agreed.double().mean().item(),
             "digits_sure": (sure >= _SURE).double().mean().item(),
             "rubbish_caught": is_caught,
             "digits_read_in_noise": is_read,

@@ -26,7 +26,8 @@ class RoundsSettings(BaseModel):
     """Images that are deceived with in a round."""
     starts: tuple[str, ...] = ("uniform",)
     """Where candidates begin, by lot: kinds of noise (`starts.STARTS`), or `real`, a digit, which
-    is to be taken for another class. What is named twice is as likely again."""
+    is to be taken for another class. What is named twice is as likely again. With `restarted`; else
+    all begin as uniform noise."""
     steps: int = Field(default=2, ge=1)
     """The most steps that each of them takes in a round."""
     confidence: float | None = Field(default=None, gt=0, lt=1)
@@ -70,7 +71,7 @@ class RoundsSettings(BaseModel):
     every measure; 0 for none. With a schedule."""
     digits_sure: float | None = Field(default=None, gt=0, lt=1)
     """Share of the validation images of which the network is to be 0.99 sure: it is made to expect
-    rubbish as seldom as that takes (`training.expect_rubbish`)."""
+    rubbish as seldom as that takes (`training.expect_rubbish`). With `restarted`."""
     seed: int = 0
 
     @model_validator(mode="after")
