@@ -16,6 +16,7 @@ from torch import Tensor
 
 from benchmarks import rivals
 from benchmarks.contest import Row, facts
+from benchmarks.pictures import stripped
 from deceive.data import Dataset, Split, load_data
 from deceive.drawing import draw
 from deceive.fooling import from_levels, to_levels
@@ -106,6 +107,7 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
                         **trained.told,
                         "images_per_second": len(levels) / seconds,
                         **asdict(found),
+                        "shown": stripped(levels[:: plan.count].numpy()),
                     }
                 )
                 console.print(

@@ -9,10 +9,13 @@ from textwrap import fill
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
+from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.contest import Row, Spread, significant
-from deceive.figures import caption
+from deceive.figures import caption, png
+
+Levels = NDArray[np.uint8]
 
 # Told apart by most colour-blind eyes (Okabe and Ito 2008).
 _LINES = {
@@ -87,8 +90,7 @@ def ends(rows: Sequence[Row], *, columns: int = 10) -> Figure:
     for place, row in enumerate(rows):
         band, column = divmod(place, columns)
         shown = row["shown"]
-        with Image.open(io.BytesIO(base64.b64decode(shown["png"]))) as strip:
-            images = np.split(np.asarray(strip), len(shown["targets"]), axis=1)
+        images = _unstripped(shown["png"], len(shown["targets"]))
         facts = zip(images, shown["targets"], shown["confidence"], shown["judged"], strict=True)
         for below, (image, target, confidence, judged) in enumerate(facts):
             axes = grid[band * high + below, column]
@@ -100,6 +102,49 @@ def ends(rows: Sequence[Row], *, columns: int = 10) -> Figure:
                 name, _, effort = row["attack"].rpartition(", ")
                 axes.set_title(f"{_broken(name)}\n{effort}", fontsize=8)
     return figure
+
+
+def drawn_side_by_side(rows: Sequence[Row]) -> Figure:
+    """One image of each class by every contestant after every budget, of its first seed."""
+    first = min(row["seed"] for row in rows)
+    budgets = sorted({row["minutes"] for row in rows})
+    names = [name for name in _LINES if any(row["contestant"] == name for row in rows)]
+    figure = Figure(
+        figsize=(4.2 * len(names), 0.46 * len(budgets) + 0.4),
+        dpi=128,
+        facecolor="white",
+        layout="constrained",
+    )
+    grid = figure.subplots(len(budgets), len(names), squeeze=False)
+    for axes in grid.flat:
+        axes.set(xticks=(), yticks=())
+        axes.spines[:].set_visible(False)
+    for across, name in enumerate(names):
+        grid[0, across].set_title(_LINES[name][1], fontsize=9)
+        for row in rows:
+            if row["contestant"] == name and row["seed"] == first:
+                axes = grid[budgets.index(row["minutes"]), across]
+                axes.imshow(_picture(row["shown"]), cmap="gray", vmin=0, vmax=255)
+    for down, minutes in enumerate(budgets):
+        grid[down, 0].set_ylabel(
+            f"{minutes:g} min", fontsize=8, rotation=0, ha="right", va="center"
+        )
+    return figure
+
+
+def stripped(levels: Levels) -> str:
+    """Images (N, 1, H, W) uint8 side by side, as a PNG in base64: few bytes of a row."""
+    return base64.b64encode(png(np.concatenate(list(levels), axis=2))).decode()
+
+
+def _unstripped(strip: str, count: int) -> list[Levels]:
+    """So many images (H, W) uint8 of what `stripped` gave."""
+    return np.split(_picture(strip), count, axis=1)
+
+
+def _picture(strip: str) -> Levels:
+    with Image.open(io.BytesIO(base64.b64decode(strip))) as opened:
+        return np.asarray(opened)
 
 
 def _broken(name: str) -> str:

@@ -6,12 +6,10 @@ larger steps, smoothed gradients, restarts, images made for other networks, sear
 gradient, and two other libraries. All try the same candidates.
 """
 
-import base64
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 
-import numpy as np
 import torch
 from rich.console import Console
 from torch import Tensor, nn
@@ -19,6 +17,7 @@ from torch import Tensor, nn
 from benchmarks import peers
 from benchmarks.contest import Row, facts
 from benchmarks.peers import PEERS, SIGN_STEPS, Setting
+from benchmarks.pictures import stripped
 from deceive.auditing.attacks import (
     CERTAIN,
     WHITE_STARTS,
@@ -32,7 +31,6 @@ from deceive.auditing.attacks import (
 from deceive.auditing.search import SEARCHES, search
 from deceive.data import Dataset, load_data
 from deceive.errors import InputError
-from deceive.figures import png
 from deceive.fooling import fool, from_levels, to_levels
 from deceive.inference import logits_of, probabilities_of
 from deceive.measures import reached_by
@@ -256,9 +254,8 @@ def judged(case: Case, arrays: Arrays, judge: nn.Module) -> Row:
         row["ends_in_gibberish"] = int(nonsense.sum())
         row["mean_confidence_in_gibberish"] = float(sure.mean()) if len(sure) else None
         shown = slice(case.plan.shown)
-        strip = np.concatenate(list(of["levels"][shown]), axis=2)
         row["shown"] = {
-            "png": base64.b64encode(png(strip)).decode(),
+            "png": stripped(of["levels"][shown]),
             "targets": targets[shown].tolist(),
             "confidence": of["confidence"][shown].astype(float).tolist(),
             "judged": word[shown].tolist(),

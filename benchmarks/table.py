@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from benchmarks.contest import Row, Spread, paired_ratio, read, significant
-from benchmarks.pictures import ends, quality_against_time
+from benchmarks.pictures import drawn_side_by_side, ends, quality_against_time
 from benchmarks.resistance import OURS
 from benchmarks.scaling import slope
 from deceive.auditing.verdict import sure
@@ -47,7 +47,7 @@ CONTESTS = {
 def make(folder: Path, *, pictures: Path) -> str:
     """Write `folder/README.md` from the JSON files beside it, and give its text back.
 
-    The picture of drawing, where there are rows for it, goes into the folder `pictures`; those of
+    The pictures of drawing, where there are rows for it, go into the folder `pictures`; those of
     resistance stay beside their rows.
     """
     parts = ["# Benchmarks\n\nMade by `make bench`; what is measured and how: `../README.md`."]
@@ -66,6 +66,7 @@ def make(folder: Path, *, pictures: Path) -> str:
     write_text(folder / "README.md", text)
     if result := read(folder, "drawing"):
         save(quality_against_time(result["rows"]), pictures / "quality-against-time.png")
+        save(drawn_side_by_side(result["rows"]), pictures / "drawn-side-by-side.png")
     return text
 
 

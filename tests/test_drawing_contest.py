@@ -4,10 +4,12 @@ import json
 from itertools import count
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from benchmarks import rivals, table
+from benchmarks.pictures import stripped
 from benchmarks.rivals import RIVALS, Diffusion, Vae, train
 from torch import Generator
 
@@ -121,7 +123,8 @@ def test_the_loss_of_the_vae_is_the_bound(split):
     assert loss == pytest.approx(nats.item() / images.numel(), rel=1e-4)
 
 
-def test_table_and_picture_are_made_of_rows_alone(tmp_path):
+def test_table_and_pictures_are_made_of_rows_alone(tmp_path):
+    strip = stripped(np.zeros((4, 1, 8, 8), np.uint8))
     same = {
         "parameters": 1234,
         "judge_agreement": 0.5,
@@ -141,7 +144,7 @@ def test_table_and_picture_are_made_of_rows_alone(tmp_path):
     rows = [
         same
         | {"contestant": name, "minutes": minutes, "seed": seed, "seconds": 60 * minutes}
-        | {"frechet_distance": 10 * minutes + seed}
+        | {"frechet_distance": 10 * minutes + seed, "shown": strip}
         for seed in (0, 1, 2)
         for minutes in (2, 5)
         for name in ("rounds", "VAE", "diffusion")
@@ -160,4 +163,5 @@ def test_table_and_picture_are_made_of_rows_alone(tmp_path):
     text = table.make(tmp_path, pictures=tmp_path)
     assert "| 5 | VAE | 1,234 | 300 | 51 (50–52) | 50% | 0.8 | 0.7 | 90% |" in text
     assert "| real images |  |  | 1.5 |" in text
-    assert (tmp_path / "quality-against-time.png").read_bytes().startswith(b"\x89PNG")
+    for picture in ("quality-against-time.png", "drawn-side-by-side.png"):
+        assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
