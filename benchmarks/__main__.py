@@ -16,6 +16,7 @@ def main(
             "accuracy",
             "drawing",
             "fooling",
+            "literal",
             "memory",
             "page",
             "resistance",
@@ -43,7 +44,7 @@ def main(
         quick: tiny sizes, to see that it runs; its figures mean nothing.
         model: the network to fool or to resist, a shipped name or a file.
         repeats: how often each contestant of a fooling contest, and each size of scaling, has its
-            turn; how many seeds are trained with in training and drawing.
+            turn; how many seeds are trained with in training, drawing and the literal round.
         count: images a repeat in fooling; candidates from each kind of start in resistance.
         steps: the most steps an image may take in fooling and in resistance.
         epochs: the most epochs the original recipe is given.
@@ -68,6 +69,10 @@ def main(
 
         asked = {"model": model, "repeats": repeats, "count": count, "steps": steps}
         write(folder, "fooling", fooling.run(fooling.plan(quick, **asked)))
+    if contest in ("all", "literal"):
+        from benchmarks import literal
+
+        write(folder, "literal", literal.run(literal.plan(quick, repeats=repeats)))
     if contest in ("all", "memory"):
         from benchmarks import memory
 

@@ -52,7 +52,7 @@ def make(folder: Path, *, pictures: Path) -> str:
     """
     parts = ["# Benchmarks\n\nMade by `make bench`; what is measured and how: `../README.md`."]
     makers = {"accuracy": _accuracy, "drawing": _drawing, "fooling": _fooling}
-    makers |= {"memory": _memory, "page": _page, "scaling": _scaling}
+    makers |= {"literal": _literal, "memory": _memory, "page": _page, "scaling": _scaling}
     makers |= {"training": _training}
     for name, maker in makers.items():
         result = read(folder, name)
@@ -147,6 +147,29 @@ def _drawing(result: Row) -> str:
             "are as many of the training set; under the nearest training image, of the test set.",
             _facts(result["facts"], ()),
             _markdown(heads, lines),
+        )
+    )
+
+
+def _literal(result: Row) -> str:
+    by_recipe = defaultdict(list)
+    for row in result["rows"]:
+        by_recipe[row["recipe"]].append(row)
+    lines = [
+        (recipe, *(_over_seeds(rows, field) for field in ("fooling", "training", "seconds")))
+        for recipe, rows in by_recipe.items()
+    ]
+    times = ([row["seconds"] for row in by_recipe[name]] for name in ("original", "deceive"))
+    plan = result["plan"]
+    return "\n\n".join(
+        (
+            "## A literal round\n\nSeconds for round 1 of the study's rounds: "
+            f"{plan['candidates']:,} fooling images, and a new network trained on the digits and "
+            f"all rubbish, {plan['epochs']:g} epochs. The original's are those of "
+            f"{plan['share']:,} images and {plan['batches']:,} batches, scaled up.",
+            _facts(result["facts"], ()),
+            _markdown(("recipe", "to deceive, s", "to train, s", "both, s"), lines),
+            f"The original's time over ours: {paired_ratio(*times).text()}.",
         )
     )
 

@@ -1,0 +1,118 @@
+"""One literal round of the case study: ours beside the original recipe.
+
+Both deceive the same network with 3,000 images, and train a new one on the digits, 6,000 squares of
+noise and those images, five epochs. The original is done in part, and its time scaled up: it takes
+the better part of an hour.
+"""
+
+import time
+from dataclasses import asdict, dataclass, replace
+
+import torch
+import torch.nn.functional as F
+from rich.console import Console
+
+from benchmarks.contest import Row, facts
+from benchmarks.training import ORIGINAL_BATCH, original_batches
+from deceive.data import Split, load_data
+from deceive.networks import Classifier
+from deceive.recipes import build
+from deceive.starts import begin
+from deceive.teaching import PRESETS
+from deceive.teaching.retraining import Retraining
+
+console = Console(stderr=True)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large the contest is."""
+
+    repeats: int = 3
+    share: int = 100
+    """Images of the 3,000 that the original recipe makes."""
+    batches: int = 200
+    """Batches of the five epochs that it trains on."""
+    candidates: int = 3000
+    noise_images: int = 6000
+    epochs: float = 5
+    images: int | None = None
+    """Training images; None for all."""
+
+
+QUICK = Plan(1, share=3, batches=5, candidates=30, noise_images=60, epochs=0.2, images=1000)
+
+
+def plan(quick: bool, **asked: int | None) -> Plan:
+    """The full contest or the quick one, with what was asked for in place of its own."""
+    given = {key: value for key, value in asked.items() if value is not None}
+    return replace(QUICK if quick else Plan(), **given)
+
+
+def run(plan: Plan) -> Row:
+    """Round 1, ours and theirs in turn; every repeat has its own seed and its own round 0."""
+    started, data = facts(), load_data()
+    if plan.images is not None:
+        data = data.first(plan.images)
+    rows: list[Row] = []
+    for seed in range(plan.repeats):
+        settings = PRESETS["study"].model_copy(
+            update={
+                "seed": seed,
+                "candidates": plan.candidates,
+                "noise_images": plan.noise_images,
+                "epochs": plan.epochs,
+            }
+        )
+        game = Retraining(data, settings)
+        game.begin()
+        deceived = game.network
+        begun = time.perf_counter()
+        rubbish = game.deceive()
+        between = time.perf_counter()
+        game.teach(rubbish)
+        ended = time.perf_counter()
+        rows.append(_row("deceive", seed, between - begun, ended - between))
+
+        images, labels, _ = game.rubbish.beside(data.train, data.n_classes)
+        epochs_in_batches = plan.epochs * len(images) / ORIGINAL_BATCH
+        begun = time.perf_counter()
+        one_by_one(deceived, plan.share, seed)
+        between = time.perf_counter()
+        network = build("study", data, seed=seed, rubbish_class=True)
+        seconds = original_batches(network, Split(images, labels), plan.batches, seed)
+        rows.append(
+            _row(
+                "original",
+                seed,
+                (between - begun) * plan.candidates / plan.share,
+                seconds * epochs_in_batches / plan.batches,
+            )
+        )
+    return {"facts": started, "plan": asdict(plan), "rows": rows}
+
+
+def one_by_one(network: Classifier, count: int, seed: int) -> None:
+    """Make `count` fooling images after one another, each from uniform noise to 0.99, as PNGs hold.
+
+    Adam on the pixels, at a rate of 0.01, down the cross-entropy; at most 1,000 steps.
+    """
+    for index in range(count):
+        target = torch.tensor([index % (network.n_outputs - 1)])
+        image = begin("uniform", [index], network.image_shape, seed).requires_grad_()
+        optimiser = torch.optim.Adam([image], lr=0.01)
+        for _ in range(1000):
+            logits = network(image)
+            if logits.softmax(1)[0, target] >= 0.99:
+                break
+            optimiser.zero_grad()
+            F.cross_entropy(logits, target).backward()
+            optimiser.step()
+            with torch.no_grad():
+                image.clamp_(0, 1)
+
+
+def _row(recipe: str, seed: int, fooling: float, training: float) -> Row:
+    console.print(f"{recipe}, seed {seed}: {fooling:.1f} s to deceive, {training:.1f} s to train")
+    row = {"recipe": recipe, "seed": seed, "fooling": fooling, "training": training}
+    return row | {"seconds": fooling + training}
