@@ -270,7 +270,7 @@ def test_a_candidate_begins_anew_at_the_end_of_its_schedule():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_command_makes_the_settings_again(preset):
-    from deceive.cli import _rounds
+    from deceive.cli import chosen_rounds
 
     schedule = None if preset == "resist" else 4
     settings = PRESETS[preset].model_copy(
@@ -278,7 +278,7 @@ def test_the_command_makes_the_settings_again(preset):
     )
     words = command(settings).split()
     assert words[:2] == ["deceive", "rounds"]
-    assert _rounds(words[2:]).what == settings
+    assert chosen_rounds(words[2:]).what == settings
 
 
 def test_a_file_changes_a_preset(tmp_path):

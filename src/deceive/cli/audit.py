@@ -1,0 +1,247 @@
+"""The commands that audit a model, and that set audits side by side."""
+
+import os
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from deceive.cli.flags import flag_error, put_aside
+from deceive.cli.screen import log, show, task
+from deceive.errors import InputError
+
+# An audit whose budget is overrun by as much again, and by so many seconds, hangs in the model.
+_OVERRUN = 60.0
+
+
+@dataclass(frozen=True)
+class Audit:
+    """How sure is your classifier of garbage? Ends with a page. Resumes by itself."""
+
+    model: tyro.conf.Positional[str]
+    """package.module:factory of your own, a shipped network, or a file: .safetensors with our card,
+    .onnx, .pt2, TorchScript."""
+    data: Path | None = None
+    """A folder with real images of its classes, in MNIST's format; by default MNIST."""
+    out: Path | None = None
+    """The run folder; by default runs/audit-NAME."""
+    judge: str = "auto"
+    """A second model for the same data, of any format; auto takes the shipped one if it fits, none
+    does without."""
+    bounds: tuple[float, float] | None = None
+    """What black and white are to the model; found out if neither this nor --mean is given."""
+    mean: tuple[float, ...] | None = None
+    """For a model that wants normalised images: what is subtracted, once or for each channel."""
+    std: tuple[float, ...] | None = None
+    """What they are divided by then."""
+    rubbish_class: int | None = None
+    """The output that stands for none of the classes."""
+    other_data: Path | None = None
+    """A folder with images of other things, such as Fashion-MNIST: garbage to this model."""
+    thorough: bool = False
+    """The full suite: hours for a model that resists."""
+    confidence: float | None = None
+    """What counts as being sure; by default 0.99."""
+    candidates: int | None = None
+    """Candidates for each start."""
+    steps: int | None = None
+    """The most steps a candidate may take."""
+    restarts: int | None = None
+    curve_candidates: int | None = None
+    searched: int | None = None
+    """Candidates of each black-box attack."""
+    queries: int | None = None
+    """Answers a search may ask for, for each candidate."""
+    garbage_images: int | None = None
+    """Images of each kind of garbage."""
+    seed: int | None = None
+    budget: float | None = None
+    """Seconds for this call; the same command goes on from there."""
+    max_gibberish_rate: float | None = None
+    """Exit with 1 if the rate at either threshold is greater: a check for your tests."""
+    trust: bool = False
+    """Open files of formats that can run code when they are read (.pt2, TorchScript)."""
+    fresh: bool = False
+    """Put an earlier run in the same folder aside, and start anew."""
+    json: bool = False
+    """End with audit.json on stdout."""
+
+    def run(self) -> int:
+        from functools import partial
+
+        from pydantic import ValidationError
+
+        from deceive import checks
+        from deceive.auditing import QUICK, THOROUGH, AuditSettings, audit
+
+        if self.max_gibberish_rate is not None:
+            checks.half_open_interval("--max-gibberish-rate", self.max_gibberish_rate, 0, 1)
+        preset = (THOROUGH if self.thorough else QUICK).model_dump()
+        given = {name: value for name in preset if (value := getattr(self, name, None)) is not None}
+        try:
+            settings = AuditSettings(**preset | given)
+        except ValidationError as error:
+            raise flag_error(error) from error
+        out = self.out or Path("runs") / _audit_name(self.model, self.thorough)
+        if self.fresh:
+            put_aside(out)
+        with self._cut_off(out):
+            report = audit(
+                self.model,
+                self.data,
+                judge=None if self.judge == "none" else self.judge,
+                bounds=self.bounds,
+                mean=self.mean,
+                std=self.std,
+                rubbish_class=self.rubbish_class,
+                other_data=self.other_data,
+                settings=settings,
+                out=out,
+                budget=self.budget,
+                trust=self.trust,
+                task=partial(task, transient=True),
+            )
+        return self._end(report, out)
+
+    @contextmanager
+    def _cut_off(self, out: Path) -> Iterator[None]:
+        """End the process if the block outlives the budget by far, with what is in the folder.
+
+        The budget is looked at between calls into the model. From one that does not come back
+        there is no other way out: Python cannot interrupt foreign code.
+        """
+        from deceive import checks
+
+        if self.budget is None:
+            yield
+            return
+        checks.open_interval("budget", self.budget, 0, float("inf"))
+        patience = min(self.budget + max(self.budget, _OVERRUN), threading.TIMEOUT_MAX)
+        timer = threading.Timer(patience, self._hangs, (out,))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+
+    def _hangs(self, out: Path) -> None:
+        from deceive.auditing.assemble import write_audit
+        from deceive.runs import Run
+
+        code = 3
+        try:
+            log.print(
+                "deceive: the budget is long spent, and the model does not come back from a call; "
+                "what was finished is kept",
+                style="bold red",
+            )
+            code = self._end(write_audit(Run.open(out)), out)
+        except InputError:
+            pass  # it hung before there was anything to keep
+        finally:
+            sys.stdout.flush()
+            os._exit(code)
+
+    def _end(self, report: Any, out: Path) -> int:
+        """Write the page of what was found, say it, and give the exit code."""
+        from deceive.auditing.verdict import failures, still_to_come, verdict
+        from deceive.report import write_audit_page
+        from deceive.runs import Run
+
+        page = write_audit_page(Run.open(out))
+        screen = log if self.json else Console()
+        for table in _audit_tables(report):
+            screen.print(table)
+        for sentence in verdict(report):
+            screen.print(sentence, markup=False, highlight=False)
+        for note in report.notes:
+            screen.print(f"Note: {note}", markup=False, highlight=False)
+        for failure in failures(report):
+            log.print(f"failed: {failure}", style="bold red", markup=False, highlight=False)
+        if report.missing:
+            left = f"{still_to_come(report)}. The same command goes on from here."
+            log.print(f"not done yet: {left}", markup=False, highlight=False)
+        screen.print(f"{page}: {report.seconds:.0f} s of work", markup=False, highlight=False)
+        if self.json:
+            print(report.model_dump_json())
+        limit, rate = self.max_gibberish_rate, report.worst_rate
+        if limit is not None and rate is not None and rate > limit:
+            kind = "gibberish" if report.judge else "fooling"
+            log.print(f"deceive: {kind} rate {rate:.1%}, more than {limit:.1%}", style="bold red")
+            return 1
+        return 0 if report.complete else 3
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """A table of audits, from their audit.json files."""
+
+    files: tyro.conf.Positional[tuple[Path, ...]]
+    """The files, or the run folders that they are in."""
+    out: Path = Path("leaderboard.md")
+    """Where the table goes, as Markdown."""
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        from deceive.leaderboard import write_leaderboard
+
+        rows = write_leaderboard(self.files, self.out)
+        said = f"{self.out}: {len(rows)} model{'s' * (len(rows) != 1)}"
+        show(said, {"out": str(self.out), "rows": rows}, self.json)
+        return 0
+
+
+def _audit_name(model: str, thorough: bool) -> str:
+    name = model.rpartition(":")[2] if ":" in model else Path(model).stem
+    return f"audit-{name}" + "-thorough" * thorough
+
+
+def _audit_tables(report: Any) -> list[Table]:
+    """The headline, the garbage and the attacks of an audit, as far as they are there."""
+    from deceive.auditing.verdict import KINDS, sure
+
+    def share(value: float | None) -> str:
+        return "–" if value is None else f"{value:.1%}"
+
+    tables = []
+    if report.headlines:
+        headline = Table("box", "threshold", "real images pass", "fooled", "gibberish")
+        for each in report.headlines:
+            for threshold in report.thresholds:
+                outcome = each.outcome(threshold.name)
+                headline.add_row(
+                    *(each.box, f"{threshold.name}, {sure(threshold.confidence)}"),
+                    share(threshold.test_share),
+                    *(share(outcome.fooling_rate), share(outcome.gibberish_rate)),
+                )
+        tables.append(headline)
+    if report.garbage:
+        asked = sure(report.settings["confidence"])
+        garbage = Table("garbage", "mean confidence", f"≥ {asked}", "AUROC", "FPR at 95% TPR")
+        for each in report.garbage:
+            msp = each.scores.get("msp")
+            scores = ("–", "–") if msp is None else (f"{msp.auroc:.3f}", share(msp.fpr_at_95_tpr))
+            garbage.add_row(
+                KINDS[each.kind], share(each.mean_confidence), share(each.asked_share), *scores
+            )
+        tables.append(garbage)
+    if report.attacks:
+        attacks = Table("attack", "start", "candidates", "fooled", "gibberish", "median")
+        for each in report.attacks:
+            outcome = each.outcomes[0]
+            median = "–" if outcome.median is None else f"{outcome.median:g}"
+            attacks.add_row(
+                *(each.name, each.start, f"{outcome.candidates:,}"),
+                *(share(outcome.fooling_rate), share(outcome.gibberish_rate), median),
+            )
+        tables.append(attacks)
+    return tables

@@ -1,0 +1,188 @@
+"""Commands that make images: fooling ones, and drawn ones."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from deceive.cli.flags import targets_of
+from deceive.cli.screen import show, task
+from deceive.errors import InputError
+
+
+@dataclass(frozen=True)
+class Fool:
+    """Optimise images until a network takes them for digits. Writes a PNG, or an .npz of arrays."""
+
+    target: str = "all"
+    """The class to be taken for, or all of them."""
+    out: Path = Path("fooled.npz")
+    """A .png (for one image) or an .npz with images, targets, confidence, steps, fooled."""
+    model: str = "fast"
+    """A shipped network, or a safetensors file."""
+    count: int = 1
+    """Images for each target."""
+    confidence: float = 0.99
+    """Softmax probability of the target to reach."""
+    start: str = "uniform"
+    """Where an image begins: uniform, gaussian, smooth or blank."""
+    steps: int = 1000
+    """The most steps an image may take."""
+    judge: str = "judge"
+    """A network that says what the images look like, if it was trained on the same data."""
+    seed: int = 0
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        from deceive import processes
+        from deceive.fooling import fool
+        from deceive.models import load_card, load_network
+
+        network, card = load_network(self.model), load_card(self.model)
+        targets = targets_of(self.target, card, "--target")
+        single = len(targets) * self.count == 1
+        if self.out.suffix not in (".npz", ".png") or (self.out.suffix == ".png" and not single):
+            raise InputError(
+                f"--out: expected an .npz, or a .png for one image, got {self.out} "
+                f"for {len(targets) * self.count} images"
+            )
+        with task(f"deceiving {self.model}") as report:
+            result = fool(
+                network.to(processes.here().device),
+                targets,
+                count=self.count,
+                confidence=self.confidence,
+                start=self.start,
+                steps=self.steps,
+                seed=self.seed,
+                callback=lambda now: report(now.finished, now.total),
+            )
+        processes.on_main(lambda: self._keep(result, network, card))
+        return 0 if bool(result.fooled.all()) else 1
+
+    def _keep(self, result: Any, network: Any, card: Any) -> None:
+        summary: dict[str, Any] = {
+            "out": str(self.out),
+            "candidates": len(result),
+            "fooling_rate": result.fooling_rate,
+            "median_steps": result.median_steps,
+        }
+        verdict_of_judge = _judged(self.judge, card, result, summary)
+        if self.out.suffix == ".png":
+            target = int(result.targets[0])
+            confidence = _write_and_reread(self.out, network, result.levels[0], target)
+            verdict = f"is a {target} with confidence {confidence:.4f}"
+            text = f"{self.out}: read back, it {verdict}, {int(result.steps[0])} steps"
+            summary["confidence"] = confidence
+        else:
+            from deceive.runs import arrays_of, write_arrays
+
+            arrays = arrays_of(result)
+            levels = arrays.pop("levels")
+            write_arrays(self.out, images=_without_one_channel(levels), **arrays)
+            text = (
+                f"{self.out}: {int(result.fooled.sum())} of {len(result)} candidates fool "
+                f"{self.model}, median steps {result.median_steps}"
+            )
+            text += verdict_of_judge
+        show(text, summary, self.json)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Draw digits from noise by deceiving a network of the rounds. Writes a PNG, or an .npz."""
+
+    digit: str = "all"
+    """The class to draw, or all of them."""
+    count: int = 10
+    """Images for each class."""
+    out: Path = Path("drawn.png")
+    """A .png with all of them in rows, or an .npz with the arrays images and targets."""
+    model: str = "draw"
+    """A shipped network of the rounds, or a safetensors file."""
+    judge: str = "judge"
+    """A network that says what the images look like, if it was trained on the same data."""
+    seed: int = 0
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        from deceive import processes
+        from deceive.drawing import draw
+        from deceive.models import load_card, load_network
+
+        network, card = load_network(self.model), load_card(self.model)
+        if card.ascent is None or card.ascent.schedule is None:
+            raise InputError(
+                f"--model: expected a network that draws, whose card says how; {self.model!r} "
+                "has no schedule in its card"
+            )
+        steps = card.ascent.schedule
+        if self.out.suffix not in (".npz", ".png"):
+            raise InputError(f"--out: expected a .png or an .npz, got {self.out}")
+        targets = targets_of(self.digit, card, "--digit")
+        with task(f"drawing with {self.model}") as report:
+            result = draw(
+                network.to(processes.here().device),
+                targets,
+                count=self.count,
+                seed=self.seed,
+                ascent=card.ascent,
+                callback=lambda now: report(now.image_steps, now.total * steps),
+            )
+        processes.on_main(lambda: self._keep(result, card, single=len(targets) == 1))
+        return 0
+
+    def _keep(self, result: Any, card: Any, *, single: bool) -> None:
+        from deceive.figures import contact_sheet, save
+        from deceive.runs import write_arrays
+
+        summary: dict[str, Any] = {"out": str(self.out), "images": len(result)}
+        text = f"{self.out}: {len(result):,} images"
+        text += _judged(self.judge, card, result, summary)
+        if self.out.suffix == ".npz":
+            images = _without_one_channel(result.levels.numpy())
+            write_arrays(self.out, images=images, targets=result.targets.numpy())
+        else:
+            columns = min(self.count, 10) if single else self.count
+            save(contact_sheet(result.levels.numpy(), columns=columns), self.out)
+        show(text, summary, self.json)
+
+
+def _judged(name: str, card: Any, result: Any, summary: dict[str, Any]) -> str:
+    """The judge on images, in words and in the summary; nothing if it knows other data."""
+    from deceive.measures import agreement
+    from deceive.models import load_card, load_network
+
+    if load_card(name).data_checksum != card.data_checksum:
+        return ""
+    agreed = agreement(load_network(name), result.images, result.targets)
+    summary["judge_agreement"] = agreed
+    return f"; the judge takes {agreed:.1%} for their targets"
+
+
+def _without_one_channel(levels: Any) -> Any:
+    """(N, H, W) for images of one channel, else as they are."""
+    return levels[:, 0] if levels.shape[1] == 1 else levels
+
+
+def _write_and_reread(path: Path, network: Any, levels: Any, target: int) -> float:
+    """Write levels (C, H, W) as a PNG, read it back, and give the network's confidence in it."""
+    import numpy as np
+    import torch
+    from PIL import Image
+
+    from deceive.files import replacing
+    from deceive.fooling import from_levels
+    from deceive.inference import probabilities_of
+
+    if len(levels) not in (1, 3, 4):
+        raise InputError(f"--out: expected an .npz for images of {len(levels)} channels")
+    pixels = levels.permute(1, 2, 0).numpy()
+    with replacing(path) as temporary:
+        Image.fromarray(pixels[..., 0] if len(levels) == 1 else pixels).save(
+            temporary, format="PNG"
+        )
+    with Image.open(path) as image:
+        read = torch.from_numpy(np.array(image)).view(*levels.shape[1:], len(levels))
+    return probabilities_of(network, from_levels(read.permute(2, 0, 1)[None]))[0, target].item()

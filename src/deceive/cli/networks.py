@@ -1,0 +1,140 @@
+"""Commands about networks: to train one, to write one for other programs, to list them."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from deceive.cli.screen import log, show, task
+from deceive.errors import InputError
+
+
+@dataclass(frozen=True)
+class Train:
+    """Train a classifier on clean digits, and write its weights and its card."""
+
+    recipe: Annotated[str, tyro.conf.arg(aliases=("--architecture",))] = "fast"
+    """What is trained, and how: fast, judge, study (the case study's own); or fast on images that
+    an adversary has moved, by up to 0.3 a pixel (adversarial) or to a distance of 1 (robust)."""
+    out: Path = Path("network.safetensors")
+    """Where the weights go; the card goes beside them."""
+    epochs: float | None = None
+    """Passes over the training images; by default the recipe's."""
+    data: Path | None = None
+    """A folder with MNIST's four files, or another set's of the same form."""
+    seed: int = 0
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        from deceive import checks, processes
+        from deceive.data import load_data
+        from deceive.models import save_network
+        from deceive.recipes import RECIPES, train
+
+        checks.one_of("recipe", self.recipe, sorted(RECIPES))
+        settings = RECIPES[self.recipe]
+        if self.epochs is not None:
+            checks.open_interval("epochs", self.epochs, 0, 10_000)
+            settings = settings.model_copy(update={"epochs": self.epochs})
+        if self.out.suffix != ".safetensors":
+            raise InputError(f"--out: expected a name that ends in .safetensors, got {self.out}")
+        data = load_data(self.data)
+        with task(f"training {self.recipe}") as report:
+            network, card = train(
+                self.recipe,
+                data,
+                seed=self.seed,
+                settings=settings,
+                callback=lambda now: report(now.step, now.steps),
+            )
+
+        def keep() -> None:
+            save_network(network, self.out, card)
+            show(
+                f"{self.out}: {card.test_accuracy:.2%} of the test set "
+                f"({card.validation_accuracy:.2%} of the validation set), {card.seconds:.0f} s",
+                {"out": str(self.out)} | card.model_dump(),
+                self.json,
+            )
+
+        processes.on_main(keep)
+        return 0
+
+
+@dataclass(frozen=True)
+class Export:
+    """Write a network as an ONNX graph, for programs without torch, with its input gradient too."""
+
+    model: tyro.conf.Positional[str] = "fast"
+    """A shipped network, or a safetensors file."""
+    out: Path | None = None
+    """Where the graph goes; by default the network's name with .onnx, in this folder."""
+    gradient: bool = False
+    """Write the gradient of the objective in the pixels too: (images, targets) in."""
+    objective: str = "log_odds"
+    """Whose gradient: log_odds, log_probability, logit or margin."""
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        from deceive.export import export_onnx
+        from deceive.models import load_network
+
+        out = self.out or Path(f"{Path(self.model).stem}.onnx")
+        if out.suffix != ".onnx":
+            raise InputError(f"--out: expected a name that ends in .onnx, got {out}")
+        network = load_network(self.model)
+        export_onnx(network, out, gradient=self.gradient, objective=self.objective)
+        size = out.stat().st_size
+        takes = ["images", *(["targets"] * self.gradient), *(["noise"] * network.hears_noise)]
+        gives = ["logits", *(["gradient"] * self.gradient)]
+        show(
+            f"{out}: ({', '.join(takes)}) to ({', '.join(gives)}), {size / 1e6:.2f} MB",
+            {
+                "out": str(out),
+                "bytes": size,
+                "gradient": self.gradient,
+                "objective": self.objective if self.gradient else None,
+            },
+            self.json,
+        )
+        return 0
+
+
+@dataclass(frozen=True)
+class Info:
+    """What is installed, and which networks are shipped."""
+
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        import torch
+
+        from deceive import __version__
+        from deceive.inference import working_dtype
+        from deceive.models import load_card, shipped_names
+
+        cards = {name: load_card(name) for name in shipped_names()}
+        table = Table("network", "outputs", "validation", "test", "made by")
+        for name, card in cards.items():
+            table.add_row(
+                name,
+                str(card.n_outputs),
+                f"{card.validation_accuracy:.2%}",
+                f"{card.test_accuracy:.2%}",
+                card.command,
+            )
+        dtype = str(working_dtype(torch.device("cpu"))).removeprefix("torch.")
+        screen = log if self.json else Console()
+        screen.print(f"deceive {__version__}, torch {torch.__version__}, works in {dtype}")
+        screen.print(table)
+        if self.json:
+            shipped = {name: card.model_dump() for name, card in cards.items()}
+            print(json.dumps({"deceive": __version__, "works_in": dtype, "networks": shipped}))
+        return 0

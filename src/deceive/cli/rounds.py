@@ -1,0 +1,125 @@
+"""The command that plays rounds, with a flag for every one of their settings."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from deceive.cli.flags import flag_error, put_aside
+from deceive.cli.screen import log, show, task
+from deceive.errors import InputError
+
+
+@dataclass(frozen=True)
+class Rounds:
+    """Deceive, teach that it was rubbish, and again. Resumes by itself."""
+
+    what: Annotated[Any, tyro.conf.Suppress] = None
+    preset: str = "draw"
+    """draw (until digits emerge), resist (until gibberish no longer deceives), or study (the case
+    study's own procedure)."""
+    settings: Path | None = None
+    """A JSON file of settings; they take the place of the preset's."""
+    out: Path | None = None
+    """The run folder; by default runs/PRESET."""
+    data: Path | None = None
+    """A folder with MNIST's four files, or another set's of the same form."""
+    tensorboard: bool = False
+    """Write rows, images and news to tensorboard/ in the run folder too, as they come."""
+    fresh: bool = False
+    """Put an earlier run in the same folder aside, and start anew."""
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        from deceive import processes
+        from deceive.data import load_data
+        from deceive.models import load_card, load_network
+        from deceive.runs import Run
+        from deceive.teaching import rounds
+
+        out = self.out or Path("runs") / self.preset
+        if self.fresh:
+            processes.on_main(lambda: put_aside(out))
+        data = load_data(self.data)
+        judge = load_network(self.what.judge)
+        if load_card(self.what.judge).data_checksum != data.checksum:
+            raise InputError(
+                f"--judge: expected a network that was trained on the images in {data.folder}, "
+                f"got {self.what.judge!r}, trained on others; deceive train --data makes one"
+            )
+        settings = self.what.model_dump(mode="json") | {"data_checksum": data.checksum}
+        run = processes.on_main(lambda: Run(out, settings))
+        judge.to(processes.here().device)
+        board = None
+        if self.tensorboard and processes.here().is_main:
+            from deceive.board import Board
+
+            board = Board(run)
+        watched = board.listening(task) if board else task
+        for row in rounds(data, run, self.what, judge, watched):
+            log.print(" ", _round_in_words(row))
+            if board:
+                board.show(row)
+        processes.on_main(lambda: self._finish(run))
+        return 0
+
+    def _finish(self, run: Any) -> None:
+        from deceive.figures import rounds_pictures
+        from deceive.report import write_rounds_report
+
+        rounds_pictures(run)
+        page = write_rounds_report(run)
+        rows = run.rows()
+        last = next(row for row in reversed(rows) if row["part"] == "round")
+        show(
+            f"{page}: {last['round']:,} rounds in {last['seconds']:.0f} s",
+            {"rows": rows, "report": str(page)},
+            self.json,
+        )
+
+
+def chosen_rounds(arguments: list[str]) -> Rounds:
+    """The rounds that a command line asks for: a preset, what a file changes, and what flags do.
+
+    There is a flag for every setting; its help shows what the preset and the file make of it.
+    """
+    from pydantic import ValidationError
+
+    from deceive import checks
+    from deceive.teaching import PRESETS, RoundsSettings, changed
+
+    begun, _ = tyro.cli(Rounds, args=arguments, return_unknown_args=True, add_help=False)
+    checks.one_of("--preset", begun.preset, PRESETS)
+
+    @dataclass(frozen=True)
+    class Chosen(Rounds):
+        what: Annotated[RoundsSettings, tyro.conf.arg(name="")] = PRESETS["draw"]
+
+    try:
+        usual = changed(PRESETS[begun.preset], begun.settings)
+        return tyro.cli(
+            Chosen,
+            prog="deceive rounds",
+            description=Rounds.__doc__,
+            default=Chosen(**vars(begun) | {"what": usual}),
+            args=arguments,
+        )
+    except ValidationError as error:
+        raise flag_error(error) from error
+
+
+def _round_in_words(row: dict[str, Any]) -> str:
+    if row["part"] == "quality":
+        return (
+            f"{row['images']:,} fresh images: the judge agrees with {row['judge_agreement']:.1%}, "
+            f"Fréchet distance {row['frechet_distance']:.2f} (real images "
+            f"{row['floor_frechet_distance']:.2f}), {row['images_per_second']:.0f} images a second"
+        )
+    said = f"round {row['round']:,}, {row['seconds']:.0f} s: "
+    if "fooling_rate" in row:
+        said += f"fooled by {row['fooling_rate']:.1%} of {row['images']:,} candidates; "
+    if "gibberish_rate" in row:
+        said += f"{row['gibberish_rate']:.1%} are gibberish; "
+    return said + f"the judge agrees with {row['judge_agreement']:.1%}"
