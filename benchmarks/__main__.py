@@ -13,6 +13,7 @@ def main(
     contest: tyro.conf.Positional[
         Literal[
             "all",
+            "ablation",
             "accuracy",
             "drawing",
             "fooling",
@@ -39,21 +40,28 @@ def main(
     """Side by side with peers: images per second, memory, time to an accuracy, drawing, resistance.
 
     Args:
-        contest: which one to hold; `table` only makes the table again from rows on disk. `drawing`
-            and `resistance` take long, and are not among `all` unless they are quick.
+        contest: which one to hold; `table` only makes the table again from rows on disk. Ablation,
+            drawing and resistance take long, and are not among `all` unless they are quick.
         quick: tiny sizes, to see that it runs; its figures mean nothing.
         model: the network to fool or to resist, a shipped name or a file.
         repeats: how often each contestant of a fooling contest, and each size of scaling, has its
-            turn; how many seeds are trained with in training, drawing and the literal round.
+            turn; how many seeds are trained with in ablation, training, drawing and the literal
+            round.
         count: images a repeat in fooling; candidates from each kind of start in resistance.
         steps: the most steps an image may take in fooling and in resistance.
         epochs: the most epochs the original recipe is given.
         minutes: budgets of training in drawing.
-        resume: keep the rows of drawing and of resistance that are on disk, and only hold what is
-            missing.
+        resume: keep the rows of ablation, drawing and resistance that are on disk, and only hold
+            what is missing.
         out: the folder for rows and table; `benchmarks/results` by default, or its `quick`.
     """
     folder = out or HERE / "results" / ("quick" if quick else "")
+    if contest == "ablation" or (contest == "all" and quick):
+        from benchmarks import ablation
+
+        chosen = ablation.plan(quick, seeds=repeats)
+        for result in ablation.run(chosen, read(folder, "ablation") if resume else None):
+            write(folder, "ablation", result)
     if contest in ("all", "accuracy"):
         from benchmarks import accuracy
 

@@ -28,7 +28,7 @@ from deceive.teaching import PRESETS, RoundsSettings, rounds
 console = Console(stderr=True)
 
 # Images are drawn with these seeds, one for each seed of training; nothing is trained with them.
-_FRESH = 3_000_003
+FRESH = 3_000_003
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
                 trained = train(data, 60 * minutes, seed, plan)
                 targets = torch.arange(data.n_classes).repeat_interleave(plan.count)
                 started = time.perf_counter()
-                levels = trained.draw(targets, _FRESH + seed)
+                levels = trained.draw(targets, FRESH + seed)
                 seconds = time.perf_counter() - started
                 found = quality(
                     from_levels(levels), targets, judge, data, reference=data.test, seed=seed
@@ -123,11 +123,11 @@ def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
     settings = PRESETS["draw"].model_copy(
         update={"seed": seed, "shown": (), "measured": 10, "judged": 0, "rounds": plan.trial}
     )
-    a_round = _played(data, settings).seconds / plan.trial
-    return _played(data, settings.model_copy(update={"rounds": max(1, round(seconds / a_round))}))
+    a_round = played(data, settings).seconds / plan.trial
+    return played(data, settings.model_copy(update={"rounds": max(1, round(seconds / a_round))}))
 
 
-def _played(data: Dataset, settings: RoundsSettings) -> Trained:
+def played(data: Dataset, settings: RoundsSettings) -> Trained:
     """All the rounds of these settings; the clock runs while images and network change."""
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder), settings.model_dump(mode="json"))
@@ -143,7 +143,11 @@ def _played(data: Dataset, settings: RoundsSettings) -> Trained:
     return Trained(
         last["seconds"],
         sum(parameter.numel() for parameter in network.parameters()),
-        {"rounds": last["round"], "rollbacks": rollbacks},
+        {
+            "rounds": last["round"],
+            "rollbacks": rollbacks,
+            "validation_accuracy": last["validation_accuracy"],
+        },
         drawn,
     )
 

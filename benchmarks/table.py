@@ -51,7 +51,8 @@ def make(folder: Path, *, pictures: Path) -> str:
     resistance stay beside their rows.
     """
     parts = ["# Benchmarks\n\nMade by `make bench`; what is measured and how: `../README.md`."]
-    makers = {"accuracy": _accuracy, "drawing": _drawing, "fooling": _fooling}
+    makers = {"ablation": _ablation, "accuracy": _accuracy, "drawing": _drawing}
+    makers |= {"fooling": _fooling}
     makers |= {"literal": _literal, "memory": _memory, "page": _page, "scaling": _scaling}
     makers |= {"training": _training}
     for name, maker in makers.items():
@@ -68,6 +69,43 @@ def make(folder: Path, *, pictures: Path) -> str:
         save(quality_against_time(result["rows"]), pictures / "quality-against-time.png")
         save(drawn_side_by_side(result["rows"]), pictures / "drawn-side-by-side.png")
     return text
+
+
+def _ablation(result: Row) -> str:
+    plan = result["plan"]
+    by_variant = defaultdict(list)
+    for row in result["rows"]:
+        by_variant[row["variant"]].append(row)
+    lines = []
+    for variant, rows in by_variant.items():
+        whole = [row for row in rows if "ended" not in row]
+        told = f"{len(rows) - len(whole)} of {len(rows)} diverged" if len(whole) < len(rows) else ""
+        measured = (
+            (
+                _over_seeds(whole, "judge_agreement", percent=True),
+                _over_seeds(whole, "frechet_distance"),
+                _over_seeds(whole, "coverage"),
+                _over_seeds(whole, "density"),
+                _over_seeds(whole, "validation_accuracy", percent=True),
+                _over_seeds(whole, "seconds"),
+            )
+            if whole
+            else ("–",) * 6
+        )
+        lines.append((variant, *measured, told))
+    heads = (
+        *("", "judge agrees", "Fréchet distance", "coverage", "density"),
+        *("digits read", "time, s", ""),
+    )
+    return "\n\n".join(
+        (
+            f"## Ablation\n\nThe `draw` preset with {plan['rounds']:,} rounds and one thing "
+            f"changed; {plan['count']:,} images of each class against the validation images; "
+            f"median of {plan['seeds']} seeds (least–greatest).",
+            _facts(result["facts"], ()),
+            _markdown(heads, lines),
+        )
+    )
 
 
 def _accuracy(result: Row) -> str:

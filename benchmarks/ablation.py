@@ -1,0 +1,122 @@
+"""What each part of the rounds that draw buys: the preset with one thing at a time taken away.
+
+Judged on the validation images, since it is for choosing.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from rich.console import Console
+
+from benchmarks.contest import Row, facts
+from benchmarks.drawing import FRESH, played
+from benchmarks.pictures import stripped
+from deceive.data import load_data
+from deceive.errors import InputError
+from deceive.fooling import from_levels
+from deceive.models import load_network
+from deceive.quality import quality
+from deceive.rules import Ascent
+from deceive.teaching import PRESETS, RoundsSettings
+
+console = Console(stderr=True)
+
+# What is changed of the preset `draw`; of its ascent, by an inner dictionary.
+VARIANTS: dict[str, dict[str, Any]] = {
+    "as it is": {},
+    "no noise at all": {"ascent": {"noise": 0, "least_noise": 0}},
+    "noise from 0.6": {"ascent": {"noise": 0.6}},
+    "noise falling evenly": {"ascent": {"noise_power": 1}},
+    "along the gradient over its size, not its sign": {"ascent": {"rule": "momentum"}},
+    "images rest where they are accepted": {"ascent": {"hold": 0.5}},
+    "60 steps, each a third as large": {"ascent": {"schedule": 60, "step_size": 0.06}},
+    "1 step a round": {"steps": 1},
+    "no penalty on the gradient": {"smoothness": 0},
+    "no digits without noise": {"clean_digits": 0},
+    "the last network, not the average": {"averaging": 0},
+    "a rubbish set of 500": {"kept": 500},
+    "the case study's network: pooling, not told the noise": {"network": "study"},
+    "the case study's network, no noise at all": {
+        "network": "study",
+        "ascent": {"noise": 0, "least_noise": 0},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large it is."""
+
+    seeds: int = 3
+    rounds: int = 1000
+    count: int = 500
+    """Images of each class that are judged."""
+    images: int | None = None
+    """Training images; None for all."""
+
+
+QUICK = Plan(seeds=1, rounds=3, count=2, images=1000)
+
+
+def plan(quick: bool, *, seeds: int | None) -> Plan:
+    """All of it or the quick one, with as many seeds as were asked for."""
+    chosen = QUICK if quick else Plan()
+    return chosen if seeds is None else replace(chosen, seeds=seeds)
+
+
+def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
+    """Play all variants with one seed, then with the next; gives all there is after every run.
+
+    Rows of an earlier result, which has to be of the same plan but for its seeds, are kept.
+    """
+    result: Row = earlier or {"facts": facts(), "rows": []}
+    result |= {"plan": asdict(plan)}
+    held = {(row["variant"], row["seed"]) for row in result["rows"]}
+    data = load_data()
+    if plan.images is not None:
+        data = data.first(plan.images)
+    judge = load_network("judge")
+    targets = torch.arange(data.n_classes).repeat_interleave(plan.count)
+    for seed in range(plan.seeds):
+        for variant in VARIANTS:
+            if (variant, seed) in held:
+                continue
+            row: Row = {"variant": variant, "seed": seed}
+            try:
+                trained = played(data, _settings(variant, seed, plan))
+            except InputError as error:
+                row |= {"ended": str(error)}
+            else:
+                levels = trained.draw(targets, FRESH + seed)
+                found = quality(
+                    from_levels(levels),
+                    targets,
+                    judge,
+                    data,
+                    reference=data.validation,
+                    seed=seed,
+                    with_classifier=False,
+                )
+                row |= {"seconds": trained.seconds, **trained.told, **asdict(found)}
+                row |= {"shown": stripped(levels[:: plan.count].numpy())}
+            result["rows"].append(row)
+            console.print(
+                f"{variant}, seed {seed}: "
+                + row.get("ended", f"Fréchet distance {row.get('frechet_distance', 0):.2f}")
+            )
+            yield result
+
+
+def _settings(variant: str, seed: int, plan: Plan) -> RoundsSettings:
+    usual = PRESETS["draw"].model_dump() | {
+        "seed": seed,
+        "rounds": plan.rounds,
+        "shown": (),
+        "measured": 10,
+        "judged": 0,
+    }
+    change = VARIANTS[variant]
+    ascent = Ascent(**usual["ascent"] | change.get("ascent", {}))
+    return RoundsSettings(**usual | change | {"ascent": ascent})

@@ -1,0 +1,85 @@
+"""Contests about rounds: what each part buys, and a literal round; their tables."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from benchmarks import ablation, literal, table
+from benchmarks.pictures import stripped
+
+from deceive.models import load_network
+from deceive.teaching import PRESETS
+
+FACTS = {
+    "date": "today",
+    "processor": "one",
+    "cores": 2,
+    "threads": 2,
+    "load_average_at_start": 0.0,
+    "working_dtype": "bfloat16",
+    "versions": {"torch": "2"},
+}
+
+
+@pytest.mark.parametrize("variant", ablation.VARIANTS)
+def test_a_variant_is_the_preset_but_for_one_thing(variant):
+    settings = ablation._settings(variant, 3, ablation.QUICK)
+    assert (settings.seed, settings.rounds) == (3, 3)
+    assert settings.draws
+    usual = PRESETS["draw"].model_dump()
+    given = settings.model_dump()
+    differs = {name for name in usual if given[name] != usual[name]}
+    assert differs - {"seed", "rounds", "shown", "measured", "judged"} == set(
+        ablation.VARIANTS[variant]
+    )
+
+
+def test_the_table_of_parts_says_what_diverged(tmp_path):
+    measured = {
+        "judge_agreement": 0.9,
+        "coverage": 0.5,
+        "density": 0.4,
+        "validation_accuracy": 0.98,
+        "seconds": 100.0,
+        "shown": stripped(np.zeros((4, 1, 8, 8), np.uint8)),
+    }
+    rows = [
+        {"variant": "as it is", "seed": seed, "frechet_distance": 1.0 + seed} | measured
+        for seed in (0, 1, 2)
+    ]
+    rows += [{"variant": "no noise at all", "seed": seed, "ended": "NaN"} for seed in (0, 1)]
+    result = {"facts": FACTS, "plan": {"seeds": 3, "rounds": 1000, "count": 500}, "rows": rows}
+    (tmp_path / "ablation.json").write_text(json.dumps(result))
+    text = table.make(tmp_path, pictures=tmp_path)
+    assert "| as it is | 90% | 2 (1–3) | 0.5 | 0.4 | 98% | 100 |  |" in text
+    assert "| no noise at all | – | – | – | – | – | – | 2 of 2 diverged |" in text
+
+
+def test_the_original_recipe_reaches_its_confidence_one_by_one(monkeypatch):
+    network, asked = load_network("study"), []
+    forward = network.forward
+
+    def listening(images):
+        logits = forward(images)
+        asked.append((len(images), logits.detach().softmax(1).max().item()))
+        return logits
+
+    monkeypatch.setattr(network, "forward", listening)
+    literal.one_by_one(network, 3, seed=0)
+    assert {count for count, _ in asked} == {1}
+    assert sum(sure >= 0.99 for _, sure in asked) >= 3
+    assert asked[-1][1] >= 0.99
+
+
+def test_a_literal_round_and_its_table(tmp_path):
+    settings = literal.plan(quick=True, repeats=1)
+    threads = torch.get_num_threads()
+    result = literal.run(settings)
+    assert torch.get_num_threads() == threads
+    ours, original = result["rows"]
+    assert (ours["recipe"], original["recipe"]) == ("deceive", "original")
+    for row in (ours, original):
+        assert row["seconds"] == row["fooling"] + row["training"] > 0
+    (tmp_path / "literal.json").write_text(json.dumps(result))
+    assert "The original's time over ours: " in table.make(tmp_path, pictures=tmp_path)
