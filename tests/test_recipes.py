@@ -24,17 +24,20 @@ def test_every_recipe_is_of_an_architecture(data):
         assert build(recipe, data, seed=0).architecture in ARCHITECTURES
 
 
-def test_adversarial_is_the_fast_network_on_images_that_were_moved(data):
-    assert [name for name, its in RECIPES.items() if its.adversarial_radius] == ["adversarial"]
-    assert RECIPES["adversarial"].adversarial_radius == 0.3
-    untrained = [build(name, data, seed=1) for name in ("adversarial", "fast")]
+@pytest.mark.parametrize(
+    ("recipe", "radius", "norm"), [("adversarial", 0.3, "pixel"), ("robust", 1, "image")]
+)
+def test_the_fast_network_on_images_that_were_moved(data, recipe, radius, norm):
+    settings = RECIPES[recipe]
+    assert (settings.adversarial_radius, settings.adversarial_norm) == (radius, norm)
+    untrained = [build(name, data, seed=1) for name in (recipe, "fast")]
     assert torch.equal(*map(weights, untrained))
-    short = RECIPES["adversarial"].model_copy(update={"epochs": 1, "batch_size": 20})
-    network, card = train("adversarial", data, seed=1, settings=short)
+    short = settings.model_copy(update={"epochs": 1, "batch_size": 20, "label_smoothing": 0})
+    network, card = train(recipe, data, seed=1, settings=short)
     plain = short.model_copy(update={"adversarial_radius": 0})
     unmoved, _ = train("fast", data, seed=1, settings=plain)
     assert not torch.equal(weights(network), weights(unmoved))
     assert card.architecture == "fast"
-    assert card.command == "deceive train --recipe adversarial --seed 1 --epochs 1"
-    assert card.settings["adversarial_radius"] == 0.3
+    assert card.command == f"deceive train --recipe {recipe} --seed 1 --epochs 1"
+    assert card.settings["adversarial_radius"] == radius
     assert card.temperature == 1

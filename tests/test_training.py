@@ -346,8 +346,10 @@ def cross_entropy(model):
     return lambda x, y: torch.nn.functional.cross_entropy(model(x), y)
 
 
-def hardened(radius, steps=5):
-    return TrainingSettings(adversarial_radius=radius, adversarial_steps=steps)
+def hardened(radius, steps=5, norm="pixel"):
+    return TrainingSettings(
+        adversarial_radius=radius, adversarial_steps=steps, adversarial_norm=norm
+    )
 
 
 @pytest.mark.parametrize("steps", [1, 5])
@@ -363,6 +365,20 @@ def test_an_adversary_stays_within_its_radius_and_raises_the_loss(radius, steps)
     assert moved.min() >= 0
     assert moved.max() <= 1
     assert 0.9 * radius < (moved - images).abs().max() <= radius + 1e-6
+    assert loss_of(moved, labels) > loss_of(images, labels)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("radius", [0.2, 1, 3])
+def test_an_adversary_of_images_stays_within_a_distance(radius, steps):
+    model, (images, labels) = network().eval(), toy(100)
+    loss_of = cross_entropy(model)
+    moved = attacked(images, labels, loss_of, hardened(radius, steps, "image"), generator())
+    assert moved.min() >= 0
+    assert moved.max() <= 1
+    away = (moved - images).flatten(1).norm(dim=1)
+    assert 0.5 * radius < away.mean()
+    assert away.max() <= radius + 1e-5
     assert loss_of(moved, labels) > loss_of(images, labels)
 
 
@@ -385,6 +401,11 @@ def test_a_network_that_met_an_adversary_withstands_it():
         withstood.append(accuracy(model, moved, labels))
     assert withstood[0] < 0.5
     assert withstood[1] > 0.9
+
+
+def test_no_images_are_augmented_to_none():
+    images, _ = toy(10)
+    assert augment(images[:0], TrainingSettings(), generator()).shape == (0, *images.shape[1:])
 
 
 def test_the_same_seed_gives_the_same_weights_with_an_adversary():

@@ -40,11 +40,15 @@ class TrainingSettings(BaseModel):
     elasticity: float = Field(default=0.6, ge=0)
     """Elastic distortion (Simard et al. 2003): standard deviation, in pixels along each axis, of
     the shifts at a grid of 5×5 knots, between which they are interpolated."""
-    adversarial_radius: float = Field(default=0, ge=0, le=1)
-    """How far an adversary may move each pixel of a batch before the network learns from it (Madry
-    et al. 2018); at 0 there is none."""
+    adversarial_radius: float = Field(default=0, ge=0)
+    """How far an adversary may move an image before the network learns from it (Madry et al. 2018);
+    at 0 there is none."""
+    adversarial_norm: Literal["pixel", "image"] = "pixel"
+    """Of what that is the radius: of what each pixel may change by (L∞), or of the Euclidean
+    distance between images (L2)."""
     adversarial_steps: int = Field(default=5, ge=1)
-    """Its steps up the loss, each of half the radius."""
+    """Its steps up the loss; of half the radius for pixels, and for images of such a size that all
+    together are one and a half times the radius."""
 
 
 class TrainingProgress(NamedTuple):
@@ -165,6 +169,9 @@ def _gradients(network: nn.Module) -> list[Tensor]:
     return [each.grad for each in network.parameters() if each.grad is not None]
 
 
+# Keeps a gradient of nothing but zeros at zero when it is divided by its length.
+_TINY = torch.finfo(torch.float32).tiny
+
 # Knots along each side of the grid of elastic shifts.
 _KNOTS = 5
 
@@ -253,22 +260,45 @@ def attacked(
 ) -> Tensor:
     """Images (N, C, H, W) in [0, 1] moved to where the loss is great, within the radius.
 
-    Projected gradient ascent (Madry et al. 2018, L∞): from a random place, steps by the gradient's
-    sign. Each pixel stays in [0, 1] and within the adversarial radius of where it was.
+    Projected gradient ascent (Madry et al. 2018) from a random place: by the gradient's sign if the
+    radius is of pixels, by the gradient over its length if it is of images. All pixels stay in
+    [0, 1], and each of them, or the image, within the radius of where it was.
     """
-    radius = settings.adversarial_radius
-    low, high = (images - radius).clamp_min(0), (images + radius).clamp_max(1)
-    x = low + (high - low) * torch.rand(images.shape, generator=generator).to(images.device)
-    for _ in range(settings.adversarial_steps):
+    radius, steps = settings.adversarial_radius, settings.adversarial_steps
+    of_pixels = settings.adversarial_norm == "pixel"
+
+    def within(x: Tensor) -> Tensor:
+        if of_pixels:
+            return x.clamp(images - radius, images + radius).clamp(0, 1)
+        moved = x - images
+        return (images + moved * (radius / _length(moved).clamp_min(radius))).clamp(0, 1)
+
+    if of_pixels:
+        low, high = within(images - radius), within(images + radius)
+        x = low + (high - low) * torch.rand(images.shape, generator=generator).to(images.device)
+    else:
+        away = torch.randn(images.shape, generator=generator).to(images.device)
+        x = within(images + 0.3 * radius * away / math.sqrt(images[0].numel()))
+    for _ in range(steps):
         (gradient,) = torch.autograd.grad(loss_of(x.requires_grad_(), labels), x)
-        x = (x.detach() + radius / 2 * gradient.sign()).clamp(low, high)
+        if of_pixels:
+            step = radius / 2 * gradient.sign()
+        else:
+            step = 1.5 * radius / steps * gradient / _length(gradient).clamp_min(_TINY)
+        x = within(x.detach() + step)
     return x
+
+
+def _length(images: Tensor) -> Tensor:
+    """The Euclidean length of each image: (N, C, H, W) → (N, 1, 1, 1)."""
+    length: Tensor = images.flatten(1).norm(dim=1)
+    return length[:, None, None, None]
 
 
 def augment(images: Tensor, settings: TrainingSettings, generator: Generator) -> Tensor:
     """Turn, stretch, shear, shift and bend each image (N, C, H, W) by random amounts of its own."""
     s = settings
-    if s.rotation == s.scaling == s.translation == s.elasticity == 0:
+    if s.rotation == s.scaling == s.translation == s.elasticity == 0 or not len(images):
         return images
     n, _, height, width = images.shape
     draw = torch.rand(6, n, generator=generator) * 2 - 1
