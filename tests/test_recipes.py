@@ -25,19 +25,20 @@ def test_every_recipe_is_of_an_architecture(data):
 
 
 @pytest.mark.parametrize(
-    ("recipe", "radius", "norm"), [("adversarial", 0.3, "pixel"), ("robust", 1, "image")]
+    ("recipe", "plainly", "radius", "norm"),
+    [("adversarial", "fast", 0.3, "pixel"), ("robust", "reader", 1, "image")],
 )
-def test_the_fast_network_on_images_that_were_moved(data, recipe, radius, norm):
+def test_the_same_network_on_images_that_were_moved(data, recipe, plainly, radius, norm):
     settings = RECIPES[recipe]
     assert (settings.adversarial_radius, settings.adversarial_norm) == (radius, norm)
-    untrained = [build(name, data, seed=1) for name in (recipe, "fast")]
+    untrained = [build(name, data, seed=1) for name in (recipe, plainly)]
     assert torch.equal(*map(weights, untrained))
     short = settings.model_copy(update={"epochs": 1, "batch_size": 20, "label_smoothing": 0})
     network, card = train(recipe, data, seed=1, settings=short)
     plain = short.model_copy(update={"adversarial_radius": 0})
-    unmoved, _ = train("fast", data, seed=1, settings=plain)
+    unmoved, _ = train(plainly, data, seed=1, settings=plain)
     assert not torch.equal(weights(network), weights(unmoved))
-    assert card.architecture == "fast"
+    assert card.architecture == plainly
     assert card.command == f"deceive train --recipe {recipe} --seed 1 --epochs 1"
     assert card.settings["adversarial_radius"] == radius
     assert card.temperature == 1

@@ -43,15 +43,18 @@ def random_network(seed=0):
     return network
 
 
-def test_the_reader_only_takes_away():
+def test_readers_only_take_away():
     network = random_network()
     images = torch.rand(50, 1, 8, 8)
     whole = logits_of(network, images)
-    reader, network.reader = network.reader, None
+    readers, network.readers = network.readers, None
     without = logits_of(network, images)
     assert (whole[:, :4] - whole[:, 4:] < without[:, :4] - without[:, 4:]).all()
     difference = (whole - without)[:, :4]
-    torch.testing.assert_close(difference.exp(), 0.98 * probabilities_of(reader, images) + 0.005)
+    p, q = (probabilities_of(reader, images) for reader in readers)
+    together = (p * q).sqrt() / (p * q).sqrt().sum(1, keepdim=True)
+    doubt = network.doubt.item()
+    torch.testing.assert_close(difference.exp(), (1 - doubt) * together + doubt / 4)
     assert torch.equal(whole[:, 4], without[:, 4])
 
 
@@ -83,7 +86,7 @@ def test_a_row_and_a_network_for_each_round_shown(tmp_path):
         name = f"round-{row['round']:06d}"
         assert run.load_arrays(name)["levels"].shape == (4 * 2 * 4, 1, 8, 8)
         network = load_network(run.weights(name))
-        assert network.reader is not None
+        assert len(network.readers or ()) == 2
         assert load_card(run.weights(name)).command.startswith("deceive rounds --preset resist")
         assert 0 <= row["gibberish_rate"] <= row["fooling_rate"] <= 1
     _, again = play(tmp_path)
@@ -125,9 +128,9 @@ def test_it_comes_to_resist(tmp_path):
     network = load_network(run.weights("round-000300"))
     assert last["validation_accuracy"] > 0.99
     assert last["digits_sure"] == pytest.approx(0.96, abs=0.02)
-    assert network.reader is not None
     rates = []
-    for each in (network.reader, network):
+    assert network.readers is not None
+    for each in (network.readers[0], network):
         result = fool(each, range(4), count=20, seed=7, steps=200, ascent=Ascent(rule="sign"))
         gibberish = result.fooled & (Quarters()(result.images).argmax(1) != result.targets)
         rates.append(gibberish.float().mean().item())

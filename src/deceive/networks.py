@@ -1,8 +1,8 @@
 """Classifiers: images (N, C, H, W) in [0, 1] in, logits (N, K) out.
 
 Normalisation lives inside, so that outside there are only images and logits. Every network is a
-`Classifier`: a normalisation, a body that ends in a feature vector, and a linear head. Some have a
-second classifier inside, which helps them to read.
+`Classifier`: a normalisation, a body that ends in a feature vector, and a linear head. Some have
+other classifiers inside, which help them to read.
 """
 
 from collections.abc import Callable
@@ -26,9 +26,9 @@ class Classifier(nn.Module):
         image_shape: (C, H, W) of the images it reads.
         n_outputs: the number of logits, K; one more than there are digits where it knows rubbish.
         num_features: the length of `features`.
-        reader: another classifier, of the classes but rubbish, that can only make this one less
+        readers: other classifiers, of the classes but rubbish, that can only make this one less
             sure; None in most architectures.
-        doubt: where there is a reader, how often it is taken to be wrong, and to have guessed.
+        doubt: where there are readers, how often they are taken to be wrong, and to have guessed.
     """
 
     mean: Tensor
@@ -54,11 +54,12 @@ class Classifier(nn.Module):
         self.register_buffer("std", torch.tensor(std))
         self.body, self.num_features = ARCHITECTURES[architecture](image_shape)
         self.head = nn.Linear(self.num_features, n_outputs)
-        self.reader: Classifier | None = None
+        self.readers: nn.ModuleList | None = None
         if architecture in READERS:
-            self.register_buffer("doubt", torch.tensor(0.02))
-            self.reader = Classifier(
-                READERS[architecture], n_outputs - 1, image_shape, mean=mean, std=std
+            self.register_buffer("doubt", torch.tensor(0.01))
+            self.readers = nn.ModuleList(
+                Classifier(reader, n_outputs - 1, image_shape, mean=mean, std=std)
+                for reader in READERS[architecture]
             )
 
     @property
@@ -85,14 +86,14 @@ class Classifier(nn.Module):
                 Networks that don't hear noise pass over it.
         """
         logits: Tensor = self.head(self.features(images, noise))
-        if self.reader is None:
+        if self.readers is None:
             return logits
-        # log q < 0 of the reader's q: whatever it says, p(class) / p(rubbish) is not greater than
-        # without it, so that it can help to settle which digit an image shows, and never say that
-        # it shows one.
-        q = (1 - self.doubt) * self.reader(images).float().softmax(1)
-        q = q + self.doubt / (self.n_outputs - 1)
-        doubts = q.log()
+        # The readers' opinion q is the geometric mean of theirs: a class that one of them rules out
+        # is ruled out. Since log q < 0, p(class) / p(rubbish) is not greater than without them,
+        # whatever they say: they can settle which digit an image shows, never that it shows one.
+        said = [reader(images).float().log_softmax(1) for reader in self.readers]
+        q = (1 - self.doubt) * torch.stack(said).mean(0).softmax(1)
+        doubts = (q + self.doubt / (self.n_outputs - 1)).log()
         return torch.cat([logits[:, :-1] + doubts, logits[:, -1:]], 1)
 
 
@@ -227,7 +228,7 @@ def _study(shape: Shape) -> tuple[nn.Module, int]:
     return nn.Sequential(*convolutions, *linear), 64
 
 
-def _fast(shape: Shape) -> tuple[nn.Module, int]:
+def _fast(shape: Shape, hidden: int = 128) -> tuple[nn.Module, int]:
     """Strided convolutions and no pooling: most of the work is done at a quarter of the pixels."""
     convolutions = [
         *_block(shape[0], 32, stride=2, size=5, conv=StemConv),
@@ -235,8 +236,8 @@ def _fast(shape: Shape) -> tuple[nn.Module, int]:
         *_block(64, 64),
     ]
     flat = _flat_size(convolutions, shape)
-    linear = [nn.Flatten(), nn.Linear(flat, 128, bias=False), nn.BatchNorm1d(128), nn.ReLU()]
-    return nn.Sequential(*convolutions, *linear), 128
+    linear = [nn.Flatten(), nn.Linear(flat, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()]
+    return nn.Sequential(*convolutions, *linear), hidden
 
 
 def _judge(shape: Shape) -> tuple[nn.Module, int]:
@@ -255,8 +256,13 @@ def _draw(shape: Shape) -> tuple[nn.Module, int]:
     return NoiseBody(shape, (104, 208, 192)), 128
 
 
+def _reader(shape: Shape) -> tuple[nn.Module, int]:
+    """`fast` with half of its weights, which are nearly all before the hidden layer."""
+    return _fast(shape, hidden=64)
+
+
 def _resist(shape: Shape) -> tuple[nn.Module, int]:
-    """What says whether an image shows a digit at all; which one, `fast` helps to say."""
+    """What says whether an image shows a digit at all; which one, its readers help to say."""
     return StridedBody(shape), 128
 
 
@@ -264,12 +270,13 @@ ARCHITECTURES: dict[str, Callable[[Shape], tuple[nn.Module, int]]] = {
     "draw": _draw,
     "fast": _fast,
     "judge": _judge,
+    "reader": _reader,
     "resist": _resist,
     "study": _study,
 }
 
-# Of those that have a reader, its architecture.
-READERS = {"resist": "fast"}
+# The architectures of the readers of those that have some.
+READERS = {"resist": ("reader", "reader")}
 
 
 @torch.no_grad()

@@ -90,12 +90,12 @@ def _masked(report: Report) -> list[str]:
     boxes = {headline.box: headline for headline in report.headlines}
     if len(boxes) < 2:
         return []
-    rates = {box: found.outcome("asked").fooling_rate for box, found in boxes.items()}
+    rates = {box: found.outcome("asked").rate for box, found in boxes.items()}
     if rates["black"] <= rates["white"] + _MASKED:
         return []
     return [
-        f"Search without a gradient fools it more often ({rates['black']:.1%}) than the gradient "
-        f"does ({rates['white']:.1%}): the gradient is probably masked, and says little."
+        f"Search without a gradient does better ({rates['black']:.1%}) than the gradient "
+        f"({rates['white']:.1%}): the gradient is probably masked, and says little."
     ]
 
 

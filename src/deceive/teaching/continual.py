@@ -213,6 +213,6 @@ class Continual(Game):
 
 
 def _taught(network: Classifier) -> list[Tensor]:
-    """The parameters that rounds change: all but its reader's."""
+    """The parameters that rounds change: all but its readers'."""
     named = network.named_parameters()
-    return [parameter for name, parameter in named if not name.startswith("reader.")]
+    return [parameter for name, parameter in named if not name.startswith("readers.")]

@@ -1,15 +1,17 @@
 """Rounds in which a classifier comes to resist: candidates from everywhere, by every rule."""
 
+import copy
 import time
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
+from deceive.data import Dataset
 from deceive.fooling import FoolingResult, fool, from_levels, to_levels
 from deceive.inference import logits_of, probabilities_of
 from deceive.models import halved
-from deceive.networks import READERS, Classifier
+from deceive.networks import Classifier
 from deceive.objectives import log_odds
 from deceive.recipes import train
 from deceive.rubbish import CandidateSet
@@ -18,6 +20,7 @@ from deceive.runs import Row
 from deceive.starts import REAL, begin
 from deceive.teaching.continual import Continual, Lesson
 from deceive.teaching.game import FRESH
+from deceive.teaching.settings import RoundsSettings
 from deceive.training import TrainingSettings, augment, expect_rubbish
 
 # Half of the images of a lesson are in gaussian noise of up to this standard deviation, little of
@@ -28,9 +31,14 @@ _NOISE = 0.5
 # gradient is asked for in noise of up to this standard deviation.
 _LARGER, _SMOOTHING = 30, 0.3
 
-# In the rounds a reader is doubted as much as a new network doubts it, so that the guard learns to
-# tell digits too. Afterwards it is taken to be wrong this often.
-_DOUBT = 0.002
+# By which recipes readers are trained. In the rounds the first is enough, one that is easily
+# deceived: it lets through what the guard has to learn of. Both together are hard to deceive by
+# digits that have hardly been touched.
+_READERS = ("reader", "robust")
+
+# How often they are taken to be wrong: in the rounds so often that the guard learns to tell digits
+# too, and seldom afterwards.
+_DOUBT_IN_ROUNDS, _DOUBT = 0.02, 0.0005
 
 # How sure the network is to be of digits, and of what it counts as deceived.
 _SURE = 0.99
@@ -46,22 +54,33 @@ class Resisting(Continual):
     to be its target, and no more: at first it is still that digit.
     """
 
+    def __init__(self, data: Dataset, settings: RoundsSettings) -> None:
+        super().__init__(data, settings)
+        self.late_readers = nn.ModuleList()
+        for network in (self.network, self.averaged):
+            if network.readers is not None:
+                self.late_readers = network.readers[1:]
+                network.readers = network.readers[:1].requires_grad_(False)
+                network.doubt.fill_(_DOUBT_IN_ROUNDS)
+
     def begin(self) -> None:
-        """Train the reader, if the network has one."""
-        if self.number > 0 or self.network.reader is None:
+        """Train the readers, if the network has some."""
+        early = self.averaged.readers
+        if self.number > 0 or early is None or self.network.readers is None:
             return
         started = time.perf_counter()
-        trained, _ = train(READERS[self.settings.network], self.data, seed=self.settings.seed)
-        for network in (self.network, self.averaged):
-            assert network.reader is not None
-            network.reader.load_state_dict(trained.state_dict())
-            network.reader.eval().requires_grad_(False)
+        for recipe, reader in zip(_READERS, [*early, *self.late_readers], strict=True):
+            trained, _ = train(recipe, self.data, seed=self.settings.seed)
+            reader.load_state_dict(trained.state_dict())
+        self.network.readers.load_state_dict(early.state_dict())
         self.seconds += time.perf_counter() - started
 
     def best(self) -> Classifier:
-        network = halved(self.averaged)
-        if network.reader is not None:
+        network = copy.deepcopy(self.averaged)
+        if network.readers is not None:
+            network.readers.extend(self.late_readers)
             network.doubt.fill_(_DOUBT)
+        network = halved(network)
         if self.settings.digits_sure is not None:
             held_out = self.data.validation
             expect_rubbish(
@@ -140,6 +159,10 @@ class Resisting(Continual):
         were_digits = self.were_digits[rubbish].to(logits.device)
         of_rubbish = torch.where(were_digits, not_target, wrong[n:])
         return (wrong[:n].mean() + weight * of_rubbish.mean()) / (1 + weight)
+
+    def tensors(self) -> dict[str, Tensor]:
+        late = self.late_readers.state_dict()
+        return super().tensors() | {f"late_readers.{name}": each for name, each in late.items()}
 
     def own(self) -> dict[str, Tensor]:
         return super().own() | {"were_digits": self.were_digits}
