@@ -87,7 +87,7 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
             try:
                 trained = played(data, _settings(variant, seed, plan))
             except InputError as error:
-                row |= {"ended": str(error)}
+                row |= {"ended": str(error).partition(";")[0]}  # not where its folder was
             else:
                 levels = trained.draw(targets, FRESH + seed)
                 found = quality(
