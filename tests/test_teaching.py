@@ -319,7 +319,8 @@ def test_an_unknown_network_is_one_clear_error(tmp_path):
         play(tmp_path / "one", SMALL.model_copy(update={"network": "resnet"}))
     untrained = PRESETS["study"].model_copy(update={"network": "draw"})
     with pytest.raises(
-        InputError, match="network: expected one of fast, judge, study, adversarial; got 'draw'"
+        InputError,
+        match=r"network: expected one of fast, judge, study, .*robust; got 'draw'",
     ):
         play(tmp_path / "other", untrained)
 

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Generator, Tensor, nn
 
 from deceive import processes
@@ -47,8 +47,17 @@ class TrainingSettings(BaseModel):
     """Of what that is the radius: of what each pixel may change by (L∞), or of the Euclidean
     distance between images (L2)."""
     adversarial_steps: int = Field(default=5, ge=1)
-    """Its steps up the loss; of half the radius for pixels, and for images of such a size that all
+    """Its steps up the loss: of half the radius for pixels, and for images of such a size that all
     together are one and a half times the radius."""
+
+    @model_validator(mode="after")
+    def _no_pixel_leaves_the_bounds(self) -> "TrainingSettings":
+        if self.adversarial_norm == "pixel" and self.adversarial_radius > 1:
+            raise ValueError(
+                "expected an adversarial_radius of at most 1 for pixels, "
+                f"got {self.adversarial_radius}"
+            )
+        return self
 
 
 class TrainingProgress(NamedTuple):
