@@ -2,7 +2,7 @@
 
 Both deceive the same network with 3,000 images, and train a new one on the digits, 6,000 squares of
 noise and those images, five epochs. The original is done in part, and its time scaled up: it takes
-the better part of an hour.
+ten minutes and more.
 """
 
 import time
@@ -93,7 +93,7 @@ def run(plan: Plan) -> Row:
 
 
 def one_by_one(network: Classifier, count: int, seed: int) -> None:
-    """Make `count` fooling images after one another, each from uniform noise to 0.99, as PNGs hold.
+    """Make `count` fooling images after one another, each from uniform noise to 0.99.
 
     Adam on the pixels, at a rate of 0.01, down the cross-entropy; at most 1,000 steps.
     """

@@ -20,6 +20,17 @@ pytestmark = pytest.mark.usefixtures("untouched_rng")
 
 SHAPE, CLASSES = (1, 8, 8), 4
 
+# Of the machine of made-up results.
+FACTS = {
+    "date": "today",
+    "processor": "one",
+    "cores": 2,
+    "threads": 2,
+    "load_average_at_start": 0.0,
+    "working_dtype": "bfloat16",
+    "versions": {"torch": "2"},
+}
+
 
 @pytest.fixture(scope="module")
 def split():
@@ -149,16 +160,7 @@ def test_table_and_pictures_are_made_of_rows_alone(tmp_path):
         for minutes in (2, 5)
         for name in ("rounds", "VAE", "diffusion")
     ]
-    facts = {
-        "date": "today",
-        "processor": "one",
-        "cores": 2,
-        "threads": 2,
-        "load_average_at_start": 0.0,
-        "working_dtype": "bfloat16",
-        "versions": {"torch": "2"},
-    }
-    result = {"facts": facts, "plan": {"seeds": 3}, "rows": rows}
+    result = {"facts": FACTS, "plan": {"seeds": 3}, "rows": rows}
     (tmp_path / "drawing.json").write_text(json.dumps(result))
     text = table.make(tmp_path, pictures=tmp_path)
     assert "| 5 | VAE | 1,234 | 300 | 51 (50–52) | 50% | 0.8 | 0.7 | 90% |" in text

@@ -87,8 +87,7 @@ def test_normalisation_is_inside_and_saved(architecture):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_what_is_shipped_is_small(architecture):
     parameters = sum(parameter.numel() for parameter in Classifier(architecture).parameters())
-    most = 3e6 if architecture == "resist" else 2e6
-    assert parameters * (2 if architecture in ("draw", "resist") else 4) < most  # in half precision
+    assert parameters * (2 if architecture in ("draw", "resist") else 4) < 2e6  # in half precision
 
 
 def test_only_a_network_that_hears_noise_is_changed_by_being_told():
