@@ -70,7 +70,7 @@ def test_everything_is_named():
     for name in (*WAYS, *SEARCHES, *(f"made for {name}" for name in _SURROGATES)):
         assert f"`{name}`" in TEXT
     assert {*GARBAGE, "other data", "optimised"} == set(KINDS)
-    assert len(WHITE_STARTS) == 5
+    assert len(WHITE_STARTS) == 6
 
 
 def test_a_factory_of_ones_own(place, capsys):

@@ -27,7 +27,7 @@ from deceive.export import export_onnx
 from deceive.models import load_card, save_network, shipped_names
 from deceive.networks import Classifier
 from deceive.page import build, manifest, server
-from deceive.starts import begin
+from deceive.starts import STARTS, begin
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -297,7 +297,7 @@ def test_every_digit_is_reached_and_its_png_fools_the_network_in_python(visit):
     assert steps > 10  # static may be taken for one digit as it is, but not for each
 
 
-@pytest.mark.parametrize("start", ["gaussian", "smooth", "blank", "drawing"])
+@pytest.mark.parametrize("start", ["gaussian", "smooth", "blank", "squares", "drawing"])
 def test_every_start_leads_there(visit, start):
     page = visit()
     draw_one(page)
@@ -534,7 +534,7 @@ def test_the_starts_are_drawn_as_the_librarys(visit):
     assert torch.allclose(torch.tensor(came).view(28, 28), expected, atol=1e-5)
     draw = """(name) => Array.from({ length: 100 }, (_, seed) =>
         [...window.deceive.starts[name](window.deceive.generator(seed))])"""
-    for name in ("uniform", "gaussian", "smooth", "blank"):
+    for name in STARTS:
         images = torch.tensor(page.evaluate(draw, name), dtype=torch.float32)
         own = begin(name, range(100), (1, 28, 28), 0).flatten(1)
         assert images.shape == own.shape

@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -76,6 +77,17 @@ def test_neighbours_are_alike_in_clouds_and_not_in_static():
 
     assert roughness("uniform") == pytest.approx(1, abs=0.05)
     assert roughness("smooth") < 0.2
+
+
+def test_squares_are_black_and_white_and_the_first_of_them_large():
+    for shape in ((1, 28, 28), (3, 32, 20)):
+        images = begin("squares", range(200), shape, 0)
+        assert set(images.unique().tolist()) == {0, 1}
+        half = min(shape[1:]) // 2
+        white = F.avg_pool2d(images, half // 2, stride=1).amax(dim=(2, 3)) == 1
+        assert 0.5 < white.double().mean() < 0.95  # not all of it was covered by the next
+        single = images.diff(dim=3).abs().sum((1, 2, 3))
+        assert single.min() > 0
 
 
 @pytest.mark.usefixtures("untouched_rng")

@@ -16,6 +16,9 @@ from deceive.errors import InputError
 Shape = tuple[int, int, int]
 Start = Callable[[Shape, Generator], Tensor]
 
+# How many of them lie upon one another.
+_SQUARES = 30
+
 
 def uniform(shape: Shape, generator: Generator) -> Tensor:
     """Static: every pixel drawn evenly from [0, 1)."""
@@ -39,11 +42,30 @@ def blank(shape: Shape, generator: Generator) -> Tensor:
     return torch.zeros(shape)
 
 
+def squares(shape: Shape, generator: Generator) -> Tensor:
+    """Black and white squares (each channel has its own) upon one another, ever smaller ones.
+
+    What is called dead leaves (Lee, Mumford and Huang 2001), and what a random search ends in.
+    """
+    channels, *sizes = shape
+    image = torch.zeros(shape)
+    for spent in torch.linspace(0, 1, _SQUARES):
+        side = max(1, round(min(sizes) / 2 * (1 - spent.item()) ** 2))
+        draw = torch.rand(2 + channels, generator=generator)
+        top, left = (
+            int(place * (size - side + 1)) for place, size in zip(draw[:2], sizes, strict=True)
+        )
+        colour = draw[2:].round()[:, None, None]
+        image[:, top : top + side, left : left + side] = colour
+    return image
+
+
 STARTS: dict[str, Start] = {
     "uniform": uniform,
     "gaussian": gaussian,
     "smooth": smooth,
     "blank": blank,
+    "squares": squares,
 }
 
 

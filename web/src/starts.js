@@ -5,6 +5,8 @@ import { normal } from "./random.js";
 
 export const SIDE = 28;
 
+const SQUARES = 30; // upon one another
+
 const filled = (size, draw) => Float32Array.from({ length: size }, draw);
 const clamped = (value) => Math.min(1, Math.max(0, value));
 
@@ -25,7 +27,21 @@ function blank() {
   return new Float32Array(SIDE * SIDE);
 }
 
-export const STARTS = { uniform, gaussian, smooth, blank };
+function squares(random) {
+  const image = blank();
+  for (let number = 0; number < SQUARES; number++) {
+    const spent = number / (SQUARES - 1);
+    const side = Math.max(1, Math.round((SIDE / 2) * (1 - spent) ** 2));
+    const top = Math.floor(random() * (SIDE - side + 1));
+    const left = Math.floor(random() * (SIDE - side + 1));
+    const colour = Math.round(random());
+    for (let row = top; row < top + side; row++)
+      image.fill(colour, row * SIDE + left, row * SIDE + left + side);
+  }
+  return image;
+}
+
+export const STARTS = { uniform, gaussian, smooth, blank, squares };
 
 /** A square image enlarged bicubically (Keys 1981 with a = -0.75, pixel centres aligned). */
 export function enlarged(image, side, wanted) {

@@ -37,6 +37,7 @@ GARBAGE: dict[str, Callable[[int, Split, int], Tensor]] = {
     "uniform": _noise("uniform"),
     "gaussian": _noise("gaussian"),
     "smooth": _noise("smooth"),
+    "squares": _noise("squares"),
     "permuted": permuted,
     "constant": constant,
 }

@@ -13,6 +13,7 @@ KINDS = {
     "uniform": "uniform noise",
     "gaussian": "gaussian noise",
     "smooth": "smooth noise",
+    "squares": "squares upon one another",
     "permuted": "shuffled pixels",
     "constant": "plain grey",
     "other data": "other data",

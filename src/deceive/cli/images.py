@@ -24,7 +24,7 @@ class Fool:
     confidence: float = 0.99
     """Softmax probability of the target to reach."""
     start: str = "uniform"
-    """Where an image begins: uniform, gaussian, smooth or blank."""
+    """Where an image begins: uniform, gaussian, smooth, blank or squares."""
     steps: int = 1000
     """The most steps an image may take."""
     judge: str = "judge"
