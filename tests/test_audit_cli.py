@@ -95,7 +95,7 @@ def place(tmp_path, monkeypatch):
     few = {"momentum": "momentum"}
     from deceive.auditing.attacks import WAYS
 
-    monkeypatch.setattr("deceive.auditing.core.WAYS", {name: WAYS[name] for name in few})
+    monkeypatch.setattr("deceive.auditing.measuring.WAYS", {name: WAYS[name] for name in few})
     return tmp_path
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from deceive.auditing.attacks import WAYS
-from deceive.auditing.core import _SURROGATES, WHITE_STARTS
+from deceive.auditing.attacks import WAYS, WHITE_STARTS
 from deceive.auditing.garbage import GARBAGE
+from deceive.auditing.measuring import _SURROGATES
 from deceive.auditing.schema import page, read_report
 from deceive.auditing.search import SEARCHES
 from deceive.auditing.verdict import KINDS

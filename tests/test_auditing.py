@@ -12,7 +12,7 @@ from torch import nn
 from conftest import Bands, same_state, state_of
 from deceive.auditing import AuditSettings, audit, read_report
 from deceive.auditing.assemble import assemble, command, write_audit
-from deceive.auditing.attacks import WAYS
+from deceive.auditing.attacks import WAYS, WHITE_STARTS
 from deceive.auditing.formats import load_model
 from deceive.auditing.garbage import draw, scores_of
 from deceive.auditing.settings import QUICK, THOROUGH, budgets
@@ -66,7 +66,7 @@ def whole(data):
 def two_ways(whole, monkeypatch):
     """All other audits do with two of the five ways, which is quicker."""
     few = {name: WAYS[name] for name in ("momentum", "restarts")}
-    monkeypatch.setattr("deceive.auditing.core.WAYS", few)
+    monkeypatch.setattr("deceive.auditing.measuring.WAYS", few)
 
 
 def outcome(report, box="white", threshold="asked"):
@@ -81,13 +81,14 @@ def test_whoever_is_fooled_by_what_the_judge_sees_as_well_is_right(whole):
     report = whole
     assert report.complete
     assert {attack.name for attack in report.attacks} == {*WAYS, "squares"}
-    assert len(report.attacks) == 5 * len(WAYS) - 1 + 1  # no restarts from the one blank image
+    # No restarts from the one blank image.
+    assert len(report.attacks) == len(WHITE_STARTS) * len(WAYS) - 1 + 1
     assert report.clean.accuracy == 1
     assert report.judge == "Bands"
     assert report.judge_accuracy == 1
     for threshold in ("asked", "own"):
         found = outcome(report, threshold=threshold)
-        assert found.candidates == 4 * 8 + 4  # five starts, and of blank one for each class
+        assert found.candidates == 5 * 8 + 4  # six starts, and of blank one for each class
         assert found.fooling_rate == 1
         assert found.gibberish_rate == 0
     assert report.worst_rate == 0
@@ -114,7 +115,7 @@ def test_gibberish_is_what_the_judge_does_not_call_the_target(data):
     optimised = report.kind_of_garbage("optimised")
     assert optimised.images == 3  # of the one curve's four candidates
     assert optimised.mean_confidence == pytest.approx(Bands(sure=12).summit, abs=1e-3)
-    assert "gibberish with 27 of 36 candidates, 75.0%" in verdict(report)[0]
+    assert "gibberish with 33 of 44 candidates, 75.0%" in verdict(report)[0]
 
 
 def test_a_shy_model_is_told_by_its_own_threshold(data):
@@ -129,7 +130,7 @@ def test_a_shy_model_is_told_by_its_own_threshold(data):
     assert report.rate("asked") == 0
     assert report.worst_rate == pytest.approx(3 / 4)
     said = " ".join(verdict(report))
-    assert "None of 36 candidates made it 99% sure" in said
+    assert "None of 44 candidates made it 99% sure" in said
     assert "It is shy" in said
 
 
@@ -455,7 +456,7 @@ def test_audit_json_is_the_report(data, tmp_path):
 
 def test_groups_are_put_together(data, monkeypatch):
     together = audit(Bands(sure=12), data, judge=Always(), settings=TINY)
-    monkeypatch.setattr("deceive.auditing.core._GROUP", 3)
+    monkeypatch.setattr("deceive.auditing.measuring._GROUP", 3)
     cut = audit(Bands(sure=12), data, judge=Always(), settings=TINY)
     assert cut.attacks == together.attacks
     assert cut.headlines == together.headlines

@@ -131,7 +131,8 @@ class Attack(_Part):
     box: Box
     """White where it follows the gradient, black where it sees answers alone."""
     start: str
-    """`uniform`, `gaussian`, `smooth`, `blank`, `squares` or `real`; `search` for what begins by itself."""
+    """`uniform`, `gaussian`, `smooth`, `blank`, `squares` or `real`; `search` for what begins by
+    itself."""
     outcomes: list[Outcome]
     """One for each threshold."""
 
