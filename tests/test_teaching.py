@@ -18,7 +18,6 @@ from deceive.data import Dataset
 from deceive.drawing import DRAWING, draw
 from deceive.errors import InputError
 from deceive.models import load_card, load_network
-from deceive.networks import Classifier
 from deceive.rubbish import CandidateSet
 from deceive.rules import Ascent
 from deceive.runs import Run
@@ -98,7 +97,12 @@ def test_a_row_a_network_and_images_for_each_round_shown(tmp_path):
         assert (card.round, card.rubbish_class, card.ascent) == (row["round"], 4, SMALL.ascent)
         # The network that was kept draws the images that were kept.
         again = draw(
-            load_network(run.weights(name)), range(4), count=4, seed=1_000_003, ascent=card.ascent
+            load_network(run.weights(name)),
+            range(4),
+            count=4,
+            seed=1_000_003,
+            sure=None,
+            ascent=card.ascent,
         )
         assert np.array_equal(again.levels.numpy(), arrays["levels"])
         assert row["judge_agreement"] == pytest.approx(
@@ -323,14 +327,3 @@ def test_an_unknown_network_is_one_clear_error(tmp_path):
         match=r"network: expected one of fast, judge, study, .*robust; got 'draw'",
     ):
         play(tmp_path / "other", untrained)
-
-
-def test_draw_is_the_same_however_many_there_are():
-    network = Classifier("draw", 5, (1, 8, 8)).eval()
-    ascent = SMALL.ascent
-    many = draw(network, [2], count=5, ascent=ascent)
-    few = draw(network, [2], count=3, ascent=ascent, chunk=2)
-    assert torch.equal(many.levels[:3], few.levels)
-    assert many.steps.tolist() == [6] * 5
-    with pytest.raises(InputError, match="ascent: expected one with a schedule"):
-        draw(network, 0, ascent=Ascent())

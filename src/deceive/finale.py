@@ -92,7 +92,14 @@ def _between(network: Classifier, data: Dataset, ascent: Ascent, seed: int) -> T
     classes = range(data.n_classes)
     one, other = begin("uniform", range(2 * len(classes)), data.image_shape, seed).chunk(2)
     frames = [
-        draw(network, classes, start=torch.lerp(one, other, place), ascent=ascent, seed=seed).levels
+        draw(
+            network,
+            classes,
+            start=torch.lerp(one, other, place),
+            seed=seed,
+            sure=None,
+            ascent=ascent,
+        ).levels
         for place in torch.linspace(0, 1, _FRAMES).tolist()
     ]
     return torch.stack(frames, 1)

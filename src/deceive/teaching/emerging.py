@@ -90,6 +90,7 @@ class Emerging(Continual):
             range(self.data.n_classes),
             count=s.measured,
             seed=FRESH + s.seed,
+            sure=None,  # on the way it is hardly ever
             ascent=s.ascent,
         )
 
