@@ -21,6 +21,7 @@ from deceive.data import Dataset, Split, load_data
 from deceive.drawing import draw
 from deceive.fooling import from_levels, to_levels
 from deceive.models import load_network
+from deceive.networks import Classifier
 from deceive.quality import quality
 from deceive.runs import Run, round_name
 from deceive.teaching import PRESETS, RoundsSettings, rounds
@@ -123,12 +124,22 @@ def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
     settings = PRESETS["draw"].model_copy(
         update={"seed": seed, "shown": (), "measured": 10, "judged": 0, "rounds": plan.trial}
     )
-    a_round = played(data, settings).seconds / plan.trial
-    return played(data, settings.model_copy(update={"rounds": max(1, round(seconds / a_round))}))
+    _, trial = played(data, settings)
+    count = max(1, round(seconds * plan.trial / trial["seconds"]))
+    network, told = played(data, settings.model_copy(update={"rounds": count}))
+    return Trained(
+        told.pop("seconds"),
+        sum(parameter.numel() for parameter in network.parameters()),
+        told,
+        lambda targets, seed: draw(network, targets, seed=seed, ascent=settings.ascent).levels,
+    )
 
 
-def played(data: Dataset, settings: RoundsSettings) -> Trained:
-    """All the rounds of these settings; the clock runs while images and network change."""
+def played(data: Dataset, settings: RoundsSettings) -> tuple[Classifier, Row]:
+    """The network after all the rounds of these settings, and what there is to say of them.
+
+    Of the latter `seconds` are those in which images and network changed.
+    """
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder), settings.model_dump(mode="json"))
         *_, last = rounds(
@@ -136,20 +147,12 @@ def played(data: Dataset, settings: RoundsSettings) -> Trained:
         )
         network = load_network(run.weights(round_name(last["round"])))
         rollbacks = sum(row["part"] == "rollback" for row in run.rows())
-
-    def drawn(targets: Tensor, seed: int) -> Tensor:
-        return draw(network, targets, seed=seed, ascent=settings.ascent).levels
-
-    return Trained(
-        last["seconds"],
-        sum(parameter.numel() for parameter in network.parameters()),
-        {
-            "rounds": last["round"],
-            "rollbacks": rollbacks,
-            "validation_accuracy": last["validation_accuracy"],
-        },
-        drawn,
-    )
+    return network, {
+        "seconds": last["seconds"],
+        "rounds": last["round"],
+        "rollbacks": rollbacks,
+        "validation_accuracy": last["validation_accuracy"],
+    }
 
 
 def _silent(done: float, total: float, note: str = "") -> None:
