@@ -14,7 +14,7 @@ from benchmarks.contest import Row, facts
 from benchmarks.drawing import FRESH, played
 from benchmarks.pictures import stripped
 from deceive.data import Dataset, load_data
-from deceive.drawing import SURE, draw
+from deceive.drawing import ACCEPTED, draw
 from deceive.errors import InputError
 from deceive.fooling import FoolingResult
 from deceive.models import load_network
@@ -28,7 +28,7 @@ console = Console(stderr=True)
 AS_IT_IS = "as it is"
 
 # Nothing is changed there but how its network draws; the others take every image as it comes.
-DRAWN_AGAIN = "– and what it is not sure of is drawn again"
+DRAWN_AGAIN = "– and what it does not accept is drawn again"
 
 # What is changed of the preset `draw`; of its ascent, by an inner dictionary.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -88,7 +88,7 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
     targets = torch.arange(data.n_classes).repeat_interleave(plan.count)
     for seed in range(plan.seeds):
         for variant in VARIANTS:
-            ways = {variant: None} | ({DRAWN_AGAIN: SURE} if variant == AS_IT_IS else {})
+            ways = {variant: None} | ({DRAWN_AGAIN: ACCEPTED} if variant == AS_IT_IS else {})
             if all((name, seed) in held for name in ways):
                 continue
             settings = _settings(variant, seed, plan)
@@ -100,10 +100,12 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
                 console.print(f"{variant}, seed {seed}: {ended}")
                 yield result
                 continue
-            for name, sure in ways.items():
+            for name, accepted in ways.items():
                 if (name, seed) in held:
                     continue
-                drawn = draw(network, targets, seed=FRESH + seed, sure=sure, ascent=settings.ascent)
+                drawn = draw(
+                    network, targets, seed=FRESH + seed, accepted=accepted, ascent=settings.ascent
+                )
                 found = _judged(drawn, data, judge, seed)
                 result["rows"].append({"variant": name, "seed": seed} | told | found)
                 distance = found["frechet_distance"]

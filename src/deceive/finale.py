@@ -97,7 +97,7 @@ def _between(network: Classifier, data: Dataset, ascent: Ascent, seed: int) -> T
             classes,
             start=torch.lerp(one, other, place),
             seed=seed,
-            sure=None,
+            accepted=None,
             ascent=ascent,
         ).levels
         for place in torch.linspace(0, 1, _FRAMES).tolist()

@@ -90,7 +90,7 @@ class Emerging(Continual):
             range(self.data.n_classes),
             count=s.measured,
             seed=FRESH + s.seed,
-            sure=None,  # on the way it is hardly ever
+            accepted=None,  # as they come
             ascent=s.ascent,
         )
 
