@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from deceive.cli import main
-from deceive.drawing import draw
+from deceive.cli.images import Draw
+from deceive.drawing import ACCEPTED, ATTEMPTS, draw
 from deceive.errors import InputError
 from deceive.figures import contact_sheet, rounds_pictures, shown_rounds
 from deceive.fooling import to_levels
@@ -67,10 +68,14 @@ def test_other_data_go_from_training_to_drawing(played, capsys, tmp_path):
         assert arrays["targets"].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3]
     png = tmp_path / "two.png"
     options = ["--digit", "2", "--count", "4", "--out", str(png)]
-    assert run(capsys, "draw", *judge, *options)[0] == 0
-    four = draw(load_network(model), 2, count=4, ascent=load_card(model).ascent)
-    with Image.open(png) as image:
-        assert np.array_equal(np.array(image), contact_sheet(four.levels.numpy(), columns=4)[0])
+    for given, accepted in (([], ACCEPTED), (["--attempts", "1"], None)):
+        assert run(capsys, "draw", *judge, *options, *given)[0] == 0
+        four = draw(
+            load_network(model), 2, count=4, accepted=accepted, ascent=load_card(model).ascent
+        )
+        with Image.open(png) as image:
+            assert np.array_equal(np.array(image), contact_sheet(four.levels.numpy(), columns=4)[0])
+    assert Draw().attempts == ATTEMPTS
 
 
 def test_a_finished_run_is_reported_again(played, capsys, folder):

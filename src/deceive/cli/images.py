@@ -100,6 +100,8 @@ class Draw:
     """A .png with all of them in rows, or an .npz with the arrays images and targets."""
     model: str = "draw"
     """A shipped network of the rounds, or a safetensors file."""
+    attempts: int = 3
+    """How often an image may be drawn: one that the network itself doubts is drawn again."""
     judge: str = "judge"
     """A network that says what the images look like, if it was trained on the same data."""
     seed: int = 0
@@ -127,6 +129,7 @@ class Draw:
                 targets,
                 count=self.count,
                 seed=self.seed,
+                attempts=self.attempts,
                 ascent=card.ascent,
                 callback=lambda now: report(now.image_steps, now.total * steps),
             )
