@@ -84,7 +84,7 @@ def test_a_row_and_a_network_for_each_round_shown(tmp_path):
     assert [row["round"] for row in rows] == [0, 5, 12]
     for row in rows:
         name = f"round-{row['round']:06d}"
-        assert run.load_arrays(name)["levels"].shape == (5 * 2 * 4, 1, 8, 8)
+        assert run.load_arrays(name)["levels"].shape == (4 * 2 * 4, 1, 8, 8)
         network = load_network(run.weights(name))
         assert len(network.readers or ()) == 2
         assert load_card(run.weights(name)).command.startswith("deceive rounds --preset resist")

@@ -130,7 +130,7 @@ PRESETS = {
     "resist": RoundsSettings(
         network="resist",
         rounds=2500,
-        starts=("uniform", "gaussian", *("smooth", "blank", "squares") * 2, *("real",) * 4),
+        starts=("uniform", "gaussian", *("smooth", "blank") * 2, *("real",) * 4),
         steps=5,
         confidence=0.9,
         ascent=Ascent(step_size=0.005),
