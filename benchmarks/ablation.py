@@ -14,7 +14,7 @@ from benchmarks.contest import Row, facts
 from benchmarks.drawing import FRESH, played
 from benchmarks.pictures import stripped
 from deceive.data import Dataset, load_data
-from deceive.drawing import ACCEPTED, draw
+from deceive.drawing import draw
 from deceive.errors import InputError
 from deceive.fooling import FoolingResult
 from deceive.models import load_network
@@ -27,8 +27,12 @@ console = Console(stderr=True)
 
 AS_IT_IS = "as it is"
 
-# Nothing is changed there but how its network draws; the others take every image as it comes.
-DRAWN_AGAIN = "– and what it does not accept is drawn again"
+# How the network of the preset draws; the others take every image as it comes.
+WAYS: dict[str, dict[str, Any]] = {
+    AS_IT_IS: {"polished": False, "accepted": None},
+    "– images polished": {"accepted": None},
+    "– and drawn again where they are not accepted": {},
+}
 
 # What is changed of the preset `draw`; of its ascent, by an inner dictionary.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -88,7 +92,7 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
     targets = torch.arange(data.n_classes).repeat_interleave(plan.count)
     for seed in range(plan.seeds):
         for variant in VARIANTS:
-            ways = {variant: None} | ({DRAWN_AGAIN: ACCEPTED} if variant == AS_IT_IS else {})
+            ways = WAYS if variant == AS_IT_IS else {variant: WAYS[AS_IT_IS]}
             if all((name, seed) in held for name in ways):
                 continue
             settings = _settings(variant, seed, plan)
@@ -100,12 +104,10 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
                 console.print(f"{variant}, seed {seed}: {ended}")
                 yield result
                 continue
-            for name, accepted in ways.items():
+            for name, way in ways.items():
                 if (name, seed) in held:
                     continue
-                drawn = draw(
-                    network, targets, seed=FRESH + seed, accepted=accepted, ascent=settings.ascent
-                )
+                drawn = draw(network, targets, seed=FRESH + seed, ascent=settings.ascent, **way)
                 found = _judged(drawn, data, judge, seed)
                 result["rows"].append({"variant": name, "seed": seed} | told | found)
                 distance = found["frechet_distance"]

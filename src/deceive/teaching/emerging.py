@@ -90,7 +90,8 @@ class Emerging(Continual):
             range(self.data.n_classes),
             count=s.measured,
             seed=FRESH + s.seed,
-            accepted=None,  # as they come
+            polished=False,  # as they come
+            accepted=None,
             ascent=s.ascent,
         )
 
