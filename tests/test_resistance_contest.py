@@ -88,7 +88,7 @@ def test_a_masked_gradient_is_found_out(masked, tmp_path):
     text = made_by(tmp_path / "masked", case, rows)
     assert "Gibberish at 99%: the best of ours, momentum, 3 steps, finds 0.0%" in text
     assert "Better: squares, 300 queries (100.0%, ours there 0.0%)" in text
-    assert "Found by others alone: 4 of 20 candidates." in text
+    assert "Found by others alone: 4 of 24 candidates." in text
 
 
 def test_an_honest_gradient_is_beaten_by_nobody(honest, tmp_path):
@@ -97,7 +97,7 @@ def test_an_honest_gradient_is_beaten_by_nobody(honest, tmp_path):
     assert shares["momentum, 300 steps"] == shares["made for twin, 30 steps"] == 1
     assert all(row["mean_confidence_in_gibberish"] > 0.2 for row in rows)
     text = made_by(tmp_path / "honest", case, rows)
-    assert text.count("None of the others did better. Found by others alone: 0 of 20") == 4
+    assert text.count("None of the others did better. Found by others alone: 0 of 24") == 4
     assert (tmp_path / "honest" / "resistance-bands.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -127,10 +127,10 @@ def test_what_is_done_is_not_done_again(honest):
 
 def test_everybody_tries_the_same_candidates(honest):
     case, rows = honest
-    assert len(case.targets) == len(case.start(0)) == 20
+    assert len(case.targets) == len(case.start(0)) == 24
     assert not torch.equal(case.start(0), case.start(1))
     assert {row["candidates"] for row in rows if row["family"] == "search"} == {4}
-    assert {row["candidates"] for row in rows if row["family"] != "search"} == {20}
+    assert {row["candidates"] for row in rows if row["family"] != "search"} == {24}
 
 
 @pytest.mark.parametrize("asked", [{"count": 0}, {"steps": 99}])
