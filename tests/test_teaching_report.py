@@ -1,6 +1,7 @@
 """A run of rounds, from the command line to its page, on a data set that is not MNIST."""
 
 import json
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -52,15 +53,20 @@ def played(folder, tmp_path_factory):
     return out
 
 
-def test_other_data_go_from_training_to_drawing(played, capsys, tmp_path):
+def test_other_data_go_from_training_to_drawing(monkeypatch, played, capsys, tmp_path):
     rows = Run.open(played / "run").rows()
     assert [row["part"] for row in rows] == ["round"] * 3 + ["quality"]
     assert rows[-1]["images"] == 320
     model = str(played / "run/weights/round-000006.safetensors")
     judge = ["--model", model, "--judge", f"{played}/judge.safetensors"]
     out = tmp_path / "drawn.npz"
-    code, words, _ = run(capsys, "draw", *judge, "--count", "3", "--out", str(out), "--json")
+    shares = []
+    with monkeypatch.context() as patched:
+        report = nullcontext(lambda done, total: shares.append(done / total))
+        patched.setattr("deceive.cli.images.task", lambda words: report)
+        code, words, _ = run(capsys, "draw", *judge, "--count", "3", "--out", str(out), "--json")
     assert code == 0
+    assert shares[-1] == 1  # also when some are drawn again
     assert json.loads(words.splitlines()[-1])["images"] == 12
     with np.load(out) as arrays:
         assert arrays["images"].shape == (12, 8, 8)

@@ -119,7 +119,6 @@ class Draw:
                 f"--model: expected a network that draws, whose card says how; {self.model!r} "
                 "has no schedule in its card"
             )
-        steps = card.ascent.schedule
         if self.out.suffix not in (".npz", ".png"):
             raise InputError(f"--out: expected a .png or an .npz, got {self.out}")
         targets = targets_of(self.digit, card, "--digit")
@@ -131,7 +130,7 @@ class Draw:
                 seed=self.seed,
                 attempts=self.attempts,
                 ascent=card.ascent,
-                callback=lambda now: report(now.image_steps, now.total * steps),
+                callback=lambda now: report(now.finished, now.total),
             )
         processes.on_main(lambda: self._keep(result, card, single=len(targets) == 1))
         return 0
