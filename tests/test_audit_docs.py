@@ -63,6 +63,7 @@ def test_every_command_is_known():
         ["audit", "my_model:classifier"],
         ["audit", "my_model:classifier"],
         ["audit", "mlp.onnx"],
+        ["audit", "convnet.onnx"],
     ]
 
 
@@ -103,11 +104,19 @@ def test_in_python(place, capsys):
     assert printed[1].startswith("uniform ")
 
 
-def test_a_classifier_born_in_scikit_learn(place, capsys):
-    (example,) = (code for code in PYTHON if "sklearn" in code)
+@pytest.mark.filterwarnings(  # of the way in which Keras exports
+    "ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning"
+)
+@pytest.mark.parametrize(
+    ("library", "name", "command"),
+    [("sklearn", "mlp", COMMANDS[3]), ("keras", "convnet", COMMANDS[4])],
+)
+def test_a_classifier_born_elsewhere(place, capsys, monkeypatch, library, name, command):
+    monkeypatch.setenv("KERAS_BACKEND", "torch")  # and put back
+    (example,) = (code for code in PYTHON if f"from {library}" in code)
     exec(compile(example, "docs/audit.md", "exec"), {})
-    code, said = audit(capsys, *COMMANDS[3][1:])
-    report = read_report(place / "runs/audit-mlp/audit.json")
+    code, said = audit(capsys, *command[1:])
+    report = read_report(place / f"runs/audit-{name}/audit.json")
     assert code == 0
     assert report.model.format == "ONNX"
     assert report.model.gives_probabilities
