@@ -122,7 +122,7 @@ def fit(
     steps_an_epoch = len(images) // settings.batch_size
     steps = max(1, round(settings.epochs * steps_an_epoch))
     optimiser = torch.optim.AdamW(
-        network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay
+        network.parameters(), settings.learning_rate, weight_decay=settings.weight_decay, fused=True
     )
     schedule: torch.optim.lr_scheduler.LRScheduler
     if settings.schedule == "one-cycle":
