@@ -182,7 +182,8 @@ def _drawing(result: Row) -> str:
         (
             f"## Drawing\n\n{everybody[0]['images']:,} images of each, against the test images; "
             f"median of seeds (least–greatest), of which there are {plan['seeds']}. Real images "
-            "are as many of the training set; under the nearest training image, of the test set.",
+            "are as many of each digit of the training set; under the nearest training image, of "
+            "the test set.",
             _facts(result["facts"], ()),
             _markdown(heads, lines),
         )

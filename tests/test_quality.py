@@ -135,6 +135,17 @@ def test_floors_are_of_training_images(data):
     assert found.floor_frechet_distance > 10 * found.frechet_distance
 
 
+def test_floors_are_of_as_many_images_of_each_class(data):
+    def of_two(images):
+        chosen = images.labels >= 2
+        return Split(images.images[chosen], images.labels[chosen])
+
+    found = judged(data, of_two(draw(800, 3)))
+    assert found.floor_coverage == pytest.approx(0.5, abs=0.1)  # half of the classes are not there
+    assert found.frechet_distance == pytest.approx(found.floor_frechet_distance, rel=0.1)
+    assert found.frechet_distance > 10 * judged(data, draw(400, 3)).frechet_distance
+
+
 def test_everything_is_left_as_it_was(data):
     judge, drawn = Quarters(), draw(300, 3)
     before = state_of(judge)

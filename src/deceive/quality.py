@@ -31,7 +31,8 @@ class Quality:
     frechet_distance: float
     """Of the judge's features, to the reference; less is better."""
     floor_frechet_distance: float
-    """The same of as many real training images: no generator is expected below it."""
+    """The same of real training images, as many of each class: no generator is expected below it.
+    (Images in other proportions than the reference's have a distance by that alone.)"""
     density: float
     """Among the reference, of the judge's features; see `measures.density_and_coverage`."""
     floor_density: float
@@ -69,8 +70,9 @@ def quality(
         data: what the generator was trained on.
         reference: real images to compare with: `data.test` for a final figure, `data.validation`
             for a choice.
-        seed: draws the training and the held-out images that floors are measured on (N of each, or
-            all if there are fewer), and trains the classifier.
+        seed: draws the real images that floors are measured on, and trains the classifier: as many
+            training images of each class as there are targets, and N held-out images of any (all
+            there are if there are fewer).
         with_classifier: whether to train one for the classification accuracy score, which takes
             longest.
 
@@ -81,7 +83,7 @@ def quality(
     if reference is data.train:
         raise InputError("reference: expected held-out images, got the training images")
     generator = torch.Generator().manual_seed(seed)
-    floor = _some(data.train.images, len(images), generator)
+    floor = _of_classes(data.train, targets, generator)
     held_out = _some(reference.images, len(images), generator)
 
     real = features_of(judge, reference.images)
@@ -158,6 +160,14 @@ def _check(images: Tensor, targets: Tensor, data: Dataset, *, least: int) -> Non
             f"targets: expected {len(images)} of int64, 0 to {data.n_classes - 1}, "
             f"got {targets.dtype} of shape {tuple(targets.shape)}"
         )
+
+
+def _of_classes(real: Split, targets: Tensor, generator: torch.Generator) -> Tensor:
+    """Real images drawn at random, as many of each class as there are targets of it."""
+    order = torch.randperm(len(real), generator=generator)
+    labels = real.labels[order]
+    chosen = [order[labels == k][:count] for k, count in enumerate(targets.bincount().tolist())]
+    return real.images[torch.cat(chosen)]
 
 
 def _some(images: Tensor, count: int, generator: torch.Generator) -> Tensor:
