@@ -605,7 +605,13 @@ def test_the_manifest_says_what_the_cards_say(models_with_rounds, monkeypatch):
     drawing = {"rule": "sign", "stepSize": DRAWING.step_size, "momentum": 0, "noise": 1}
     drawing |= {"leastNoise": 0.03, "noisePower": 1.5, "schedule": STEPS, "hold": None}
     assert said["networks"]["rounds-000000"]["ascent"] == drawing
-    assert said["rule"] == {"confidence": 0.99, "steps": 1000, "patience": 10, "slack": 1e-5}
+    assert said["rule"] == {
+        "confidence": 0.99,
+        "steps": 1000,
+        "patience": 10,
+        "growing": 30,
+        "slack": 1e-5,
+    }
 
 
 def test_one_network_of_the_rounds_alone_has_nothing_to_slide_through(

@@ -26,6 +26,13 @@ def test_momentum_is_the_normalised_gradient_with_growing_reach():
     assert second.direction.flatten().tolist() == [0.75, -2.25, 0, 3]
 
 
+def test_the_reach_of_momentum_grows_and_then_falls():
+    state, _ = begun("momentum", 5)
+    taken = torch.tensor([0, 20, 30, 120, 3000])
+    move = RULES["momentum"].move(torch.ones(5, 1, 2, 2), state, taken, 0.5)
+    assert move.reach.tolist() == pytest.approx([1, 3, 4, 2, 0.4])
+
+
 def test_sign_moves_every_pixel_as_far():
     state, taken = begun("sign", 1)
     gradient = torch.tensor([[[[1.0, -3.0], [0.0, 4.0]]]])

@@ -114,10 +114,11 @@ def fool(
     """Optimise images until `model` takes each one for its target with the asked confidence.
 
     A step follows the gradient g of the objective, with momentum (Dong et al. 2018, before their
-    sign): v ← momentum · v + g / mean|g|, image ← image + step_size · (1 + t / 10) · v after t
-    steps, clamped to the bounds; pixels that a bound holds back count for nothing in g and v. So
-    most images stay near where they began, and the few that resist are pushed harder. (An `ascent`
-    can step in other ways.) What comes of noise that way are the fooling images of Nguyen, Yosinski
+    sign): v ← momentum · v + g / mean|g|, image ← image + step_size · r(t) · v after t steps,
+    clamped to the bounds; pixels that a bound holds back count for nothing in g and v. Since r(t)
+    grows from 1 to 4 over 30 steps, and then falls as 1 / √t, most images stay near where they
+    began, and the few that resist are pushed harder, then more gently. (An `ascent` can step in
+    other ways.) What comes of noise that way are the fooling images of Nguyen, Yosinski
     and Clune (2015). An image leaves the batch as soon as it fools *as its PNG will hold it*,
     rounded to 8 bits and read in float32, and the next one takes its place. The model is not
     touched: a frozen copy does the work. Among several processes (`processes.join`) each optimises

@@ -19,7 +19,7 @@ from deceive.errors import InputError
 from deceive.export import export_onnx
 from deceive.files import write_text
 from deceive.models import load_card, load_network, shipped_folder, shipped_names
-from deceive.rules import PATIENCE, Ascent
+from deceive.rules import GROWING, PATIENCE, Ascent
 
 _CLONE = Path(__file__).resolve().parents[2]
 _NODE = (20, 19)  # what Vite asks for
@@ -130,6 +130,7 @@ def manifest() -> dict[str, Any]:
             "confidence": rule["confidence"],
             "steps": rule["steps"],
             "patience": PATIENCE,
+            "growing": GROWING,
             "slack": fooling.SLACK,
         },
     }

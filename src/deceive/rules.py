@@ -12,8 +12,9 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-# After so many steps without success an image's steps are twice as long as at first.
-PATIENCE = 10
+# After so many steps without success an image's steps are twice as long as at first, and so on,
+# until it has taken so many of them.
+PATIENCE, GROWING = 10, 30
 
 # How long Adam remembers the size of gradients. Images settle within dozens of steps, networks
 # within thousands: for those it is 0.999.
@@ -45,13 +46,15 @@ class Rule(NamedTuple):
 
 
 def momentum(gradient: Tensor, state: Tensor, taken: Tensor, momentum: float) -> Move:
-    """Steps along v ← momentum · v + g / mean|g|, that grow: (1 + t / 10) · v after t steps.
+    """Steps along v ← momentum · v + g / mean|g|, that grow and then fall: r(t) · v after t steps.
 
-    Dong et al. 2018 before their sign. Pixels that matter more move further, and images that
-    resist are pushed harder.
+    r = 1 + t / 10 up to t = 30, and from there 4 √(30 / t). Dong et al. 2018 before their sign.
+    Pixels that matter more move further; images that resist are pushed harder, and those that
+    still do may need a light touch (docs/image-loop.md).
     """
     velocity = _accumulated(gradient, state, momentum)
-    return Move(1 + taken / PATIENCE, velocity, state)
+    grown = 1 + taken.clamp_max(GROWING) / PATIENCE
+    return Move(grown * (GROWING / taken.clamp_min(GROWING)).sqrt(), velocity, state)
 
 
 def sign(gradient: Tensor, state: Tensor, taken: Tensor, momentum: float) -> Move:

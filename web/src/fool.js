@@ -49,8 +49,8 @@ function note(image, { confidences }) {
  *
  * `ask(images, targets, noise)` gives logits (N, K) and gradient (N, C·H·W) of the log-odds, both
  * flat; `noise` holds the standard deviations (N) that the network is to be told. `rule` is the
- * manifest's, with the network's ascent: confidence, steps, patience, slack, ascent, and a seed for
- * the ascent's noise. With a confidence of null nobody leaves before the steps are spent.
+ * manifest's, with the network's ascent: confidence, steps, patience, growing, slack, ascent, and a
+ * seed for the ascent's noise. With a confidence of null nobody leaves before the steps are spent.
  */
 export class Deception {
   constructor(ask, targets, starts, rule) {
@@ -136,7 +136,7 @@ export class Deception {
    */
   #move(image, { gradient, confidences }) {
     const { pixels, state, taken, target } = image;
-    const { ascent, patience } = this.rule;
+    const { ascent, patience, growing } = this.rule;
     for (let k = 0; k < pixels.length; k++) {
       if ((pixels[k] <= 0 && gradient[k] < 0) || (pixels[k] >= 1 && gradient[k] > 0)) {
         gradient[k] = 0;
@@ -144,7 +144,7 @@ export class Deception {
       }
     }
     const { move } = RULES[ascent.rule];
-    const { reach, direction } = move(gradient, state, taken, { ...ascent, patience });
+    const { reach, direction } = move(gradient, state, taken, { ...ascent, patience, growing });
     const stands = ascent.hold !== null && confidences[target] >= ascent.hold;
     const size = stands ? 0 : reach * sizeAfter(ascent, taken);
     for (let k = 0; k < pixels.length; k++)

@@ -17,8 +17,9 @@ function accumulated(gradient, [velocity], momentum) {
 export const RULES = {
   momentum: {
     memory: 1,
-    move: (gradient, state, taken, { momentum, patience }) => ({
-      reach: 1 + taken / patience,
+    move: (gradient, state, taken, { momentum, patience, growing }) => ({
+      reach:
+        (1 + Math.min(taken, growing) / patience) * Math.sqrt(growing / Math.max(taken, growing)),
       direction: accumulated(gradient, state, momentum),
     }),
   },
