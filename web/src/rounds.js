@@ -6,7 +6,7 @@ import { generator } from "./random.js";
 import { STARTS } from "./starts.js";
 import { canvasOf, digitChoice, element, show } from "./views.js";
 
-const STEPS = 300; // the most that an image may take here; a network that resists takes them all
+const STEPS = 300; // the most that an image may take here; a network that resists may take them all
 const PACE = 50; // the least milliseconds a step of a drawing takes, for whoever wants to watch it
 
 export function roundsPanel(networks) {
