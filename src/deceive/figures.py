@@ -260,6 +260,8 @@ def rounds_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
                 axes.plot(*zip(*line, strict=True), "o-", color=next(colours), label=label)
         if many:
             axes.set_xscale("symlog", linthresh=10)
+        else:
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         if place == 0:
             axes.set_ylim(-0.02, 1.02)
         elif "frechet_distance" in rows[-1]:
