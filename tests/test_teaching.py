@@ -215,7 +215,7 @@ def test_a_run_that_diverges_goes_back_more_slowly_and_at_last_gives_up(tmp_path
     assert [row["round"] for row in rows if row["part"] == "round"] == [0]
 
 
-@pytest.mark.parametrize(("vital", "words"), [(0, "is caught"), (1, "of the digits in noise")])
+@pytest.mark.parametrize(("vital", "words"), [(0, "is caught"), (1, "of the real images in noise")])
 def test_a_network_that_has_nothing_to_learn_is_noticed(tmp_path, vital, words, monkeypatch):
     monkeypatch.setattr(continual, "PATIENCE", 3)
     monkeypatch.setattr(emerging, "PATIENCE", 3)

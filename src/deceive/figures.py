@@ -243,7 +243,7 @@ def rounds_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
         "digits_sure": "real images at 0.99",
         "rubbish_caught": "rubbish caught",
         "coverage": "coverage",
-        "validation_accuracy": "digits read",
+        "validation_accuracy": "real images read",
     }
     others = {"frechet_distance": "Fréchet distance", "median_steps": "median steps to fool"}
     width, height, left, gap, bottom = 1120, 460, 90, 110, 3 * _LINE

@@ -75,7 +75,7 @@ _ROUND_COLUMNS = {
     "coverage": "coverage",
     "rubbish_caught": "rubbish caught",
     "digits_sure": "real images at 0.99",
-    "validation_accuracy": "digits read",
+    "validation_accuracy": "real images read",
 }
 _PLAIN_COLUMNS = {"rubbish_images", "median_steps"}
 _DECIMAL_COLUMNS = {"frechet_distance", "density", "coverage"}

@@ -184,13 +184,13 @@ class Continual(Game):
             raise DivergedError(f"the loss is {loss}")
         is_read = self.vitals[1].item()
         if self.number >= PATIENCE and is_read < _READ_TOO_SELDOM:
-            raise DivergedError(f"only {is_read:.1%} of the digits in noise are read")
+            raise DivergedError(f"only {is_read:.1%} of the real images in noise are read")
 
     def news(self) -> str:
         is_caught, is_read = self.vitals.tolist()
         made = self.number * self.settings.candidates * self.settings.steps
         rate = f"{made / self.seconds:,.0f} image-steps/s, " if self.seconds else ""
-        return f"{rate}{is_caught:.0%} of the rubbish caught, {is_read:.0%} of the digits read"
+        return f"{rate}{is_caught:.0%} of the rubbish caught, {is_read:.0%} of the real images read"
 
     def tensors(self) -> dict[str, Tensor]:
         state = {f"network.{k}": v for k, v in self.network.state_dict().items()}
