@@ -61,7 +61,7 @@ class Plan:
     """How large it is."""
 
     seeds: int = 3
-    rounds: int = 1000
+    rounds: int = 500
     count: int = 500
     """Images of each class that are judged."""
     images: int | None = None

@@ -257,6 +257,29 @@ def test_a_start_that_fools_before_it_is_rounded_only_does_not_count(bands):
     assert fool(bands, 0, start=rounds_down, steps=1, confidence=asked).fooled.all()
 
 
+@pytest.mark.usefixtures("precision")
+@pytest.mark.parametrize("noise", [0, 0.1])
+@pytest.mark.parametrize("chunk", [2, 250])
+def test_waypoints_are_what_asking_for_less_would_have_given(noise, chunk):
+    network, options = convolutional(), {"count": 3, "chunk": chunk, "steps": 40}
+    options["ascent"] = Ascent(step_size=0.02, noise=noise)
+    asked = [0.5, 0.9, 0.99, 0.999999]
+    result = fool(network, range(5), confidence=asked[-1], waypoints=asked[:-1], **options)
+    assert 0 < result.fooling_rate < 1
+    assert not torch.equal(result.steps, result.waypoints[0].steps)
+    for confidence, found in zip(asked, [*result.waypoints, result], strict=True):
+        assert same(found, fool(network, range(5), confidence=confidence, **options))
+
+
+def test_one_step_may_pass_several_waypoints(bands):
+    result = fool(bands, 0, start=bands.best(0), waypoints=[0.3, 0.6])
+    assert len(result.waypoints) == 2
+    for found in (*result.waypoints, result):
+        assert found.fooled.all()
+        assert found.steps.tolist() == [0]
+        assert torch.equal(found.images, bands.best(0))
+
+
 # Targets, starts and seeds.
 
 
@@ -502,6 +525,16 @@ def test_gradients_may_be_off_around_the_call(bands):
         ({"confidence": 1.5}, "confidence: expected a number between 0 and 1, got 1.5"),
         ({"confidence": -0.1}, "confidence: expected a number between 0 and 1, got -0.1"),
         ({"confidence": math.nan}, "confidence: expected a number between 0 and 1, got nan"),
+        ({"waypoints": [0.99]}, "waypoints: expected a number between 0 and 0.99, got 0.99"),
+        ({"waypoints": [0]}, "waypoints: expected a number between 0 and 0.99, got 0"),
+        (
+            {"waypoints": [0.9, 0.5]},
+            r"waypoints: expected confidences in ascending order, got \[0\.9, 0\.5\]",
+        ),
+        (
+            {"waypoints": [0.9], "confidence": None},
+            r"waypoints: expected none without a confidence, got \[0\.9\]",
+        ),
         ({"bounds": (1, 0)}, r"bounds: expected \(low, high\) with low < high, got \(1, 0\)"),
         ({"bounds": (1, 1)}, r"bounds: expected \(low, high\) with low < high, got \(1, 1\)"),
         ({"bounds": (0, math.nan)}, "bounds: expected .* got .*nan"),

@@ -1,9 +1,9 @@
 """`fool`: optimise images until a frozen classifier is sure of them. The one image loop."""
 
 import math
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from itertools import chain, compress
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain, compress, pairwise
 from typing import NamedTuple
 
 import torch
@@ -52,6 +52,7 @@ class FoolingResult:
         steps: (N,) int64, the steps taken until then, or until the budget was spent.
         bounds: what levels 0 and 255 stand for.
         trajectories: each image's way, or None when not asked for.
+        waypoints: what became of the same candidates by each of the lesser confidences asked for.
     """
 
     levels: Tensor
@@ -61,6 +62,7 @@ class FoolingResult:
     steps: Tensor
     bounds: Bounds = (0.0, 1.0)
     trajectories: tuple[Trajectory, ...] | None = None
+    waypoints: "tuple[FoolingResult, ...]" = ()
 
     def __len__(self) -> int:
         return len(self.targets)
@@ -109,6 +111,7 @@ def fool(
     shape: Shape | None = None,
     chunk: int = 250,
     trajectory: bool = False,
+    waypoints: Sequence[float] = (),
     callback: Callable[[Progress], None] | None = None,
 ) -> FoolingResult:
     """Optimise images until `model` takes each one for its target with the asked confidence.
@@ -145,6 +148,8 @@ def fool(
             `image_shape`, or MNIST's (1, 28, 28).
         chunk: how many images are optimised at once; bounds the memory.
         trajectory: keep every step of every image.
+        waypoints: lesser confidences, in ascending order. What an image is when it first reaches
+            one is kept as well, as if that had been asked for.
         callback: called with a `Progress` after every step of the batch; among several processes
             it is that of this one's share.
 
@@ -155,8 +160,7 @@ def fool(
     Warns:
         UserWarning: when the model gives probabilities; their logarithm is taken for the logits.
     """
-    if confidence is not None:
-        checks.open_interval("confidence", confidence, 0, 1)
+    asked = _checked_confidences(confidence, waypoints)
     checks.at_least("steps", steps, 0)
     checks.at_least("chunk", chunk, 1)
     low, high = bounds = _checked_bounds(bounds)
@@ -171,17 +175,18 @@ def fool(
     total = len(wanted)
     mine = processes.share(total)
     leaves = confidence is not None
-    asked = 0.5 if confidence is None else confidence
-    passing = asked + min(SLACK, (1 - asked) / 2)
+    marks = torch.tensor(asked, device=net.device)
+    passing = torch.tensor([mark + min(SLACK, (1 - mark) / 2) for mark in asked]).to(marks)
     memory, move = RULES[ascent.rule]
     climbed = _begun(begun, total).to(net.device)
     x = starts(range(0)).to(net.device)  # the batch: images,
     state = x.new_zeros(0, memory, *x.shape[1:])  # what the rule keeps of their steps,
     row = wanted.new_empty(0)  # which row of the result each one is,
-    taken = wanted.new_empty(0)  # and the steps it has taken
-    levels = torch.empty(total, *x.shape[1:], dtype=torch.uint8, device=net.device)
-    reached = torch.zeros(total, device=net.device)
-    steps_taken = torch.zeros_like(wanted)
+    taken = wanted.new_empty(0)  # the steps it has taken,
+    passed = wanted.new_empty(0)  # and how many of the marks it has passed
+    levels = torch.empty(len(marks), total, *x.shape[1:], dtype=torch.uint8, device=net.device)
+    reached = torch.zeros(len(marks), total, device=net.device)
+    steps_taken = wanted.new_zeros(len(marks), total)
     shakers: list[Generator] = []  # what each image's noise is drawn from
     frames: list[list[Tensor]] = [[] for _ in range(total)] if trajectory else []
     entered, finished, image_steps = mine.start, 0, 0
@@ -193,7 +198,7 @@ def fool(
             x = torch.cat([x, starts(new).to(net.device)])
             state = torch.cat([state, state.new_zeros(len(new), *state.shape[1:])])
             row = torch.cat([row, torch.arange(new.start, new.stop, device=net.device)])
-            taken = torch.cat([taken, taken.new_zeros(len(new))])
+            taken, passed = (torch.cat([v, v.new_zeros(len(new))]) for v in (taken, passed))
             if ascent.noise:
                 shakers += [generator_for(seed, index, "noise") for index in new]
         if trajectory:
@@ -211,16 +216,20 @@ def fool(
                 score = score_of(logits, wanted[row])
             if leaves:
                 plain = net.logits(x.detach()) if ascent.noise else logits.detach()
-                due = spent | (_confidence(plain, wanted[row]) >= asked)
+                due = spent | (_confidence(plain, wanted[row]) >= marks[passed])
 
         # Whoever seems to be there, or is out of steps, is asked about as a PNG will hold it.
         if due.any():
             rows = row[due]
-            levels[rows] = to_levels(x.detach()[due], bounds)
-            exact = net.exact_logits(from_levels(levels[rows], bounds))
-            reached[rows] = _confidence(exact, wanted[rows])
-            steps_taken[rows] = taken[due]
-        leaving = due & (spent | (reached[row] >= passing))
+            seen = to_levels(x.detach()[due], bounds)
+            exact = _confidence(net.exact_logits(from_levels(seen, bounds)), wanted[rows])
+            for mark in range(len(marks)):
+                ahead = passed[due] <= mark
+                levels[mark, rows[ahead]] = seen[ahead]
+                reached[mark, rows[ahead]] = exact[ahead]
+                steps_taken[mark, rows[ahead]] = taken[due][ahead]
+            passed[due] = passed[due].maximum((exact[:, None] >= passing).sum(1))
+        leaving = due & (spent | (passed == len(marks)))
         finished += int(leaving.sum())
 
         # The others take a step.
@@ -242,26 +251,30 @@ def fool(
             x, state = x.detach()[stay], state[stay]
         if shakers:
             shakers = list(compress(shakers, stay.tolist()))
-        row, taken = row[stay], taken[stay] + 1
+        row, taken, passed = row[stay], taken[stay] + 1, passed[stay]
         image_steps += len(row)
         if callback is not None:
-            callback(Progress(len(mine), finished, int((reached >= passing).sum()), image_steps))
+            fooled = int((reached[-1] >= passing[-1]).sum())
+            callback(Progress(len(mine), finished, fooled, image_steps))
 
     trajectories = [
         _trajectory(net, torch.stack(frames[image]), wanted[image], bounds)
         for image in (mine if trajectory else ())
     ]
     own = slice(mine.start, mine.stop)
-    confidences = processes.joined(reached[own])
-    return FoolingResult(
-        levels=processes.joined(levels[own]),
-        targets=wanted.cpu(),
-        confidence=confidences,
-        fooled=confidences >= passing,
-        steps=processes.joined(steps_taken[own]),
-        bounds=bounds,
-        trajectories=tuple(chain(*processes.gathered(trajectories))) if trajectory else None,
+    *lesser, result = (
+        FoolingResult(
+            levels=processes.joined(levels[mark, own]),
+            targets=wanted.cpu(),
+            confidence=(confidences := processes.joined(reached[mark, own])),
+            fooled=confidences >= least,
+            steps=processes.joined(steps_taken[mark, own]),
+            bounds=bounds,
+        )
+        for mark, least in enumerate(passing.cpu())
     )
+    ways = tuple(chain(*processes.gathered(trajectories))) if trajectory else None
+    return replace(result, trajectories=ways, waypoints=tuple(lesser))
 
 
 def _confidence(logits: Tensor, targets: Tensor) -> Tensor:
@@ -271,6 +284,21 @@ def _confidence(logits: Tensor, targets: Tensor) -> Tensor:
 def _trajectory(net: FrozenCopy, levels: Tensor, target: Tensor, bounds: Bounds) -> Trajectory:
     logits = torch.cat([net.exact_logits(from_levels(v, bounds)) for v in torch.split(levels, 250)])
     return Trajectory(levels.cpu(), _confidence(logits, target.expand(len(logits))).cpu())
+
+
+def _checked_confidences(confidence: float | None, waypoints: Sequence[float]) -> list[float]:
+    """All that are asked for, in ascending order; more than half where none is."""
+    if confidence is None:
+        if waypoints:
+            raise InputError(f"waypoints: expected none without a confidence, got {[*waypoints]}")
+        return [0.5]
+    asked = [*waypoints, confidence]
+    checks.open_interval("confidence", confidence, 0, 1)
+    for waypoint in waypoints:
+        checks.open_interval("waypoints", waypoint, 0, confidence)
+    if any(low >= high for low, high in pairwise(asked)):
+        raise InputError(f"waypoints: expected confidences in ascending order, got {[*waypoints]}")
+    return asked
 
 
 def _checked_bounds(bounds: Bounds) -> Bounds:

@@ -22,6 +22,9 @@ Arrays = dict[str, NDArray[Any]]
 
 WHITE_STARTS = (*STARTS, REAL)
 
+# Of a `FoolingResult`, what an audit keeps.
+_KEPT = ("levels", "confidence", "fooled", "steps")
+
 # Float32 can't tell greater confidence from certainty.
 CERTAIN = 1 - 1e-6
 
@@ -83,10 +86,7 @@ def attack(
     seed: int,
     callback: Callable[[Progress], None],
 ) -> Arrays:
-    """Try candidates by one way, to each of the thresholds.
-
-    The lower threshold comes first. Who does not get that far would not get further, as both take
-    the same steps, so that only the others are tried again for the higher one.
+    """Try candidates by one way, to each of the thresholds at once.
 
     Args:
         module: images (N, C, H, W) in [0, 1] in, logits out.
@@ -101,33 +101,38 @@ def attack(
 
     Returns:
         For each threshold, named `NAME_levels`, `NAME_confidence`, `NAME_fooled`, `NAME_steps`,
-        as those of a `FoolingResult`.
+        as those of a `FoolingResult`: of the first attempt that got there, or of the last.
     """
-    arrays: Arrays = {}
-    tried = torch.ones(len(targets), dtype=torch.bool)
-    for name, confidence in sorted(thresholds.items(), key=lambda item: item[1]):
-        result = dict(arrays_named(arrays, _lower(arrays)) if arrays else _none(start(0)))
-        result["fooled"] = np.zeros(len(targets), dtype=bool)
-        for attempt in range(1, restarts + 1) if way.fresh else [0]:
-            left = (tried & ~torch.from_numpy(result["fooled"])).nonzero()[:, 0]
-            if len(left) == 0:
-                break
-            came = fool(
-                module,
-                targets[left],
-                confidence=confidence,
-                start=start(attempt)[left],
-                steps=steps,
-                ascent=way.ascent,
-                seed=seed + attempt,
-                callback=callback,
-            )
-            for key in ("levels", "confidence", "fooled", "steps"):
-                result[key] = result[key].copy()
-                result[key][left.numpy()] = getattr(came, key).numpy()
-        tried = torch.from_numpy(result["fooled"])
-        arrays |= {f"{name}_{key}": values for key, values in result.items()}
-    return arrays
+    *lesser, greatest = sorted(set(thresholds.values()))
+    kept: dict[float, Arrays] = {}
+    for attempt in range(1, restarts + 1) if way.fresh else [0]:
+        left = np.flatnonzero(~kept[greatest]["fooled"]) if kept else np.arange(len(targets))
+        if len(left) == 0:
+            break
+        came = fool(
+            module,
+            targets[left],
+            confidence=greatest,
+            waypoints=lesser,
+            start=start(attempt)[left],
+            steps=steps,
+            ascent=way.ascent,
+            seed=seed + attempt,
+            callback=callback,
+        )
+        for confidence, result in zip([*lesser, greatest], [*came.waypoints, came], strict=True):
+            arrays = {key: getattr(result, key).numpy() for key in _KEPT}
+            if confidence in kept:
+                better = ~kept[confidence]["fooled"][left]
+                for key, values in kept[confidence].items():
+                    values[left[better]] = arrays[key][better]
+            else:
+                kept[confidence] = arrays
+    return {
+        f"{name}_{key}": values
+        for name, confidence in thresholds.items()
+        for key, values in kept[confidence].items()
+    }
 
 
 def curve(
@@ -175,19 +180,4 @@ def arrays_named(arrays: Arrays, name: str) -> Arrays:
     prefix = f"{name}_"
     return {
         key.removeprefix(prefix): values for key, values in arrays.items() if key.startswith(prefix)
-    }
-
-
-def _lower(arrays: Arrays) -> str:
-    """The name of the threshold that was tried last."""
-    return [key for key in arrays if key.endswith("_fooled")][-1].removesuffix("_fooled")
-
-
-def _none(start: Tensor) -> Arrays:
-    count = len(start)
-    return {
-        "levels": to_levels(start).numpy(),
-        "confidence": np.zeros(count, np.float32),
-        "fooled": np.zeros(count, bool),
-        "steps": np.zeros(count, np.int64),
     }
