@@ -14,7 +14,7 @@ from torch import nn
 from conftest import Bands, same_state, state_of
 from deceive.auditing import AuditSettings, audit, read_report
 from deceive.auditing.assemble import assemble, command, write_audit
-from deceive.auditing.attacks import WAYS, WHITE_STARTS, attack, targets_of
+from deceive.auditing.attacks import CERTAIN, WAYS, WHITE_STARTS, attack, curve, targets_of
 from deceive.auditing.formats import load_model
 from deceive.auditing.garbage import draw, scores_of
 from deceive.auditing.settings import QUICK, THOROUGH, budgets
@@ -22,6 +22,7 @@ from deceive.auditing.subject import Scaling, meet
 from deceive.auditing.verdict import still_to_come, sure, verdict
 from deceive.data import Dataset, Split
 from deceive.errors import InputError
+from deceive.fooling import fool
 from deceive.runs import Run
 from deceive.starts import begin
 
@@ -97,12 +98,12 @@ def test_whoever_is_fooled_by_what_the_judge_sees_as_well_is_right(whole):
     assert report.worst_rate == 0
     assert outcome(report, "black").candidates == 4
     # Curves flatten at the summit, which is the image that shows the class.
-    for curve in report.curves:
-        if curve.box == "white":
-            assert curve.budgets == [1, 3, 10, 30, 60]
-            assert curve.mean_confidence[-1] == pytest.approx(Bands(sure=12).summit, abs=1e-3)
-            assert curve.judge_agreement[-1] == 1
-            assert curve.asked_share[-1] == 1
+    for each in report.curves:
+        if each.box == "white":
+            assert each.budgets == [1, 3, 10, 30, 60]
+            assert each.mean_confidence[-1] == pytest.approx(Bands(sure=12).summit, abs=1e-3)
+            assert each.judge_agreement[-1] == 1
+            assert each.asked_share[-1] == 1
     optimised = report.kind_of_garbage("optimised")
     assert optimised.images == 0
     assert optimised.mean_confidence is None
@@ -489,6 +490,20 @@ def test_thresholds_together_find_what_each_finds_alone(way, steps):
     for name, confidence in thresholds.items():
         for key, values in found({name: confidence}).items():
             np.testing.assert_allclose(together[key], values, atol=1e-6, err_msg=key)
+
+
+@pytest.mark.parametrize("name", ["momentum", "smoothed"])
+def test_a_curve_is_what_each_budget_alone_would_come_to(name):
+    model, way, asked = Bands(sure=20).eval(), WAYS[name], [1, 3, 10, 30]
+    start, targets = begin("uniform", range(8), (1, 4, 4), 0), targets_of(range(8), 4)
+    arrays = curve(model, way, start, targets, budgets=asked, seed=1, callback=lambda now: None)
+    assert (np.diff(arrays["confidence"], axis=0) >= 0).all()
+    for place, steps in enumerate(asked):
+        options = {"confidence": CERTAIN, "start": start, "steps": steps, "seed": 1}
+        alone = fool(model, targets, ascent=way.ascent, **options)
+        np.testing.assert_array_equal(arrays["levels"][place], alone.levels)
+        np.testing.assert_allclose(arrays["confidence"][place], alone.confidence, atol=1e-6)
+    assert (alone.fooled & (alone.steps < 30)).any()
 
 
 def test_another_data_set_is_garbage(data):

@@ -418,6 +418,19 @@ def test_a_trajectory_changes_nothing_else():
         assert way.confidence[-1] > way.confidence[0]
 
 
+@pytest.mark.parametrize("chunk", [3, 250])
+def test_of_a_trajectory_a_few_steps_and_the_last_may_be_kept(bands, chunk):
+    options = {"targets": range(4), "count": 2, "chunk": chunk, "ascent": Ascent(step_size=0.02)}
+    whole, few = (fool(bands, trajectory=which, **options) for which in (True, [0, 2, 8, 500]))
+    assert same(whole, few)
+    assert min(whole.steps) < 8 < max(whole.steps)
+    for way, some in zip(whole.trajectories, few.trajectories, strict=True):
+        last = len(way.levels) - 1
+        shown = [step for step in (0, 2, 8) if step < last] + [last]
+        assert torch.equal(some.levels, way.levels[shown])
+        assert torch.allclose(some.confidence, way.confidence[shown], atol=1e-6)
+
+
 def test_a_trajectory_of_no_steps_is_the_start(bands):
     (way,) = fool(bands, 2, steps=0, trajectory=True).trajectories
     assert way.levels.shape == (1, 1, 4, 4)

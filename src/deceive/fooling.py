@@ -1,7 +1,7 @@
 """`fool`: optimise images until a frozen classifier is sure of them. The one image loop."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, compress, pairwise
 from typing import NamedTuple
@@ -33,7 +33,7 @@ class Progress(NamedTuple):
 
 
 class Trajectory(NamedTuple):
-    """One image's way, start first: levels (S + 1, C, H, W) uint8, confidence (S + 1,)."""
+    """One image's way, start first: levels (F, C, H, W) uint8 and confidence (F,) of F frames."""
 
     levels: Tensor
     confidence: Tensor
@@ -110,7 +110,7 @@ def fool(
     bounds: Bounds = (0.0, 1.0),
     shape: Shape | None = None,
     chunk: int = 250,
-    trajectory: bool = False,
+    trajectory: bool | Collection[int] = False,
     waypoints: Sequence[float] = (),
     callback: Callable[[Progress], None] | None = None,
 ) -> FoolingResult:
@@ -147,7 +147,7 @@ def fool(
         shape: (C, H, W) of an image where `start` is a name; by default the model's
             `image_shape`, or MNIST's (1, 28, 28).
         chunk: how many images are optimised at once; bounds the memory.
-        trajectory: keep every step of every image.
+        trajectory: keep every step of every image, or only those numbers of steps and the last.
         waypoints: lesser confidences, in ascending order. What an image is when it first reaches
             one is kept as well, as if that had been asked for.
         callback: called with a `Progress` after every step of the batch; among several processes
@@ -188,6 +188,7 @@ def fool(
     reached = torch.zeros(len(marks), total, device=net.device)
     steps_taken = wanted.new_zeros(len(marks), total)
     shakers: list[Generator] = []  # what each image's noise is drawn from
+    shown = trajectory if isinstance(trajectory, Collection) else range(steps + 1)
     frames: list[list[Tensor]] = [[] for _ in range(total)] if trajectory else []
     entered, finished, image_steps = mine.start, 0, 0
 
@@ -202,7 +203,8 @@ def fool(
             if ascent.noise:
                 shakers += [generator_for(seed, index, "noise") for index in new]
         if trajectory:
-            for image, frame in zip(row.tolist(), to_levels(x, bounds), strict=True):
+            kept = [i for i, step in enumerate(taken.tolist()) if step in shown]
+            for image, frame in zip(row[kept].tolist(), to_levels(x[kept], bounds), strict=True):
                 frames[image].append(frame)
 
         # Ask the network, in the ascent's noise, on behalf of those who have steps left.
@@ -257,10 +259,11 @@ def fool(
             fooled = int((reached[-1] >= passing[-1]).sum())
             callback(Progress(len(mine), finished, fooled, image_steps))
 
-    trajectories = [
-        _trajectory(net, torch.stack(frames[image]), wanted[image], bounds)
-        for image in (mine if trajectory else ())
-    ]
+    trajectories = []
+    for image in mine if trajectory else ():
+        if int(steps_taken[-1, image]) not in shown:
+            frames[image].append(levels[-1, image])
+        trajectories.append(_trajectory(net, torch.stack(frames[image]), wanted[image], bounds))
     own = slice(mine.start, mine.stop)
     *lesser, result = (
         FoolingResult(

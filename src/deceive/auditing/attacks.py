@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deceive.data import Split
-from deceive.fooling import Progress, fool, to_levels
+from deceive.fooling import Progress, fool
 from deceive.rules import Ascent
 from deceive.starts import REAL, STARTS, Shape, begin, generator_for
 
@@ -147,32 +147,29 @@ def curve(
 ) -> Arrays:
     """How sure candidates make a model with ever more steps, beyond every threshold.
 
-    Each budget begins anew, and does the same steps as the one before and some more.
-
     Returns:
-        `levels` (B, N, C, H, W) uint8 and `confidence` (B, N) after each of the B budgets.
+        `levels` (B, N, C, H, W) uint8 and `confidence` (B, N) after each of the B budgets, which
+        are in ascending order.
     """
-    levels, confidence = to_levels(start), torch.zeros(len(targets))
-    certain = torch.zeros(len(targets), dtype=torch.bool)
-    history = []
-    for budget in budgets:
-        left = (~certain).nonzero()[:, 0]
-        if len(left):
-            came = fool(
-                module,
-                targets[left],
-                confidence=CERTAIN,
-                start=start[left],
-                steps=budget,
-                ascent=way.ascent,
-                seed=seed,
-                callback=callback,
-            )
-            levels[left], confidence[left] = came.levels, came.confidence
-            certain[left] = came.fooled
-        history.append((levels.clone(), confidence.clone()))
-    all_levels, all_confidence = (torch.stack(each) for each in zip(*history, strict=True))
-    return {"levels": all_levels.numpy(), "confidence": all_confidence.numpy()}
+    came = fool(
+        module,
+        targets,
+        confidence=CERTAIN,
+        start=start,
+        steps=budgets[-1],
+        ascent=way.ascent,
+        seed=seed,
+        trajectory=budgets,
+        callback=callback,
+    )
+    places = torch.arange(len(budgets))
+
+    def after_each(frames: tuple[Tensor, ...]) -> NDArray[Any]:
+        # Whoever is certain takes no more steps, and stays as it is.
+        return torch.stack([each[places.clamp_max(len(each) - 1)] for each in frames], 1).numpy()
+
+    all_levels, all_confidence = zip(*came.trajectories or (), strict=True)
+    return {"levels": after_each(all_levels), "confidence": after_each(all_confidence)}
 
 
 def arrays_named(arrays: Arrays, name: str) -> Arrays:
