@@ -15,12 +15,14 @@ from conftest import Bands, same_state, state_of
 from deceive.auditing import AuditSettings, audit, read_report
 from deceive.auditing.assemble import assemble, command, write_audit
 from deceive.auditing.attacks import CERTAIN, WAYS, WHITE_STARTS, attack, curve, targets_of
+from deceive.auditing.core import _meet_judges
 from deceive.auditing.formats import load_model
 from deceive.auditing.garbage import draw, scores_of
+from deceive.auditing.measuring import Measurements
 from deceive.auditing.settings import QUICK, THOROUGH, budgets
 from deceive.auditing.subject import Scaling, meet
 from deceive.auditing.verdict import still_to_come, sure, verdict
-from deceive.data import Dataset, Split
+from deceive.data import Dataset, Split, load_data
 from deceive.errors import InputError
 from deceive.fooling import fool
 from deceive.runs import Run
@@ -46,6 +48,14 @@ def band_data(bands: Bands | None = None) -> Dataset:
     bands = bands or Bands()
     train, validation, test = (band_split(n, n, bands) for n in (40, 80, 60))
     return Dataset(train, validation, test, bands.n_classes, "bands", Path("somewhere/bands"))
+
+
+class WithRubbish(Bands):
+    """Bands with one output more, that wins where nothing is black."""
+
+    def forward(self, images):
+        rubbish = 30 * images.flatten(1).amin(1, keepdim=True)
+        return torch.cat([super().forward(images), rubbish], 1)
 
 
 class Always(nn.Module):
@@ -138,6 +148,50 @@ def test_a_shy_model_is_told_by_its_own_threshold(data):
     assert "It is shy" in said
 
 
+@pytest.mark.parametrize(
+    ("judges", "gibberish"),
+    [
+        ([Always(), Bands(sure=9), Bands(sure=8)], 0),
+        ([Bands(sure=9), Always(), Always()], 3 / 4),
+        ([Bands(sure=9), Always()], 3 / 4),  # one is not more than half of two
+    ],
+)
+def test_most_judges_have_to_see_the_target(data, judges, gibberish):
+    report = audit(Bands(sure=12), data, judge=judges, settings=TINY)
+    assert outcome(report).fooling_rate == 1
+    assert outcome(report).gibberish_rate == pytest.approx(gibberish)
+    assert report.judge == ", ".join(type(each).__name__ for each in judges)
+    for each in report.curves:
+        assert each.judge_agreement[-1] == pytest.approx(1 - gibberish)
+    seen = report.judge_accuracy
+    assert seen == 1 if gibberish == 0 else seen == pytest.approx(1 / 4)
+
+
+def test_the_rubbish_class_of_a_judge_has_no_say(data, tmp_path):
+    subject = meet(load_model(Bands(sure=12)), data)
+    judge = meet(load_model(WithRubbish(sure=12)), data, rubbish_class=4)
+    images = data.test.images.clamp_min(0.5)
+    assert (judge.logits(images).argmax(1) == 4).all()
+    found = Measurements(subject, data, (judge,), None, TINY, Run(tmp_path, {}))
+    verdict = found._verdict(images, lambda done, total: None)
+    assert torch.equal(verdict, data.test.labels)
+
+
+@pytest.mark.parametrize(
+    ("name", "judges"),
+    [
+        ("resist", ["judge", "study", "draw"]),
+        ("study", ["judge", "draw", "fast"]),
+        ("judge", ["study", "draw", "fast"]),
+    ],
+)
+def test_nobody_is_a_judge_of_itself(name, judges):
+    digits = load_data()
+    found, notes = _meet_judges(["auto"], meet(load_model(name), digits), digits, False)
+    assert [each.name for each in found] == judges
+    assert not notes
+
+
 def test_without_a_judge_the_fooling_rate_alone_is_given(data):
     report = audit(Bands(sure=12), data, settings=TINY)
     assert report.judge is None
@@ -169,13 +223,6 @@ def test_a_callable_is_a_black_box(data):
 
 
 def test_a_rubbish_class_is_none_of_the_classes():
-    class WithRubbish(Bands):
-        """Bands with one output more, that wins where nothing is black."""
-
-        def forward(self, images):
-            rubbish = 30 * images.flatten(1).amin(1, keepdim=True)
-            return torch.cat([super().forward(images), rubbish], 1)
-
     data = band_data()
     unsaid = audit(WithRubbish(sure=12), data, judge=Always(), settings=TINY)
     assert any("--rubbish-class 4" in note for note in unsaid.notes)
@@ -379,6 +426,8 @@ def test_the_model_is_untouched(data):
         ({"bounds": (1, 0)}, "bounds: expected"),
         ({"budget": 0}, "budget: expected"),
         ({"judge": Bands(sure=12)}, "judge: expected another model"),
+        ({"judge": [Always(), Bands(sure=12)]}, "judge: expected another model"),
+        ({"judge": ["auto", Always()]}, "judge: expected models, or auto alone"),
         ({"other_data": band_data(Bands(shape=(1, 8, 4)))}, "other_data: expected images of shape"),
     ],
 )
@@ -555,7 +604,7 @@ def test_budgets_are_powers_and_threes():
 def test_the_command_names_what_differs_from_the_preset():
     about = {
         "model": "my net:make",
-        "judge": "auto",
+        "judges": ["auto"],
         "rubbish_class": 10,
         "mean": [0.1],
         "std": [0.3],
@@ -567,7 +616,7 @@ def test_the_command_names_what_differs_from_the_preset():
         "--rubbish-class 10 --steps 7"
     )
     settings |= {
-        "judge": None,
+        "judges": ["other.onnx", "my net:judge"],
         "other_data": None,
         "rubbish_class": None,
         "mean": None,
@@ -575,8 +624,11 @@ def test_the_command_names_what_differs_from_the_preset():
     }
     settings |= {"bounds": [-1, 1]} | THOROUGH.model_dump()
     assert command(settings, trust=True) == (
-        "deceive audit 'my net:make' --thorough --trust --judge none --bounds -1 1"
+        "deceive audit 'my net:make' --thorough --trust --judge other.onnx 'my net:judge' "
+        "--bounds -1 1"
     )
+    settings |= {"judges": [], "bounds": [0, 1]}
+    assert command(settings) == "deceive audit 'my net:make' --thorough --judge none"
 
 
 def test_confidence_in_words():

@@ -115,7 +115,7 @@ def test_a_row_for_each_audit_the_least_gibberish_first(tmp_path):
         "AUROC: optimised": "–",
         "seconds to train": "40",
         "box: candidates, steps or queries": "white: 210, 200",
-        "judge": "judge",
+        "judges": "judge",
     }
     assert rows[0]["box: candidates, steps or queries"] == "black: 210, 1,000"
     table = [line for line in out.read_text().splitlines() if line.startswith("|")]

@@ -21,7 +21,7 @@ of the rates at 0.99 and at the model's own threshold, which 95% of the validati
 that it reads correctly. *Passes* is the share of real test images that get at least 0.99: the rate
 there says something only where they do. What the columns mean is in [the schema](audit-schema.md).
 
-Audits of another size, or with another judge, are not comparable: the last columns say which.
+Audits of another size, or with other judges, are not comparable: the last columns say which.
 
 """
 
@@ -39,7 +39,7 @@ _COLUMNS = (
     *(f"AUROC: {words}" for words in KINDS.values()),
     "seconds to train",
     "box: candidates, steps or queries",
-    "judge",
+    "judges",
 )
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from deceive.auditing.assemble import gibberish, stored_outcomes, write_audit
+from deceive.auditing.attacks import UNDECIDED
 from deceive.auditing.schema import Report
 from deceive.auditing.verdict import KINDS, failures, still_to_come, sure, verdict
 from deceive.errors import InputError
@@ -351,7 +352,7 @@ def _fooling_images(run: Run, report: Report) -> list[Picture]:
 
 
 def _ends(run: Run) -> list[Picture]:
-    """What the first curve's candidates end in, with what the judge sees in each."""
+    """What the first curve's candidates end in, with what most judges see in each."""
     row = next((row for row in run.rows() if "curve" in row), None)
     if row is None:
         return []
@@ -360,7 +361,8 @@ def _ends(run: Run) -> list[Picture]:
     for place, target in enumerate(arrays["targets"].tolist()[:_SHOWN]):
         words = caption(target, float(arrays["confidence"][-1][place]))
         if "judged" in arrays:
-            words += f"\njudge: “{int(arrays['judged'][-1][place])}”"
+            seen = int(arrays["judged"][-1][place])
+            words += "\njudges: " + ("undecided" if seen == UNDECIDED else f"“{seen}”")
         pictures.append((_embedded(png(arrays["levels"][-1][place])), words))
     return pictures
 

@@ -113,8 +113,8 @@ def command(settings: Row, *, trust: bool = False) -> str:
         words.append("--thorough")
     if trust:
         words.append("--trust")
-    if settings["judge"] != "auto":
-        words += ["--judge", settings["judge"] or "none"]
+    if settings["judges"] != ["auto"]:
+        words += ["--judge", *(settings["judges"] or ["none"])]
     if settings["other_data"] is not None:
         words += ["--other-data", settings["other_data"]]
     for name in ("bounds", "mean", "std"):
@@ -135,7 +135,7 @@ def stored_outcomes(run: Run, row: Row) -> dict[Name, Arrays]:
 
 
 def gibberish(arrays: Arrays) -> NDArray[np.bool_] | None:
-    """Which candidates the model is sure of and the judge is not; None without a judge."""
+    """Which candidates the model is sure of and the judges are not; None without judges."""
     if "judged" not in arrays:
         return None
     found: NDArray[np.bool_] = arrays["fooled"] & (arrays["judged"] != arrays["targets"])

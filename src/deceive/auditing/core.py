@@ -22,6 +22,15 @@ from deceive.fooling import Bounds
 from deceive.models import load_card
 from deceive.runs import Row, Run
 
+# A model, or where to find one.
+Model = str | Path | nn.Module | Function
+
+# Who judges by default, for the data that they were trained on: the first three that are not
+# audited themselves. What deceives a network may deceive its like as well, and every network has
+# its weak spots; three families of them seldom share one (docs/resisting.md).
+_JUDGES, _SEATS = ("judge", "study", "draw", "fast"), 3
+_AUTO = "auto"
+
 # Called with a description; what it gives takes (done, total) as the work goes on.
 Task = Callable[[str], AbstractContextManager[Tick]]
 
@@ -31,10 +40,10 @@ class _OutOfTime(Exception):  # noqa: N818 - it ends the work in good order, and
 
 
 def audit(
-    model: str | Path | nn.Module | Function,
+    model: Model,
     data: Dataset | str | Path | None = None,
     *,
-    judge: str | Path | nn.Module | Function | None = "auto",
+    judge: Model | list[Model] | tuple[Model, ...] | None = "auto",
     bounds: Bounds | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -52,14 +61,14 @@ def audit(
     The model is asked about garbage that nobody optimised, and attacked: along its gradient where
     it has one, from every start and by several rules; and as a black box, by images made for other
     networks and by search. What counts is the gibberish rate: the share of candidates that make it
-    sure of a target which the judge, another classifier, does not see in them.
+    sure of a target which most of the judges, other classifiers, do not see in them.
 
     Args:
         model: an `nn.Module`, a callable from images (N, C, H, W) to outputs (N, K), or where to
             find one: see `formats.load_model`. It isn't changed.
         data: real images of its classes, or their folder (`load_data`); by default MNIST.
-        judge: a second model for the same data; `auto` is the shipped one where the data is the
-            one that it was trained on, and None does without.
+        judge: other models for the same data, one or several; `auto` are three shipped ones where
+            the data is the one that they were trained on, and None does without.
         bounds: what black and white are to the model; see `subject.meet`.
         mean: subtracted from pixels then, and
         std: what they are divided by.
@@ -79,7 +88,7 @@ def audit(
         the parts that the model did not live through.
 
     Raises:
-        InputError: when the model, the judge or the data cannot be used at all, or the folder
+        InputError: when the model, a judge or the data cannot be used at all, or the folder
             holds an audit with other settings.
     """
     settings = settings or (THOROUGH if thorough else QUICK)
@@ -102,14 +111,14 @@ def audit(
         std=std,
         rubbish_class=rubbish_class,
     )
-    second, notes = _judge(judge, subject, data, trust)
-    spec = str(model) if isinstance(model, str | Path) else subject.name
-    seat = None if second is None else second.name
-    if isinstance(judge, str | Path):
-        seat = str(judge)
+    chosen = _listed_judges(judge)
+    judges, notes = _meet_judges(chosen, subject, data, trust)
+    spec, seats = _spec(model, subject), [_AUTO]
+    if chosen != seats:
+        seats = [_spec(each, judge) for each, judge in zip(chosen, judges, strict=True)]
 
     def begin(folder: Path) -> Report:
-        audited = _Audit(subject, data, second, other_data, settings, folder, spec, seat)
+        audited = _Audit(subject, data, judges, other_data, settings, folder, spec, seats)
         return audited.go_on(ends, task or _silent, notes)
 
     if out is not None:
@@ -123,25 +132,40 @@ def _silent(description: str) -> Iterator[Tick]:
     yield lambda done, total: None
 
 
-def _judge(
-    judge: str | Path | nn.Module | Function | None, subject: Subject, data: Dataset, trust: bool
-) -> tuple[Subject | None, list[str]]:
-    """The judge, and what there is to say about the choice."""
+def _listed_judges(judge: Model | list[Model] | tuple[Model, ...] | None) -> list[Model]:
+    """Whom to ask; `auto` stands for itself."""
     if judge is None:
-        return None, ["There is no judge, so gibberish and real images are not told apart."]
-    if judge == "auto":
-        if load_card("judge").data_checksum != data.checksum:
-            return None, [
-                "There is no judge for this data, so the fooling rate alone is given; a second "
-                "model for the same data can be one (--judge)."
+        return []
+    listed = [*judge] if isinstance(judge, list | tuple) else [judge]
+    if _AUTO in listed and len(listed) > 1:
+        raise InputError("judge: expected models, or auto alone, got auto and others")
+    return listed
+
+
+def _spec(model: Model, subject: Subject) -> str:
+    """What a model is called in settings and commands."""
+    return str(model) if isinstance(model, str | Path) else subject.name
+
+
+def _meet_judges(
+    chosen: list[Model], subject: Subject, data: Dataset, trust: bool
+) -> tuple[tuple[Subject, ...], list[str]]:
+    """The judges, and what there is to say about the choice."""
+    if not chosen:
+        return (), ["There is no judge, so gibberish and real images are not told apart."]
+    itself = subject.loaded.fingerprint
+    if chosen == [_AUTO]:
+        if load_card(_JUDGES[0]).data_checksum != data.checksum:
+            return (), [
+                "There is no judge for this data, so the fooling rate alone is given; other models "
+                "for the same data can be judges (--judge)."
             ]
-        itself = load_card("judge").weights_sha256 == subject.loaded.fingerprint
-        seat = meet(load_model("fast" if itself else "judge"), data)
-        return seat, ["It is the shipped judge, so that `fast` judges here."] if itself else []
-    seat = meet(load_model(judge, trust=trust), data)
-    if seat.loaded.fingerprint and seat.loaded.fingerprint == subject.loaded.fingerprint:
+        others = [name for name in _JUDGES if load_card(name).weights_sha256 != itself]
+        return tuple(meet(load_model(name), data) for name in others[:_SEATS]), []
+    judges = tuple(meet(load_model(each, trust=trust), data) for each in chosen)
+    if itself and any(judge.loaded.fingerprint == itself for judge in judges):
         raise InputError("judge: expected another model than the audited one, got the same")
-    return seat, [f"Judge: {note}" for note in seat.notes]
+    return judges, [f"Judge {each.name}: {note}" for each in judges for note in each.notes]
 
 
 class _Audit:
@@ -151,14 +175,14 @@ class _Audit:
         self,
         subject: Subject,
         data: Dataset,
-        judge: Subject | None,
+        judges: tuple[Subject, ...],
         other_data: Dataset | None,
         settings: AuditSettings,
         folder: Path,
         spec: str,
-        seat: str | None,
+        seats: list[str],
     ) -> None:
-        self.subject, self.data, self.judge = subject, data, judge
+        self.subject, self.data, self.judges = subject, data, judges
         self.other_data = other_data
         described = {
             "audit": 1,
@@ -168,14 +192,14 @@ class _Audit:
             "mean": _listed(subject.scaling.mean),
             "std": _listed(subject.scaling.std),
             "rubbish_class": subject.rubbish_class,
-            "judge": seat,
+            "judges": seats,
             "data": data.folder.name,
             "data_checksum": data.checksum,
             "other_data": None if other_data is None else other_data.folder.name,
             "other_data_checksum": None if other_data is None else other_data.checksum,
         }
         self.run = Run(folder, described | settings.model_dump())
-        self.measurements = Measurements(subject, data, judge, other_data, settings, self.run)
+        self.measurements = Measurements(subject, data, judges, other_data, settings, self.run)
 
     def go_on(self, ends: float | None, task: Task, notes: list[str]) -> Report:
         """Do what is missing, for as long as there is time, and write `audit.json`."""
@@ -236,7 +260,7 @@ class _Audit:
             "test_images": len(self.data.test),
             "other_data": None if self.other_data is None else self.other_data.folder.name,
         }
-        judge = None if self.judge is None else self.judge.name
+        judge = ", ".join(each.name for each in self.judges) or None
         said = [*subject.notes, *notes, *self._not_applicable()]
         return {"model": about, "data": data, "judge": judge, "notes": said}
 

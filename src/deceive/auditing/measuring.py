@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deceive.auditing.attacks import (
+    UNDECIDED,
     WAYS,
     WHITE_STARTS,
     Arrays,
@@ -62,7 +63,7 @@ class Measurements:
     Args:
         subject: the model that is audited.
         data: real images of its classes.
-        judge: a second model for them.
+        judges: other models for them.
         other_data: images of other things.
         settings: how much to do.
         run: where arrays go to, and where what later parts build on is found.
@@ -72,12 +73,12 @@ class Measurements:
         self,
         subject: Subject,
         data: Dataset,
-        judge: Subject | None,
+        judges: tuple[Subject, ...],
         other_data: Dataset | None,
         settings: AuditSettings,
         run: Run,
     ) -> None:
-        self.subject, self.data, self.judge = subject, data, judge
+        self.subject, self.data, self.judges = subject, data, judges
         self.other_data, self.settings, self.run = other_data, settings, run
 
     def parts(self) -> list[Part]:
@@ -138,10 +139,10 @@ class Measurements:
         return min(most, self.settings.candidates)
 
     def surrogates(self) -> list[str]:
-        """Shipped networks for this very data that are neither the subject nor the judge."""
+        """Shipped networks for this very data that are neither the subject nor its only judge."""
         taken = {self.subject.loaded.fingerprint}
-        if self.judge is not None:
-            taken.add(self.judge.loaded.fingerprint)
+        if len(self.judges) == 1:
+            taken.add(self.judges[0].loaded.fingerprint)
         cards = {name: load_card(name) for name in _SURROGATES if name in shipped_names()}
         return [
             name
@@ -158,6 +159,17 @@ class Measurements:
             tick(done, len(parts))
             logits.append(model.logits(part))
         return torch.cat(logits)
+
+    def _verdict(self, images: Tensor, tick: Tick) -> Tensor:
+        """The class that more than half of the judges see in each image (N,), or `UNDECIDED`.
+
+        They are asked which of the classes it is; a rubbish class of theirs has no say.
+        """
+        seen = torch.stack(
+            [judge.class_outputs(self._ask(judge, images, tick)).argmax(1) for judge in self.judges]
+        )
+        most = seen.mode(0).values
+        return most.where(2 * (seen == most).sum(0) > len(self.judges), UNDECIDED)
 
     def _clean(self, tick: Tick) -> Row:
         validation, test = self.data.validation, self.data.test
@@ -192,8 +204,8 @@ class Measurements:
         accuracy = ((tested.argmax(1) == test.labels) & answered).double().mean().item()
         of_classes = ((classes.argmax(1) == test.labels) & answered).double().mean().item()
         judged = None
-        if self.judge is not None:
-            verdict = self._ask(self.judge, test.images, tick).argmax(1)
+        if self.judges:
+            verdict = self._verdict(test.images, tick)
             judged = (verdict == test.labels).double().mean().item()
         return {
             "not_finite": sum(int((~each).sum()) for each in finite.values()),
@@ -264,7 +276,7 @@ class Measurements:
         }
 
     def _optimised(self, tick: Tick) -> Row:
-        """The ends of all curves that the judge does not call the target."""
+        """The ends of all curves that the judges do not call the target."""
         ends = []
         for row in self.run.rows():
             if row["part"].startswith(("curve/", "search/")):
@@ -395,21 +407,20 @@ class Measurements:
         return logits
 
     def _keep(self, key: str, targets: Tensor, arrays: Arrays, tick: Tick) -> None:
-        """Store what became of candidates, with what the judge sees in each."""
-        if self.judge is not None:
+        """Store what became of candidates, with what the judges see in each."""
+        if self.judges:
             for name in self._thresholds():
                 images = from_levels(torch.from_numpy(arrays[f"{name}_levels"]))
-                verdict = self._ask(self.judge, images, tick).argmax(1)
-                arrays[f"{name}_judged"] = verdict.numpy()
+                arrays[f"{name}_judged"] = self._verdict(images, tick).numpy()
         self.run.save_arrays(key, targets=targets.numpy(), **arrays)
 
     def _keep_curve(
         self, key: str, targets: Tensor, arrays: Arrays, asked: list[int], tick: Tick
     ) -> Row:
         agreement = None
-        if self.judge is not None:
+        if self.judges:
             levels = torch.from_numpy(arrays["levels"])
-            verdict = self._ask(self.judge, from_levels(levels).flatten(0, 1), tick).argmax(1)
+            verdict = self._verdict(from_levels(levels).flatten(0, 1), tick)
             judged = verdict.view(levels.shape[:2])
             arrays = arrays | {"judged": judged.numpy()}
             agreement = (judged == targets).double().mean(1).tolist()

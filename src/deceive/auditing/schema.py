@@ -112,13 +112,13 @@ class Outcome(_Part):
     fooling_rate: float
     """Share that reach the threshold."""
     gibberish_rate: float | None
-    """Share that reach it while the judge doesn't call them the target; None without a judge."""
+    """Share that reach it while the judges don't call them the target; None without judges."""
     median: float | None
     """Median steps (queries, for a search) of those that reach it."""
 
     @property
     def rate(self) -> float:
-        """The gibberish rate; without a judge the fooling rate."""
+        """The gibberish rate; without judges the fooling rate."""
         return self.fooling_rate if self.gibberish_rate is None else self.gibberish_rate
 
 
@@ -168,7 +168,7 @@ class Curve(_Part):
     asked_share: list[float]
     """Share with at least the asked confidence."""
     judge_agreement: list[float] | None
-    """Share that the judge calls the target."""
+    """Share that the judges call the target."""
 
 
 class Score(_Part):
@@ -184,7 +184,7 @@ class Garbage(_Part):
     """Images that show none of the classes, and what the model says of them."""
 
     kind: str
-    """`optimised` are the ends of the curves that the judge doesn't call the target."""
+    """`optimised` are the ends of the curves that the judges don't call the target."""
     images: int
     """How many there were."""
     not_finite: int
@@ -234,9 +234,10 @@ class Report(_Part):
     data: Data
     """The real images."""
     judge: str | None
-    """Name of the classifier that tells gibberish from real images, if there is one."""
+    """Names of the classifiers that tell gibberish from real images, if there are any: what more
+    than half of them call the target shows it."""
     judge_accuracy: float | None
-    """Share of the test images that the judge reads correctly."""
+    """Share of the test images that most of them read correctly."""
     settings: dict[str, int | float | str | bool | None]
     """How much was done: `deceive.AuditSettings`."""
     clean: Clean | None
@@ -264,7 +265,7 @@ class Report(_Part):
         )
 
     def rate(self, threshold: Name) -> float | None:
-        """The greatest gibberish rate of a box at a threshold; without a judge, fooling rate."""
+        """The greatest gibberish rate of a box at a threshold; without judges, fooling rate."""
         return max(
             (headline.outcome(threshold).rate for headline in self.headlines),
             default=None,

@@ -32,9 +32,9 @@ class Audit:
     """A folder with real images of its classes, in MNIST's format; by default MNIST."""
     out: Path | None = None
     """The run folder; by default runs/audit-NAME."""
-    judge: str = "auto"
-    """A second model for the same data, of any format; auto takes the shipped one if it fits, none
-    does without."""
+    judge: tuple[str, ...] = ("auto",)
+    """Other models for the same data, of any format, of which most have to see a class; auto takes
+    three shipped ones if they fit, none does without."""
     bounds: tuple[float, float] | None = None
     """What black and white are to the model; found out if neither this nor --mean is given."""
     mean: tuple[float, ...] | None = None
@@ -96,7 +96,7 @@ class Audit:
             report = audit(
                 self.model,
                 self.data,
-                judge=None if self.judge == "none" else self.judge,
+                judge=None if self.judge == ("none",) else self.judge,
                 bounds=self.bounds,
                 mean=self.mean,
                 std=self.std,
