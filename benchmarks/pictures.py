@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.contest import Row, Spread, significant
+from deceive.auditing.judges import in_words
 from deceive.figures import caption, png
 
 Levels = NDArray[np.uint8]
@@ -72,8 +73,8 @@ def quality_against_time(rows: Sequence[Row]) -> Figure:
 def ends(rows: Sequence[Row], *, columns: int = 10) -> Figure:
     """What attacks end in: a column each, a few candidates below one another.
 
-    Under each image what the network says of it and what the judge sees. There are as many bands of
-    at most so many columns as it takes.
+    Under each image what the network says of it and what most judges see. There are as many bands
+    of at most so many columns as it takes.
     """
     high = max(len(row["shown"]["targets"]) for row in rows)
     bands = -(-len(rows) // columns)
@@ -97,7 +98,7 @@ def ends(rows: Sequence[Row], *, columns: int = 10) -> Figure:
             axes.set_axis_on()
             axes.imshow(image, cmap="gray", vmin=0, vmax=255)
             axes.set(xticks=(), yticks=())
-            axes.set_xlabel(f"{caption(target, confidence)}\njudge: {judged}", fontsize=9)
+            axes.set_xlabel(f"{caption(target, confidence)}\n{in_words(judged)}", fontsize=9)
             if below == 0:
                 name, _, effort = row["attack"].rpartition(", ")
                 axes.set_title(f"{_broken(name)}\n{effort}", fontsize=8)

@@ -7,7 +7,7 @@ gradient, and two other libraries. All try the same candidates.
 """
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 
 import torch
@@ -28,7 +28,10 @@ from deceive.auditing.attacks import (
     start_images,
     targets_of,
 )
+from deceive.auditing.formats import load_model
+from deceive.auditing.judges import AUTO, meet_judges, verdict
 from deceive.auditing.search import SEARCHES, search
+from deceive.auditing.subject import Subject, meet
 from deceive.data import Dataset, load_data
 from deceive.errors import InputError
 from deceive.fooling import fool, from_levels, to_levels
@@ -118,8 +121,10 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
     data, network, card = load_data(), load_network(plan.model), load_card(plan.model)
     cards = {name: load_card(name) for name in shipped_names() if not name.startswith("rounds-")}
     others = [name for name, its in cards.items() if its.weights_sha256 != card.weights_sha256]
-    judge = "judge" if "judge" in others else "fast"
-    about = {"plan": asdict(plan), "weights_sha256": card.weights_sha256, "judge": judge}
+    subject = meet(load_model(plan.model), data)
+    judges, _ = meet_judges([AUTO], subject, data, trust=False)
+    about = {"plan": asdict(plan), "weights_sha256": card.weights_sha256}
+    about |= {"judges": [each.name for each in judges]}
     result = {"facts": facts()} | about | {"rows": []} if earlier is None else earlier
     for key, value in about.items():
         if result[key] != value:
@@ -132,7 +137,7 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
     for row in held(
         case,
         attacks(network, {name: load_network(name) for name in others}, plan),
-        load_network(judge),
+        judges,
         [row["attack"] for row in result["rows"]],
     ):
         result["rows"].append(row)
@@ -223,7 +228,9 @@ def attacks(
     return [replace(one, name=f"{one.name}, {one.effort}") for one in listed]
 
 
-def held(case: Case, attacks: list[Attack], judge: nn.Module, done: list[str]) -> Iterator[Row]:
+def held(
+    case: Case, attacks: list[Attack], judges: Sequence[Subject], done: list[str]
+) -> Iterator[Row]:
     """One row an attack that is not done."""
     for one in attacks:
         if one.name in done:
@@ -231,17 +238,19 @@ def held(case: Case, attacks: list[Attack], judge: nn.Module, done: list[str]) -
         started = time.perf_counter()
         arrays = one.do(case)
         row = {"attack": one.name, "family": one.family, "seconds": time.perf_counter() - started}
-        yield row | judged(case, arrays, judge)
+        yield row | judged(case, arrays, judges)
         console.print(f"{one.name}: {time.perf_counter() - started:.1f} s")
 
 
-def judged(case: Case, arrays: Arrays, judge: nn.Module) -> Row:
-    """What became of each candidate, 0 or 1, and what the judge says of it."""
+def judged(case: Case, arrays: Arrays, judges: Sequence[Subject]) -> Row:
+    """What became of each candidate, 0 or 1, and what the judges say of it."""
     row: Row = {"outcomes": {}}
     for name in case.thresholds:
         of = arrays_named(arrays, name)
         targets = case.targets[: len(of["levels"])].numpy()
-        word = logits_of(judge, from_levels(torch.from_numpy(of["levels"]))).argmax(1).numpy()
+        images = from_levels(torch.from_numpy(of["levels"]))
+        seen = [each.class_outputs(each.logits(images)).argmax(1) for each in judges]
+        word = verdict(seen).numpy()
         nonsense = word != targets
         if name != _ENDS:
             row["outcomes"][name] = {

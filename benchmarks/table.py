@@ -447,7 +447,7 @@ def _resistance(result: Row, picture: str) -> str:
             f"## Resistance of `{plan['model']}`\n\nCandidates are {plan['count']} start images "
             "of each kind (of black ones, one for each class) with their targets; the same for "
             f"every attack, but search begins where it likes. At two thresholds: {passed}. "
-            f"`{result['judge']}` judges. {len(rows)} attacks.",
+            f"Judges: {', '.join(result['judges'])}. {len(rows)} attacks.",
             _facts(result["facts"], ("foolbox", _ART)),
             "\n".join(f"- {said}" for name in ("own", "asked") for said in _compared(result, name)),
             f"![What the attacks end in]({picture})",

@@ -15,9 +15,9 @@ from conftest import Bands, same_state, state_of
 from deceive.auditing import AuditSettings, audit, read_report
 from deceive.auditing.assemble import assemble, command, write_audit
 from deceive.auditing.attacks import CERTAIN, WAYS, WHITE_STARTS, attack, curve, targets_of
-from deceive.auditing.core import _meet_judges
 from deceive.auditing.formats import load_model
 from deceive.auditing.garbage import draw, scores_of
+from deceive.auditing.judges import meet_judges
 from deceive.auditing.measuring import Measurements
 from deceive.auditing.settings import QUICK, THOROUGH, budgets
 from deceive.auditing.subject import Scaling, meet
@@ -98,7 +98,7 @@ def test_whoever_is_fooled_by_what_the_judge_sees_as_well_is_right(whole):
     # No restarts from the one blank image.
     assert len(report.attacks) == len(WHITE_STARTS) * len(WAYS) - 1 + 1
     assert report.clean.accuracy == 1
-    assert report.judge == "Bands"
+    assert report.judges == ["Bands"]
     assert report.judge_accuracy == 1
     for threshold in ("asked", "own"):
         found = outcome(report, threshold=threshold)
@@ -160,7 +160,7 @@ def test_most_judges_have_to_see_the_target(data, judges, gibberish):
     report = audit(Bands(sure=12), data, judge=judges, settings=TINY)
     assert outcome(report).fooling_rate == 1
     assert outcome(report).gibberish_rate == pytest.approx(gibberish)
-    assert report.judge == ", ".join(type(each).__name__ for each in judges)
+    assert report.judges == [type(each).__name__ for each in judges]
     for each in report.curves:
         assert each.judge_agreement[-1] == pytest.approx(1 - gibberish)
     seen = report.judge_accuracy
@@ -187,14 +187,14 @@ def test_the_rubbish_class_of_a_judge_has_no_say(data, tmp_path):
 )
 def test_nobody_is_a_judge_of_itself(name, judges):
     digits = load_data()
-    found, notes = _meet_judges(["auto"], meet(load_model(name), digits), digits, False)
+    found, notes = meet_judges(["auto"], meet(load_model(name), digits), digits, trust=False)
     assert [each.name for each in found] == judges
     assert not notes
 
 
 def test_without_a_judge_the_fooling_rate_alone_is_given(data):
     report = audit(Bands(sure=12), data, settings=TINY)
-    assert report.judge is None
+    assert report.judges == []
     assert outcome(report).gibberish_rate is None
     assert report.worst_rate == outcome(report).fooling_rate == 1
     assert any("no judge for this data" in note for note in report.notes)
@@ -572,8 +572,8 @@ def test_another_data_set_is_garbage(data):
     [
         ("", "expected an audit.json"),
         ("[]", "expected an audit.json"),
-        ('{"schema_version": 2}', "expected an audit of schema version 1, got 2"),
-        ('{"schema_version": 1}', "expected an audit.json; deceive: Field required"),
+        ('{"schema_version": 3}', "expected an audit of schema version 2, got 3"),
+        ('{"schema_version": 2}', "expected an audit.json; deceive: Field required"),
     ],
 )
 def test_what_is_no_audit_is_one_clear_value_error(tmp_path, content, message):

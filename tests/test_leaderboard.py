@@ -17,7 +17,7 @@ def content(name="fast", asked=0.8, own=0.5, box="white", **changes):
         OUTCOME | {"threshold": "own", "gibberish_rate": own},
     ]
     return {
-        "schema_version": 1,
+        "schema_version": 2,
         "deceive": "0.1.0",
         "command": f"deceive audit {name}",
         "complete": True,
@@ -46,7 +46,7 @@ def content(name="fast", asked=0.8, own=0.5, box="white", **changes):
             "test_images": 10000,
             "other_data": None,
         },
-        "judge": "judge",
+        "judges": ["judge"],
         "judge_accuracy": 0.9967,
         "settings": {"confidence": 0.99, "steps": 200, "queries": 1000},
         "clean": {

@@ -10,6 +10,8 @@ from benchmarks.resistance import OURS, Plan, attacks, candidates, held, plan
 from torch import nn
 
 from conftest import Bands
+from deceive.auditing.formats import load_model
+from deceive.auditing.subject import meet
 from deceive.errors import InputError
 from test_auditing import band_data
 
@@ -41,7 +43,8 @@ class Blind(nn.Module):
 def contest(network, judge, others=None, done=()):
     case = candidates(network, band_data(), SMALL)
     listed = attacks(network, others or {}, SMALL, libraries=())
-    return case, list(held(case, listed, judge, done))
+    judges = [meet(load_model(judge), band_data())]
+    return case, list(held(case, listed, judges, done))
 
 
 def result_of(case, rows):
@@ -51,7 +54,7 @@ def result_of(case, rows):
     return {
         "facts": facts,
         "plan": {"model": "bands", "count": 4},
-        "judge": "blind",
+        "judges": ["blind"],
         "thresholds": resistance.passing(case, band_data()),
         "rows": rows,
     }
@@ -140,6 +143,6 @@ def test_a_contest_of_nothing(asked):
 
 
 def test_rows_of_another_plan_are_not_gone_on_with():
-    earlier = {"plan": {"model": "fast"}, "weights_sha256": "0", "judge": "judge", "rows": []}
+    earlier = {"plan": {"model": "fast"}, "weights_sha256": "0", "judges": [], "rows": []}
     with pytest.raises(InputError, match=r"expected earlier rows of plan .* without --resume"):
         next(resistance.run(Plan(), earlier))

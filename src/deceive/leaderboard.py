@@ -100,7 +100,7 @@ def _cells(report: Report) -> list[str]:
         *(f"{each.scores['msp'].auroc:.3f}" if each and each.scores else "–" for each in scores),
         f"{report.model.training_seconds:.0f}" if report.model.training_seconds else "–",
         effort,
-        report.judge or "none",
+        ", ".join(report.judges) or "none",
     ]
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from deceive.auditing.assemble import gibberish, stored_outcomes, write_audit
-from deceive.auditing.attacks import UNDECIDED
+from deceive.auditing.judges import in_words
 from deceive.auditing.schema import Report
 from deceive.auditing.verdict import KINDS, failures, still_to_come, sure, verdict
 from deceive.errors import InputError
@@ -361,8 +361,7 @@ def _ends(run: Run) -> list[Picture]:
     for place, target in enumerate(arrays["targets"].tolist()[:_SHOWN]):
         words = caption(target, float(arrays["confidence"][-1][place]))
         if "judged" in arrays:
-            seen = int(arrays["judged"][-1][place])
-            words += "\njudges: " + ("undecided" if seen == UNDECIDED else f"“{seen}”")
+            words += f"\n{in_words(int(arrays['judged'][-1][place]))}"
         pictures.append((_embedded(png(arrays["levels"][-1][place])), words))
     return pictures
 

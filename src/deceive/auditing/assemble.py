@@ -87,7 +87,7 @@ def _assembled(run: Run, subject: Row) -> Report:
         notes=subject["notes"],
         model=Model.model_validate(subject["model"]),
         data=Data.model_validate(subject["data"]),
-        judge=subject["judge"],
+        judges=subject["judges"],
         judge_accuracy=clean["judge_accuracy"] if clean else None,
         settings={name: run.settings[name] for name in AuditSettings.model_fields},
         clean=Clean(**_fields(clean, Clean)) if clean else None,

@@ -22,9 +22,6 @@ Arrays = dict[str, NDArray[Any]]
 
 WHITE_STARTS = (*STARTS, REAL)
 
-# What the judges see in an image where no more than half of them see the same.
-UNDECIDED = -1
-
 # Of a `FoolingResult`, what an audit keeps.
 _KEPT = ("levels", "confidence", "fooled", "steps")
 

@@ -7,29 +7,18 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from deceive import checks
 from deceive.auditing.assemble import write_audit
-from deceive.auditing.formats import Function, load_model
+from deceive.auditing.formats import Model, load_model
+from deceive.auditing.judges import AUTO, meet_judges
 from deceive.auditing.measuring import Measurements, Part, Tick
-from deceive.auditing.schema import Report
+from deceive.auditing.schema import VERSION, Report
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
 from deceive.auditing.subject import Subject, meet
 from deceive.data import Dataset, load_data
 from deceive.errors import InputError
 from deceive.fooling import Bounds
-from deceive.models import load_card
 from deceive.runs import Row, Run
-
-# A model, or where to find one.
-Model = str | Path | nn.Module | Function
-
-# Who judges by default, for the data that they were trained on: the first three that are not
-# audited themselves. What deceives a network may deceive its like as well, and every network has
-# its weak spots; three families of them seldom share one (docs/resisting.md).
-_JUDGES, _SEATS = ("judge", "study", "draw", "fast"), 3
-_AUTO = "auto"
 
 # Called with a description; what it gives takes (done, total) as the work goes on.
 Task = Callable[[str], AbstractContextManager[Tick]]
@@ -43,7 +32,7 @@ def audit(
     model: Model,
     data: Dataset | str | Path | None = None,
     *,
-    judge: Model | list[Model] | tuple[Model, ...] | None = "auto",
+    judge: Model | list[Model] | tuple[Model, ...] | None = AUTO,
     bounds: Bounds | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
@@ -111,11 +100,11 @@ def audit(
         std=std,
         rubbish_class=rubbish_class,
     )
-    chosen = _listed_judges(judge)
-    judges, notes = _meet_judges(chosen, subject, data, trust)
-    spec, seats = _spec(model, subject), [_AUTO]
+    chosen = [] if judge is None else [*judge] if isinstance(judge, list | tuple) else [judge]
+    judges, notes = meet_judges(chosen, subject, data, trust=trust)
+    spec, seats = _spec(model, subject), [AUTO]
     if chosen != seats:
-        seats = [_spec(each, judge) for each, judge in zip(chosen, judges, strict=True)]
+        seats = [_spec(each, seat) for each, seat in zip(chosen, judges, strict=True)]
 
     def begin(folder: Path) -> Report:
         audited = _Audit(subject, data, judges, other_data, settings, folder, spec, seats)
@@ -132,40 +121,9 @@ def _silent(description: str) -> Iterator[Tick]:
     yield lambda done, total: None
 
 
-def _listed_judges(judge: Model | list[Model] | tuple[Model, ...] | None) -> list[Model]:
-    """Whom to ask; `auto` stands for itself."""
-    if judge is None:
-        return []
-    listed = [*judge] if isinstance(judge, list | tuple) else [judge]
-    if _AUTO in listed and len(listed) > 1:
-        raise InputError("judge: expected models, or auto alone, got auto and others")
-    return listed
-
-
 def _spec(model: Model, subject: Subject) -> str:
     """What a model is called in settings and commands."""
     return str(model) if isinstance(model, str | Path) else subject.name
-
-
-def _meet_judges(
-    chosen: list[Model], subject: Subject, data: Dataset, trust: bool
-) -> tuple[tuple[Subject, ...], list[str]]:
-    """The judges, and what there is to say about the choice."""
-    if not chosen:
-        return (), ["There is no judge, so gibberish and real images are not told apart."]
-    itself = subject.loaded.fingerprint
-    if chosen == [_AUTO]:
-        if load_card(_JUDGES[0]).data_checksum != data.checksum:
-            return (), [
-                "There is no judge for this data, so the fooling rate alone is given; other models "
-                "for the same data can be judges (--judge)."
-            ]
-        others = [name for name in _JUDGES if load_card(name).weights_sha256 != itself]
-        return tuple(meet(load_model(name), data) for name in others[:_SEATS]), []
-    judges = tuple(meet(load_model(each, trust=trust), data) for each in chosen)
-    if itself and any(judge.loaded.fingerprint == itself for judge in judges):
-        raise InputError("judge: expected another model than the audited one, got the same")
-    return judges, [f"Judge {each.name}: {note}" for each in judges for note in each.notes]
 
 
 class _Audit:
@@ -185,7 +143,7 @@ class _Audit:
         self.subject, self.data, self.judges = subject, data, judges
         self.other_data = other_data
         described = {
-            "audit": 1,
+            "audit": VERSION,
             "model": spec,
             "fingerprint": subject.loaded.fingerprint,
             "bounds": list(subject.scaling.bounds),
@@ -260,9 +218,9 @@ class _Audit:
             "test_images": len(self.data.test),
             "other_data": None if self.other_data is None else self.other_data.folder.name,
         }
-        judge = ", ".join(each.name for each in self.judges) or None
+        judges = [each.name for each in self.judges]
         said = [*subject.notes, *notes, *self._not_applicable()]
-        return {"model": about, "data": data, "judge": judge, "notes": said}
+        return {"model": about, "data": data, "judges": judges, "notes": said}
 
     def _not_applicable(self) -> list[str]:
         said = []

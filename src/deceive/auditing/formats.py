@@ -26,6 +26,9 @@ from deceive.starts import Shape
 Format = Literal["module", "torch.export", "TorchScript", "safetensors", "ONNX", "callable"]
 Function = Callable[[Tensor], Any]
 
+# A model, or where to find one.
+Model = str | Path | nn.Module | Function
+
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
@@ -41,7 +44,7 @@ class Loaded:
     training_seconds: float | None = None
 
 
-def load_model(model: str | Path | nn.Module | Function, *, trust: bool = False) -> Loaded:
+def load_model(model: Model, *, trust: bool = False) -> Loaded:
     """A model of any format.
 
     Args:

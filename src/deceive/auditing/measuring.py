@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from deceive.auditing.attacks import (
-    UNDECIDED,
     WAYS,
     WHITE_STARTS,
     Arrays,
@@ -19,6 +18,7 @@ from deceive.auditing.attacks import (
     targets_of,
 )
 from deceive.auditing.garbage import GARBAGE, compare, draw, scores_of
+from deceive.auditing.judges import verdict
 from deceive.auditing.search import SEARCHES, search
 from deceive.auditing.settings import AuditSettings, budgets
 from deceive.auditing.subject import Subject
@@ -161,15 +161,9 @@ class Measurements:
         return torch.cat(logits)
 
     def _verdict(self, images: Tensor, tick: Tick) -> Tensor:
-        """The class that more than half of the judges see in each image (N,), or `UNDECIDED`.
-
-        They are asked which of the classes it is; a rubbish class of theirs has no say.
-        """
-        seen = torch.stack(
-            [judge.class_outputs(self._ask(judge, images, tick)).argmax(1) for judge in self.judges]
-        )
-        most = seen.mode(0).values
-        return most.where(2 * (seen == most).sum(0) > len(self.judges), UNDECIDED)
+        """What the judges see in each image, (N,); a rubbish class of theirs has no say."""
+        answers = [(judge, self._ask(judge, images, tick)) for judge in self.judges]
+        return verdict([judge.class_outputs(logits).argmax(1) for judge, logits in answers])
 
     def _clean(self, tick: Tick) -> Row:
         validation, test = self.data.validation, self.data.test
@@ -205,8 +199,7 @@ class Measurements:
         of_classes = ((classes.argmax(1) == test.labels) & answered).double().mean().item()
         judged = None
         if self.judges:
-            verdict = self._verdict(test.images, tick)
-            judged = (verdict == test.labels).double().mean().item()
+            judged = (self._verdict(test.images, tick) == test.labels).double().mean().item()
         return {
             "not_finite": sum(int((~each).sum()) for each in finite.values()),
             "accuracy": accuracy,
@@ -420,8 +413,7 @@ class Measurements:
         agreement = None
         if self.judges:
             levels = torch.from_numpy(arrays["levels"])
-            verdict = self._verdict(from_levels(levels).flatten(0, 1), tick)
-            judged = verdict.view(levels.shape[:2])
+            judged = self._verdict(from_levels(levels).flatten(0, 1), tick).view(levels.shape[:2])
             arrays = arrays | {"judged": judged.numpy()}
             agreement = (judged == targets).double().mean(1).tolist()
         self.run.save_arrays(key, targets=targets.numpy(), **arrays)

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deceive.errors import InputError
 
-VERSION: Literal[1] = 1
+VERSION: Literal[2] = 2
 
 Name = Literal["asked", "own"]
 """Of the two thresholds."""
@@ -112,7 +112,7 @@ class Outcome(_Part):
     fooling_rate: float
     """Share that reach the threshold."""
     gibberish_rate: float | None
-    """Share that reach it while the judges don't call them the target; None without judges."""
+    """Share that reach it and are not the target to the judges; None without judges."""
     median: float | None
     """Median steps (queries, for a search) of those that reach it."""
 
@@ -215,7 +215,7 @@ class Failure(_Part):
 class Report(_Part):
     """The whole of `audit.json`."""
 
-    schema_version: Literal[1] = VERSION
+    schema_version: Literal[2] = VERSION
     """Changes when a field does."""
     deceive: str
     """Version of the package that wrote it."""
@@ -233,7 +233,7 @@ class Report(_Part):
     """What was audited."""
     data: Data
     """The real images."""
-    judge: str | None
+    judges: list[str]
     """Names of the classifiers that tell gibberish from real images, if there are any: what more
     than half of them call the target shows it."""
     judge_accuracy: float | None

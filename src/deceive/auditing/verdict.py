@@ -39,7 +39,7 @@ def verdict(report: Report) -> list[str]:
         said.append(_at_asked(report, headline))
         said += _at_own(report, headline)
         said += _masked(report)
-    if report.judge is None and headline is not None:
+    if not report.judges and headline is not None:
         said.append(
             "There was no judge, so that this is the fooling rate: an image that really shows the "
             "class counts like one that shows nothing."

@@ -174,7 +174,7 @@ class Audit:
             print(report.model_dump_json())
         limit, rate = self.max_gibberish_rate, report.worst_rate
         if limit is not None and rate is not None and rate > limit:
-            kind = "gibberish" if report.judge else "fooling"
+            kind = "gibberish" if report.judges else "fooling"
             log.print(f"deceive: {kind} rate {rate:.1%}, more than {limit:.1%}", style="bold red")
             return 1
         return 0 if report.complete else 3

@@ -1,0 +1,74 @@
+"""Who says what an image shows: other classifiers for the same data, by more than half of them.
+
+What deceives a model may deceive its like as well, and every classifier has weak spots of its own.
+Several of different families seldom share one (docs/resisting.md).
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from deceive.auditing.formats import Model, load_model
+from deceive.auditing.subject import Subject, meet
+from deceive.data import Dataset
+from deceive.errors import InputError
+from deceive.models import load_card
+
+# What they see in an image of which no more than half of them say the same.
+UNDECIDED = -1
+
+# Stands for the shipped ones, where the data is theirs.
+AUTO = "auto"
+
+# The first three judge that are not judged themselves.
+_SHIPPED, _SEATS = ("judge", "study", "draw", "fast"), 3
+
+
+def verdict(seen: Sequence[Tensor]) -> Tensor:
+    """The class that more than half of the judges see in each image (N,), or `UNDECIDED`.
+
+    Args:
+        seen: for each judge the class (N,) that it sees, rubbish left out.
+    """
+    votes = torch.stack(list(seen))
+    most = votes.mode(0).values
+    return most.where(2 * (votes == most).sum(0) > len(votes), UNDECIDED)
+
+
+def in_words(seen: int) -> str:
+    """What they see in one image, by its verdict: judges: “3”, or judges: undecided."""
+    return "judges: " + ("undecided" if seen == UNDECIDED else f"“{seen}”")
+
+
+def meet_judges(
+    chosen: list[Model], subject: Subject, data: Dataset, *, trust: bool
+) -> tuple[tuple[Subject, ...], list[str]]:
+    """The judges, and what there is to say about the choice.
+
+    Args:
+        chosen: models or where to find them, or `AUTO` alone; empty for none.
+        subject: whom they judge.
+        data: real images, which they have to fit.
+        trust: open files of formats that can run code.
+
+    Raises:
+        InputError: for `AUTO` among others, and when the subject is one of them.
+    """
+    if not chosen:
+        return (), ["There is no judge, so gibberish and real images are not told apart."]
+    if AUTO in chosen and len(chosen) > 1:
+        raise InputError(f"judge: expected models, or {AUTO} alone, got {AUTO} and others")
+    itself = subject.loaded.fingerprint
+    if chosen == [AUTO]:
+        if load_card(_SHIPPED[0]).data_checksum != data.checksum:
+            return (), [
+                "There is no judge for this data, so the fooling rate alone is given; other models "
+                "for the same data can be judges (--judge)."
+            ]
+        others = [name for name in _SHIPPED if load_card(name).weights_sha256 != itself]
+        return tuple(meet(load_model(name), data) for name in others[:_SEATS]), []
+    judges = tuple(meet(load_model(each, trust=trust), data) for each in chosen)
+    if itself and any(each.loaded.fingerprint == itself for each in judges):
+        raise InputError("judge: expected another model than the audited one, got the same")
+    return judges, [f"Judge {each.name}: {note}" for each in judges for note in each.notes]
