@@ -7,7 +7,15 @@ from torch import nn
 
 from deceive.errors import InputError
 from deceive.fooling import fool
-from deceive.networks import ARCHITECTURES, MNIST_MEAN, MNIST_STD, Classifier, StemConv
+from deceive.networks import (
+    ARCHITECTURES,
+    MNIST_MEAN,
+    MNIST_STD,
+    NORMALISATION,
+    READERS,
+    Classifier,
+    StemConv,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -68,20 +76,43 @@ def test_a_new_network_is_in_training_mode_throughout(architecture):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_normalisation_is_inside_and_saved(architecture):
     network = Classifier(architecture, mean=0.25, std=0.5).eval()
+    mean, std = NORMALISATION.get(architecture, (0.25, 0.5))
     state = network.state_dict()
-    assert (state["mean"].item(), state["std"].item()) == (0.25, 0.5)
+    assert (state["mean"].item(), state["std"].item()) == pytest.approx((mean, std))
     other = Classifier(architecture).eval()
-    assert (other.mean.item(), other.std.item()) == pytest.approx((MNIST_MEAN, MNIST_STD))
+    usual = NORMALISATION.get(architecture, (MNIST_MEAN, MNIST_STD))
+    assert (other.mean.item(), other.std.item()) == pytest.approx(usual)
     other.load_state_dict(state)
     images = torch.rand(2, 1, 28, 28)
     torch.testing.assert_close(other(images), network(images))
     told = (torch.zeros(2),) if network.hears_noise else ()
     network.readers = None
-    raw = network.head(network.body((images - 0.25) / 0.5, *told))
+    raw = network.head(network.body((images - mean) / std, *told))
     torch.testing.assert_close(network(images), raw)
-    assert len(other.readers or ()) == 2 * (architecture == "resist")
-    for reader in other.readers or ():
-        assert (reader.mean.item(), reader.std.item()) == (0.25, 0.5)
+
+
+def test_networks_with_readers():
+    for architecture in ARCHITECTURES:
+        readers = Classifier(architecture, 11, (1, 20, 20), mean=0.25, std=0.5).readers or ()
+        assert [reader.architecture for reader in readers] == [*READERS.get(architecture, ())]
+        for reader in readers:
+            usual = NORMALISATION.get(reader.architecture, (0.25, 0.5))
+            assert (reader.mean.item(), reader.std.item()) == pytest.approx(usual)
+            assert (reader.n_outputs, reader.image_shape) == (10, (1, 20, 20))
+
+
+def test_faint_greys_are_not_seen():
+    digits = (torch.rand(50, 1, 28, 28) > 0.8).float()
+    faint = (digits + 0.25 * torch.randn(50, 1, 28, 28).sign()).clamp(0, 1)
+    changes = []
+    for architecture in ("reader", "sharp"):
+        network = Classifier(architecture).eval()
+        told = (network.features(digits), network.features(faint), network.features(1 - digits))
+        changes.append(((told[1] - told[0]).norm() / (told[2] - told[0]).norm()).item())
+    assert changes[1] < changes[0] / 2
+    images = torch.rand(2, 1, 28, 28, requires_grad=True)
+    (gradient,) = torch.autograd.grad(network(images).sum(), images)
+    assert (gradient != 0).all()
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -151,7 +182,7 @@ def test_fool_needs_no_more_than_the_network(architecture):
 def test_bad_input():
     with pytest.raises(
         InputError,
-        match="architecture: expected one of draw, fast, judge, reader, resist, study; got",
+        match="architecture: expected one of draw, fast, judge, reader, resist, sharp, study; got",
     ):
         Classifier("resnet")
     with pytest.raises(InputError, match="n_outputs: expected a whole number of at least 2, got 1"):

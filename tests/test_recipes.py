@@ -26,7 +26,7 @@ def test_every_recipe_is_of_an_architecture(data):
 
 @pytest.mark.parametrize(
     ("recipe", "plainly", "radius", "norm"),
-    [("adversarial", "fast", 0.3, "pixel"), ("robust", "reader", 1, "image")],
+    [("adversarial", "fast", 0.3, "pixel"), ("robust", "sharp", 1, "image")],
 )
 def test_the_same_network_on_images_that_were_moved(data, recipe, plainly, radius, norm):
     settings = RECIPES[recipe]

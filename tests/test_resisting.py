@@ -8,6 +8,7 @@ from deceive.fooling import fool
 from deceive.inference import logits_of, probabilities_of
 from deceive.models import load_card, load_network
 from deceive.networks import Classifier
+from deceive.recipes import train
 from deceive.rules import Ascent
 from deceive.runs import Run
 from deceive.teaching import PRESETS, rounds
@@ -52,7 +53,7 @@ def test_readers_only_take_away():
     assert (whole[:, :4] - whole[:, 4:] < without[:, :4] - without[:, 4:]).all()
     difference = (whole - without)[:, :4]
     p, q = (probabilities_of(reader, images) for reader in readers)
-    together = (p * q).sqrt() / (p * q).sqrt().sum(1, keepdim=True)
+    together = p * q / (p * q).sum(1, keepdim=True)
     doubt = network.doubt.item()
     torch.testing.assert_close(difference.exp(), (1 - doubt) * together + doubt / 4)
     assert torch.equal(whole[:, 4], without[:, 4])
@@ -86,7 +87,7 @@ def test_a_row_and_a_network_for_each_round_shown(tmp_path):
         name = f"round-{row['round']:06d}"
         assert run.load_arrays(name)["levels"].shape == (4 * 2 * 4, 1, 8, 8)
         network = load_network(run.weights(name))
-        assert len(network.readers or ()) == 2
+        assert [reader.architecture for reader in network.readers] == ["sharp", "sharp"]
         assert load_card(run.weights(name)).command.startswith("deceive rounds --preset resist")
         assert 0 <= row["gibberish_rate"] <= row["fooling_rate"] <= 1
     _, again = play(tmp_path)
@@ -97,6 +98,10 @@ def test_it_goes_on_as_if_it_had_not_been_interrupted(tmp_path):
     whole, rows = play(tmp_path / "whole")
     _, first = play(tmp_path / "parts", SMALL)
     assert without_clock(first) == without_clock(rows)
+    assert checkpoint_digest(whole) == checkpoint_digest(Run.open(tmp_path / "parts"))
+
+
+def test_it_goes_on_from_a_checkpoint(tmp_path):
     games = [Resisting(data(), SMALL) for _ in range(2)]
     games[0].begin()
     for _ in range(3):
@@ -108,7 +113,20 @@ def test_it_goes_on_as_if_it_had_not_been_interrupted(tmp_path):
         game.play()
     one, other = (game.tensors() | game.own() for game in games)
     assert all(torch.equal(one[name], other[name]) for name in one)
-    assert checkpoint_digest(whole) == checkpoint_digest(Run.open(tmp_path / "parts"))
+
+
+def test_in_the_rounds_an_easy_reader_reads_and_afterwards_its_own():
+    game = Resisting(data(), SMALL)
+    game.begin()
+    game.play()
+    for network in (game.network, game.averaged):
+        assert [reader.architecture for reader in network.readers] == ["reader"]
+    readers = game.best().readers
+    assert [reader.architecture for reader in readers] == ["sharp", "sharp"]
+    for reader, recipe, power in zip(readers, ("sharp", "robust"), (0.4, 0.6), strict=True):
+        trained, _ = train(recipe, game.data, seed=SMALL.seed)
+        expected = (power * trained.head.weight).half().float()
+        assert torch.equal(reader.head.weight, expected)
 
 
 def test_a_candidate_that_was_a_digit_is_to_be_another_one():

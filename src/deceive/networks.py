@@ -47,6 +47,7 @@ class Classifier(nn.Module):
         super().__init__()
         checks.one_of("architecture", architecture, ARCHITECTURES)
         checks.at_least("n_outputs", n_outputs, 2)
+        mean, std = NORMALISATION.get(architecture, (mean, std))
         self.architecture = architecture
         self.image_shape = image_shape
         self.n_outputs = n_outputs
@@ -69,6 +70,12 @@ class Classifier(nn.Module):
 
     def features(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """The penultimate activations (N, num_features); for the arguments see `forward`."""
+        if (
+            images.shape[1:] != self.image_shape
+        ):  # some others would fit, by halves that round alike
+            raise RuntimeError(
+                f"expected images of {self.image_shape}, got {tuple(images.shape[1:])}"
+            )
         if isinstance(self.body, NoiseBody):
             noise = images.new_zeros(len(images)) if noise is None else noise
             spread = (self.std.square() + noise.square()).sqrt()[:, None, None, None]
@@ -88,11 +95,12 @@ class Classifier(nn.Module):
         logits: Tensor = self.head(self.features(images, noise))
         if self.readers is None:
             return logits
-        # The readers' opinion q is the geometric mean of theirs: a class that one of them rules out
-        # is ruled out. Since log q < 0, p(class) / p(rubbish) is not greater than without them,
-        # whatever they say: they can settle which digit an image shows, never that it shows one.
-        said = [reader(images).float().log_softmax(1) for reader in self.readers]
-        q = (1 - self.doubt) * torch.stack(said).mean(0).softmax(1)
+        # The readers' opinion q is the product of theirs (Hinton 2002); to which power each of them
+        # is taken, is in the weights of its head. Since log q < 0, p(class) / p(rubbish) is not
+        # greater than without them, whatever they say: they can settle which digit an image shows,
+        # never that it shows one.
+        said = [reader(images).float() for reader in self.readers]
+        q = (1 - self.doubt) * torch.stack(said).sum(0).softmax(1)
         doubts = (q + self.doubt / (self.n_outputs - 1)).log()
         return torch.cat([logits[:, :-1] + doubts, logits[:, -1:]], 1)
 
@@ -107,8 +115,7 @@ class _Strided(nn.Module):
 
     def __init__(self, shape: Shape, widths: tuple[int, ...] = (80, 160, 160), hidden: int = 128):
         super().__init__()
-        self.sides = shape[1:]
-        rows, columns = (-(-side // 2) for side in self.sides)
+        rows, columns = (-(-side // 2) for side in shape[1:])
         channels, convolutions = 4 * shape[0], []
         for width in widths:
             # Where a side is one pixel there is nothing left to convolve, and the weights' gradient
@@ -126,8 +133,6 @@ class _Strided(nn.Module):
         Whatever is `added`, (N, width) for each layer, is so before the layer's activation.
         """
         height, width = x.shape[2:]
-        if (height, width) != self.sides:  # some others would fit, by halves that round alike
-            raise RuntimeError(f"expected images of {self.sides}, got {(height, width)}")
         x = F.pixel_unshuffle(F.pad(x, (0, width % 2, 0, height % 2)), 2)
         x = x.contiguous(memory_format=torch.channels_last)
         for number, convolution in enumerate(self.convolutions):
@@ -228,12 +233,14 @@ def _study(shape: Shape) -> tuple[nn.Module, int]:
     return nn.Sequential(*convolutions, *linear), 64
 
 
-def _fast(shape: Shape, hidden: int = 128) -> tuple[nn.Module, int]:
+def _fast(
+    shape: Shape, hidden: int = 128, *, last: int = 64, stride: int = 1
+) -> tuple[nn.Sequential, int]:
     """Strided convolutions and no pooling: most of the work is done at a quarter of the pixels."""
     convolutions = [
         *_block(shape[0], 32, stride=2, size=5, conv=StemConv),
         *_block(32, 64, stride=2),
-        *_block(64, 64),
+        *_block(64, last, stride),
     ]
     flat = _flat_size(convolutions, shape)
     linear = [nn.Flatten(), nn.Linear(flat, hidden, bias=False), nn.BatchNorm1d(hidden), nn.ReLU()]
@@ -261,6 +268,16 @@ def _reader(shape: Shape) -> tuple[nn.Module, int]:
     return _fast(shape, hidden=64)
 
 
+def _sharp(shape: Shape) -> tuple[nn.Module, int]:
+    """A small `fast` that sees no faint greys: a pixel of brightness x is taken for σ(10 (x - ½)).
+
+    What makes another digit of a digit for most networks is a haze of grey all over it. Here it
+    takes nearly half of a pixel's range to change it, and still none is without a gradient.
+    """
+    layers, hidden = _fast(shape, hidden=64, last=80, stride=2)
+    return nn.Sequential(nn.Sigmoid(), *layers), hidden
+
+
 def _resist(shape: Shape) -> tuple[nn.Module, int]:
     """What says whether an image shows a digit at all; which one, its readers help to say."""
     return StridedBody(shape), 128
@@ -272,11 +289,15 @@ ARCHITECTURES: dict[str, Callable[[Shape], tuple[nn.Module, int]]] = {
     "judge": _judge,
     "reader": _reader,
     "resist": _resist,
+    "sharp": _sharp,
     "study": _study,
 }
 
 # The architectures of the readers of those that have some.
-READERS = {"resist": ("reader", "reader")}
+READERS = {"resist": ("sharp", "sharp")}
+
+# Mean and standard deviation of those that normalise images by others than the data's.
+NORMALISATION = {"sharp": (0.5, 0.1)}
 
 
 @torch.no_grad()

@@ -18,9 +18,9 @@ class Train:
     """Train a classifier on clean digits, and write its weights and its card."""
 
     recipe: Annotated[str, tyro.conf.arg(aliases=("--architecture",))] = "fast"
-    """What is trained, and how: fast, judge, study (the case study's own), reader (a smaller fast);
-    or, on images that an adversary has moved, fast by up to 0.3 a pixel (adversarial) and reader
-    to a distance of 1 (robust)."""
+    """What is trained, and how: fast, judge, study (the case study's own), reader (a smaller fast),
+    sharp (one that sees no faint greys); or, on images that an adversary has moved, fast by up to
+    0.3 a pixel (adversarial) and sharp to a distance of 1 (robust)."""
     out: Path = Path("network.safetensors")
     """Where the weights go; the card goes beside them."""
     epochs: float | None = None

@@ -28,6 +28,9 @@ _PENALISED = 4
 _MEMORY, PATIENCE = 0.99, 1000
 _READ_TOO_SELDOM = 0.05
 
+# What the names of the parameters of a network's readers begin with.
+_READERS = "readers."
+
 
 class Lesson(NamedTuple):
     """What a network is shown at once: N digits, then N images of rubbish, then perhaps others."""
@@ -193,8 +196,8 @@ class Continual(Game):
         return f"{rate}{is_caught:.0%} of the rubbish caught, {is_read:.0%} of the real images read"
 
     def tensors(self) -> dict[str, Tensor]:
-        state = {f"network.{k}": v for k, v in self.network.state_dict().items()}
-        state |= {f"averaged.{k}": v for k, v in self.averaged.state_dict().items()}
+        state = {f"network.{k}": v for k, v in _own_state(self.network).items()}
+        state |= {f"averaged.{k}": v for k, v in _own_state(self.averaged).items()}
         for number, parameter in enumerate(self.parameters):
             for name, tensor in self.optimiser.state[parameter].items():
                 state[f"optimiser.{number}.{name}"] = tensor
@@ -214,5 +217,10 @@ class Continual(Game):
 
 def _taught(network: Classifier) -> list[Tensor]:
     """The parameters that rounds change: all but its readers'."""
-    named = network.named_parameters()
-    return [parameter for name, parameter in named if not name.startswith("readers.")]
+    return [each for name, each in network.named_parameters() if not name.startswith(_READERS)]
+
+
+def _own_state(network: Classifier) -> dict[str, Tensor]:
+    """Its parameters and buffers, without its readers'."""
+    named: dict[str, Tensor] = network.state_dict()
+    return {name: each for name, each in named.items() if not name.startswith(_READERS)}

@@ -13,7 +13,7 @@ from deceive.inference import logits_of, probabilities_of
 from deceive.models import halved
 from deceive.networks import Classifier
 from deceive.objectives import log_odds
-from deceive.recipes import train
+from deceive.recipes import build, train
 from deceive.rubbish import CandidateSet
 from deceive.rules import RULES, Ascent
 from deceive.runs import Row
@@ -31,10 +31,10 @@ _NOISE = 0.5
 # gradient is asked for in noise of up to this standard deviation.
 _LARGER, _SMOOTHING = 30, 0.3
 
-# By which recipes readers are trained. In the rounds the first is enough, one that is easily
-# deceived: it lets through what the guard has to learn of. Both together are hard to deceive by
-# digits that have hardly been touched.
-_READERS = ("reader", "robust")
+# By which recipes its readers are trained, and to which power each one's opinion is taken. They are
+# hard to deceive by digits that have hardly been touched. In the rounds it has another in their
+# place, which is easily deceived, and lets through what the guard has to learn of.
+_READERS, _EASY = {"sharp": 0.4, "robust": 0.6}, "reader"
 
 # How often they are taken to be wrong: in the rounds so often that the guard learns to tell digits
 # too, and seldom afterwards.
@@ -56,29 +56,35 @@ class Resisting(Continual):
 
     def __init__(self, data: Dataset, settings: RoundsSettings) -> None:
         super().__init__(data, settings)
-        self.late_readers = nn.ModuleList()
-        for network in (self.network, self.averaged):
-            if network.readers is not None:
-                self.late_readers = network.readers[1:]
-                network.readers = network.readers[:1].requires_grad_(False)
+        self.readers, self.easy = nn.ModuleList(), nn.ModuleList()
+        if self.averaged.readers is not None:
+            self.readers = self.averaged.readers
+            self.easy.append(build(_EASY, self.data, seed=settings.seed).eval())
+            self.easy.requires_grad_(False)
+            for network in (self.network, self.averaged):
+                network.readers = self.easy
                 network.doubt.fill_(_DOUBT_IN_ROUNDS)
 
     def begin(self) -> None:
         """Train the readers, if the network has some."""
-        early = self.averaged.readers
-        if self.number > 0 or early is None or self.network.readers is None:
+        if self.number > 0 or not self.readers:
             return
         started = time.perf_counter()
-        for recipe, reader in zip(_READERS, [*early, *self.late_readers], strict=True):
+        powers = {_EASY: 1.0} | _READERS
+        for (recipe, power), reader in zip(
+            powers.items(), [*self.easy, *self.readers], strict=True
+        ):
             trained, _ = train(recipe, self.data, seed=self.settings.seed)
+            with torch.no_grad():
+                for parameter in trained.head.parameters():
+                    parameter.mul_(power)
             reader.load_state_dict(trained.state_dict())
-        self.network.readers.load_state_dict(early.state_dict())
         self.seconds += time.perf_counter() - started
 
     def best(self) -> Classifier:
         network = copy.deepcopy(self.averaged)
         if network.readers is not None:
-            network.readers.extend(self.late_readers)
+            network.readers = copy.deepcopy(self.readers)
             network.doubt.fill_(_DOUBT)
         network = halved(network)
         if self.settings.digits_sure is not None:
@@ -161,8 +167,8 @@ class Resisting(Continual):
         return (wrong[:n].mean() + weight * of_rubbish.mean()) / (1 + weight)
 
     def tensors(self) -> dict[str, Tensor]:
-        late = self.late_readers.state_dict()
-        return super().tensors() | {f"late_readers.{name}": each for name, each in late.items()}
+        readers = nn.ModuleDict({"readers": self.readers, "easy": self.easy})
+        return super().tensors() | readers.state_dict()
 
     def own(self) -> dict[str, Tensor]:
         return super().own() | {"were_digits": self.were_digits}
