@@ -70,12 +70,9 @@ class Classifier(nn.Module):
 
     def features(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """The penultimate activations (N, num_features); for the arguments see `forward`."""
-        if (
-            images.shape[1:] != self.image_shape
-        ):  # some others would fit, by halves that round alike
-            raise RuntimeError(
-                f"expected images of {self.image_shape}, got {tuple(images.shape[1:])}"
-            )
+        shape = tuple(images.shape[1:])
+        if shape != self.image_shape:  # some others would fit, by halves that round alike
+            raise RuntimeError(f"expected images of {self.image_shape}, got {shape}")
         if isinstance(self.body, NoiseBody):
             noise = images.new_zeros(len(images)) if noise is None else noise
             spread = (self.std.square() + noise.square()).sqrt()[:, None, None, None]
