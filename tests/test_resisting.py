@@ -94,14 +94,13 @@ def test_a_row_and_a_network_for_each_round_shown(tmp_path):
     assert again == []
 
 
+def test_same_seed_same_rows_and_network(tmp_path):
+    (one, rows), (other, again) = (play(tmp_path / name) for name in ("one", "other"))
+    assert without_clock(again) == without_clock(rows)
+    assert checkpoint_digest(one) == checkpoint_digest(other)
+
+
 def test_it_goes_on_as_if_it_had_not_been_interrupted(tmp_path):
-    whole, rows = play(tmp_path / "whole")
-    _, first = play(tmp_path / "parts", SMALL)
-    assert without_clock(first) == without_clock(rows)
-    assert checkpoint_digest(whole) == checkpoint_digest(Run.open(tmp_path / "parts"))
-
-
-def test_it_goes_on_from_a_checkpoint(tmp_path):
     games = [Resisting(data(), SMALL) for _ in range(2)]
     games[0].begin()
     for _ in range(3):

@@ -63,6 +63,15 @@ class Classifier(nn.Module):
                 for reader in READERS[architecture]
             )
 
+    @torch.no_grad()
+    def temper(self, power: float) -> None:
+        """Take its probabilities to a power, and make them sum to 1: multiply its logits by it.
+
+        It goes into the head's weights, and changes no prediction.
+        """
+        for parameter in self.head.parameters():
+            parameter.mul_(power)
+
     @property
     def hears_noise(self) -> bool:
         """Whether it wants to be told how noisy its images are."""
@@ -92,10 +101,9 @@ class Classifier(nn.Module):
         logits: Tensor = self.head(self.features(images, noise))
         if self.readers is None:
             return logits
-        # The readers' opinion q is the product of theirs (Hinton 2002); to which power each of them
-        # is taken, is in the weights of its head. Since log q < 0, p(class) / p(rubbish) is not
-        # greater than without them, whatever they say: they can settle which digit an image shows,
-        # never that it shows one.
+        # The readers' opinion q is the product of theirs (Hinton 2002). Since log q < 0,
+        # p(class) / p(rubbish) is not greater than without them, whatever they say: they can settle
+        # which digit an image shows, never that it shows one.
         said = [reader(images).float() for reader in self.readers]
         q = (1 - self.doubt) * torch.stack(said).sum(0).softmax(1)
         doubts = (q + self.doubt / (self.n_outputs - 1)).log()

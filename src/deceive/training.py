@@ -221,8 +221,7 @@ def calibrate(network: Classifier, images: Tensor, labels: Tensor) -> float:
         curvature = (p * (logits - mean[:, None]).square()).sum(1).mean()
         step = (slope / curvature).clamp(-scale, scale / 2)
         scale = (scale - step).clamp(0.1, 10)
-    for parameter in network.head.parameters():
-        parameter.mul_(scale)
+    network.temper(scale.item())
     return 1 / scale.item()
 
 

@@ -75,9 +75,7 @@ class Resisting(Continual):
             powers.items(), [*self.easy, *self.readers], strict=True
         ):
             trained, _ = train(recipe, self.data, seed=self.settings.seed)
-            with torch.no_grad():
-                for parameter in trained.head.parameters():
-                    parameter.mul_(power)
+            trained.temper(power)
             reader.load_state_dict(trained.state_dict())
         self.seconds += time.perf_counter() - started
 
