@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from benchmarks.contest import Row, facts
-from benchmarks.drawing import FRESH, played
+from benchmarks.drawing import AS_THEY_COME, FRESH, played
 from benchmarks.pictures import stripped
 from deceive.data import Dataset, load_data
 from deceive.drawing import draw
@@ -29,7 +29,7 @@ AS_IT_IS = "as it is"
 
 # How the network of the preset draws; the others take every image as it comes.
 WAYS: dict[str, dict[str, Any]] = {
-    AS_IT_IS: {"polished": False, "accepted": None},
+    AS_IT_IS: AS_THEY_COME,
     "– images polished": {"accepted": None},
     "– and drawn again where they are not accepted": {},
 }

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
@@ -23,6 +25,7 @@ from deceive.fooling import from_levels, to_levels
 from deceive.models import load_network
 from deceive.networks import Classifier
 from deceive.quality import quality
+from deceive.rules import Ascent
 from deceive.runs import Run, round_name
 from deceive.teaching import PRESETS, RoundsSettings, rounds
 
@@ -30,6 +33,9 @@ console = Console(stderr=True)
 
 # Images are drawn with these seeds, one for each seed of training; nothing is trained with them.
 FRESH = 3_000_003
+
+# How `draw` is told to take every image as it comes: neither polished nor drawn again.
+AS_THEY_COME: dict[str, Any] = {"polished": False, "accepted": None}
 
 
 @dataclass(frozen=True)
@@ -64,8 +70,8 @@ class Trained:
     parameters: int
     told: Row
     """What else there is to say of it."""
-    draw: Callable[[Tensor, int], Tensor]
-    """Classes (N,) and a seed → images (N, C, H, W) uint8."""
+    ways: dict[str, Callable[[Tensor, int], Tensor]]
+    """How it draws, by name: classes (N,) and a seed → images (N, C, H, W) uint8."""
 
 
 def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
@@ -92,30 +98,31 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
                     continue
                 trained = train(data, 60 * minutes, seed, plan)
                 targets = torch.arange(data.n_classes).repeat_interleave(plan.count)
-                started = time.perf_counter()
-                levels = trained.draw(targets, FRESH + seed)
-                seconds = time.perf_counter() - started
-                found = quality(
-                    from_levels(levels), targets, judge, data, reference=data.test, seed=seed
-                )
-                result["rows"].append(
-                    {
-                        "contestant": name,
-                        "minutes": minutes,
-                        "seed": seed,
-                        "seconds": trained.seconds,
-                        "parameters": trained.parameters,
-                        **trained.told,
-                        "images_per_second": len(levels) / seconds,
-                        **asdict(found),
-                        "shown": stripped(levels[:: plan.count].numpy()),
-                    }
-                )
-                console.print(
-                    f"{name}, {minutes:g} minutes, seed {seed}: Fréchet distance "
-                    f"{found.frechet_distance:.2f}, the judge agrees with "
-                    f"{found.judge_agreement:.1%}; {len(levels) / seconds:.0f} images/s"
-                )
+                for way, drawn in trained.ways.items():
+                    started = time.perf_counter()
+                    levels = drawn(targets, FRESH + seed)
+                    seconds = time.perf_counter() - started
+                    found = quality(
+                        from_levels(levels), targets, judge, data, reference=data.test, seed=seed
+                    )
+                    result["rows"].append(
+                        {
+                            "contestant": way,
+                            "minutes": minutes,
+                            "seed": seed,
+                            "seconds": trained.seconds,
+                            "parameters": trained.parameters,
+                            **trained.told,
+                            "images_per_second": len(levels) / seconds,
+                            **asdict(found),
+                            "shown": stripped(levels[:: plan.count].numpy()),
+                        }
+                    )
+                    console.print(
+                        f"{way}, {minutes:g} minutes, seed {seed}: Fréchet distance "
+                        f"{found.frechet_distance:.2f}, the judge agrees with "
+                        f"{found.judge_agreement:.1%}; {len(levels) / seconds:.0f} images/s"
+                    )
                 yield result
 
 
@@ -131,8 +138,15 @@ def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
         told.pop("seconds"),
         sum(parameter.numel() for parameter in network.parameters()),
         told,
-        lambda targets, seed: draw(network, targets, seed=seed, ascent=settings.ascent).levels,
+        {
+            "rounds": partial(_drawn, network, settings.ascent),
+            "rounds, as they come": partial(_drawn, network, settings.ascent, **AS_THEY_COME),
+        },
     )
+
+
+def _drawn(network: Classifier, ascent: Ascent, targets: Tensor, seed: int, **how: Any) -> Tensor:
+    return draw(network, targets, seed=seed, ascent=ascent, **how).levels
 
 
 def played(data: Dataset, settings: RoundsSettings) -> tuple[Classifier, Row]:
@@ -167,7 +181,7 @@ def _rival(name: str) -> Callable[[Dataset, float, int, Plan], Trained]:
             training.seconds,
             rival.parameter_count,
             {"steps": training.steps, "epochs": training.images / len(data.train)},
-            lambda targets, seed: to_levels(rival.sample(targets, seed=seed)),
+            {name: lambda targets, seed: to_levels(rival.sample(targets, seed=seed))},
         )
 
     return trained

@@ -21,6 +21,7 @@ Levels = NDArray[np.uint8]
 # Told apart by most colour-blind eyes (Okabe and Ito 2008).
 _LINES = {
     "rounds": ("#d55e00", "a classifier's gradient, after the rounds"),
+    "rounds, as they come": ("#e69f00", "– neither polished nor drawn again"),
     "VAE": ("#0072b2", "VAE"),
     "diffusion": ("#009e73", "diffusion model"),
 }
