@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,8 @@ class Trained:
     told: Row
     """What else there is to say of it."""
     ways: dict[str, Callable[[Tensor, int], Tensor]]
-    """How it draws, by name: classes (N,) and a seed → images (N, C, H, W) uint8."""
+    """How it draws, by name, the contestant's own first: classes (N,) and a seed → images
+    (N, C, H, W) uint8."""
 
 
 def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
@@ -91,39 +93,39 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
         test = Split(data.test.images[: plan.images], data.test.labels[: plan.images])
         data = replace(data.first(plan.images), test=test)
     judge = load_network("judge")
-    for seed in range(plan.seeds):
-        for minutes in plan.minutes:
-            for name, train in CONTESTANTS.items():
-                if (minutes, seed, name) in held:
-                    continue
-                trained = train(data, 60 * minutes, seed, plan)
-                targets = torch.arange(data.n_classes).repeat_interleave(plan.count)
-                for way, drawn in trained.ways.items():
-                    started = time.perf_counter()
-                    levels = drawn(targets, FRESH + seed)
-                    seconds = time.perf_counter() - started
-                    found = quality(
-                        from_levels(levels), targets, judge, data, reference=data.test, seed=seed
-                    )
-                    result["rows"].append(
-                        {
-                            "contestant": way,
-                            "minutes": minutes,
-                            "seed": seed,
-                            "seconds": trained.seconds,
-                            "parameters": trained.parameters,
-                            **trained.told,
-                            "images_per_second": len(levels) / seconds,
-                            **asdict(found),
-                            "shown": stripped(levels[:: plan.count].numpy()),
-                        }
-                    )
-                    console.print(
-                        f"{way}, {minutes:g} minutes, seed {seed}: Fréchet distance "
-                        f"{found.frechet_distance:.2f}, the judge agrees with "
-                        f"{found.judge_agreement:.1%}; {len(levels) / seconds:.0f} images/s"
-                    )
-                yield result
+    for seed, minutes, (name, train) in product(
+        range(plan.seeds), plan.minutes, CONTESTANTS.items()
+    ):
+        if (minutes, seed, name) in held:
+            continue
+        trained = train(data, 60 * minutes, seed, plan)
+        targets = torch.arange(data.n_classes).repeat_interleave(plan.count)
+        for way, drawn in trained.ways.items():
+            started = time.perf_counter()
+            levels = drawn(targets, FRESH + seed)
+            seconds = time.perf_counter() - started
+            found = quality(
+                from_levels(levels), targets, judge, data, reference=data.test, seed=seed
+            )
+            result["rows"].append(
+                {
+                    "contestant": way,
+                    "minutes": minutes,
+                    "seed": seed,
+                    "seconds": trained.seconds,
+                    "parameters": trained.parameters,
+                    **trained.told,
+                    "images_per_second": len(levels) / seconds,
+                    **asdict(found),
+                    "shown": stripped(levels[:: plan.count].numpy()),
+                }
+            )
+            console.print(
+                f"{way}, {minutes:g} minutes, seed {seed}: Fréchet distance "
+                f"{found.frechet_distance:.2f}, the judge agrees with "
+                f"{found.judge_agreement:.1%}; {len(levels) / seconds:.0f} images/s"
+            )
+        yield result
 
 
 def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
