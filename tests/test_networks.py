@@ -142,8 +142,9 @@ def test_the_network_that_draws_takes_any_shape(shape):
     assert (gradient != 0).all()
 
 
-def test_the_architectures_of_the_case_study():
-    network = Classifier("study").eval()
+@pytest.mark.parametrize("shape", [(1, 28, 28), (3, 29, 30), (1, 10, 31)])
+def test_the_architecture_of_the_case_study(shape):
+    network = Classifier("study", image_shape=shape).eval()
     for kind in (nn.Conv2d, nn.MaxPool2d, nn.Dropout):
         assert sum(isinstance(module, kind) for module in network.body) == 2
     outputs = [m.out_channels for m in network.modules() if isinstance(m, nn.Conv2d)]
@@ -153,14 +154,17 @@ def test_the_architectures_of_the_case_study():
 
     # As the case study has it: activations, then pooling.
     first, second, *linear = (m for m in network.body if hasattr(m, "weight"))
-    images = torch.rand(5, 1, 28, 28)
+    images = torch.rand(5, *shape, requires_grad=True)
     x = (images - network.mean) / network.std
     for conv in (first, second):
         x = F.max_pool2d(F.conv2d(x, conv.weight, conv.bias).relu(), 2)
     x = x.flatten(1)
     for layer in linear:
         x = layer(x).relu()
-    torch.testing.assert_close(network(images), network.head(x))
+    expected, logits = network.head(x), network(images)
+    torch.testing.assert_close(logits, expected)
+    theirs, ours = (torch.autograd.grad(each.sum(), images)[0] for each in (expected, logits))
+    torch.testing.assert_close(ours, theirs)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

@@ -220,6 +220,21 @@ def _block(
     ]
 
 
+class _Study(nn.Sequential):
+    """Layers that begin with two 3×3 convolutions, each with 2×2 pooling after it.
+
+    Pooling drops a row or column that is left over. So of 28 the last two have no effect on
+    anything, nor a gradient, and are left out, for a sixth of the time.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        rows, columns = (side - (side - 6) % 4 for side in images.shape[2:])
+        x = images[:, :, :rows, :columns]
+        for layer in self:
+            x = layer(x)
+        return x
+
+
 def _study(shape: Shape) -> tuple[nn.Module, int]:
     """The case study's own: two convolutions, max-pooling, three linear layers, dropout 0.3.
 
@@ -235,7 +250,7 @@ def _study(shape: Shape) -> tuple[nn.Module, int]:
         *(nn.Flatten(), nn.Linear(flat, 128), nn.ReLU(), nn.Dropout(0.3)),
         *(nn.Linear(128, 64), nn.ReLU(), nn.Dropout(0.3)),
     ]
-    return nn.Sequential(*convolutions, *linear), 64
+    return _Study(*convolutions, *linear), 64
 
 
 def _fast(
