@@ -13,6 +13,7 @@ from deceive.networks import (
     MNIST_STD,
     NORMALISATION,
     READERS,
+    SHIFTS,
     Classifier,
     StemConv,
 )
@@ -86,7 +87,7 @@ def test_normalisation_is_inside_and_saved(architecture):
     images = torch.rand(2, 1, 28, 28)
     torch.testing.assert_close(other(images), network(images))
     told = (torch.zeros(2),) if network.hears_noise else ()
-    network.readers = None
+    network.readers = network.shifts = None
     raw = network.head(network.body((images - mean) / std, *told))
     torch.testing.assert_close(network(images), raw)
 
@@ -99,6 +100,23 @@ def test_networks_with_readers():
             usual = NORMALISATION.get(reader.architecture, (0.25, 0.5))
             assert (reader.mean.item(), reader.std.item()) == pytest.approx(usual)
             assert (reader.n_outputs, reader.image_shape) == (10, (1, 20, 20))
+
+
+def test_networks_that_are_asked_more_than_once():
+    for architecture in ARCHITECTURES:
+        assert Classifier(architecture).shifts == SHIFTS.get(architecture)
+    network = Classifier("resist", 11, (2, 9, 12)).eval()
+    network.shifts = None
+    images = torch.rand(4, 2, 9, 12, requires_grad=True)
+    here = network(images)
+    up_right = torch.zeros(4, 2, 9, 12)
+    up_right[:, :, :-2, 1:] = images[:, :, 2:, :-1]
+    there = network(up_right)
+    network.shifts = ((0, 0), (-2, 1))
+    asked = network(images)
+    torch.testing.assert_close(asked, (here + there) / 2)
+    (gradient,) = torch.autograd.grad(asked.sum(), images)
+    assert (gradient != 0).all()
 
 
 def test_faint_greys_are_not_seen():

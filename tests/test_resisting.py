@@ -7,7 +7,7 @@ from torch import nn
 from deceive.fooling import fool
 from deceive.inference import logits_of, probabilities_of
 from deceive.models import load_card, load_network
-from deceive.networks import Classifier
+from deceive.networks import SHIFTS, Classifier
 from deceive.recipes import train
 from deceive.rules import Ascent
 from deceive.runs import Run
@@ -46,6 +46,7 @@ def random_network(seed=0):
 
 def test_readers_only_take_away():
     network = random_network()
+    network.shifts = None
     images = torch.rand(50, 1, 8, 8)
     whole = logits_of(network, images)
     readers, network.readers = network.readers, None
@@ -114,12 +115,14 @@ def test_it_goes_on_as_if_it_had_not_been_interrupted(tmp_path):
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_in_the_rounds_an_easy_reader_reads_and_afterwards_its_own():
+def test_in_the_rounds_an_easy_reader_reads_once_and_afterwards_its_own_in_several_places():
     game = Resisting(data(), SMALL)
     game.begin()
     game.play()
     for network in (game.network, game.averaged):
         assert [reader.architecture for reader in network.readers] == ["reader"]
+        assert network.shifts is None
+    assert game.best().shifts == SHIFTS["resist"]
     readers = game.best().readers
     assert [reader.architecture for reader in readers] == ["sharp", "sharp"]
     for reader, recipe, power in zip(readers, ("sharp", "robust"), (0.4, 0.6), strict=True):

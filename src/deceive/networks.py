@@ -29,6 +29,8 @@ class Classifier(nn.Module):
         readers: other classifiers, of the classes but rubbish, that can only make this one less
             sure; None in most architectures.
         doubt: where there are readers, how often they are taken to be wrong, and to have guessed.
+        shifts: by how many pixels, down and right, an image is moved each time that it is asked
+            about; its logits are the mean. None in most architectures, which are asked once.
     """
 
     mean: Tensor
@@ -55,6 +57,7 @@ class Classifier(nn.Module):
         self.register_buffer("std", torch.tensor(std))
         self.body, self.num_features = ARCHITECTURES[architecture](image_shape)
         self.head = nn.Linear(self.num_features, n_outputs)
+        self.shifts = SHIFTS.get(architecture)
         self.readers: nn.ModuleList | None = None
         if architecture in READERS:
             self.register_buffer("doubt", torch.tensor(0.01))
@@ -98,6 +101,12 @@ class Classifier(nn.Module):
             noise: (N,), standard deviations of the gaussian noise in each image; none by default.
                 Networks that don't hear noise pass over it.
         """
+        if self.shifts is None:
+            return self._logits(images, noise)
+        moved = torch.cat([_moved(images, *shift) for shift in self.shifts])
+        return self._logits(moved).view(len(self.shifts), -1, self.n_outputs).mean(0)
+
+    def _logits(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         logits: Tensor = self.head(self.features(images, noise))
         if self.readers is None:
             return logits
@@ -108,6 +117,11 @@ class Classifier(nn.Module):
         q = (1 - self.doubt) * torch.stack(said).sum(0).softmax(1)
         doubts = (q + self.doubt / (self.n_outputs - 1)).log()
         return torch.cat([logits[:, :-1] + doubts, logits[:, -1:]], 1)
+
+
+def _moved(images: Tensor, down: int, right: int) -> Tensor:
+    """Images moved by whole pixels: what leaves them is gone, and black comes in."""
+    return F.pad(images, (right, -right, down, -down))
 
 
 class _Strided(nn.Module):
@@ -315,6 +329,10 @@ ARCHITECTURES: dict[str, Callable[[Shape], tuple[nn.Module, int]]] = {
 
 # The architectures of the readers of those that have some.
 READERS = {"resist": ("sharp", "sharp")}
+
+# How those move an image that are asked about it more than once (test-time augmentation, Krizhevsky
+# et al. 2012). What deceives a network in one place seldom does in the next; a digit is one in all.
+SHIFTS = {"resist": ((0, 0), (1, 1), (-1, -1))}
 
 # Mean and standard deviation of those that normalise images by others than the data's.
 NORMALISATION = {"sharp": (0.5, 0.1)}

@@ -139,7 +139,7 @@ def manifest() -> dict[str, Any]:
 def _write_networks(folder: Path, report: Callable[[str], None]) -> None:
     """Export what is new, with its gradient, and write the manifest; drop what is gone."""
     described = manifest()
-    exporter = _checksum([Path(__file__).with_name("export.py")])
+    exporter = _checksum(Path(__file__).with_name(name) for name in ("export.py", "networks.py"))
     old = folder / "manifest.json"
     known = json.loads(old.read_text(encoding="utf-8"))["networks"] if old.is_file() else {}
     for name, entry in described["networks"].items():

@@ -56,6 +56,9 @@ class Resisting(Continual):
 
     def __init__(self, data: Dataset, settings: RoundsSettings) -> None:
         super().__init__(data, settings)
+        # In the rounds an image is asked about once, which takes a third of the time.
+        self.shifts = self.averaged.shifts
+        self.network.shifts = self.averaged.shifts = None
         self.readers, self.easy = nn.ModuleList(), nn.ModuleList()
         if self.averaged.readers is not None:
             self.readers = self.averaged.readers
@@ -81,6 +84,7 @@ class Resisting(Continual):
 
     def best(self) -> Classifier:
         network = copy.deepcopy(self.averaged)
+        network.shifts = self.shifts
         if network.readers is not None:
             network.readers = copy.deepcopy(self.readers)
             network.doubt.fill_(_DOUBT)
