@@ -8,11 +8,13 @@ from deceive.fooling import fool
 from deceive.inference import logits_of, probabilities_of
 from deceive.models import load_card, load_network
 from deceive.networks import SHIFTS, Classifier
+from deceive.objectives import log_odds
 from deceive.recipes import train
 from deceive.rules import Ascent
 from deceive.runs import Run
 from deceive.teaching import PRESETS, rounds
 from deceive.teaching.resisting import Resisting
+from deceive.teaching.searching import search
 from deceive.training import expect_rubbish
 from test_quality import Quarters
 from test_teaching import checkpoint_digest, data, quiet, without_clock
@@ -101,8 +103,10 @@ def test_same_seed_same_rows_and_network(tmp_path):
     assert checkpoint_digest(one) == checkpoint_digest(other)
 
 
-def test_it_goes_on_as_if_it_had_not_been_interrupted(tmp_path):
-    games = [Resisting(data(), SMALL) for _ in range(2)]
+@pytest.mark.parametrize("searched", [0, 4])
+def test_it_goes_on_as_if_it_had_not_been_interrupted(tmp_path, searched):
+    settings = SMALL.model_copy(update={"searched": searched})
+    games = [Resisting(data(), settings) for _ in range(2)]
     games[0].begin()
     for _ in range(3):
         games[0].play()
@@ -138,6 +142,55 @@ def test_a_candidate_that_was_a_digit_is_to_be_another_one():
     seen = Quarters()(levels.float() / 255).argmax(1)
     assert (seen[game.were_digits] != targets[game.were_digits]).all()
     assert (seen[~game.were_digits] == targets[~game.were_digits]).any()
+
+
+def test_patchworks_are_led_by_a_search_and_taught_to_be_rubbish():
+    game = Resisting(data(), SMALL.model_copy(update={"searched": 4}))
+    assert len(game.patchworks) == SMALL.kept * 4 // SMALL.candidates
+    game.begin()
+    before, targets = game.patchworks.levels.clone(), game.patchworks.targets.clone()
+    chosen = game.deceive()
+    assert (len(game.led), len(game.led.unique())) == (4, 4)
+    others = torch.ones(len(game.patchworks), dtype=torch.bool)
+    others[game.led] = False
+    assert torch.equal(game.patchworks.levels[others], before[others])
+    lesson = game._lesson(chosen)
+    assert torch.equal(lesson.images[-4:], game.patchworks.levels[game.led].float() / 255)
+    assert (lesson.labels[-4:] == 4).all()
+    assert not lesson.sigma[-4:].any()
+    led_on = (targets == game.patchworks.targets)[game.led].nonzero().flatten()
+    now, then = (
+        log_odds(
+            logits_of(game.network, levels[game.led[led_on]].float() / 255),
+            targets[game.led[led_on]],
+        )
+        for levels in (game.patchworks.levels, before)
+    )
+    assert (now >= then - 1e-4).all()
+
+    # What it is taught of them tells in the loss.
+    logits = torch.zeros(len(lesson.labels), 5)
+    at_first = game._loss(logits, lesson.labels, chosen)
+    logits[-4:, 4] = 5.0
+    assert game._loss(logits, lesson.labels, chosen) < at_first
+
+
+def test_a_search_puts_squares_where_they_help():
+    generator = torch.Generator().manual_seed(0)
+    images, bright = torch.rand(3, 2, 9, 12, generator=generator), []
+
+    def score_of(images):
+        bright.append(images.shape[:2])
+        return images.mean((2, 3, 4))
+
+    better = search(images, score_of, enough=0.99, generator=generator)
+    assert bright == [(3, 1)] + 4 * [(3, 8)]
+    assert (better.mean((1, 2, 3)) > images.mean((1, 2, 3)) + 0.02).all()
+    changed = better != images
+    assert set(better[changed].unique().tolist()) <= {0.0, 1.0}
+    assert torch.equal(search(images, score_of, enough=0.0, generator=generator), images)
+    worst = search(torch.ones(3, 2, 9, 12), score_of, enough=2, generator=generator)
+    assert (worst == 1).all()  # what doesn't help is not put there
 
 
 def test_it_comes_to_resist(tmp_path):

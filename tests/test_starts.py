@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deceive.errors import InputError
-from deceive.starts import STARTS, begin, generator_for
+from deceive.starts import STARTS, begin, generator_for, with_square
 
 SHAPES = [(1, 28, 28), (3, 32, 20), (1, 5, 7), (1, 1, 1)]
 
@@ -99,3 +99,18 @@ def test_the_global_generator_is_left_alone():
 def test_an_unknown_start():
     with pytest.raises(InputError, match=r"start: expected one of uniform, .* got 'plasma'"):
         begin("plasma", range(1), (1, 8, 8), 0)
+
+
+@given(side=st.integers(1, 5), down=st.floats(0, 0.999), right=st.floats(0, 0.999))
+def test_a_square_upon_an_image(side, down, right):
+    images = torch.full((2, 3, 5, 8), 0.5)
+    draw = torch.tensor([[down, right, 0.9, 0.1, 0.7], [right, down, 0.2, 0.8, 0.3]])
+    put = with_square(images, side, draw)
+    for image, (top, left, *colours) in zip(put, draw, strict=True):
+        expected = torch.full((3, 5, 8), 0.5)
+        first = int(top * (5 - side + 1)), int(left * (8 - side + 1))
+        rows, columns = (slice(k, k + side) for k in first)
+        expected[:, rows, columns] = torch.stack(colours).round()[:, None, None]
+        assert torch.equal(image, expected)
+    assert (images == 0.5).all()
+    assert torch.equal(with_square(images, torch.tensor([side, 1]), draw)[0], put[0])

@@ -60,6 +60,26 @@ def squares(shape: Shape, generator: Generator) -> Tensor:
     return image
 
 
+def with_square(images: Tensor, sides: Tensor | int, draw: Tensor) -> Tensor:
+    """Images (N, C, H, W) with a black or white square upon each.
+
+    Args:
+        images: not changed.
+        sides: how large it is, in pixels: one number, or (N,).
+        draw: (N, 2 + C) in [0, 1): how far down and how far right, where 1 would be just beyond;
+            and the colour of each channel, which is rounded.
+    """
+    sides = torch.as_tensor(sides).expand(len(images))
+    inside = []
+    for size, place in zip(images.shape[2:], draw[:, :2].unbind(1), strict=True):
+        first = (place * (size - sides + 1)).floor()[:, None]
+        pixel = torch.arange(size)
+        inside.append((pixel >= first) & (pixel < first + sides[:, None]))
+    rows, columns = inside
+    square = (rows[:, :, None] & columns[:, None, :])[:, None]
+    return torch.where(square, draw[:, 2:].round()[:, :, None, None], images)
+
+
 STARTS: dict[str, Start] = {
     "uniform": uniform,
     "gaussian": gaussian,

@@ -18,7 +18,7 @@ from deceive import checks
 from deceive.errors import InputError
 from deceive.fooling import from_levels, to_levels
 from deceive.objectives import log_odds
-from deceive.starts import Shape, begin, generator_for
+from deceive.starts import Shape, begin, generator_for, with_square
 
 # Nobody can be surer than this in float32, so there is nothing more to search for.
 _CERTAIN = 1 - 1e-6
@@ -68,15 +68,7 @@ class Squares:
             self._draws = list(torch.stack(draws, dim=1))
         draw = self._draws.pop()
         side = max(1, round(0.5 * min(sizes) * (1 - spent) ** 2))
-        inside = []
-        for size, place in zip(sizes, draw[:, :2].unbind(1), strict=True):
-            first = (place * (size - side + 1)).floor()[:, None]
-            pixel = torch.arange(size)
-            inside.append((pixel >= first) & (pixel < first + side))
-        rows, columns = inside
-        square = (rows[:, :, None] & columns[:, None, :])[:, None]
-        colour = draw[:, 2:].round()[:, :, None, None]
-        return torch.where(square, colour, self._best)[:, None]
+        return with_square(self._best, side, draw)[:, None]
 
     def tell(self, images: Tensor, scores: Tensor) -> None:
         """Keep what is no worse."""

@@ -49,7 +49,8 @@ class Continual(Game):
     def __init__(self, data: Dataset, settings: RoundsSettings) -> None:
         super().__init__(data, settings)
         assert settings.kept is not None
-        for name, total in (("candidates", settings.candidates), ("kept", settings.kept)):
+        for name in ("candidates", "kept", "searched"):
+            total = getattr(settings, name)
             if total % self.here.count:
                 raise InputError(
                     f"{name}: expected as many for each of {self.here.count} processes, got {total}"

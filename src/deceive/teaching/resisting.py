@@ -1,7 +1,9 @@
 """Rounds in which a classifier comes to resist: candidates from everywhere, by every rule."""
 
 import copy
+import math
 import time
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +22,7 @@ from deceive.runs import Row
 from deceive.starts import REAL, begin
 from deceive.teaching.continual import Continual, Lesson
 from deceive.teaching.game import FRESH
+from deceive.teaching.searching import search
 from deceive.teaching.settings import RoundsSettings
 from deceive.training import TrainingSettings, augment, expect_rubbish
 
@@ -40,6 +43,9 @@ _READERS, _EASY = {"sharp": 0.4, "robust": 0.6}, "reader"
 # too, and seldom afterwards.
 _DOUBT_IN_ROUNDS, _DOUBT = 0.02, 0.0005
 
+# Where patchworks begin, which are led by a search.
+_PATCHWORK_STARTS = ("uniform", "squares")
+
 # How sure the network is to be of digits, and of what it counts as deceived.
 _SURE = 0.99
 
@@ -51,7 +57,8 @@ class Resisting(Continual):
     """Images as they are, some in noise of which the network is not told.
 
     A candidate that began as noise is taught to be rubbish. One that began as a digit is taught not
-    to be its target, and no more: at first it is still that digit.
+    to be its target, and no more: at first it is still that digit. Patchworks are candidates too,
+    and rubbish; what leads them is a search, which gets stuck where the gradient never comes.
     """
 
     def __init__(self, data: Dataset, settings: RoundsSettings) -> None:
@@ -101,25 +108,39 @@ class Resisting(Continual):
         return halved(network)
 
     def _first_candidates(self, count: int) -> CandidateSet:
-        self.were_digits = torch.zeros(count, dtype=torch.bool)
-        candidates = CandidateSet(
+        candidates = self._empty(count)
+        self.were_digits = self._start(candidates, torch.arange(count), self.settings.starts)
+        self.patchworks = self._empty(count * self.settings.searched // self.settings.candidates)
+        if self.settings.searched:
+            self._start(self.patchworks, torch.arange(len(self.patchworks)), _PATCHWORK_STARTS)
+        self.led = torch.arange(0)  # the patchworks of this round
+        return candidates
+
+    def _empty(self, count: int) -> CandidateSet:
+        return CandidateSet(
             torch.empty(count, *self.data.image_shape, dtype=torch.uint8),
             torch.empty(count, dtype=torch.int64),
             torch.zeros(count, dtype=torch.int64),
         )
-        self._start(candidates, torch.arange(count))
-        return candidates
 
     def _choose(self) -> Tensor:
-        assert self.settings.restarted is not None
-        chosen = torch.randperm(len(self.candidates), generator=self.generator)[: self.chosen]
-        chance = torch.rand(len(chosen), generator=self.generator)
-        self._start(self.candidates, chosen[chance < self.settings.restarted])
+        chosen, anew = self._by_lot(self.candidates, self.chosen)
+        self.were_digits[anew] = self._start(self.candidates, anew, self.settings.starts)
         return chosen
 
-    def _start(self, candidates: CandidateSet, indices: Tensor) -> None:
-        """Begin some of the candidates anew, each from a kind of start drawn by lot."""
-        starts, shape, digits = self.settings.starts, self.data.image_shape, self.data.train
+    def _by_lot(self, candidates: CandidateSet, count: int) -> tuple[Tensor, Tensor]:
+        """Indices of some, and of those among them that are to begin anew."""
+        assert self.settings.restarted is not None
+        chosen = torch.randperm(len(candidates), generator=self.generator)[:count]
+        chance = torch.rand(len(chosen), generator=self.generator)
+        return chosen, chosen[chance < self.settings.restarted]
+
+    def _start(self, candidates: CandidateSet, indices: Tensor, starts: Sequence[str]) -> Tensor:
+        """Begin some of the candidates anew, each from a kind of start drawn by lot.
+
+        Gives which of them are digits, (len(indices),) bool.
+        """
+        shape, digits = self.data.image_shape, self.data.train
         kinds = torch.randint(len(starts), (len(indices),), generator=self.generator)
         seed = int(torch.randint(2**60, (), generator=self.generator))
         real = torch.randint(len(digits), (len(indices),), generator=self.generator)
@@ -128,14 +149,40 @@ class Resisting(Continual):
         candidates.targets[indices] = (digits.labels[real] + others) % self.data.n_classes
         candidates.begun[indices] = 0
         for number, (index, kind) in enumerate(zip(indices, kinds, strict=True)):
-            start = starts[kind]
-            self.were_digits[index] = start == REAL
             image = (
                 digits.images[real[number]]
-                if start == REAL
-                else begin(start, range(number, number + 1), shape, seed)[0]
+                if starts[kind] == REAL
+                else begin(starts[kind], range(number, number + 1), shape, seed)[0]
             )
             candidates.levels[index] = to_levels(image)
+        return torch.tensor([starts[kind] == REAL for kind in kinds], dtype=torch.bool)
+
+    def deceive(self) -> Tensor:
+        chosen = super().deceive()
+        if self.settings.searched:
+            self._search()
+        return chosen
+
+    def _search(self) -> None:
+        """Lead some of the patchworks a little further."""
+        patchworks, enough = self.patchworks, self.settings.confidence
+        self.led, anew = self._by_lot(patchworks, self.settings.searched // self.here.count)
+        self._start(patchworks, anew, _PATCHWORK_STARTS)
+        targets = patchworks.targets[self.led].to(self.here.device)
+
+        def score_of(images: Tensor) -> Tensor:
+            count, each = images.shape[:2]
+            flat = images.flatten(0, 1).to(self.here.device)
+            logits = self._seen(flat, flat.new_zeros(len(flat)))
+            return log_odds(logits, targets.repeat_interleave(each)).view(count, each)
+
+        found = search(
+            from_levels(patchworks.levels[self.led]),
+            score_of,
+            enough=math.inf if enough is None else math.log(enough / (1 - enough)),
+            generator=self.generator,
+        )
+        patchworks.levels[self.led] = to_levels(found)
 
     def _ascent(self) -> Ascent:
         chance = torch.rand(2, generator=self.generator).tolist()
@@ -153,19 +200,22 @@ class Resisting(Continual):
         images = digits.images[real]
         bent = augment(images[: n // 2], TrainingSettings(), self.generator)
         level, noisy = torch.rand(2, 2 * n, generator=self.generator)
+        found = from_levels(self.candidates.levels[rubbish])
+        led = from_levels(self.patchworks.levels[self.led])
         return Lesson(
-            torch.cat([bent, images[n // 2 :], from_levels(self.candidates.levels[rubbish])]),
-            torch.cat([digits.labels[real], torch.full((n,), self.data.n_classes)]),
-            _NOISE * level.square() * (noisy < 0.5),
+            torch.cat([bent, images[n // 2 :], found, led]),
+            torch.cat([digits.labels[real], torch.full((n + len(led),), self.data.n_classes)]),
+            torch.cat([_NOISE * level.square() * (noisy < 0.5), torch.zeros(len(led))]),
         )
 
     def _loss(self, logits: Tensor, labels: Tensor, rubbish: Tensor) -> Tensor:
         n, weight = len(rubbish), self.settings.rubbish_weight
         targets = self.candidates.targets[rubbish].to(logits.device)
         wrong = F.cross_entropy(logits, labels, reduction="none")
-        not_target = F.softplus(log_odds(logits[n:], targets))  # -log(1 - p)
+        not_target = F.softplus(log_odds(logits[n : 2 * n], targets))  # -log(1 - p)
         were_digits = self.were_digits[rubbish].to(logits.device)
-        of_rubbish = torch.where(were_digits, not_target, wrong[n:])
+        of_candidates = torch.where(were_digits, not_target, wrong[n : 2 * n])
+        of_rubbish = torch.cat([of_candidates, wrong[2 * n :]])
         return (wrong[:n].mean() + weight * of_rubbish.mean()) / (1 + weight)
 
     def tensors(self) -> dict[str, Tensor]:
@@ -173,7 +223,11 @@ class Resisting(Continual):
         return super().tensors() | readers.state_dict()
 
     def own(self) -> dict[str, Tensor]:
-        return super().own() | {"were_digits": self.were_digits}
+        state = super().own() | {"were_digits": self.were_digits}
+        if self.settings.searched:
+            state["patchworks.levels"] = self.patchworks.levels
+            state["patchworks.targets"] = self.patchworks.targets
+        return state
 
     def made(self, network: Classifier) -> FoolingResult:
         s, classes = self.settings, range(self.data.n_classes)
