@@ -60,15 +60,18 @@ class CandidateSet:
     begun: Tensor
 
     @classmethod
+    def blank(cls, count: int, shape: Shape) -> "CandidateSet":
+        """Black images that are to be taken for class 0, and have yet to begin."""
+        nothing = torch.zeros(count, dtype=torch.int64)
+        return cls(torch.zeros(count, *shape, dtype=torch.uint8), nothing, nothing.clone())
+
+    @classmethod
     def of_noise(
         cls, count: int, shape: Shape, n_classes: int, *, spread: int, generator: Generator
     ) -> "CandidateSet":
         """Uniform noise with random targets, as if up to `spread` steps had been taken."""
-        candidates = cls(
-            torch.empty(count, *shape, dtype=torch.uint8),
-            torch.empty(count, dtype=torch.int64),
-            torch.randint(spread, (count,), generator=generator),
-        )
+        candidates = cls.blank(count, shape)
+        candidates.begun.copy_(torch.randint(spread, (count,), generator=generator))
         candidates._start(torch.arange(count), n_classes, generator)
         return candidates
 

@@ -13,7 +13,7 @@ from deceive.data import Dataset
 from deceive.fooling import FoolingResult, fool, from_levels, to_levels
 from deceive.inference import logits_of, probabilities_of
 from deceive.models import halved
-from deceive.networks import Classifier
+from deceive.networks import SHIFTS, Classifier
 from deceive.objectives import log_odds
 from deceive.recipes import build, train
 from deceive.rubbish import CandidateSet
@@ -64,7 +64,6 @@ class Resisting(Continual):
     def __init__(self, data: Dataset, settings: RoundsSettings) -> None:
         super().__init__(data, settings)
         # In the rounds an image is asked about once, which takes a third of the time.
-        self.shifts = self.averaged.shifts
         self.network.shifts = self.averaged.shifts = None
         self.readers, self.easy = nn.ModuleList(), nn.ModuleList()
         if self.averaged.readers is not None:
@@ -91,7 +90,7 @@ class Resisting(Continual):
 
     def best(self) -> Classifier:
         network = copy.deepcopy(self.averaged)
-        network.shifts = self.shifts
+        network.shifts = SHIFTS.get(network.architecture)
         if network.readers is not None:
             network.readers = copy.deepcopy(self.readers)
             network.doubt.fill_(_DOUBT)
@@ -108,20 +107,14 @@ class Resisting(Continual):
         return halved(network)
 
     def _first_candidates(self, count: int) -> CandidateSet:
-        candidates = self._empty(count)
-        self.were_digits = self._start(candidates, torch.arange(count), self.settings.starts)
-        self.patchworks = self._empty(count * self.settings.searched // self.settings.candidates)
-        if self.settings.searched:
+        s, shape = self.settings, self.data.image_shape
+        candidates = CandidateSet.blank(count, shape)
+        self.were_digits = self._start(candidates, torch.arange(count), s.starts)
+        self.patchworks = CandidateSet.blank(count * s.searched // s.candidates, shape)
+        if s.searched:
             self._start(self.patchworks, torch.arange(len(self.patchworks)), _PATCHWORK_STARTS)
         self.led = torch.arange(0)  # the patchworks of this round
         return candidates
-
-    def _empty(self, count: int) -> CandidateSet:
-        return CandidateSet(
-            torch.empty(count, *self.data.image_shape, dtype=torch.uint8),
-            torch.empty(count, dtype=torch.int64),
-            torch.zeros(count, dtype=torch.int64),
-        )
 
     def _choose(self) -> Tensor:
         chosen, anew = self._by_lot(self.candidates, self.chosen)
@@ -141,7 +134,8 @@ class Resisting(Continual):
         Gives which of them are digits, (len(indices),) bool.
         """
         shape, digits = self.data.image_shape, self.data.train
-        kinds = torch.randint(len(starts), (len(indices),), generator=self.generator)
+        lot = torch.randint(len(starts), (len(indices),), generator=self.generator)
+        kinds = [starts[number] for number in lot]
         seed = int(torch.randint(2**60, (), generator=self.generator))
         real = torch.randint(len(digits), (len(indices),), generator=self.generator)
         others = torch.randint(1, self.data.n_classes, (len(indices),), generator=self.generator)
@@ -151,11 +145,11 @@ class Resisting(Continual):
         for number, (index, kind) in enumerate(zip(indices, kinds, strict=True)):
             image = (
                 digits.images[real[number]]
-                if starts[kind] == REAL
-                else begin(starts[kind], range(number, number + 1), shape, seed)[0]
+                if kind == REAL
+                else begin(kind, range(number, number + 1), shape, seed)[0]
             )
             candidates.levels[index] = to_levels(image)
-        return torch.tensor([starts[kind] == REAL for kind in kinds], dtype=torch.bool)
+        return torch.tensor([kind == REAL for kind in kinds], dtype=torch.bool)
 
     def deceive(self) -> Tensor:
         chosen = super().deceive()
