@@ -45,6 +45,9 @@ def test_the_stem_is_a_convolution(channels, size, stride, height, width, bias):
         strict=True,
     ):
         torch.testing.assert_close(one, other)
+    # Where it is trained on images, and where it is asked about them: two ways.
+    torch.testing.assert_close(stem(x.detach()), theirs)
+    torch.testing.assert_close(stem.eval()(x.detach()), theirs)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
