@@ -140,6 +140,7 @@ PRESETS = {
         ascent=Ascent(step_size=0.005),
         kept=2000,
         restarted=0.1,
+        searched=24,
         rubbish_weight=0.5,
         clean_digits=0,
         shown=(0, 30, 100, 300, 1000),
