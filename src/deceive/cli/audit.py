@@ -13,7 +13,8 @@ import tyro
 from rich.console import Console
 from rich.table import Table
 
-from deceive.cli.flags import flag_error, put_aside
+from deceive.cli.flags import flag_error
+from deceive.cli.folders import claimed
 from deceive.cli.screen import log, show, task
 from deceive.errors import InputError
 
@@ -90,25 +91,24 @@ class Audit:
         except ValidationError as error:
             raise flag_error(error) from error
         out = self.out or Path("runs") / _audit_name(self.model, self.thorough)
-        if self.fresh:
-            put_aside(out)
-        with self._cut_off(out):
-            report = audit(
-                self.model,
-                self.data,
-                judge=None if self.judge == ("none",) else self.judge,
-                bounds=self.bounds,
-                mean=self.mean,
-                std=self.std,
-                rubbish_class=self.rubbish_class,
-                other_data=self.other_data,
-                settings=settings,
-                out=out,
-                budget=self.budget,
-                trust=self.trust,
-                task=partial(task, transient=True),
-            )
-        return self._end(report, out)
+        with claimed(out, fresh=self.fresh):
+            with self._cut_off(out):
+                report = audit(
+                    self.model,
+                    self.data,
+                    judge=None if self.judge == ("none",) else self.judge,
+                    bounds=self.bounds,
+                    mean=self.mean,
+                    std=self.std,
+                    rubbish_class=self.rubbish_class,
+                    other_data=self.other_data,
+                    settings=settings,
+                    out=out,
+                    budget=self.budget,
+                    trust=self.trust,
+                    task=partial(task, transient=True),
+                )
+            return self._end(report, out)
 
     @contextmanager
     def _cut_off(self, out: Path) -> Iterator[None]:

@@ -1,8 +1,6 @@
 """What several commands make of their flags."""
 
-import itertools
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from deceive.errors import InputError
@@ -15,13 +13,6 @@ def targets_of(asked: str, card: Any, flag: str) -> Sequence[int]:
     if not asked.isdecimal():
         raise InputError(f"{flag}: expected a class number or all, got {asked!r}")
     return [int(asked)]
-
-
-def put_aside(folder: Path) -> None:
-    """Rename a folder that is there to the first NAME.1, NAME.2, … that isn't."""
-    if folder.exists():
-        names = (folder.with_name(f"{folder.name}.{number}") for number in itertools.count(1))
-        folder.rename(next(name for name in names if not name.exists()))
 
 
 def flag_error(error: Any) -> InputError:

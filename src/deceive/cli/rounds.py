@@ -1,12 +1,14 @@
 """The command that plays rounds, with a flag for every one of their settings."""
 
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
 import tyro
 
-from deceive.cli.flags import flag_error, put_aside
+from deceive.cli.flags import flag_error
+from deceive.cli.folders import claimed
 from deceive.cli.screen import log, show, task
 from deceive.errors import InputError
 
@@ -36,12 +38,7 @@ class Rounds:
         from deceive import processes
         from deceive.data import load_data
         from deceive.models import load_card, load_network
-        from deceive.runs import Run
-        from deceive.teaching import rounds
 
-        out = self.out or Path("runs") / self.preset
-        if self.fresh:
-            processes.on_main(lambda: put_aside(out))
         data = load_data(self.data)
         judge = load_network(self.what.judge)
         if load_card(self.what.judge).data_checksum != data.checksum:
@@ -49,9 +46,19 @@ class Rounds:
                 f"--judge: expected a network that was trained on the images in {data.folder}, "
                 f"got {self.what.judge!r}, trained on others; deceive train --data makes one"
             )
+        out = self.out or Path("runs") / self.preset
+        with ExitStack() as claims:
+            processes.on_main(lambda: claims.enter_context(claimed(out, fresh=self.fresh)))
+            self._play(data, judge.to(processes.here().device), out)
+        return 0
+
+    def _play(self, data: Any, judge: Any, out: Path) -> None:
+        from deceive import processes
+        from deceive.runs import Run
+        from deceive.teaching import rounds
+
         settings = self.what.model_dump(mode="json") | {"data_checksum": data.checksum}
         run = processes.on_main(lambda: Run(out, settings))
-        judge.to(processes.here().device)
         board = None
         if self.tensorboard and processes.here().is_main:
             from deceive.board import Board
@@ -63,7 +70,6 @@ class Rounds:
             if board:
                 board.show(row)
         processes.on_main(lambda: self._finish(run))
-        return 0
 
     def _finish(self, run: Any) -> None:
         from deceive.figures import rounds_pictures

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deceive.cli.flags import flag_error, put_aside
+from deceive.cli.flags import flag_error
+from deceive.cli.folders import claimed
 from deceive.cli.screen import log, show, task
 
 
@@ -53,16 +54,15 @@ class Study:
             settings = StudySettings(**{k: v for k, v in vars(self).items() if k in names})
         except ValidationError as error:
             raise flag_error(error) from error
-        if self.fresh:
-            put_aside(self.out)
         data = load_data(self.data)
         rows = []
-        run = Run(self.out, settings.model_dump() | {"data_checksum": data.checksum})
-        for row in study(data, run, settings, task):
-            rows.append(row)
-            log.print(" ", _in_words(row))
-            study_pictures(run)
-            page = write_report(run)
+        with claimed(self.out, fresh=self.fresh):
+            run = Run(self.out, settings.model_dump() | {"data_checksum": data.checksum})
+            for row in study(data, run, settings, task):
+                rows.append(row)
+                log.print(" ", _in_words(row))
+                study_pictures(run)
+                page = write_report(run)
         show(
             f"{page}: done in {rows[-1]['seconds']:.0f} s of work",
             summary(rows) | {"report": str(page)},
