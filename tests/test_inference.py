@@ -87,6 +87,40 @@ def test_what_is_reported_is_float32_even_under_autocast(bands):
         assert torch.equal(frozen.exact_logits(images), expected)
 
 
+def allowed():
+    """What matrix units may take for float32: "ieee" is float32 itself."""
+    units = torch.backends.mkldnn.matmul, torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    return [unit.fp32_precision for unit in units]
+
+
+class Precise(nn.Module):
+    """Answers with 1 where it may work in nothing less than float32, else with 0."""
+
+    def forward(self, images):
+        exact = set(allowed()) == {"ieee"}
+        return torch.tensor([[-1.0, float(exact)]]).expand(len(images), 2)
+
+
+class Broken(nn.Module):
+    def forward(self, images):
+        raise ArithmeticError
+
+
+def test_what_is_reported_is_float32_whatever_matrix_units_may_do():
+    images, usual = torch.rand(2, 1, 4, 4), torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        before = allowed()
+        assert "ieee" not in before
+        assert logits_of(Precise(), images)[:, 1].all()
+        assert FrozenCopy(Precise(), images[:1]).exact_logits(images)[:, 1].all()
+        with pytest.raises(ArithmeticError):
+            logits_of(Broken(), images)
+        assert allowed() == before
+    finally:
+        torch.set_float32_matmul_precision(usual)
+
+
 def test_accuracy_is_the_share_that_is_right(bands):
     images = torch.cat([bands.best(k) for k in range(4)])
     assert accuracy(bands, images, torch.tensor([0, 1, 2, 3])) == 1

@@ -14,6 +14,7 @@ import torch
 from pydantic import ValidationError
 from safetensors import safe_open
 
+from deceive import processes
 from deceive.data import Dataset
 from deceive.drawing import DRAWING, draw
 from deceive.errors import InputError
@@ -97,7 +98,7 @@ def test_a_row_a_network_and_images_for_each_round_shown(tmp_path):
         assert (card.round, card.rubbish_class, card.ascent) == (row["round"], 4, SMALL.ascent)
         # The network that was kept draws the images that were kept.
         again = draw(
-            load_network(run.weights(name)),
+            load_network(run.weights(name)).to(processes.here().device),
             range(4),
             count=4,
             seed=1_000_003,

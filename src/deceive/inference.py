@@ -17,6 +17,14 @@ from deceive.errors import InputError
 
 BATCH = 500
 
+# All that can be told to take a lesser type for float32.
+_backends: Any = torch.backends
+_MATRIX_UNITS = (
+    _backends.cuda.matmul,
+    *(_backends.cudnn.conv, _backends.cudnn.rnn),
+    *(_backends.mkldnn.matmul, _backends.mkldnn.conv, _backends.mkldnn.rnn),
+)
+
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
@@ -30,6 +38,24 @@ def evaluating(model: nn.Module) -> Iterator[nn.Module]:
             module.training = True
 
 
+@contextmanager
+def exactly(device: torch.device) -> Iterator[None]:
+    """Within the block work on `device` is done in float32 and keeps no gradient.
+
+    Neither autocast nor a matrix unit's own type (TF32, bfloat16) takes its place, whatever the
+    caller has allowed: on a GPU convolutions are in TF32 otherwise, which has 10 bits of 23.
+    """
+    allowed = [unit.fp32_precision for unit in _MATRIX_UNITS]
+    try:
+        for unit in _MATRIX_UNITS:
+            unit.fp32_precision = "ieee"
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        for unit, precision in zip(_MATRIX_UNITS, allowed, strict=True):
+            unit.fp32_precision = precision
+
+
 def device_of(model: nn.Module) -> torch.device:
     """Where the model's parameters (or buffers, or else nothing: the CPU) live."""
     for tensor in (*model.parameters(), *model.buffers()):
@@ -40,7 +66,7 @@ def device_of(model: nn.Module) -> torch.device:
 def logits_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:
     """Logits (N, K), float32, on the model's device, for images (N, C, H, W); no gradient."""
     device = device_of(model)
-    with evaluating(model), torch.no_grad(), torch.autocast(device.type, enabled=False):
+    with evaluating(model), exactly(device):
         return torch.cat([model(part.to(device)).float() for part in torch.split(images, batch)])
 
 
@@ -141,10 +167,9 @@ class FrozenCopy:
         output: Tensor = self._quick(images, *told)
         return self._as_logits(output)
 
-    @torch.no_grad()
     def exact_logits(self, images: Tensor) -> Tensor:
         """Logits (N, K), worked out in float32; no gradient."""
-        with torch.autocast(self.device.type, enabled=False):
+        with exactly(self.device):
             return self._checked(self._model(images), images)
 
     def _checked(self, output: object, images: Tensor) -> Tensor:

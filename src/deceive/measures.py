@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from deceive import checks
 from deceive.errors import InputError
-from deceive.inference import BATCH, device_of, evaluating, logits_of
+from deceive.inference import BATCH, device_of, evaluating, exactly, logits_of
 from deceive.networks import Classifier
 
 # Rows and columns of the tables of distances that are in memory at once: 1,000 × 10,000 float64
@@ -49,7 +49,7 @@ def features_of(judge: Classifier, images: Tensor, batch: int = BATCH) -> Tensor
             f"got {tuple(images.shape)}"
         )
     device = device_of(judge)
-    with evaluating(judge), torch.no_grad(), torch.autocast(device.type, enabled=False):
+    with evaluating(judge), exactly(device):
         parts = torch.split(images, batch)
         return torch.cat([judge.features(part.to(device)).float() for part in parts])
 

@@ -108,6 +108,22 @@ def generator(seed: int) -> Generator:
     return generator_for(seed, rank, "process") if rank else Generator().manual_seed(seed)
 
 
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Within the block torch's global generators, of the CPU and of `device`, go on from `seed`.
+
+    Afterwards they are what they were. Those of other GPUs are left alone, since a look at one
+    takes memory there.
+    """
+    on_cuda = device.type == "cuda"
+    with torch.random.fork_rng([device] if on_cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if on_cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
 def gathered(part: T) -> list[T]:
     """What each process gives, in their order, on every one. Tensors had better be on the CPU."""
     if here().count == 1:

@@ -52,8 +52,7 @@ def build(recipe: str, data: Dataset, *, seed: int, rubbish_class: bool = False)
 
     Of the architecture that the recipe trains, or of that name: not all have a recipe.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with processes.seeded(seed, torch.device("cpu")):
         network = Classifier(
             _TRAINS.get(recipe, recipe),
             data.n_classes + rubbish_class,

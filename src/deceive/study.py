@@ -10,6 +10,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from deceive import processes
 from deceive.data import Dataset
 from deceive.fooling import FoolingResult, fool, from_levels
 from deceive.inference import probabilities_of
@@ -118,7 +119,7 @@ def _train_clean(run: Run, data: Dataset, settings: StudySettings, task: Task) -
 def _fool_clean(
     run: Run, data: Dataset, settings: StudySettings, judge: Classifier, task: Task
 ) -> Row:
-    network = load_network(run.weights(_STAGES[0]))
+    network = _trained(run, stage=0)
     ten = _deceive(network, data, settings, task, count=1)
     run.save_arrays("mnist_confidence", **arrays_of(ten))
     # One of them again in slow motion, since it takes but a few steps otherwise.
@@ -149,7 +150,7 @@ def _teach(
     rubbish = RubbishSet.of_noise(settings.noise_images, data.image_shape, seed=settings.seed + 1)
     if stage == 2:
         made = _deceive(
-            load_network(run.weights(_STAGES[1])),
+            _trained(run, stage=1),
             data,
             settings,
             task,
@@ -163,7 +164,8 @@ def _teach(
     ten = run.load_arrays("mnist_confidence" if stage == 1 else "deceive_improved")
     old = run.load_arrays(f"candidates-{stage - 1}")
     if stage == 1:
-        confidence, predicted = probabilities_of(network, _images(ten["levels"])).max(1)
+        asked = probabilities_of(network, _images(ten["levels"])).cpu()
+        confidence, predicted = asked.max(1)
         run.save_arrays(
             "improved_model_predictions",
             **ten,
@@ -210,6 +212,11 @@ def _train(
     card = card.model_copy(update={"command": command(settings.model_dump())})
     save_network(network, run.weights(_STAGES[stage]), card)
     return network, card
+
+
+def _trained(run: Run, *, stage: int) -> Classifier:
+    """The network of a stage, as it was kept; on CUDA if there is some."""
+    return load_network(run.weights(_STAGES[stage])).to(processes.here().device)
 
 
 def _measured(

@@ -141,8 +141,7 @@ def fit(
             logits = network(x)
         return F.cross_entropy(logits.float(), y, label_smoothing=settings.label_smoothing)
 
-    with torch.random.fork_rng():
-        torch.manual_seed(seed + here.rank)  # dropout draws from the global generator
+    with processes.seeded(seed + here.rank, device):  # dropout draws from the global generators
         for step in range(steps):
             place = step % steps_an_epoch
             if place == 0:
