@@ -47,7 +47,8 @@ def in_two(play: str, *arguments: object) -> list[tuple[int, str]]:
             [sys.executable, "-W", "error::UserWarning", "-c", code],
             env=os.environ
             | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-            | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+            | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
             | {"PYTHONPATH": f"{HERE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
             stderr=subprocess.PIPE,
             text=True,
@@ -227,20 +228,21 @@ def test_the_case_study_literally_in_two_processes(tmp_path):
 def test_the_same_command_under_accelerate(tmp_path):
     alone, together = tmp_path / "alone.npz", tmp_path / "together.npz"
     words = ["fool", "--target", "all", "--count", "3"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     launch += ["--main_process_port", "0"]
     said = subprocess.run(
         [sys.executable, *launch, "-m", "deceive", *words, "--out", together],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        env=environment,
         capture_output=True,
         text=True,
         timeout=300,
     )
     assert said.returncode == 0, said.stderr
     assert said.stdout.count("30 of 30 candidates fool fast") == 1  # the main one alone speaks
-    with pytest.raises(SystemExit):
-        cli.main([*words, "--out", str(alone)])
+    command = [sys.executable, "-m", "deceive", *words, "--out", alone]
+    subprocess.run(command, env=environment, check=True)
     with np.load(alone) as one, np.load(together) as two:
         for name in one.files:
             assert np.allclose(one[name], two[name], atol=1e-5 if name == "confidence" else 0)
@@ -311,6 +313,16 @@ def test_without_accelerate_it_is_one_clear_error(capsys, monkeypatch):
     code, _, said = run(capsys, "info")
     assert code == 2
     assert "pip install 'deceive[accelerate]'" in said
+
+
+def test_more_processes_than_gpus_are_one_clear_error(capsys, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
+    code, _, err = run(capsys, "fool", "--target", "1")
+    assert code == 2
+    assert "LOCAL_WORLD_SIZE=3: expected one process a GPU, of which there are 2; with CUDA" in err
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

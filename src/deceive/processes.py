@@ -58,7 +58,8 @@ def join() -> None:
     On CUDA, a device each, where there is some; else on the CPU, by gloo.
 
     Raises:
-        InputError: when there are others and the package accelerate is not installed.
+        InputError: when there are others and the package accelerate is not installed, or there are
+            more of them on this machine than GPUs.
     """
     count = os.environ.get("WORLD_SIZE", "1")
     if count == "1":
@@ -70,9 +71,15 @@ def join() -> None:
             f"WORLD_SIZE={count}: expected the package accelerate for more than one process; "
             "pip install 'deceive[accelerate]'"
         ) from error
-    on_cpu = not torch.cuda.is_available() or os.environ.get("ACCELERATE_USE_CPU") == "True"
+    gpus = 0 if os.environ.get("ACCELERATE_USE_CPU") == "True" else torch.cuda.device_count()
+    here_too = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    if 0 < gpus < int(here_too):
+        raise InputError(
+            f"LOCAL_WORLD_SIZE={here_too}: expected one process a GPU, of which there are {gpus}; "
+            "with CUDA_VISIBLE_DEVICES= in the environment all of them work on the CPU"
+        )
     with _noticing():
-        state = PartialState(cpu=on_cpu, timeout=_PATIENCE)
+        state = PartialState(cpu=gpus == 0, timeout=_PATIENCE)
     _place.set(Place(state.process_index, state.num_processes, state.device))
     signal.signal(signal.SIGTERM, _asked_to_end)
 
