@@ -161,7 +161,7 @@ def test_patchworks_are_led_by_a_search_and_taught_to_be_rubbish():
     led_on = (targets == game.patchworks.targets)[game.led].nonzero().flatten()
     now, then = (
         log_odds(
-            logits_of(game.network, levels[game.led[led_on]].float() / 255).cpu(),
+            logits_of(game.network, levels[game.led[led_on]].float() / 255),
             targets[game.led[led_on]],
         )
         for levels in (game.patchworks.levels, before)

@@ -64,20 +64,21 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def logits_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:
-    """Logits (N, K), float32, on the model's device, for images (N, C, H, W); no gradient."""
+    """Logits (N, K), float32, on the CPU, for images (N, C, H, W); no gradient."""
     device = device_of(model)
     with evaluating(model), exactly(device):
-        return torch.cat([model(part.to(device)).float() for part in torch.split(images, batch)])
+        parts = torch.split(images, batch)
+        return torch.cat([model(part.to(device)).float().cpu() for part in parts])
 
 
 def probabilities_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:
-    """Softmax at temperature 1 over all outputs: (N, K), float32."""
+    """Softmax at temperature 1 over all outputs: (N, K), float32, on the CPU."""
     return logits_of(model, images, batch).softmax(1)
 
 
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     """Share of images (N, C, H, W) whose greatest logit is that of their label (N,), in [0, 1]."""
-    right: Tensor = logits_of(model, images).argmax(1).cpu() == labels.cpu()
+    right: Tensor = logits_of(model, images).argmax(1) == labels.cpu()
     return right.double().mean().item()
 
 

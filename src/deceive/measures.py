@@ -21,7 +21,7 @@ def agreement(judge: nn.Module, images: Tensor, targets: Tensor) -> float:
     The judge is a classifier outside the loop, that never saw gibberish. For gibberish its
     agreement is near chance, 1 / K.
     """
-    agreed: Tensor = logits_of(judge, images).argmax(1).cpu() == targets
+    agreed: Tensor = logits_of(judge, images).argmax(1) == targets
     return agreed.double().mean().item()
 
 
@@ -33,7 +33,7 @@ def caught(network: nn.Module, images: Tensor, rubbish_class: int) -> float:
 
 def digit_accuracy(network: nn.Module, images: Tensor, labels: Tensor, n_classes: int) -> float:
     """Accuracy over the clean classes alone: the rubbish output is left out."""
-    right: Tensor = logits_of(network, images)[:, :n_classes].argmax(1).cpu() == labels
+    right: Tensor = logits_of(network, images)[:, :n_classes].argmax(1) == labels
     return right.double().mean().item()
 
 

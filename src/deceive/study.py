@@ -164,8 +164,7 @@ def _teach(
     ten = run.load_arrays("mnist_confidence" if stage == 1 else "deceive_improved")
     old = run.load_arrays(f"candidates-{stage - 1}")
     if stage == 1:
-        asked = probabilities_of(network, _images(ten["levels"])).cpu()
-        confidence, predicted = asked.max(1)
+        confidence, predicted = probabilities_of(network, _images(ten["levels"])).max(1)
         run.save_arrays(
             "improved_model_predictions",
             **ten,

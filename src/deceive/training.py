@@ -209,10 +209,10 @@ def calibrate(network: Classifier, images: Tensor, labels: Tensor) -> float:
         The temperature under which the labels are likeliest, between 0.1 and 10.
     """
     logits = logits_of(network, images).double()
-    right = logits.gather(1, labels.to(logits.device)[:, None]).squeeze(1)
+    right = logits.gather(1, labels.cpu()[:, None]).squeeze(1)
     # Newton's method in 1 / temperature, in which the cross-entropy is convex; no step more than
     # halves or doubles it. Where every image is read rightly there is no minimum but the bound.
-    scale = torch.ones((), dtype=torch.float64, device=logits.device)
+    scale = torch.ones((), dtype=torch.float64)
     for _ in range(30):
         p = (scale * logits).softmax(1)
         mean = (p * logits).sum(1)
@@ -247,8 +247,8 @@ def expect_rubbish(
         classes, it is 0.
     """
     logits = logits_of(network, images).double()
-    right = logits.gather(1, labels.to(logits.device)[:, None])
-    others = logits[:, :-1].scatter(1, labels.to(logits.device)[:, None], -torch.inf)
+    right = logits.gather(1, labels.cpu()[:, None])
+    others = logits[:, :-1].scatter(1, labels.cpu()[:, None], -torch.inf)
     # p ≥ c as long as rubbish · e^s ≤ right · (1 - c) / c - others, all in units of right.
     room = (1 - confidence) / confidence - (others - right).exp().sum(1)
     most = room.clamp_min(0).log() + right[:, 0] - logits[:, -1]

@@ -92,7 +92,7 @@ class Subject:
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits (N, K) float32, on the CPU, worked out in float32; they may be NaN."""
-        return torch.cat([self._answer(part).cpu() for part in torch.split(images, BATCH)])
+        return torch.cat([self._answer(part) for part in torch.split(images, BATCH)])
 
     def class_outputs(self, values: Tensor) -> Tensor:
         """Of outputs (N, K) those that stand for a class: all but the rubbish class."""
@@ -232,7 +232,7 @@ def _outputs_of(loaded: Loaded, images: Tensor) -> Tensor:
     """The model's own outputs (N, K), checked. Raises `InputError` where they are none."""
     try:
         if isinstance(loaded.model, nn.Module):
-            return logits_of(loaded.model, images).cpu()
+            return logits_of(loaded.model, images)
         return _rows(loaded.model(images), len(images))
     except InputError:
         raise

@@ -241,8 +241,8 @@ class Resisting(Continual):
 
     def measure(self, network: Classifier, made: FoolingResult, judge: Classifier) -> Row:
         held_out = self.data.validation
-        sure = probabilities_of(network, held_out.images).cpu().gather(1, held_out.labels[:, None])
-        agreed = logits_of(judge, made.images).argmax(1).cpu() == made.targets
+        sure = probabilities_of(network, held_out.images).gather(1, held_out.labels[:, None])
+        agreed = logits_of(judge, made.images).argmax(1) == made.targets
         is_caught, is_read = self.vitals.tolist()
         return {
             "images": len(made),
