@@ -220,7 +220,6 @@ def test_a_run_that_diverges_goes_back_more_slowly_and_at_last_gives_up(tmp_path
 def test_a_network_that_has_nothing_to_learn_is_noticed(tmp_path, vital, words, monkeypatch):
     monkeypatch.setattr(continual, "PATIENCE", 3)
     monkeypatch.setattr(emerging, "PATIENCE", 3)
-    monkeypatch.setattr(emerging, "_CAUGHT_TOO_OFTEN", 0.98)
     game = emerging.Emerging(data(), SMALL)
     for _ in range(2):
         game.play()

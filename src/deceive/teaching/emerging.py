@@ -16,7 +16,7 @@ from deceive.teaching.game import FRESH, DivergedError
 from deceive.training import TrainingSettings, augment
 
 # The network has nothing more to learn from candidates that it catches so often.
-_CAUGHT_TOO_OFTEN = 0.995
+_CAUGHT_TOO_OFTEN = 0.98
 
 
 class Emerging(Continual):
