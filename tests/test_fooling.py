@@ -21,7 +21,7 @@ from conftest import (
 )
 from deceive.errors import InputError
 from deceive.fooling import FoolingResult, Progress, fool, from_levels, to_levels
-from deceive.inference import logits_of
+from deceive.inference import FrozenCopy, logits_of
 from deceive.objectives import OBJECTIVES
 from deceive.rules import Ascent
 from deceive.starts import STARTS, begin
@@ -486,6 +486,29 @@ def test_the_model_is_untouched_when_it_is_refused():
     assert same_state(before, state_of(model))
 
 
+def test_a_frozen_copy_does_the_work_itself(bands):
+    start = torch.rand(4, 1, 4, 4)
+    expected = fool(bands, range(4), start=start)
+    frozen = FrozenCopy(bands, start[:1])
+    with torch.no_grad():
+        bands.weight.zero_()
+    came = fool(frozen, range(4), start=start)
+    assert torch.equal(came.levels, expected.levels)
+    assert torch.equal(came.confidence, expected.confidence)
+    assert fool(frozen, range(4)).levels.shape == (4, 1, 4, 4)
+
+
+@pytest.mark.parametrize("chunk", [2, 100])
+def test_without_being_measured_images_are_the_same_and_nobody_is_fooled(bands, chunk):
+    options = {"confidence": None, "steps": 7, "count": 2, "chunk": chunk}
+    expected, came = (fool(bands, range(4), **options, measured=each) for each in (True, False))
+    assert torch.equal(came.levels, expected.levels)
+    assert torch.equal(came.steps, expected.steps)
+    assert expected.fooled.any()
+    assert not came.fooled.any()
+    assert came.confidence.isnan().all()
+
+
 def test_a_model_in_training_mode_answers_in_evaluation_mode():
     model = Restless()
     result = fool(model, range(4), confidence=0.9)
@@ -548,6 +571,7 @@ def test_gradients_may_be_off_around_the_call(bands):
             {"waypoints": [0.9], "confidence": None},
             r"waypoints: expected none without a confidence, got \[0\.9\]",
         ),
+        ({"measured": False}, "measured: expected True where a confidence is asked for, got 0.99"),
         ({"bounds": (1, 0)}, r"bounds: expected \(low, high\) with low < high, got \(1, 0\)"),
         ({"bounds": (1, 1)}, r"bounds: expected \(low, high\) with low < high, got \(1, 1\)"),
         ({"bounds": (0, math.nan)}, "bounds: expected .* got .*nan"),

@@ -188,6 +188,24 @@ def test_a_frozen_copy_is_not_moved_by_later_training(bands):
     assert torch.equal(frozen.exact_logits(images), before)
 
 
+@pytest.mark.parametrize("model", [Bands(), "stack"], ids=["plain", "folded"])
+def test_a_frozen_copy_can_follow_the_model(model, monkeypatch):
+    monkeypatch.setenv("DECEIVE_PRECISION", "float32")
+    model = stack() if model == "stack" else model
+    images = torch.rand(2, 1, 8, 8) if isinstance(model, nn.Sequential) else torch.rand(2, 1, 4, 4)
+    frozen = FrozenCopy(model, images[:1])
+    before = frozen.exact_logits(images)
+    with torch.no_grad():
+        for tensor in (*model.parameters(), *model.buffers()):
+            if tensor.is_floating_point():
+                tensor.mul_(1.5)
+    frozen.follow(model)
+    asked = frozen.exact_logits(images)
+    assert torch.equal(asked, logits_of(model, images))
+    assert not torch.allclose(asked, before)
+    torch.testing.assert_close(frozen.logits(images), asked, rtol=1e-4, atol=1e-4)
+
+
 def test_a_model_that_works_in_place_does_not_reach_the_gradients_images():
     x = torch.rand(3, 1, 4, 4, requires_grad=True)
     before = x.detach().clone()

@@ -96,7 +96,7 @@ def from_levels(levels: Tensor, bounds: Bounds = (0.0, 1.0)) -> Tensor:
 
 
 def fool(
-    model: nn.Module,
+    model: nn.Module | FrozenCopy,
     targets: int | Iterable[int] | Tensor,
     *,
     confidence: float | None = 0.99,
@@ -112,6 +112,7 @@ def fool(
     chunk: int = 250,
     trajectory: bool | Collection[int] = False,
     waypoints: Sequence[float] = (),
+    measured: bool = True,
     callback: Callable[[Progress], None] | None = None,
 ) -> FoolingResult:
     """Optimise images until `model` takes each one for its target with the asked confidence.
@@ -128,7 +129,8 @@ def fool(
     its share of the images, and all get the whole result.
 
     Args:
-        model: images (N, C, H, W) within `bounds` in, logits (N, K) out, on any device.
+        model: images (N, C, H, W) within `bounds` in, logits (N, K) out, on any device; or a
+            frozen copy of one, which then does the work itself.
         targets: class indices; each gets `count` images, which follow one another in the result.
         confidence: softmax probability of the target to reach, in (0, 1). With None nobody leaves
             before the steps are spent, and whoever has more than half counts as fooled.
@@ -150,6 +152,9 @@ def fool(
         trajectory: keep every step of every image, or only those numbers of steps and the last.
         waypoints: lesser confidences, in ascending order. What an image is when it first reaches
             one is kept as well, as if that had been asked for.
+        measured: ask in the end how sure the model is of each image. With False, where no
+            confidence is asked for, nobody counts as fooled and the result's confidence is NaN; in
+            a call of a few steps that saves a good part of the work.
         callback: called with a `Progress` after every step of the batch; among several processes
             it is that of this one's share.
 
@@ -161,6 +166,10 @@ def fool(
         UserWarning: when the model gives probabilities; their logarithm is taken for the logits.
     """
     asked = _checked_confidences(confidence, waypoints)
+    if not measured and confidence is not None:
+        raise InputError(
+            f"measured: expected True where a confidence is asked for, got {confidence:g}"
+        )
     checks.at_least("steps", steps, 0)
     checks.at_least("chunk", chunk, 1)
     low, high = bounds = _checked_bounds(bounds)
@@ -168,7 +177,7 @@ def fool(
     starts = _starts(start, len(wanted), shape or _shape_of(model), seed, bounds)
     score_of = _objective(objective)
     ascent = ascent or Ascent()
-    net = FrozenCopy(model, starts(range(1)))
+    net = model if isinstance(model, FrozenCopy) else FrozenCopy(model, starts(range(1)))
     _check_classes(wanted, net.n_classes)
     wanted = wanted.to(net.device)
 
@@ -224,7 +233,9 @@ def fool(
         if due.any():
             rows = row[due]
             seen = to_levels(x.detach()[due], bounds)
-            exact = _confidence(net.exact_logits(from_levels(seen, bounds)), wanted[rows])
+            exact = reached.new_full((len(rows),), math.nan)
+            if measured:
+                exact = _confidence(net.exact_logits(from_levels(seen, bounds)), wanted[rows])
             for mark in range(len(marks)):
                 ahead = passed[due] <= mark
                 levels[mark, rows[ahead]] = seen[ahead]
@@ -401,6 +412,6 @@ def _noisy(images: Tensor, sigma: Tensor, generators: list[Generator]) -> Tensor
     return images + noise.to(images.device).mul_(sigma[:, None, None, None])
 
 
-def _shape_of(model: nn.Module) -> Shape:
+def _shape_of(model: nn.Module | FrozenCopy) -> Shape:
     channels, height, width = getattr(model, "image_shape", (1, 28, 28))
     return channels, height, width

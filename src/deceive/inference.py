@@ -121,6 +121,7 @@ class FrozenCopy:
         if not isinstance(model, nn.Module):
             raise InputError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
         self.device = device_of(model)
+        self.image_shape = tuple(example.shape[1:])
         self._model = copy.deepcopy(model).eval().requires_grad_(False)
         self._quick = self._model
         self._dtype = working_dtype(self.device)
@@ -150,6 +151,14 @@ class FrozenCopy:
                 "sum to 1); their logarithm is used",
                 stacklevel=3,
             )
+
+    @torch.no_grad()
+    def follow(self, model: nn.Module) -> None:
+        """Become a copy of what that model is now: its weights have changed and nothing else."""
+        for mine, its in zip(_state(self._model), _state(model), strict=True):
+            mine.copy_(its)
+        if self._quick is not self._model:
+            self._quick = _folded(self._model) or self._model
 
     def logits(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """Logits (N, K) in float32, worked out in the quickest type; differentiable in `images`.
@@ -187,6 +196,10 @@ class FrozenCopy:
 
     def _as_logits(self, output: Tensor) -> Tensor:
         return output.clamp_min(1e-38).log() if self._gives_probabilities else output
+
+
+def _state(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]
 
 
 def _folded(model: nn.Module) -> nn.Module | None:

@@ -11,7 +11,7 @@ from deceive import processes
 from deceive.data import Dataset
 from deceive.errors import InputError
 from deceive.fooling import fool, from_levels
-from deceive.inference import working_dtype
+from deceive.inference import FrozenCopy, working_dtype
 from deceive.models import halved
 from deceive.networks import Classifier
 from deceive.objectives import log_odds
@@ -63,6 +63,7 @@ class Continual(Game):
             for _ in range(2)
         )
         self.averaged.requires_grad_(False)
+        self.frozen: FrozenCopy | None = None  # what stands still while images change
         self.parameters = _taught(self.network)
         # Without a first moment: what deceived the network a few rounds ago no longer does.
         self.optimiser = torch.optim.Adam(
@@ -102,19 +103,25 @@ class Continual(Game):
 
     def deceive(self) -> Tensor:
         s, chosen = self.settings, self._choose()
+        start = from_levels(self.candidates.levels[chosen])
         trouble = None
         try:
+            if self.frozen is None:
+                self.frozen = FrozenCopy(self.network, start[:1])
+            else:
+                self.frozen.follow(self.network)
             with processes.alone():  # with candidates of its own
                 result = fool(
-                    self.network,
+                    self.frozen,
                     self.candidates.targets[chosen],
                     confidence=s.confidence,
-                    start=from_levels(self.candidates.levels[chosen]),
+                    start=start,
                     begun=self.candidates.begun[chosen],
                     steps=s.steps,
                     ascent=self._ascent(),
                     seed=int(torch.randint(2**60, (), generator=self.generator)),
                     chunk=self.chosen,
+                    measured=s.confidence is not None,
                 )
         except InputError as error:  # all else that could be wrong with it was looked at before
             trouble = str(error)
