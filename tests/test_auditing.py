@@ -180,9 +180,9 @@ def test_the_rubbish_class_of_a_judge_has_no_say(data, tmp_path):
 @pytest.mark.parametrize(
     ("name", "judges"),
     [
-        ("resist", ["judge", "study", "draw"]),
-        ("study", ["judge", "draw", "fast"]),
-        ("judge", ["study", "draw", "fast"]),
+        ("resist", ["judge", "study", "judge-in-noise"]),
+        ("study", ["judge", "judge-in-noise", "fast"]),
+        ("judge", ["study", "judge-in-noise", "fast"]),
     ],
 )
 def test_nobody_is_a_judge_of_itself(name, judges):

@@ -51,7 +51,7 @@ def test_every_shipped_network_loads():
             assert (card.architecture, card.round) == ("draw", int(name.removeprefix("rounds-")))
         else:
             assert card.test_accuracy > 0.99
-            assert card.architecture == name
+            assert card.architecture == {"judge-in-noise": "draw"}.get(name, name)
 
 
 def test_an_unknown_name():

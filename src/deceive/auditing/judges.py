@@ -21,8 +21,9 @@ UNDECIDED = -1
 # Stands for the shipped ones, where the data is theirs.
 AUTO = "auto"
 
-# The first three judge that are not judged themselves.
-_SHIPPED, _SEATS = ("judge", "study", "draw", "fast"), 3
+# The first three judge that are not judged themselves. None of them is trained anew together with
+# what it judges, or audits of different days could not be compared.
+_SHIPPED, _SEATS = ("judge", "study", "judge-in-noise", "fast"), 3
 
 
 def verdict(seen: Sequence[Tensor]) -> Tensor:
