@@ -99,9 +99,9 @@ def _ablation(result: Row) -> str:
     )
     return "\n\n".join(
         (
-            f"## Ablation\n\nThe `draw` preset with {plan['rounds']:,} rounds and one thing "
-            f"changed; {plan['count']:,} images of each class against the validation images; "
-            f"median of {plan['seeds']} seeds (least–greatest).",
+            f"## Ablation\n\nThe `draw` preset with {plan['rounds']:,} rounds twice as large and "
+            f"one thing changed; {plan['count']:,} images of each class against the validation "
+            f"images; median of {plan['seeds']} seeds (least–greatest).",
             _facts(result["facts"], ()),
             _markdown(heads, lines),
         )

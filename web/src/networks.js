@@ -117,5 +117,6 @@ export function best(confidences) {
 /** A share as a percentage, rounded down: 99% is never said of less. */
 export function percent(share, digits = 1) {
   const scale = 10 ** digits;
-  return `${(Math.floor(share * 100 * scale) / scale).toFixed(digits)}%`;
+  // 0.9934 * 10000 may be 9933.999….
+  return `${(Math.floor(share * 100 * scale + 1e-6) / scale).toFixed(digits)}%`;
 }

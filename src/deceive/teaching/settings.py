@@ -21,8 +21,8 @@ class RoundsSettings(BaseModel):
     """Architecture of the classifier; it has one more output than there are classes."""
     judge: str = "judge"
     """Network that says what the images look like; it was trained on the same data."""
-    rounds: int = Field(default=8000, ge=1)
-    candidates: int = Field(default=128, ge=1)
+    rounds: int = Field(default=16_000, ge=1)
+    candidates: int = Field(default=64, ge=1)
     """Images that are deceived with in a round."""
     starts: tuple[str, ...] = ("uniform",)
     """Where candidates begin, by lot: kinds of noise (`starts.STARTS`), or `real`, a digit, which
@@ -34,7 +34,7 @@ class RoundsSettings(BaseModel):
     """Where an image is left; without one it takes all its steps."""
     ascent: Ascent = DRAWING
     """How images climb."""
-    kept: int | None = Field(default=4000, ge=1)
+    kept: int | None = Field(default=2000, ge=1)
     """Size of a rubbish set whose images are deceived with again and again, until they have gone
     through the ascent's schedule and begin anew. Without one each round begins with fresh noise,
     and what fooled joins the rubbish for good."""
@@ -58,10 +58,10 @@ class RoundsSettings(BaseModel):
     """Of the optimiser, at its greatest; it falls by a cosine to a twentieth. Without `epochs`."""
     rubbish_weight: float = Field(default=1, gt=0)
     """How much an image of rubbish counts beside a digit. Without `epochs`."""
-    clean_digits: int = Field(default=64, ge=0)
+    clean_digits: int = Field(default=32, ge=0)
     """Digits in a round that are shown without noise, turned, stretched, shifted and bent, only to
     be told from each other. With a schedule."""
-    averaging: float = Field(default=0.998, ge=0, lt=1)
+    averaging: float = Field(default=0.999, ge=0, lt=1)
     """How slowly the averaged network, the one that draws, follows. Without `epochs`."""
     smoothness: float = Field(default=0.1, ge=0)
     """Weight of the penalty on the gradient at digits (R1, Mescheder et al. 2018), which keeps the
@@ -134,15 +134,16 @@ PRESETS = {
     "resist": RoundsSettings(
         network="resist",
         rounds=2500,
+        candidates=128,
         starts=("uniform", "gaussian", *("smooth", "blank") * 2, *("real",) * 4),
         steps=5,
         confidence=0.9,
         ascent=Ascent(step_size=0.005),
-        kept=2000,
         restarted=0.1,
         searched=24,
         rubbish_weight=0.5,
         clean_digits=0,
+        averaging=0.998,
         shown=(0, 30, 100, 300, 1000),
         measured=10,
         digits_sure=0.96,
