@@ -34,7 +34,7 @@ format: $(READY) ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-models: $(READY) ## train the shipped networks again
+models: $(READY) ## train the shipped networks again; judge-in-noise stays
 	$(BIN)/deceive train --recipe fast --seed 0 --out models/fast.safetensors
 	$(BIN)/deceive train --recipe judge --seed 1 --out models/judge.safetensors
 	$(BIN)/deceive train --recipe study --seed 0 --out models/study.safetensors

@@ -496,6 +496,8 @@ def test_a_frozen_copy_does_the_work_itself(bands):
     assert torch.equal(came.levels, expected.levels)
     assert torch.equal(came.confidence, expected.confidence)
     assert fool(frozen, range(4)).levels.shape == (4, 1, 4, 4)
+    with pytest.raises(InputError, match=r"frozen copy for images of \(1, 5, 5\), got \(1, 4, 4\)"):
+        fool(frozen, range(4), shape=(1, 5, 5))
 
 
 @pytest.mark.parametrize("chunk", [2, 100])

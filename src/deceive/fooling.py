@@ -178,6 +178,10 @@ def fool(
     score_of = _objective(objective)
     ascent = ascent or Ascent()
     net = model if isinstance(model, FrozenCopy) else FrozenCopy(model, starts(range(1)))
+    if (given := tuple(starts(range(0)).shape[1:])) != net.image_shape:
+        raise InputError(
+            f"model: expected a frozen copy for images of {given}, got {net.image_shape}"
+        )
     _check_classes(wanted, net.n_classes)
     wanted = wanted.to(net.device)
 

@@ -63,7 +63,8 @@ class Continual(Game):
             for _ in range(2)
         )
         self.averaged.requires_grad_(False)
-        self.frozen: FrozenCopy | None = None  # what stands still while images change
+        # What stands still while images change; there from the first round on, as its readers are.
+        self.frozen: FrozenCopy | None = None
         self.parameters = _taught(self.network)
         # Without a first moment: what deceived the network a few rounds ago no longer does.
         self.optimiser = torch.optim.Adam(
