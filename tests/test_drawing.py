@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from deceive.drawing import POLISHING, draw
+from deceive.drawing import POLISH, POLISHING, draw
 from deceive.errors import InputError
 from deceive.fooling import from_levels
 from deceive.networks import Classifier
@@ -103,7 +103,9 @@ def test_it_is_asked_in_noise_and_told_so():
     before, after = climbed[:2], climbed[2:]  # a step each
     assert all((noise == 0).all() for noise in before)
     assert len(after) == POLISHING
-    assert all((noise == 0.5).all() for noise in after)
+    taken = torch.arange(POLISHING)
+    for noise, expected in zip(after, POLISH.noise_after(taken), strict=True):
+        assert (noise == expected).all()
     assert last.tolist() == pytest.approx([0.3] * 20)
 
 

@@ -27,13 +27,21 @@ DRAWING = Ascent(
 )
 
 # How it is polished, and in how many steps: along the gradient itself, which unlike its sign hardly
-# moves what is right already, and in steady noise. Chosen as what follows.
-POLISH, POLISHING = Ascent(rule="momentum", momentum=0, step_size=0.002, noise=0.5), 5
+# moves what is right already, tiny ones, in noise that falls once more. Chosen as what follows.
+POLISHING = 10
+POLISH = Ascent(
+    rule="momentum",
+    momentum=0,
+    step_size=0.0025,
+    noise=0.8,
+    least_noise=0.2,
+    schedule=POLISHING,
+)
 
 # With which confidence, in how much noise, an image is accepted, and how often it may be drawn.
 # Chosen on training and validation images (docs/rounds.md); 0.5 is all that there is to be had, as
 # a network can't tell its best images from digits.
-ACCEPTED, ATTEMPTS = 0.4, 3
+ACCEPTED, ATTEMPTS = 0.45, 3
 _IN_NOISE = 0.3
 
 # Between the seeds of an image's attempts, and of an attempt and its polishing.

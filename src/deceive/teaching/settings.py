@@ -58,7 +58,7 @@ class RoundsSettings(BaseModel):
     """Of the optimiser, at its greatest; it falls by a cosine to a twentieth. Without `epochs`."""
     rubbish_weight: float = Field(default=1, gt=0)
     """How much an image of rubbish counts beside a digit. Without `epochs`."""
-    clean_digits: int = Field(default=32, ge=0)
+    clean_digits: int = Field(default=64, ge=0)
     """Digits in a round that are shown without noise, turned, stretched, shifted and bent, only to
     be told from each other. With a schedule."""
     averaging: float = Field(default=0.999, ge=0, lt=1)
