@@ -64,6 +64,12 @@ def in_two(play: str, *arguments: object) -> list[tuple[int, str]]:
     return [(process.returncode, words) for process, words in zip(started, said, strict=True)]
 
 
+def ends_well(play: str, *arguments: object) -> None:
+    """Both processes end with 0; what they said is shown where they don't."""
+    ended = in_two(play, *arguments)
+    assert [code for code, _ in ended] == [0, 0], ended
+
+
 def same(one: FoolingResult, other: FoolingResult) -> bool:
     """The same images after the same steps; confidences but for the last digits."""
     names = ("levels", "targets", "fooled", "steps")
@@ -181,14 +187,14 @@ def test_two_processes(play):
 
 
 def test_a_killed_worker_ends_the_run_and_it_resumes_as_if_it_had_not_been(tmp_path):
-    assert [code for code, _ in in_two("play_rounds", tmp_path / "whole", "tiny")] == [0, 0]
+    ends_well("play_rounds", tmp_path / "whole", "tiny")
     (code, said), (killed, _) = in_two("play_rounds", tmp_path / "killed", "tiny", 8)
     assert killed == -signal.SIGKILL
     assert code == 4
     assert "another process is gone" in said
     assert "Traceback" not in said
     assert [row["round"] for row in Run.open(tmp_path / "killed").rows()] == [0, 5]
-    assert [code for code, _ in in_two("play_rounds", tmp_path / "killed", "tiny")] == [0, 0]
+    ends_well("play_rounds", tmp_path / "killed", "tiny")
 
     whole, again = Run.open(tmp_path / "whole"), Run.open(tmp_path / "killed")
     assert checkpoint_digest(again) == checkpoint_digest(whole)
@@ -207,7 +213,7 @@ def test_a_killed_worker_ends_the_run_and_it_resumes_as_if_it_had_not_been(tmp_p
 
 def test_digits_emerge_from_two_processes(tmp_path):
     """As they do from one, in `test_teaching`, and by the same measures."""
-    assert [code for code, _ in in_two("play_rounds", tmp_path, "long")] == [0, 0]
+    ends_well("play_rounds", tmp_path, "long")
     first, last = Run.open(tmp_path).rows()
     assert first["judge_agreement"] < 0.6
     assert last["judge_agreement"] > 0.9
@@ -216,7 +222,7 @@ def test_digits_emerge_from_two_processes(tmp_path):
 
 
 def test_the_case_study_literally_in_two_processes(tmp_path):
-    assert [code for code, _ in in_two("play_rounds", tmp_path, "literal")] == [0, 0]
+    ends_well("play_rounds", tmp_path, "literal")
     rows = Run.open(tmp_path).rows()
     assert [row["round"] for row in rows] == [0, 1]
     assert rows[0]["rubbish_images"] == 100
