@@ -20,6 +20,7 @@ def main(
             "literal",
             "memory",
             "page",
+            "polishing",
             "resistance",
             "scaling",
             "training",
@@ -28,7 +29,7 @@ def main(
     ] = "all",
     *,
     quick: bool = False,
-    model: str = "fast",
+    model: str | None = None,
     repeats: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     count: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
     steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
@@ -41,18 +42,21 @@ def main(
 
     Args:
         contest: which one to hold; `table` only makes the table again from rows on disk. Ablation,
-            drawing and resistance take long, and are not among `all` unless they are quick.
+            drawing, polishing and resistance take long, and are not among `all` unless they are
+            quick.
         quick: tiny sizes, to see that it runs; its figures mean nothing.
-        model: the network to fool or to resist, a shipped name or a file.
+        model: the network to fool, to resist or to draw with, a shipped name or a file; `fast` by
+            default, in polishing `draw`.
         repeats: how often each contestant of a fooling contest, and each size of scaling, has its
             turn; how many seeds are trained with in ablation, training, drawing and the literal
-            round.
-        count: images a repeat in fooling; candidates from each kind of start in resistance.
+            round, and drawn with in polishing.
+        count: images a repeat in fooling; candidates from each kind of start in resistance; images
+            of each class in polishing.
         steps: the most steps an image may take in fooling and in resistance.
         epochs: the most epochs the original recipe is given.
         minutes: budgets of training in drawing.
-        resume: keep the rows of ablation, drawing and resistance that are on disk, and only hold
-            what is missing.
+        resume: keep the rows of ablation, drawing, polishing and resistance that are on disk, and
+            only hold what is missing.
         out: the folder for rows and table; `benchmarks/results` by default, or its `quick`.
     """
     folder = out or HERE / "results" / ("quick" if quick else "")
@@ -84,16 +88,23 @@ def main(
     if contest in ("all", "memory"):
         from benchmarks import memory
 
-        write(folder, "memory", memory.run(memory.QUICK if quick else memory.COUNTS, model))
+        counts = memory.QUICK if quick else memory.COUNTS
+        write(folder, "memory", memory.run(counts, model or memory.MODEL))
     if contest in ("all", "page"):
         from benchmarks import page
 
         write(folder, "page", page.run(page.QUICK if quick else page.REPEATS))
+    if contest == "polishing" or (contest == "all" and quick):
+        from benchmarks import polishing
+
+        what = polishing.plan(quick, model=model, repeats=repeats, count=count)
+        for result in polishing.run(what, read(folder, "polishing") if resume else None):
+            write(folder, "polishing", result)
     if contest == "resistance" or (contest == "all" and quick):
         from benchmarks import resistance
 
         what = resistance.plan(quick, model=model, count=count, steps=steps)
-        name = f"resistance-{Path(model).stem}"
+        name = f"resistance-{Path(what.model).stem}"
         for result in resistance.run(what, read(folder, name) if resume else None):
             write(folder, name, result)
     if contest in ("all", "scaling"):

@@ -36,7 +36,7 @@ console = Console(stderr=True)
 FRESH = 3_000_003
 
 # How `draw` is told to take every image as it comes: neither polished nor drawn again.
-AS_THEY_COME: dict[str, Any] = {"polished": False, "accepted": None}
+AS_THEY_COME: dict[str, Any] = {"polish": None, "accepted": None}
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from deceive.fooling import fool
 from deceive.models import load_network
 from deceive.starts import begin
 
+MODEL = "fast"
 COUNTS, QUICK = (100, 1_000, 10_000), (20, 50)
 # Enough for images to leave the batch and others to take their place.
 STEPS = 10

@@ -53,8 +53,8 @@ def make(folder: Path, *, pictures: Path) -> str:
     parts = ["# Benchmarks\n\nMade by `make bench`; what is measured and how: `../README.md`."]
     makers = {"ablation": _ablation, "accuracy": _accuracy, "drawing": _drawing}
     makers |= {"fooling": _fooling}
-    makers |= {"literal": _literal, "memory": _memory, "page": _page, "scaling": _scaling}
-    makers |= {"training": _training}
+    makers |= {"literal": _literal, "memory": _memory, "page": _page, "polishing": _polishing}
+    makers |= {"scaling": _scaling, "training": _training}
     for name, maker in makers.items():
         result = read(folder, name)
         parts.append(maker(result) if result else f"## {name.capitalize()}\n\nNot measured yet.")
@@ -318,6 +318,40 @@ def _page(result: Row) -> str:
             f"{fooled} of {10 * len(ten)} of those at once got there.",
             _facts(result["facts"], ()),
             _markdown(("", "median (range)"), lines),
+        )
+    )
+
+
+def _polishing(result: Row) -> str:
+    plan, floor = result["plan"], result["floor"]
+    by_variant = defaultdict(list)
+    for row in result["rows"]:
+        by_variant[row["variant"]].append(row)
+    fields = ("frechet_distance", "density", "coverage", "nearest_median")
+    lines = [
+        (
+            variant,
+            *(_over_seeds(rows, field) for field in fields),
+            _over_seeds(rows, "judge_agreement", percent=True),
+            _over_seeds(rows, "images_per_second"),
+        )
+        for variant, rows in by_variant.items()
+    ]
+    lines.append(("real images", *(significant(floor[field]) for field in fields), "", ""))
+    heads = (
+        *("", "Fréchet distance", "density", "coverage", "nearest training image, median"),
+        *("judge agrees", "images a second"),
+    )
+    return "\n\n".join(
+        (
+            f"## Polishing\n\nNetwork `{plan['model']}` ({result['weights_sha256'][:12]}…), "
+            f"{plan['count']:,} images of each class, drawn as `draw` does it but for one thing; "
+            f"the distance from {plan['reference']:,} training images of each class, density and "
+            "coverage against the validation images; median of drawing with "
+            f"{plan['repeats']} seeds (least–greatest). Real images are other training images; "
+            "under the nearest training image, the validation images.",
+            _facts(result["facts"], ()),
+            _markdown(heads, lines),
         )
     )
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from deceive.drawing import POLISH, POLISHING, draw
+from deceive.drawing import POLISH, draw
 from deceive.errors import InputError
 from deceive.fooling import from_levels
 from deceive.networks import Classifier
@@ -56,13 +56,13 @@ def test_it_is_the_same_however_many_there_are():
         many = draw(network, [1], count=9, accepted=accepted, ascent=ascent)
         few = draw(network, [1], count=5, accepted=accepted, ascent=ascent, chunk=2)
         assert torch.equal(many.levels[:5], few.levels)
-        assert many.steps.tolist() == [2 + POLISHING] * 9
+        assert many.steps.tolist() == [2 + POLISH.schedule] * 9
 
 
 @pytest.mark.usefixtures("no_noise")
 def test_what_is_not_accepted_is_drawn_again_and_the_best_is_taken():
     network = Halves()
-    once = draw(network, [0, 1], count=100, polished=False, accepted=None, ascent=STILL)
+    once = draw(network, [0, 1], count=100, polish=None, accepted=None, ascent=STILL)
     before = network.believed(once)
     assert 0.3 < (before < ACCEPTED).double().mean() < 0.9
     for attempts in (1, 2, 4):
@@ -70,7 +70,7 @@ def test_what_is_not_accepted_is_drawn_again_and_the_best_is_taken():
             network,
             [0, 1],
             count=100,
-            polished=False,
+            polish=None,
             accepted=ACCEPTED,
             attempts=attempts,
             ascent=STILL,
@@ -89,10 +89,10 @@ def test_what_is_not_accepted_is_drawn_again_and_the_best_is_taken():
 
 def test_images_of_ones_own_keep_their_places():
     network, start = Halves(), torch.rand(6, 1, 4, 4)
-    drawn = draw(network, [0, 1], count=3, start=start, polished=False, ascent=STILL)
+    drawn = draw(network, [0, 1], count=3, start=start, polish=None, ascent=STILL)
     assert (drawn.images - start).abs().max() < 1 / 255
     grey = torch.full((1, 1, 4, 4), 0.5)
-    drawn = draw(network, [0, 1], count=3, start=grey, polished=False, ascent=STILL)
+    drawn = draw(network, [0, 1], count=3, start=grey, polish=None, ascent=STILL)
     assert (drawn.images - grey).abs().max() < 1 / 255
 
 
@@ -102,8 +102,8 @@ def test_it_is_asked_in_noise_and_told_so():
     *climbed, last = network.heard
     before, after = climbed[:2], climbed[2:]  # a step each
     assert all((noise == 0).all() for noise in before)
-    assert len(after) == POLISHING
-    taken = torch.arange(POLISHING)
+    assert len(after) == POLISH.schedule
+    taken = torch.arange(POLISH.schedule)
     for noise, expected in zip(after, POLISH.noise_after(taken), strict=True):
         assert (noise == expected).all()
     assert last.tolist() == pytest.approx([0.3] * 20)
@@ -112,8 +112,8 @@ def test_it_is_asked_in_noise_and_told_so():
 def test_polishing_goes_on_from_there():
     network = Halves()
     rough, polished = (
-        draw(network, [0, 1], count=9, polished=polished, accepted=None, ascent=STILL)
-        for polished in (False, True)
+        draw(network, [0, 1], count=9, polish=polish, accepted=None, ascent=STILL)
+        for polish in (None, POLISH)
     )
     moved = (polished.images - rough.images).abs()
     assert 0 < moved.mean() < 0.03
@@ -124,13 +124,14 @@ def test_the_way_is_that_of_the_attempt_that_is_taken():
     drawn = draw(Halves(), [0, 1], count=20, accepted=ACCEPTED, ascent=STILL, trajectory=True)
     for levels, way in zip(drawn.levels, drawn.trajectories, strict=True):
         assert torch.equal(way.levels[-1], levels)
-        assert len(way.levels) == len(way.confidence) == 1 + 2 + POLISHING
+        assert len(way.levels) == len(way.confidence) == 1 + 2 + POLISH.schedule
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         ({"ascent": Ascent()}, "ascent: expected one with a schedule, got none"),
+        ({"polish": Ascent()}, "polish: expected one with a schedule, got none"),
         ({"accepted": 1}, "accepted: expected a number between 0 and 1, got 1"),
         ({"attempts": 0}, "attempts: expected a whole number of at least 1, got 0"),
     ],

@@ -501,7 +501,7 @@ def test_drawing_is_the_librarys_pixel_by_pixel(
     monkeypatch.setattr(fooling, "to_levels", kept)
     names = {"stepSize": "step_size"}
     ascent = DRAWING.model_copy(update={names.get(k, k): v for k, v in changed.items()})
-    result = draw(network, range(10), seed=5, polished=False, accepted=None, ascent=ascent)
+    result = draw(network, range(10), seed=5, polish=None, accepted=None, ascent=ascent)
     assert len(seen) == STEPS
     assert torch.equal(seen[0], starts)
     assert came["finished"]

@@ -1,12 +1,16 @@
-"""Contests about rounds: what each part buys, and a literal round; their tables."""
+"""Contests about rounds: what each part buys, a literal round, polishing; their tables."""
 
 import json
 
 import numpy as np
 import pytest
-from benchmarks import ablation, literal, table
+import torch
+from benchmarks import ablation, literal, polishing, table
 from benchmarks.pictures import stripped
 
+from deceive.data import load_data
+from deceive.drawing import ACCEPTED, POLISH
+from deceive.errors import InputError
 from deceive.models import load_network
 from deceive.teaching import PRESETS
 from test_drawing_contest import FACTS
@@ -71,3 +75,43 @@ def test_a_literal_round_and_its_table(tmp_path):
         assert row["seconds"] == row["fooling"] + row["training"] > 0
     (tmp_path / "literal.json").write_text(json.dumps(result))
     assert "The original's time over ours: " in table.make(tmp_path, pictures=tmp_path)
+
+
+@pytest.mark.parametrize("variant", polishing.VARIANTS)
+def test_a_way_to_draw_is_the_usual_one_but_for_what_it_says(variant):
+    told, change = polishing.options(variant), polishing.VARIANTS[variant]
+    assert told["accepted"] == change.get("accepted", ACCEPTED)
+    if change.get("polish", {}) is None:
+        assert told["polish"] is None
+    else:
+        given = told["polish"].model_dump()
+        differs = {name for name, value in POLISH.model_dump().items() if given[name] != value}
+        assert differs == set(change.get("polish", {}))
+        assert type(POLISH)(**given) == told["polish"]  # no change is one that an ascent refuses
+
+
+def test_training_images_are_compared_with_others():
+    many, few = polishing._apart(load_data().first(300), 3, 2)
+    assert (len(many), len(few)) == (30, 20)
+    assert torch.cdist(many.flatten(1), few.flatten(1)).min() > 0
+
+
+def test_ways_to_draw_go_on_and_make_a_table(tmp_path):
+    settings = polishing.plan(quick=True, repeats=None)
+    *_, result = polishing.run(settings)
+    usual, rough = result["rows"]
+    assert (usual["variant"], rough["variant"]) == settings.variants
+    assert usual["judge_agreement"] > 0.9
+    assert usual["frechet_distance"] != rough["frechet_distance"]
+    assert result["floor"]["frechet_distance"] > 0
+    kept = result | {"rows": [usual]}
+    *_, again = polishing.run(settings, kept)
+    assert again["rows"][0] is usual
+    assert again["rows"][1]["frechet_distance"] == rough["frechet_distance"]
+    (tmp_path / "polishing.json").write_text(json.dumps(again))
+    text = table.make(tmp_path, pictures=tmp_path)
+    assert "30 images" not in text
+    assert "3 images of each class, drawn as `draw` does it but for one thing" in text
+    assert "| real images | " in text
+    with pytest.raises(InputError, match="polishing: expected rows of draw as it is, got another"):
+        next(polishing.run(settings, result | {"weights_sha256": "0" * 64}))

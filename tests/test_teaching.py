@@ -102,7 +102,7 @@ def test_a_row_a_network_and_images_for_each_round_shown(tmp_path):
             range(4),
             count=4,
             seed=1_000_003,
-            polished=False,
+            polish=None,
             accepted=None,
             ascent=card.ascent,
         )

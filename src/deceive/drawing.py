@@ -26,16 +26,15 @@ DRAWING = Ascent(
     schedule=20,
 )
 
-# How it is polished, and in how many steps: along the gradient itself, which unlike its sign hardly
-# moves what is right already, tiny ones, in noise that falls once more. Chosen as what follows.
-POLISHING = 10
+# How it is polished: along the gradient itself, which unlike its sign hardly moves what is right
+# already, in tiny steps, in noise that falls once more. Chosen as what follows.
 POLISH = Ascent(
     rule="momentum",
     momentum=0,
     step_size=0.0025,
     noise=0.8,
     least_noise=0.2,
-    schedule=POLISHING,
+    schedule=10,
 )
 
 # With which confidence, in how much noise, an image is accepted, and how often it may be drawn.
@@ -55,7 +54,7 @@ def draw(
     count: int = 1,
     start: str | Tensor = "uniform",
     seed: int = 0,
-    polished: bool = True,
+    polish: Ascent | None = POLISH,
     accepted: float | None = ACCEPTED,
     attempts: int = ATTEMPTS,
     ascent: Ascent = DRAWING,
@@ -80,7 +79,7 @@ def draw(
         count: images a target.
         start: as `fool` takes it; the network was taught to go on from uniform noise.
         seed: image number i of a seed is the same however many there are.
-        polished: whether to take those steps.
+        polish: how those steps climb, over a schedule of its own; None leaves them out.
         accepted: a confidence in (0, 1), over all outputs; None takes every image as it comes.
         attempts: how often an image may be drawn; where `start` is a tensor the noise alone is new.
         ascent: how images climb; it needs a schedule.
@@ -89,17 +88,18 @@ def draw(
         callback: called with a `Progress` after every step of the batch, of those that are drawn.
 
     Raises:
-        InputError: for an ascent without a schedule, and whatever `fool` raises.
+        InputError: for an ascent or a polish without a schedule, and whatever `fool` raises.
     """
-    if ascent.schedule is None:
-        raise InputError("ascent: expected one with a schedule, got none")
+    for name, one in (("ascent", ascent), ("polish", polish)):
+        if one is not None and one.schedule is None:
+            raise InputError(f"{name}: expected one with a schedule, got none")
     checks.at_least("attempts", attempts, 1)
     if accepted is not None:
         checks.open_interval("accepted", accepted, 0, 1)
     attempted = partial(
         _attempted,
         network,
-        polished=polished,
+        polish=polish,
         ascent=ascent,
         chunk=chunk,
         trajectory=trajectory,
@@ -133,7 +133,7 @@ def _attempted(
     count: int = 1,
     start: str | Tensor,
     seed: int,
-    polished: bool,
+    polish: Ascent | None,
     ascent: Ascent,
     chunk: int,
     trajectory: bool,
@@ -147,10 +147,15 @@ def _attempted(
     drawn = climb(
         targets, count=count, start=start, seed=seed, steps=ascent.schedule, ascent=ascent
     )
-    if not polished:
+    if polish is None:
         return drawn
+    assert polish.schedule is not None
     further = climb(
-        drawn.targets, start=drawn.images, seed=seed + _POLISHED, steps=POLISHING, ascent=POLISH
+        drawn.targets,
+        start=drawn.images,
+        seed=seed + _POLISHED,
+        steps=polish.schedule,
+        ascent=polish,
     )
     ways = None
     if drawn.trajectories is not None and further.trajectories is not None:

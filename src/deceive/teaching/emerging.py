@@ -90,7 +90,7 @@ class Emerging(Continual):
             range(self.data.n_classes),
             count=s.measured,
             seed=FRESH + s.seed,
-            polished=False,  # as they come
+            polish=None,  # as they come
             accepted=None,
             ascent=s.ascent,
         )

@@ -1,0 +1,166 @@
+"""What polishing and drawing again buy, and at what price: one thing at a time is changed.
+
+Judged on training and validation images, since it is for choosing. The Fréchet distance is that
+from training images: validation images, which others wrote, lie further from these than drawn ones
+do, and would reward what is merely cleaner.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from benchmarks.contest import Row, facts
+from deceive.data import Dataset, Split, load_data
+from deceive.drawing import ACCEPTED, POLISH, draw
+from deceive.errors import InputError
+from deceive.measures import (
+    agreement,
+    density_and_coverage,
+    features_of,
+    frechet_between,
+    nearest_distances,
+)
+from deceive.models import load_card, load_network
+
+console = Console(stderr=True)
+
+# Images are drawn with these seeds, one for each repeat; no reported figure is of them.
+TRIED = 77
+
+AS_IT_IS = "as it is"
+
+# What is changed of `POLISH`, by an inner dictionary, and what `draw` is told otherwise.
+VARIANTS: dict[str, dict[str, Any]] = {
+    AS_IT_IS: {},
+    "neither polished nor drawn again": {"polish": None, "accepted": None},
+    "not polished": {"polish": None},
+    "not drawn again": {"accepted": None},
+    "accepted from 0.35": {"accepted": 0.35},
+    "accepted from 0.40": {"accepted": 0.40},
+    "accepted from 0.50": {"accepted": 0.50},
+    "5 steps, twice as large": {"polish": {"schedule": 5, "step_size": 0.005}},
+    "20 steps, half as large": {"polish": {"schedule": 20, "step_size": 0.00125}},
+    "steps half as large": {"polish": {"step_size": 0.00125}},
+    "steps twice as large": {"polish": {"step_size": 0.005}},
+    "noise from 0.5": {"polish": {"noise": 0.5}},
+    "noise from 1": {"polish": {"noise": 1}},
+    "noise of 0.8 throughout": {"polish": {"least_noise": 0.8}},
+    "noise of 0.8 throughout, steps twice as large": {
+        "polish": {"least_noise": 0.8, "step_size": 0.005}
+    },
+    "by the sign of the gradient": {"polish": {"rule": "sign"}},
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large it is."""
+
+    model: str = "draw"
+    repeats: int = 3
+    count: int = 500
+    """Images of each class that are drawn."""
+    reference: int = 3000
+    """Training images of each class that they are compared with."""
+    variants: tuple[str, ...] = tuple(VARIANTS)
+    images: int | None = None
+    """Of the training images and of the validation images, the first so many; None for all."""
+
+
+QUICK = Plan(repeats=1, count=3, reference=50, variants=(AS_IT_IS, "not polished"), images=1000)
+
+
+def plan(quick: bool, **asked: str | int | None) -> Plan:
+    """All of it or the quick one, with what was asked for in place of its own."""
+    given = {key: value for key, value in asked.items() if value is not None}
+    return replace(QUICK if quick else Plan(), **given)
+
+
+def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
+    """Draw in all ways with one seed, then with the next; gives all there is after every one.
+
+    Rows of an earlier result, which has to be of the same plan and network but for its repeats, are
+    kept.
+    """
+    data, judge, network = load_data(), load_network("judge"), load_network(plan.model)
+    digest = load_card(plan.model).weights_sha256
+    result: Row = earlier or {"facts": facts(), "weights_sha256": digest, "rows": []}
+    if result["weights_sha256"] != digest:
+        raise InputError(f"polishing: expected rows of {plan.model} as it is, got another's")
+    result |= {"plan": asdict(plan)}
+    if plan.images is not None:
+        some = slice(plan.images)
+        validation = Split(data.validation.images[some], data.validation.labels[some])
+        data = replace(data.first(plan.images), validation=validation)
+    held = {(row["variant"], row["repeat"]) for row in result["rows"]}
+    reference, others = _apart(data, plan.reference, plan.count)
+    of_reference, of_others = features_of(judge, reference), features_of(judge, others)
+    of_validation = features_of(judge, data.validation.images)
+    floor_density, floor_coverage = density_and_coverage(of_validation, of_others)
+    result["floor"] = {
+        "frechet_distance": frechet_between(of_others, of_reference),
+        "density": floor_density,
+        "coverage": floor_coverage,
+        "nearest_median": _nearest(data.validation.images, data.train),
+    }
+    for repeat in range(plan.repeats):
+        for variant in plan.variants:
+            if (variant, repeat) in held:
+                continue
+            started = time.perf_counter()
+            drawn = draw(
+                network,
+                range(data.n_classes),
+                count=plan.count,
+                seed=TRIED + repeat,
+                **options(variant),
+            )
+            seconds = time.perf_counter() - started
+            features = features_of(judge, drawn.images)
+            density, coverage = density_and_coverage(of_validation, features)
+            distance = frechet_between(features, of_reference)
+            result["rows"].append(
+                {
+                    "variant": variant,
+                    "repeat": repeat,
+                    "frechet_distance": distance,
+                    "density": density,
+                    "coverage": coverage,
+                    "judge_agreement": agreement(judge, drawn.images, drawn.targets),
+                    "nearest_median": _nearest(drawn.images, data.train),
+                    "images_per_second": len(drawn) / seconds,
+                }
+            )
+            console.print(
+                f"{variant}, seed {TRIED + repeat}: Fréchet distance {distance:.3f}, density "
+                f"{density:.3f}, coverage {coverage:.3f}"
+            )
+            yield result
+
+
+def options(variant: str) -> dict[str, Any]:
+    """What `draw` is told so that it draws in that way."""
+    told: dict[str, Any] = {"polish": {}, "accepted": ACCEPTED} | VARIANTS[variant]
+    if told["polish"] is not None:
+        told["polish"] = POLISH.model_copy(update=told["polish"])
+    return told
+
+
+def _apart(data: Dataset, many: int, few: int) -> tuple[Tensor, Tensor]:
+    """Many training images of each class, and a few others of each."""
+    order = torch.randperm(len(data.train), generator=torch.Generator().manual_seed(0))
+    labels = data.train.labels[order]
+    by_class = [order[labels == k] for k in range(data.n_classes)]
+    return (
+        data.train.images[torch.cat([of[:many] for of in by_class])],
+        data.train.images[torch.cat([of[many : many + few] for of in by_class])],
+    )
+
+
+def _nearest(images: Tensor, training: Split) -> float:
+    return nearest_distances(images, training.images).median().item()
