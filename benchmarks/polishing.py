@@ -163,4 +163,5 @@ def _apart(data: Dataset, many: int, few: int) -> tuple[Tensor, Tensor]:
 
 
 def _nearest(images: Tensor, training: Split) -> float:
-    return nearest_distances(images, training.images).median().item()
+    """The median of every fifth image: all of them would take as long as to draw them."""
+    return nearest_distances(images[::5], training.images).median().item()
