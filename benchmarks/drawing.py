@@ -43,7 +43,7 @@ AS_THEY_COME: dict[str, Any] = {"polish": None, "accepted": None}
 class Plan:
     """How large the contest is."""
 
-    minutes: tuple[float, ...] = (2, 5, 10, 20)
+    minutes: tuple[float, ...] = (2, 5, 10, 20, 60)
     """Budgets of training."""
     seeds: int = 3
     count: int = 1000

@@ -39,7 +39,7 @@ class Size:
     """Images have its square of pixels."""
 
 
-FOOL, ROUND = Size(images=250, steps=10), Size(images=128, steps=2)
+FOOL, ROUND = Size(images=250, steps=10), Size(images=64, steps=2)
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Plan:
     repeats: int = 3
     images: tuple[int, ...] = (125, 250, 500, 1000)
     steps: tuple[int, ...] = (5, 10, 20, 40)
-    candidates: tuple[int, ...] = (64, 128, 256, 512)
+    candidates: tuple[int, ...] = (32, 64, 128, 256, 512)
     round_steps: tuple[int, ...] = (1, 2, 4, 8)
     classes: tuple[int, ...] = (10, 100, 1000)
     sides: tuple[int, ...] = (14, 28, 56)
@@ -81,6 +81,7 @@ def run(plan: Plan) -> Iterator[Row]:
     result: Row = {
         "facts": started | {"threads": 1},
         "plan": asdict(plan),
+        "sizes": {"fool": asdict(FOOL), "round": asdict(ROUND)},
         "parameters": sum(each.numel() for each in network.parameters()),
         "rows": [],
     }

@@ -357,6 +357,7 @@ def _polishing(result: Row) -> str:
 
 
 def _scaling(result: Row) -> str:
+    fool, each_round = result["sizes"]["fool"], result["sizes"]["round"]
     lines = []
     for what, axis in dict.fromkeys((row["what"], row["axis"]) for row in result["rows"]):
         least: dict[int, float] = {}
@@ -371,10 +372,11 @@ def _scaling(result: Row) -> str:
         (
             f"## Scaling\n\nMilliseconds of one processor, the least of "
             f"{1 + max(row['repeat'] for row in result['rows'])} turns, as one thing is "
-            "varied; and the exponent with which they grow (1: in proportion). `fool`: 250 images, "
-            "10 steps, on the `fast` network; a round: 128 candidates, 2 steps, one step of the "
-            "`draw` network "
-            f"({result['parameters']:,} parameters). 10 classes and 28×28 pixels in both.",
+            "varied; and the exponent with which they grow (1: in proportion). `fool`: "
+            f"{fool['images']} images, {fool['steps']} steps, on the `fast` network; a round: "
+            f"{each_round['images']} candidates, {each_round['steps']} steps, one step of the "
+            f"`draw` network ({result['parameters']:,} parameters). 10 classes and 28×28 pixels "
+            "in both.",
             _facts(result["facts"], ()),
             _markdown(("", "varied", "milliseconds", "exponent"), lines),
         )

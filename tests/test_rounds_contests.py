@@ -1,11 +1,11 @@
-"""Contests about rounds: what each part buys, a literal round, polishing; their tables."""
+"""Contests about rounds: what each part buys, a literal round, polishing, cost; their tables."""
 
 import json
 
 import numpy as np
 import pytest
 import torch
-from benchmarks import ablation, literal, polishing, table
+from benchmarks import ablation, literal, polishing, scaling, table
 from benchmarks.pictures import stripped
 
 from deceive.data import load_data
@@ -115,3 +115,20 @@ def test_ways_to_draw_go_on_and_make_a_table(tmp_path):
     assert "| real images | " in text
     with pytest.raises(InputError, match="polishing: expected rows of draw as it is, got another"):
         next(polishing.run(settings, result | {"weights_sha256": "0" * 64}))
+
+
+def test_what_is_varied_is_varied_alone_and_told(tmp_path):
+    *_, result = scaling.run(scaling.plan(quick=True, repeats=None))
+    for row in result["rows"]:
+        assert row["processor_seconds"] > 0
+        usual = result["sizes"][row["what"]]
+        differs = {name for name, value in usual.items() if row[name] != value}
+        assert differs <= {"side" if row["axis"] == "pixels" else row["axis"]}
+    (tmp_path / "scaling.json").write_text(json.dumps(result))
+    text = table.make(tmp_path, pictures=tmp_path)
+    assert "a round: 64 candidates, 2 steps, one step of the `draw` network" in text
+    assert "| fool | images | 10: " in text
+
+
+def test_the_slope_is_the_exponent():
+    assert scaling.slope([1, 2, 4], [3, 12, 48]) == pytest.approx(2)
