@@ -5,17 +5,22 @@ import os
 import platform
 import statistics
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import torch
 
 from deceive.files import write_text
 from deceive.inference import working_dtype
 
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
 Row = dict[str, Any]
+APlan = TypeVar("APlan", bound="DataclassInstance")
 
 HERE = Path(__file__).resolve().parent
 _PEERS = ("foolbox", "torchattacks", "captum", "adversarial-robustness-toolbox")
@@ -53,6 +58,11 @@ def significant(value: float, digits: int = 3) -> str:
 def paired_ratio(over: Sequence[float], under: Sequence[float]) -> Spread:
     """Ratios of measurements that stood side by side, repeat for repeat."""
     return Spread.of(a / b for a, b in zip(over, under, strict=True))
+
+
+def planned(usual: APlan, **asked: Any) -> APlan:
+    """A contest's plan with what was asked for, where that is not None, in place of its own."""
+    return replace(usual, **{name: value for name, value in asked.items() if value is not None})
 
 
 def facts() -> Row:

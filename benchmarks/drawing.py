@@ -18,7 +18,7 @@ from rich.console import Console
 from torch import Tensor
 
 from benchmarks import rivals
-from benchmarks.contest import Row, facts
+from benchmarks.contest import Row, facts, planned
 from benchmarks.pictures import stripped
 from deceive.data import Dataset, Split, load_data
 from deceive.drawing import draw
@@ -59,8 +59,7 @@ QUICK = Plan(minutes=(0.02, 0.05), seeds=1, count=25, trial=5, images=1000)
 
 def plan(quick: bool, *, minutes: tuple[float, ...] | None, seeds: int | None) -> Plan:
     """The full contest or the quick one, with what was asked for in place of its own."""
-    given = {"minutes": minutes, "seeds": seeds}
-    return replace(QUICK if quick else Plan(), **{k: v for k, v in given.items() if v is not None})
+    return planned(QUICK if quick else Plan(), minutes=minutes, seeds=seeds)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import torch
 from rich.console import Console
 from torch import Tensor, nn
 
-from benchmarks.contest import Row, facts
+from benchmarks.contest import Row, facts, planned
 from benchmarks.peers import DECEIVE, PEERS, Attack, Contestant, Made, Setting
 from deceive.fooling import from_levels, to_levels
 from deceive.inference import FrozenCopy, probabilities_of
@@ -73,8 +73,7 @@ QUICK = Plan(
 
 def plan(quick: bool, **asked: str | int | None) -> Plan:
     """The full contest or the quick one, with what was asked for in place of its own."""
-    given = {key: value for key, value in asked.items() if value is not None}
-    return replace(QUICK if quick else Plan(), **given)
+    return planned(QUICK if quick else Plan(), **asked)
 
 
 class Trial(NamedTuple):

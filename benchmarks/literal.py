@@ -6,13 +6,13 @@ ten minutes and more.
 """
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
 from rich.console import Console
 
-from benchmarks.contest import Row, facts
+from benchmarks.contest import Row, facts, planned
 from benchmarks.training import ORIGINAL_BATCH, original_batches
 from deceive.data import Split, load_data
 from deceive.networks import Classifier
@@ -45,8 +45,7 @@ QUICK = Plan(1, share=3, batches=5, candidates=30, noise_images=60, epochs=0.2, 
 
 def plan(quick: bool, **asked: int | None) -> Plan:
     """The full contest or the quick one, with what was asked for in place of its own."""
-    given = {key: value for key, value in asked.items() if value is not None}
-    return replace(QUICK if quick else Plan(), **given)
+    return planned(QUICK if quick else Plan(), **asked)
 
 
 def run(plan: Plan) -> Row:

@@ -14,7 +14,7 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from benchmarks.contest import Row, facts
+from benchmarks.contest import Row, facts, planned
 from deceive.data import Dataset, Split, load_data
 from deceive.drawing import ACCEPTED, POLISH, draw
 from deceive.errors import InputError
@@ -77,8 +77,7 @@ QUICK = Plan(repeats=1, count=3, reference=50, variants=(AS_IT_IS, "not polished
 
 def plan(quick: bool, **asked: str | int | None) -> Plan:
     """All of it or the quick one, with what was asked for in place of its own."""
-    given = {key: value for key, value in asked.items() if value is not None}
-    return replace(QUICK if quick else Plan(), **given)
+    return planned(QUICK if quick else Plan(), **asked)
 
 
 def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:

@@ -15,7 +15,7 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from benchmarks import peers
-from benchmarks.contest import Row, facts
+from benchmarks.contest import Row, facts, planned
 from benchmarks.peers import PEERS, SIGN_STEPS, Setting
 from benchmarks.pictures import stripped
 from deceive.auditing.attacks import (
@@ -77,8 +77,7 @@ QUICK = Plan(count=4, steps=300, restarts=2, shown=2)
 
 def plan(quick: bool, **asked: str | int | None) -> Plan:
     """The full contest or the quick one, with what was asked for in place of its own."""
-    given = {key: value for key, value in asked.items() if value is not None}
-    chosen = replace(QUICK if quick else Plan(), **given)
+    chosen = planned(QUICK if quick else Plan(), **asked)
     if chosen.count < 1 or chosen.steps < 100:
         raise InputError(
             f"resistance: expected a count of at least 1 and at least 100 steps, got "

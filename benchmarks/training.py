@@ -6,7 +6,7 @@ The clock runs while a network trains, and stands still while it is evaluated.
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from itertools import islice
 
 import numpy as np
@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from benchmarks.contest import Row, facts
+from benchmarks.contest import Row, facts, planned
 from deceive.data import Dataset as Data
 from deceive.data import Split, load_data
 from deceive.inference import accuracy
@@ -48,8 +48,7 @@ QUICK = Plan(goal=0.85, seeds=1, epochs=2, schedules=(1, 2), images=3000)
 
 def plan(quick: bool, **asked: int | None) -> Plan:
     """The full contest or the quick one, with what was asked for in place of its own."""
-    given = {key: value for key, value in asked.items() if value is not None}
-    return replace(QUICK if quick else Plan(), **given)
+    return planned(QUICK if quick else Plan(), **asked)
 
 
 class PerItem(Dataset[tuple[Tensor, int]]):
