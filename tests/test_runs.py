@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from deceive import __version__
-from deceive.errors import InputError
+from deceive.errors import InputError, WriteError
 from deceive.fooling import fool
 from deceive.runs import Run, arrays_of, write_arrays
 
@@ -120,8 +120,10 @@ def test_a_damaged_row_is_named_by_file_and_line(run, line):
     assert files(run.folder) == before
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
-def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(run, monkeypatch, error):
+@pytest.mark.parametrize(
+    ("error", "raised"), [(KeyboardInterrupt, KeyboardInterrupt), (OSError, WriteError)]
+)
+def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(run, monkeypatch, error, raised):
     run.add({"part": "a"})
     run.save_arrays("x", levels=np.zeros(3))
     before = files(run.folder)
@@ -135,7 +137,7 @@ def test_an_interrupted_write_leaves_the_old_file_and_nothing_else(run, monkeypa
         lambda: run.save_arrays("x", levels=np.ones(3)),
         lambda: run.save_arrays("y", levels=np.ones(3)),
     ):
-        with pytest.raises(error):
+        with pytest.raises(raised):
             write()
         assert files(run.folder) == before
 

@@ -1,42 +1,207 @@
 """Writing files so that a reader finds the whole of the old one or the whole of the new one."""
 
+import errno
 import os
+import re
+import secrets
+import shutil
+import stat
+import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from deceive.errors import InputError
+from deceive.errors import WriteError
+
+# How the name of a temporary file begins and ends; nothing looks for files with this suffix.
+_PREFIX, _SUFFIX = ".deceive-", ".tmp"
+
+_KINDS = {
+    stat.S_IFDIR: "a folder",
+    stat.S_IFIFO: "a FIFO",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a block device",
+    stat.S_IFSOCK: "a socket",
+}
+
+# What Linux calls a descriptor of a process; /dev/stdout leads there.
+_DESCRIPTOR = re.compile(r"/proc/(\d+)(?:/task/\d+)?/fd/(\d+)")
+
+# What fsync says on a file system that has no such thing.
+_NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, which takes its place when the block ends without error.
+def replacing(path: Path, *, streams: bool = True) -> Iterator[Path]:
+    """A temporary path, which takes the place of `path` when the block ends without an error.
 
-    Raises `InputError` when the folder cannot be written to.
+    Missing folders are made. A symlink is followed: what it points to is replaced, or made. A file
+    that is replaced keeps its permissions (access lists are not kept), and its owner where the
+    system allows that; a new one gets what the umask leaves. Other hard links to the old file keep
+    the old content. With `streams`, a FIFO or a character device such as /dev/stdout is written
+    to at the end.
+
+    Raises `WriteError` for a folder or another thing that is no place for a file, for a read-only
+    file, and for whatever the system refuses while the file is written (a full disk, a limit).
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(
-            prefix=f".{path.name}.", suffix=path.suffix, dir=path.parent
+    with _naming(path):
+        place = _Place.of(path, streams=streams)
+        if not place.is_stream:
+            place.nearest_folder()
+            place.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = _temporary(
+            Path(tempfile.gettempdir()) if place.is_stream else place.path.parent
         )
-    except OSError as error:
-        raise InputError(
-            f"{path}: expected a place that can be written to; {error.strerror}"
-        ) from error
-    os.close(handle)
-    temporary = Path(name)
     try:
-        yield temporary
-        temporary.chmod(0o644)
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.replace(path)
+        with _naming(path):
+            yield temporary
+            place.take(temporary)
     finally:
         temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` (UTF-8) to `path` in one go."""
+    """Write `text` (UTF-8) to `path` in one go. Raises `WriteError` as `replacing` does."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+def check_writable(path: Path, *, streams: bool = True) -> None:
+    """Raise the `WriteError` that `replacing` would, before any work is done for the file.
+
+    Leaves nothing behind, and makes no folders: the nearest one that is there is tried.
+    """
+    with _naming(path):
+        place = _Place.of(path, streams=streams)
+        if place.is_stream:
+            return
+        _temporary(place.nearest_folder()).unlink()
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file is one that `replacing` writes to, which a kill may leave behind."""
+    return path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a write goes, and what is there now."""
+
+    path: Path
+    """With all symlinks followed, unless it is a stream."""
+    there: os.stat_result | None
+    """None for nothing."""
+    descriptor: int | None
+    """Of this process, where the path is the name of one."""
+    is_stream: bool
+    """Whether it is written to, in place of being replaced."""
+
+    @classmethod
+    def of(cls, path: Path, *, streams: bool) -> "_Place":
+        """Follow `path`. Raises `WriteError` for what can neither be replaced nor written to."""
+        if "\0" in str(path) or not _is_utf8(str(path)):
+            raise WriteError(
+                f"out: expected a path in UTF-8 without a null character, got {str(path)!r}"
+            )
+        resolved = Path(os.path.realpath(path))
+        try:
+            there = path.stat()
+        except FileNotFoundError:
+            return cls(resolved, None, None, is_stream=False)
+        descriptor, mode = _descriptor(path), there.st_mode
+        is_stream = descriptor is not None or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
+        if not (is_stream and streams) and not (stat.S_ISREG(mode) and not is_stream):
+            kind = _KINDS.get(stat.S_IFMT(mode), "something else")
+            raise WriteError(f"{path}: expected a file, or nothing yet; got {kind}")
+        if not os.access(path, os.W_OK):
+            raise WriteError(f"{path}: expected a file that may be written to; it is read-only")
+        return cls(path if is_stream else resolved, there, descriptor, is_stream)
+
+    def nearest_folder(self) -> Path:
+        """The nearest one above that is there. `OSError` for a name below it that is too long."""
+        folder, missing = self.path.parent, [self.path.name]
+        while not folder.exists():
+            missing.append(folder.name)
+            folder = folder.parent
+        for name in missing:
+            with suppress(FileNotFoundError):
+                (folder / name).lstat()
+        return folder
+
+    def take(self, temporary: Path) -> None:
+        """Put what is in `temporary` here."""
+        if self.is_stream:
+            self._pour(temporary)
+            return
+        if self.there is not None:
+            _make_alike(temporary, self.there)
+        with temporary.open("r+b") as written:  # Windows syncs no file that is open for reading
+            try:
+                os.fsync(written.fileno())
+            except OSError as error:
+                if error.errno not in _NO_FSYNC:
+                    raise
+        temporary.replace(self.path)
+
+    def _pour(self, temporary: Path) -> None:
+        if self.descriptor is None:
+            opened = os.open(self.path, os.O_WRONLY)
+        else:
+            sys.stdout.flush()
+            opened = os.dup(self.descriptor)  # which goes on from where the descriptor is
+        with temporary.open("rb") as content, os.fdopen(opened, "wb") as stream:
+            shutil.copyfileobj(content, stream)
+
+
+def _temporary(folder: Path) -> Path:
+    """A new empty file with the permissions that the umask leaves."""
+    while True:
+        path = folder / f"{_PREFIX}{secrets.token_hex(6)}{_SUFFIX}"
+        with suppress(FileExistsError):
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
+            return path
+
+
+def _make_alike(path: Path, like: os.stat_result) -> None:
+    """Give a file the owner and the permissions of another, as far as the system has such."""
+    made = path.stat()
+    if hasattr(os, "chown") and (made.st_uid, made.st_gid) != (like.st_uid, like.st_gid):
+        with suppress(PermissionError):  # only root may give files away
+            os.chown(path, like.st_uid, like.st_gid)
+    if (mode := like.st_mode & 0o777) != made.st_mode & 0o777:
+        with suppress(OSError, NotImplementedError):  # there are none on vfat
+            path.chmod(mode)
+
+
+def _descriptor(path: Path) -> int | None:
+    """Which descriptor of this process a path leads to, if one."""
+    while True:
+        path = Path(os.path.realpath(path.parent)) / path.name
+        named = _DESCRIPTOR.fullmatch(str(path))
+        if named is not None:
+            return int(named[2]) if int(named[1]) == os.getpid() else None
+        if not path.is_symlink():
+            return None
+        path = path.parent / path.readlink()
+
+
+@contextmanager
+def _naming(path: Path) -> Iterator[None]:
+    """What the system has against writing in the block, as a sentence about `path`."""
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(
+            f"{path}: expected a place that can be written to; {error.strerror or error}"
+        ) from error
+
+
+def _is_utf8(text: str) -> bool:
+    """Whether it can be encoded; names of files need not be, but pages and tables name them."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
