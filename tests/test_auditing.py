@@ -331,6 +331,32 @@ def test_channels_have_their_own_normalisation():
 # Models that misbehave.
 
 
+@pytest.mark.parametrize("black", [False, True])
+def test_a_model_that_works_in_place_is_audited_like_one_that_does_not(data, black):
+    def normalised(images):
+        array = images.numpy()
+        array -= 0.5  # in the very memory that it was given
+        array *= 2
+        return Bands(sure=12)(torch.from_numpy(array)).detach()
+
+    class InPlace(Bands):
+        def forward(self, images):
+            return super().forward(images.sub_(0.5).mul_(2))
+
+    class Apart(Bands):
+        def forward(self, images):
+            return super().forward((images - 0.5) * 2)
+
+    before = data.test.images.clone()
+    apart = Apart(sure=12)
+    options = {"judge": Always(), "settings": TINY, "bounds": (0, 1)}
+    found = audit(normalised if black else InPlace(sure=12), data, **options)
+    expected = audit((lambda x: apart(x).detach()) if black else apart, data, **options)
+    assert torch.equal(data.test.images, before)
+    assert found.complete
+    assert (found.clean, found.attacks) == (expected.clean, expected.attacks)
+
+
 class Glaring(Bands):
     """Does something odd about bright images, as noise is and bands aren't."""
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 import deceive.export
-from conftest import After, Bands, Restless, same_state, state_of
+from conftest import After, Bands, InPlace, Restless, same_state, state_of
 from deceive import InputError, export_onnx, load_network
 from deceive.cli import main
 from deceive.models import halved, shipped_names
@@ -379,6 +379,16 @@ def test_the_command_names_the_file_after_the_network(tmp_path, capsys, monkeypa
     assert code == 0
     assert out.startswith("study.onnx: (images) to (logits), 0.9")
     assert [one.name for one in session("study.onnx").get_outputs()] == ["logits"]
+
+
+def test_a_network_that_works_in_place_is_exported_as_what_it_answers(tmp_path):
+    class Apart(InPlace):
+        def forward(self, images):
+            return self.bands((images - 0.5) * 2)
+
+    export_onnx(InPlace(), tmp_path / "net.onnx", gradient=True)
+    batch = random_batch(Apart(), (1, 4, 4), 3, seed=0)
+    assert_agrees(tmp_path / "net.onnx", Apart(), *batch)
 
 
 @pytest.mark.parametrize(

@@ -381,6 +381,14 @@ def test_every_objective_gets_there(bands, objective):
     assert same(fool(bands, range(4), objective=function, **options), by_name)
 
 
+def test_an_objective_may_work_in_place(bands):
+    log_odds = OBJECTIVES["log_odds"]
+    options = {"confidence": 0.95, "count": 2, "steps": 100}
+    apart = fool(bands, range(4), objective=lambda v, t: log_odds(v * 2, t), **options)
+    in_place = fool(bands, range(4), objective=lambda v, t: log_odds(v.mul_(2), t), **options)
+    assert same(in_place, apart)
+
+
 def test_an_objective_of_ones_own(bands):
     down = fool(bands, 0, objective=lambda v, t: -OBJECTIVES["logit"](v, t), steps=100)
     assert not down.images[0, 0, 0].any()

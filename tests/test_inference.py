@@ -353,3 +353,29 @@ def test_parts_that_are_taken_out_of_order_are_left_as_they_are(monkeypatch):
     images = torch.rand(7, 1, 8, 8)
     frozen = FrozenCopy(model, images[:1])
     assert torch.equal(frozen.logits(images), frozen.exact_logits(images))
+
+
+class Buffered(nn.Module):
+    """Gives the very same tensor each time."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bands = Bands()
+        self.register_buffer("answer", torch.empty(2, 4))
+
+    def forward(self, images):
+        return self.answer.copy_(self.bands(images))
+
+
+def test_every_question_is_asked_with_a_copy_and_every_answer_is_copied():
+    images = torch.rand(6, 1, 4, 4)
+    before, answer = images.clone(), Bands()((images - 0.5) * 2)
+    for _ in range(2):
+        torch.testing.assert_close(logits_of(InPlace(), images), answer)
+        torch.testing.assert_close(FrozenCopy(InPlace(), before[:1]).exact_logits(images), answer)
+    assert torch.equal(images, before)
+    torch.testing.assert_close(logits_of(Buffered(), images, batch=2), Bands()(images))
+    kept = FrozenCopy(Buffered(), images[:1])
+    first = kept.exact_logits(images[:2])
+    kept.exact_logits(images[2:4])
+    torch.testing.assert_close(first, Bands()(images[:2]))

@@ -79,7 +79,6 @@ def export_onnx(
     # Folded into others, weights that half precision holds would become such that it does not.
     fold = not all(torch.equal(w.half().float(), w) for w in network.parameters())
     frozen = FrozenCopy(_with_plain_stems(network), torch.zeros(1, *shape), fold=fold)
-    function = _function(frozen, objective if gradient else None)
     # A batch of another size than any side: the tracer takes equal sizes for the same size.
     batch = next(n for n in range(2, 6) if n not in shape)
     generator = torch.Generator().manual_seed(0)
@@ -90,6 +89,8 @@ def export_onnx(
         inputs["targets"] = targets
     if frozen.hears_noise:
         inputs["noise"] = torch.rand(batch, generator=generator).to(frozen.device)
+    in_place = _works_in_place(frozen, images.clone(), *list(inputs.values())[1 + gradient :])
+    function = _function(frozen, objective if gradient else None, in_place)
     proto = _traced(function, inputs, ["logits", "gradient"] if gradient else ["logits"])
     _store_in_half(proto)
 
@@ -107,21 +108,38 @@ def export_onnx(
         temporary.write_bytes(content)
 
 
-def _function(frozen: FrozenCopy, objective: str | None) -> Callable[..., tuple[Tensor, ...]]:
-    """Images, targets where there is an objective, and noise where it is heard, to the outputs."""
+def _function(
+    frozen: FrozenCopy, objective: str | None, in_place: bool
+) -> Callable[..., tuple[Tensor, ...]]:
+    """Images, targets where there is an objective, and noise where it is heard, to the outputs.
+
+    A network that works in place gets a copy of the images.
+    """
+
+    def logits_of(images: Tensor, *told: Tensor) -> Tensor:
+        return frozen.plain_logits(images.clone() if in_place else images, *told)
+
     if objective is None:
-        return lambda images, *told: (frozen.plain_logits(images, *told),)
+        return lambda images, *told: (logits_of(images, *told),)
     score_of = OBJECTIVES[objective]
 
     def with_gradient(images: Tensor, targets: Tensor, *told: Tensor) -> tuple[Tensor, ...]:
         images = images.detach().requires_grad_(True)
         with torch.enable_grad():
-            logits = frozen.plain_logits(images, *told)
+            logits = logits_of(images, *told)
             total = score_of(logits, targets).sum()
             (gradient,) = torch.autograd.grad(total, images, materialize_grads=True)
         return logits.detach(), gradient
 
     return with_gradient
+
+
+def _works_in_place(frozen: FrozenCopy, images: Tensor, *told: Tensor) -> bool:
+    """Whether the network writes into the images that it is shown."""
+    before = images._version
+    with torch.no_grad():
+        frozen.plain_logits(images, *told)
+    return images._version != before
 
 
 def _traced(

@@ -359,7 +359,7 @@ def _objective(objective: str | Objective) -> Objective:
         return OBJECTIVES[objective]
 
     def checked(logits: Tensor, targets: Tensor) -> Tensor:
-        score = objective(logits, targets)
+        score = objective(logits.clone(), targets)  # some work in place
         if not isinstance(score, Tensor) or score.shape != targets.shape:
             came = tuple(score.shape) if isinstance(score, Tensor) else type(score).__name__
             raise InputError(

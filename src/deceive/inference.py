@@ -64,11 +64,14 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 def logits_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:
-    """Logits (N, K), float32, on the CPU, for images (N, C, H, W); no gradient."""
+    """Logits (N, K), float32, on the CPU, for images (N, C, H, W); no gradient.
+
+    The model gets copies, and so do we: some work in place, and some give the same tensor each time.
+    """
     device = device_of(model)
     with evaluating(model), exactly(device):
-        parts = torch.split(images, batch)
-        return torch.cat([model(part.to(device)).float().cpu() for part in parts])
+        answers = (model(part.to(device, copy=True)) for part in torch.split(images, batch))
+        return torch.cat([each.to("cpu", torch.float32, copy=True) for each in answers])
 
 
 def probabilities_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:
@@ -129,10 +132,12 @@ class FrozenCopy:
         self.hears_noise = getattr(model, "hears_noise", False)
         pair = example.to(self.device).repeat(2, 1, 1, 1)
         try:
-            output = self.exact_logits(pair.clone())
+            output = self.exact_logits(pair)
             self._quick = (fold and _folded(self._model)) or self._model
             folded = (
-                output if self._quick is self._model else self._checked(self._quick(pair), pair)
+                output
+                if self._quick is self._model
+                else self._checked(self._quick(pair.clone()), pair)
             )
         except InputError:
             raise
@@ -180,7 +185,7 @@ class FrozenCopy:
     def exact_logits(self, images: Tensor) -> Tensor:
         """Logits (N, K), worked out in float32; no gradient."""
         with exactly(self.device):
-            return self._checked(self._model(images), images)
+            return self._checked(self._model(images.clone()), images).clone()
 
     def _checked(self, output: object, images: Tensor) -> Tensor:
         if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] < 2:

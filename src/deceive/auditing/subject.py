@@ -233,7 +233,7 @@ def _outputs_of(loaded: Loaded, images: Tensor) -> Tensor:
     try:
         if isinstance(loaded.model, nn.Module):
             return logits_of(loaded.model, images)
-        return _rows(loaded.model(images), len(images))
+        return _rows(loaded.model(images.clone()), len(images))  # some work in place
     except InputError:
         raise
     except Exception as error:
@@ -249,7 +249,8 @@ def _rows(output: Any, count: int) -> Tensor:
         raise InputError(
             f"model: expected outputs of shape ({count}, K) with K ≥ 2, got {tuple(rows.shape)}"
         )
-    return rows.detach().float().cpu()
+    # Copied, since some give the same tensor each time.
+    return rows.detach().to("cpu", torch.float32, copy=True)
 
 
 def _answering(loaded: Loaded, scaling: Scaling, probabilities: bool) -> Callable[[Tensor], Tensor]:
@@ -261,7 +262,7 @@ def _answering(loaded: Loaded, scaling: Scaling, probabilities: bool) -> Callabl
             output = logits_of(loaded.model, scaled)
         else:
             function: Function = loaded.model
-            output = _rows(function(scaled), len(images))
+            output = _rows(function(scaled.clone()), len(images))  # some work in place
         return _log(output) if probabilities else output
 
     return ask
