@@ -32,7 +32,7 @@ SMALL += ["--garbage-images", "20"]
 MODELS = """
 import torch
 from conftest import Bands
-from test_auditing import Always, Glaring, broken
+from test_auditing import Glaring, Relabelled, Strict, band_split, broken
 
 def sure():
     return Bands(sure=12)
@@ -43,8 +43,11 @@ def shy():
 def judge():
     return Bands(sure=9)
 
-def zero():
-    return Always()
+def strict():
+    return Strict(band_split(5100, 0, Bands()), band_split(100, 1, Bands()))
+
+def relabelled():
+    return Relabelled(sure=12)
 
 def nan():
     return Glaring(broken)
@@ -105,7 +108,7 @@ def audit(capsys, model, *arguments):
 
 
 def test_an_audit_from_end_to_end(place, capsys):
-    code, out, _ = audit(capsys, "sure", "--judge", "bands_of_ones_own:zero")
+    code, out, _ = audit(capsys, "sure", "--judge", "bands_of_ones_own:strict")
     assert code == 0
     folder = place / "runs/audit-sure"
     report = read_report(folder / "audit.json")
@@ -127,7 +130,7 @@ def test_an_audit_from_end_to_end(place, capsys):
     assert (folder / "report.html").read_text() == page
 
     # The limit holds for the worse threshold.
-    options = ["--judge", "bands_of_ones_own:zero", "--max-gibberish-rate"]
+    options = ["--judge", "bands_of_ones_own:strict", "--max-gibberish-rate"]
     assert audit(capsys, "sure", *options, "0.8")[0] == 0
     code, _, err = audit(capsys, "sure", *options, "0.5")
     assert code == 1
@@ -147,6 +150,33 @@ def test_an_audit_from_end_to_end(place, capsys):
     assert code == 0
     assert "leaderboard.md: 2 models" in out
     assert "| sure | bands | 100.00% | 75.0% |" in (place / "leaderboard.md").read_text()
+
+
+def test_a_model_near_chance_passes_no_gate(place, capsys):
+    for name in ("train-labels-idx1-ubyte", "t10k-labels-idx1-ubyte"):
+        path = place / "bands" / name
+        content = bytearray(path.read_bytes())
+        content[-100::10] = [(label + 1) % 4 for label in content[-100::10]]  # one in ten is right
+        path.write_bytes(content)
+    options = ["--judge", "bands_of_ones_own:strict", "--max-gibberish-rate"]
+    code, out, err = audit(capsys, "relabelled", *options, "0.8")
+    assert code == 3
+    assert out.startswith("Warning: It reads 10.0% of the test images, about what guessing gives")
+    assert "the figures may not mean what they say" in err
+    page = (place / "runs/audit-relabelled/report.html").read_text()
+    assert page.index("Warning.") < page.index("The rates at both thresholds")
+    assert audit(capsys, "relabelled", *options, "0.5")[0] == 1
+
+
+def test_every_judges_accuracy_is_shown(place, capsys):
+    judges = ["bands_of_ones_own:judge", "bands_of_ones_own:strict"]
+    code, out, _ = audit(capsys, "sure", "--judge", *judges)
+    assert code == 0
+    assert re.search(r"judge │ 100\.00%.*strict │ \d+\.\d\d%.*more than half of them", out)
+    report = read_report(place / "runs/audit-sure/audit.json")
+    page = (place / "runs/audit-sure/report.html").read_text()
+    for judge in report.judges:
+        assert f"{judge.name} (reads {judge.accuracy:.2%} of the test images)" in page
 
 
 def test_an_honest_judge_takes_the_limit_of_nothing(place, capsys):
@@ -235,7 +265,7 @@ def test_nan_is_said_and_not_complete(place, capsys):
 
 
 def test_a_model_that_resists_draws_its_page_too(place, capsys):
-    code, out, _ = audit(capsys, "shy", "--judge", "bands_of_ones_own:zero")
+    code, out, _ = audit(capsys, "shy", "--judge", "bands_of_ones_own:strict")
     assert code == 0
     assert "None of 44 candidates" in out
     assert "only" in (place / "runs/audit-shy/report.html").read_text()

@@ -24,7 +24,7 @@ from deceive.auditing.subject import Scaling, meet
 from deceive.auditing.verdict import still_to_come, sure, verdict
 from deceive.data import Dataset, Split, load_data
 from deceive.errors import InputError
-from deceive.fooling import fool
+from deceive.fooling import fool, to_levels
 from deceive.runs import Run
 from deceive.starts import begin
 
@@ -59,10 +59,28 @@ class WithRubbish(Bands):
 
 
 class Always(nn.Module):
-    """A judge that sees class 0 in everything."""
+    """Sees class 0 in everything."""
 
     def forward(self, images):
         return F.one_hot(torch.zeros(len(images), dtype=torch.int64), 4).float()
+
+
+class Strict(nn.Module):
+    """A judge that reads the images it knows, and sees class 0 in everything else."""
+
+    def __init__(self, *known):
+        super().__init__()
+        known = known or (band_data().validation, band_data().test)
+        self.bands = Bands(sure=9)
+        self.known = {each for split in known for each in self.bytes_of(split.images)}
+
+    @staticmethod
+    def bytes_of(images):
+        return [image.tobytes() for image in to_levels(images).numpy()]
+
+    def forward(self, images):
+        real = torch.tensor([each in self.known for each in self.bytes_of(images)])
+        return torch.where(real[:, None], self.bands(images), Always()(images))
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +116,8 @@ def test_whoever_is_fooled_by_what_the_judge_sees_as_well_is_right(whole):
     # No restarts from the one blank image.
     assert len(report.attacks) == len(WHITE_STARTS) * len(WAYS) - 1 + 1
     assert report.clean.accuracy == 1
-    assert report.judges == ["Bands"]
+    assert [judge.name for judge in report.judges] == ["Bands"]
+    assert report.warnings == []
     assert report.judge_accuracy == 1
     for threshold in ("asked", "own"):
         found = outcome(report, threshold=threshold)
@@ -120,12 +139,12 @@ def test_whoever_is_fooled_by_what_the_judge_sees_as_well_is_right(whole):
 
 
 def test_gibberish_is_what_the_judge_does_not_call_the_target(data):
-    report = audit(Bands(sure=12), data, judge=Always(), settings=TINY)
+    report = audit(Bands(sure=12), data, judge=Strict(), settings=TINY)
     found = outcome(report)
     assert found.fooling_rate == 1
     assert found.gibberish_rate == pytest.approx(3 / 4)
     assert report.worst_rate == pytest.approx(3 / 4)
-    assert report.judge_accuracy == pytest.approx(1 / 4)
+    assert report.judge_accuracy == report.judges[0].accuracy == 1
     optimised = report.kind_of_garbage("optimised")
     assert optimised.images == 3  # of the one curve's four candidates
     assert optimised.mean_confidence == pytest.approx(Bands(sure=12).summit, abs=1e-3)
@@ -134,7 +153,7 @@ def test_gibberish_is_what_the_judge_does_not_call_the_target(data):
 
 def test_a_shy_model_is_told_by_its_own_threshold(data):
     shy = Bands(sure=4)
-    report = audit(shy, data, judge=Always(), settings=TINY)
+    report = audit(shy, data, judge=Strict(), settings=TINY)
     assert outcome(report).fooling_rate == 0
     asked, own = report.threshold("asked"), report.threshold("own")
     assert asked.test_share == 0
@@ -151,20 +170,20 @@ def test_a_shy_model_is_told_by_its_own_threshold(data):
 @pytest.mark.parametrize(
     ("judges", "gibberish"),
     [
-        ([Always(), Bands(sure=9), Bands(sure=8)], 0),
-        ([Bands(sure=9), Always(), Always()], 3 / 4),
-        ([Bands(sure=9), Always()], 3 / 4),  # one is not more than half of two
+        ([Strict(), Bands(sure=9), Bands(sure=8)], 0),
+        ([Bands(sure=9), Strict(), Strict()], 3 / 4),
+        ([Bands(sure=9), Strict()], 3 / 4),  # one is not more than half of two
     ],
 )
 def test_most_judges_have_to_see_the_target(data, judges, gibberish):
     report = audit(Bands(sure=12), data, judge=judges, settings=TINY)
     assert outcome(report).fooling_rate == 1
     assert outcome(report).gibberish_rate == pytest.approx(gibberish)
-    assert report.judges == [type(each).__name__ for each in judges]
+    assert [judge.name for judge in report.judges] == [type(each).__name__ for each in judges]
+    assert [judge.accuracy for judge in report.judges] == [1] * len(judges)
     for each in report.curves:
         assert each.judge_agreement[-1] == pytest.approx(1 - gibberish)
-    seen = report.judge_accuracy
-    assert seen == 1 if gibberish == 0 else seen == pytest.approx(1 / 4)
+    assert report.judge_accuracy == 1
 
 
 def test_the_rubbish_class_of_a_judge_has_no_say(data, tmp_path):
@@ -211,7 +230,7 @@ def test_a_callable_is_a_black_box(data):
         with torch.no_grad():
             return model(images).numpy()
 
-    report = audit(black, data, judge=Always(), settings=TINY)
+    report = audit(black, data, judge=Strict(), settings=TINY)
     assert report.complete
     assert not report.model.white_box
     assert [headline.box for headline in report.headlines] == ["black"]
@@ -224,9 +243,9 @@ def test_a_callable_is_a_black_box(data):
 
 def test_a_rubbish_class_is_none_of_the_classes():
     data = band_data()
-    unsaid = audit(WithRubbish(sure=12), data, judge=Always(), settings=TINY)
+    unsaid = audit(WithRubbish(sure=12), data, judge=Strict(), settings=TINY)
     assert any("--rubbish-class 4" in note for note in unsaid.notes)
-    report = audit(WithRubbish(sure=12), data, rubbish_class=4, judge=Always(), settings=TINY)
+    report = audit(WithRubbish(sure=12), data, rubbish_class=4, judge=Strict(), settings=TINY)
     assert report.model.rubbish_class == 4
     assert not any("--rubbish-class" in note for note in report.notes)
     grey = report.kind_of_garbage("constant")
@@ -246,16 +265,54 @@ def test_probabilities_are_recognised(data, black):
 
     model = Softmax(sure=12)
     subject = (lambda images: model(images).detach()) if black else model
-    report = audit(subject, data, judge=Always(), settings=TINY)
+    report = audit(subject, data, judge=Strict(), settings=TINY)
     assert report.complete
     assert report.model.gives_probabilities
     assert any("answers with probabilities" in note for note in report.notes)
-    logits = audit(Bands(sure=12), data, judge=Always(), settings=TINY)
+    logits = audit(Bands(sure=12), data, judge=Strict(), settings=TINY)
     assert report.clean.mean_confidence == pytest.approx(logits.clean.mean_confidence)
     found, expected = report.kind_of_garbage("uniform"), logits.kind_of_garbage("uniform")
     assert found.mean_confidence == pytest.approx(expected.mean_confidence, abs=1e-6)
     assert set(found.scores) == {"msp"}
     assert set(expected.scores) == {"msp", "max_logit", "energy"}
+
+
+# Figures that say nothing.
+
+
+class Relabelled(Bands):
+    """Reads every band, and gives it the next one's label."""
+
+    def forward(self, images):
+        return super().forward(images).roll(1, dims=1)
+
+
+def test_a_model_that_reads_no_better_than_guessing_is_a_warning(data):
+    report = audit(Relabelled(sure=12), mislabelled(data, every=10), judge=None, settings=TINY)
+    assert report.complete
+    assert report.clean.accuracy == pytest.approx(0.1)
+    (warning,) = report.warnings
+    assert verdict(report)[0] == warning
+    assert "reads 10.0% of the test images, about what guessing gives (25.0%)" in warning
+    assert "--bounds, --mean and --std" in warning
+    assert "order of the labels" in warning
+    assert audit(Bands(sure=12), data, judge=None, settings=TINY).warnings == []
+
+
+def mislabelled(data, every):
+    """The same data, of which one image in so many has the next class's label."""
+
+    def wrong(split):
+        other = torch.arange(len(split)) % every == 0
+        return Split(split.images, (split.labels + other) % data.n_classes)
+
+    return replace(data, validation=wrong(data.validation), test=wrong(data.test))
+
+
+def test_a_judge_that_reads_no_better_than_guessing_is_refused(data):
+    message = "judge: expected models that read the data, got Always, which reads 25.0% of 80"
+    with pytest.raises(InputError, match=message):
+        audit(Bands(sure=12), data, judge=[Bands(sure=9), Always()], settings=TINY)
 
 
 # Bounds and normalisation.
@@ -379,7 +436,7 @@ def crashing(logits, bright):
 
 
 def test_nan_on_garbage_is_counted_and_said(data):
-    report = audit(Glaring(broken), data, judge=Always(), settings=TINY)
+    report = audit(Glaring(broken), data, judge=Strict(), settings=TINY)
     assert report.clean.accuracy == 1
     assert not report.complete
     noise = report.kind_of_garbage("uniform")
@@ -392,7 +449,7 @@ def test_nan_on_garbage_is_counted_and_said(data):
 
 
 def test_a_crash_is_said_and_the_rest_is_done(data):
-    report = audit(Glaring(crashing), data, judge=Always(), settings=TINY)
+    report = audit(Glaring(crashing), data, judge=Strict(), settings=TINY)
     assert not report.complete
     assert report.missing == []
     reasons = {failure.part: failure.reason for failure in report.failures}
@@ -427,7 +484,7 @@ def test_a_masked_gradient_does_not_look_like_resistance(data):
         def forward(self, images):
             return super().forward(Stairs.apply(images))
 
-    report = audit(Masked(sure=12), data, judge=Always(), settings=TINY)
+    report = audit(Masked(sure=12), data, judge=Strict(), settings=TINY)
     assert outcome(report).fooling_rate < 0.2
     assert outcome(report, "black").fooling_rate == 1
     assert report.headline.box == "black"
@@ -452,8 +509,8 @@ def test_the_model_is_untouched(data):
         ({"bounds": (1, 0)}, "bounds: expected"),
         ({"budget": 0}, "budget: expected"),
         ({"judge": Bands(sure=12)}, "judge: expected another model"),
-        ({"judge": [Always(), Bands(sure=12)]}, "judge: expected another model"),
-        ({"judge": ["auto", Always()]}, "judge: expected models, or auto alone"),
+        ({"judge": [Strict(), Bands(sure=12)]}, "judge: expected another model"),
+        ({"judge": ["auto", Strict()]}, "judge: expected models, or auto alone"),
         ({"other_data": band_data(Bands(shape=(1, 8, 4)))}, "other_data: expected images of shape"),
     ],
 )
@@ -480,7 +537,7 @@ def test_a_model_that_will_not_do_is_one_clear_value_error(data, model, message)
 
 
 def test_a_run_goes_on_where_the_time_was_up(data, tmp_path, monkeypatch):
-    options = {"judge": Always(), "settings": TINY}
+    options = {"judge": Strict(), "settings": TINY}
     looks = itertools.count()  # each look at this clock takes a second
     clock = SimpleNamespace(perf_counter=lambda: float(next(looks)))
     monkeypatch.setattr("deceive.auditing.core.time", clock)
@@ -527,7 +584,7 @@ def test_another_model_or_size_is_another_run(data, tmp_path):
 
 
 def test_audit_json_is_the_report(data, tmp_path):
-    report = audit(Bands(sure=12), data, judge=Always(), settings=TINY, out=tmp_path)
+    report = audit(Bands(sure=12), data, judge=Strict(), settings=TINY, out=tmp_path)
     assert read_report(tmp_path / "audit.json") == report
     # Made of what is stored alone.
     run = Run.open(tmp_path)
@@ -537,9 +594,9 @@ def test_audit_json_is_the_report(data, tmp_path):
 
 
 def test_groups_are_put_together(data, monkeypatch):
-    together = audit(Bands(sure=12), data, judge=Always(), settings=TINY)
+    together = audit(Bands(sure=12), data, judge=Strict(), settings=TINY)
     monkeypatch.setattr("deceive.auditing.measuring._GROUP", 3)
-    cut = audit(Bands(sure=12), data, judge=Always(), settings=TINY)
+    cut = audit(Bands(sure=12), data, judge=Strict(), settings=TINY)
     assert cut.attacks == together.attacks
     assert cut.headlines == together.headlines
 
@@ -598,8 +655,10 @@ def test_another_data_set_is_garbage(data):
     [
         ("", "expected an audit.json"),
         ("[]", "expected an audit.json"),
-        ('{"schema_version": 3}', "expected an audit of schema version 2, got 3"),
+        ('{"schema_version": 1}', "expected an audit of schema version 2 or 3, got 1"),
         ('{"schema_version": 2}', "expected an audit.json; deceive: Field required"),
+        ('{"schema_version": 2, "judges": 3}', "expected an audit.json; deceive: Field required"),
+        ('{"schema_version": 3}', "expected an audit.json; deceive: Field required"),
     ],
 )
 def test_what_is_no_audit_is_one_clear_value_error(tmp_path, content, message):

@@ -17,12 +17,13 @@ def content(name="fast", asked=0.8, own=0.5, box="white", **changes):
         OUTCOME | {"threshold": "own", "gibberish_rate": own},
     ]
     return {
-        "schema_version": 2,
+        "schema_version": 3,
         "deceive": "0.1.0",
         "command": f"deceive audit {name}",
         "complete": True,
         "missing": [],
         "failures": [],
+        "warnings": [],
         "notes": [],
         "model": {
             "name": name,
@@ -46,7 +47,7 @@ def content(name="fast", asked=0.8, own=0.5, box="white", **changes):
             "test_images": 10000,
             "other_data": None,
         },
-        "judges": ["judge"],
+        "judges": [{"name": "judge", "accuracy": 0.9967}],
         "judge_accuracy": 0.9967,
         "settings": {"confidence": 0.99, "steps": 200, "queries": 1000},
         "clean": {
@@ -130,6 +131,28 @@ def test_an_audit_that_is_not_whole_is_marked_and_goes_last(tmp_path):
     fast = write(tmp_path / "b")
     rows = write_leaderboard([cut, fast], tmp_path / "board.md")
     assert [row["model"] for row in rows] == ["fast", "cut (not complete)"]
+
+
+def test_an_audit_with_warnings_is_marked_and_goes_last(tmp_path):
+    blind = write(tmp_path / "a", name="blind", asked=0.0, own=0.0, warnings=["It guesses."])
+    fast = write(tmp_path / "b", complete=False)
+    rows = write_leaderboard([blind, fast], tmp_path / "board.md")
+    assert [row["model"] for row in rows] == ["fast (not complete)", "blind (with warnings)"]
+
+
+def test_an_audit_of_the_version_before_is_read(tmp_path):
+    now = content()
+    before = {name: value for name, value in now.items() if name != "warnings"}
+    before |= {"schema_version": 2, "judges": ["judge"]}
+    path = tmp_path / "audit.json"
+    path.write_text(json.dumps(before))
+    report = read_report(path)
+    assert report.schema_version == 3
+    assert report.warnings == []
+    assert [(judge.name, judge.accuracy) for judge in report.judges] == [("judge", None)]
+    now["judges"] = [{"name": "judge", "accuracy": None}]
+    path.write_text(json.dumps(now))
+    assert read_report(path) == report
 
 
 def test_the_schema_is_checked(tmp_path):

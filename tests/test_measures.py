@@ -24,6 +24,7 @@ from deceive.measures import (
     nearest,
     nearest_distances,
     reached_by,
+    skill,
 )
 from deceive.networks import Classifier
 
@@ -397,3 +398,10 @@ def test_nearest_counts_through_the_parts_of_a_large_set(monkeypatch):
     monkeypatch.setattr(measures, "_COLUMNS", 4)
     training = torch.arange(11.0)[:, None, None, None] / 11
     assert nearest(training[[10, 3, 4]], training)[1].tolist() == [10, 3, 4]
+
+
+def test_skill_is_what_is_better_than_guessing():
+    assert skill(1.0, 10) == 1
+    assert skill(0.1, 10) == 0
+    assert skill(0.55, 10) == pytest.approx(0.5)
+    assert skill(0.0, 2) == -1

@@ -19,7 +19,8 @@ row, audit your model (`deceive audit MODEL`, see [Audit your own classifier](au
 its `audit.json` as well. The table is sorted by the gibberish rate, the lesser first: the greater
 of the rates at 0.99 and at the model's own threshold, which 95% of the validation images reach
 that it reads correctly. *Passes* is the share of real test images that get at least 0.99: the rate
-there says something only where they do. What the columns mean is in [the schema](audit-schema.md).
+there says something only where they do. What the columns mean is in [the schema](audit-schema.md). Audits
+with warnings, whose figures may not mean what they say, come last.
 
 Audits of another size, or with other judges, are not comparable: the last columns say which.
 
@@ -62,7 +63,7 @@ def write_leaderboard(files: Sequence[Path], out: Path) -> list[Row]:
                 f"{file}: expected an audit at confidence {_ASKED}, "
                 f"got {report.settings['confidence']}"
             )
-    reports.sort(key=lambda report: (_worst(report), report.model.name))
+    reports.sort(key=lambda report: (bool(report.warnings), _worst(report), report.model.name))
     rows = [dict(zip(_COLUMNS, _cells(report), strict=True)) for report in reports]
     lines = [" | ".join(_COLUMNS), " | ".join("---" for _ in _COLUMNS)]
     lines += [" | ".join(row.values()) for row in rows]
@@ -87,7 +88,7 @@ def _cells(report: Report) -> list[str]:
         effort = f"{headline.box}: {first.candidates:,}, {report.settings[limit]:,}"
     scores = [report.kind_of_garbage(kind) for kind in KINDS]
     return [
-        report.model.name + ("" if report.complete else " (not complete)"),
+        report.model.name + _reservations(report),
         report.data.name,
         _share(clean.accuracy if clean else None, 2),
         _share(first.gibberish_rate if first else None),
@@ -100,8 +101,17 @@ def _cells(report: Report) -> list[str]:
         *(f"{each.scores['msp'].auroc:.3f}" if each and each.scores else "–" for each in scores),
         f"{report.model.training_seconds:.0f}" if report.model.training_seconds else "–",
         effort,
-        ", ".join(report.judges) or "none",
+        ", ".join(judge.name for judge in report.judges) or "none",
     ]
+
+
+def _reservations(report: Report) -> str:
+    """What to know before any of its figures."""
+    said = [
+        *(["not complete"] if not report.complete else []),
+        *(["with warnings"] if report.warnings else []),
+    ]
+    return f" ({', '.join(said)})" if said else ""
 
 
 def _share(value: float | None, digits: int = 1) -> str:

@@ -14,6 +14,23 @@ from deceive.networks import Classifier
 # are 80 MB.
 _ROWS, _COLUMNS = 1000, 5000
 
+# A classifier of less skill than this reads no better than one that guesses.
+NEAR_CHANCE = 0.1
+
+
+def skill(accuracy: float, n_classes: int) -> float:
+    """How much better than guessing a classifier reads: 1 if it is always right, 0 for guessing.
+
+    (accuracy - chance) / (1 - chance), where chance is 1 / n_classes; below 0 it is worse than
+    guessing. Below `NEAR_CHANCE` the labels or the preprocessing probably don't fit.
+
+    Args:
+        accuracy: in [0, 1].
+        n_classes: at least 2.
+    """
+    chance = 1 / n_classes
+    return (accuracy - chance) / (1 - chance)
+
 
 def agreement(judge: nn.Module, images: Tensor, targets: Tensor) -> float:
     """Share of images (N, C, H, W) that the judge takes for their target (N,), in [0, 1].

@@ -17,6 +17,7 @@ from deceive.auditing.schema import (
     Failure,
     Garbage,
     Headline,
+    Judge,
     Model,
     Name,
     Outcome,
@@ -78,16 +79,18 @@ def _assembled(run: Run, subject: Row) -> Report:
     missing = [words for name, words in plan.items() if name not in rows and name not in failures]
     attacks = [row for row in rows.values() if "attack" in row]
     clean = rows.get("clean")
+    warnings = [said for row in rows.values() for said in row.get("warnings", [])]
     return Report(
         deceive=__version__,
         command=command(run.settings, trust=subject["model"]["format"] in _WANT_TRUST),
         complete=not missing and not failures,
         missing=list(dict.fromkeys(missing)),
         failures=[Failure(part=plan[name], reason=said) for name, said in failures.items()],
+        warnings=list(dict.fromkeys(warnings)),
         notes=subject["notes"],
         model=Model.model_validate(subject["model"]),
         data=Data.model_validate(subject["data"]),
-        judges=subject["judges"],
+        judges=_judges(subject["judges"], clean),
         judge_accuracy=clean["judge_accuracy"] if clean else None,
         settings={name: run.settings[name] for name in AuditSettings.model_fields},
         clean=Clean(**_fields(clean, Clean)) if clean else None,
@@ -102,6 +105,14 @@ def _assembled(run: Run, subject: Row) -> Report:
         garbage=[Garbage(**_fields(row, Garbage)) for row in rows.values() if "kind" in row],
         seconds=round(sum(row.get("seconds", 0) for row in rows.values()), 2),
     )
+
+
+def _judges(names: list[str], clean: Row | None) -> list[Judge]:
+    accuracies = clean["judge_accuracies"] if clean else [None] * len(names)
+    return [
+        Judge(name=name, accuracy=accuracy)
+        for name, accuracy in zip(names, accuracies, strict=True)
+    ]
 
 
 def command(settings: Row, *, trust: bool = False) -> str:

@@ -220,7 +220,8 @@ class _Audit:
         }
         judges = [each.name for each in self.judges]
         said = [*subject.notes, *notes, *self._not_applicable()]
-        return {"model": about, "data": data, "judges": judges, "notes": said}
+        about_it = {"model": about, "data": data, "judges": judges}
+        return about_it | {"warnings": [*subject.warnings], "notes": said}
 
     def _not_applicable(self) -> list[str]:
         said = []

@@ -13,6 +13,7 @@ from deceive.auditing.formats import Model, load_model
 from deceive.auditing.subject import Subject, meet
 from deceive.data import Dataset
 from deceive.errors import InputError
+from deceive.measures import NEAR_CHANCE, skill
 from deceive.models import load_card
 
 # What they see in an image of which no more than half of them say the same.
@@ -24,6 +25,9 @@ AUTO = "auto"
 # The first three judge that are not judged themselves. None of them is trained anew together with
 # what it judges, or audits of different days could not be compared.
 _SHIPPED, _SEATS = ("judge", "study", "judge-in-noise", "fast"), 3
+
+# Validation images that a judge has to read before it may judge.
+_EXAMINED = 1000
 
 
 def verdict(seen: Sequence[Tensor]) -> Tensor:
@@ -54,7 +58,8 @@ def meet_judges(
         trust: open files of formats that can run code.
 
     Raises:
-        InputError: for `AUTO` among others, and when the subject is one of them.
+        InputError: for `AUTO` among others, when the subject is one of them, and when one reads
+            real images no better than by guessing.
     """
     if not chosen:
         return (), ["There is no judge, so gibberish and real images are not told apart."]
@@ -69,7 +74,21 @@ def meet_judges(
             ]
         others = [name for name in _SHIPPED if load_card(name).weights_sha256 != itself]
         return tuple(meet(load_model(name), data) for name in others[:_SEATS]), []
-    judges = tuple(meet(load_model(each, trust=trust), data) for each in chosen)
+    judges = tuple(_examined(meet(load_model(each, trust=trust), data), data) for each in chosen)
     if itself and any(each.loaded.fingerprint == itself for each in judges):
         raise InputError("judge: expected another model than the audited one, got the same")
     return judges, [f"Judge {each.name}: {note}" for each in judges for note in each.notes]
+
+
+def _examined(judge: Subject, data: Dataset) -> Subject:
+    """The judge. Raises `InputError` when it reads real images no better than by guessing."""
+    images, labels = data.validation.images[:_EXAMINED], data.validation.labels[:_EXAMINED]
+    accuracy = judge.accuracy(images, labels)
+    if skill(accuracy, data.n_classes) < NEAR_CHANCE:
+        raise InputError(
+            f"judge: expected models that read the data, got {judge.name}, which reads "
+            f"{accuracy:.1%} of {len(images):,} validation images where guessing gives "
+            f"{1 / data.n_classes:.1%}; is it trained, and are its outputs the data's classes in "
+            "the order of the labels?"
+        )
+    return judge

@@ -26,7 +26,7 @@ from deceive.data import Dataset
 from deceive.errors import InputError
 from deceive.fooling import fool, from_levels
 from deceive.inference import BATCH
-from deceive.measures import calibration_error, reached_by
+from deceive.measures import NEAR_CHANCE, calibration_error, reached_by, skill
 from deceive.models import load_card, load_network, shipped_names
 from deceive.runs import Row, Run
 from deceive.starts import REAL
@@ -160,10 +160,14 @@ class Measurements:
             logits.append(model.logits(part))
         return torch.cat(logits)
 
-    def _verdict(self, images: Tensor, tick: Tick) -> Tensor:
-        """What the judges see in each image, (N,); a rubbish class of theirs has no say."""
+    def _seen(self, images: Tensor, tick: Tick) -> list[Tensor]:
+        """What each judge sees in each image, (N,); a rubbish class of theirs has no say."""
         answers = [(judge, self._ask(judge, images, tick)) for judge in self.judges]
-        return verdict([judge.class_outputs(logits).argmax(1) for judge, logits in answers])
+        return [judge.class_outputs(logits).argmax(1) for judge, logits in answers]
+
+    def _verdict(self, images: Tensor, tick: Tick) -> Tensor:
+        """What most of the judges see in each image, (N,)."""
+        return verdict(self._seen(images, tick))
 
     def _clean(self, tick: Tick) -> Row:
         validation, test = self.data.validation, self.data.test
@@ -197,9 +201,7 @@ class Measurements:
         classes, answered = self.subject.class_outputs(tested), finite["test"]
         accuracy = ((tested.argmax(1) == test.labels) & answered).double().mean().item()
         of_classes = ((classes.argmax(1) == test.labels) & answered).double().mean().item()
-        judged = None
-        if self.judges:
-            judged = (self._verdict(test.images, tick) == test.labels).double().mean().item()
+        seen = self._seen(test.images, tick)
         return {
             "not_finite": sum(int((~each).sum()) for each in finite.values()),
             "accuracy": accuracy,
@@ -208,7 +210,9 @@ class Measurements:
             "validation_accuracy": right.double().mean().item(),
             "calibration_error": calibration_error(tested[answered], test.labels[answered]),
             "mean_confidence": classes[answered].amax(1).mean().item(),
-            "judge_accuracy": judged,
+            "judge_accuracy": _share(verdict(seen) == test.labels) if seen else None,
+            "judge_accuracies": [_share(each == test.labels) for each in seen],
+            "warnings": _at_chance(accuracy, self.data.n_classes),
             "thresholds": [
                 {
                     "name": name,
@@ -428,6 +432,23 @@ class Measurements:
 
 def _bound(do: Callable[..., Row], *arguments: Any) -> Callable[[Tick], Row]:
     return lambda tick: do(*arguments, tick)
+
+
+def _at_chance(accuracy: float, n_classes: int) -> list[str]:
+    """The warning that a model reads no better than by guessing, if it doesn't."""
+    if skill(accuracy, n_classes) >= NEAR_CHANCE:
+        return []
+    return [
+        f"It reads {accuracy:.1%} of the test images, about what guessing gives "
+        f"({1 / n_classes:.1%}): the labels or the preprocessing probably don't fit, and then no "
+        "figure here says anything. Its outputs have to be the data's classes in the order of the "
+        "labels (label 3 is output 3; some libraries sort labels by name), and --bounds, --mean "
+        "and --std say how it wants its pixels."
+    ]
+
+
+def _share(found: Tensor) -> float:
+    return found.double().mean().item()
 
 
 def _of(probabilities: Tensor, labels: Tensor) -> Tensor:

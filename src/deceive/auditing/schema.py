@@ -12,7 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deceive.errors import InputError
 
-VERSION: Literal[2] = 2
+VERSION: Literal[3] = 3
+
+# Files of this version are read too: what it lacks has a value that says "not measured".
+_EARLIER = 2
 
 Name = Literal["asked", "own"]
 """Of the two thresholds."""
@@ -70,6 +73,15 @@ class Data(_Part):
     """Everything that is said of real images is of these."""
     other_data: str | None
     """Name of the folder with images of other things, if there was one."""
+
+
+class Judge(_Part):
+    """A classifier that helps to tell gibberish from real images."""
+
+    name: str
+    """A short name."""
+    accuracy: float | None
+    """Share of the test images that it reads correctly, its own rubbish class left out."""
 
 
 class Clean(_Part):
@@ -215,7 +227,7 @@ class Failure(_Part):
 class Report(_Part):
     """The whole of `audit.json`."""
 
-    schema_version: Literal[2] = VERSION
+    schema_version: Literal[3] = VERSION
     """Changes when a field does."""
     deceive: str
     """Version of the package that wrote it."""
@@ -227,15 +239,17 @@ class Report(_Part):
     """Parts that there was no time for; the same command goes on from there."""
     failures: list[Failure]
     """Parts that the model did not live through."""
+    warnings: list[str]
+    """Why the figures may not mean what they say, in sentences. An audit with any passes no gate."""
     notes: list[str]
     """What was found out, or could not be done, in sentences."""
     model: Model
     """What was audited."""
     data: Data
     """The real images."""
-    judges: list[str]
-    """Names of the classifiers that tell gibberish from real images, if there are any: what more
-    than half of them call the target shows it."""
+    judges: list[Judge]
+    """The classifiers that tell gibberish from real images, if there are any: what more than half
+    of them call the target shows it."""
     judge_accuracy: float | None
     """Share of the test images that most of them read correctly."""
     settings: dict[str, int | float | str | bool | None]
@@ -287,18 +301,22 @@ class Report(_Part):
 
 
 def read_report(path: Path) -> Report:
-    """The audit in a file. Raises `InputError` when there is none, or it isn't of this schema."""
+    """The audit in a file, of this schema version or the one before.
+
+    Raises `InputError` when there is none, or it isn't of the schema.
+    """
     try:
         content = path.read_bytes()
     except OSError as error:
         raise InputError(f"{path}: expected an audit.json; {error.strerror}") from error
     try:
-        return Report.model_validate_json(content)
+        return Report.model_validate_json(_upgraded(content))
     except ValidationError as error:
         version = _version(content)
-        if version is not None and version != VERSION:
+        if version is not None and version not in (_EARLIER, VERSION):
             raise InputError(
-                f"{path}: expected an audit of schema version {VERSION}, got {version}"
+                f"{path}: expected an audit of schema version {_EARLIER} or {VERSION}, "
+                f"got {version}"
             ) from error
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -317,7 +335,7 @@ def page() -> str:
         "read_report` reads and checks a file. This page is made from the code: `python -m "
         "deceive.auditing > docs/audit-schema.md`.",
     ]
-    parts = (Model, Data, Clean, Threshold, Outcome, Attack, Headline, Curve, Score, Garbage)
+    parts = (Model, Data, Judge, Clean, Threshold, Outcome, Attack, Headline, Curve, Score, Garbage)
     for part in (Report, *parts, Failure):
         title = "The file" if part is Report else part.__name__
         lines += ["", f"## {title}", "", _one_line(part.__doc__), ""]
@@ -350,6 +368,18 @@ def _type(annotation: Any) -> str:
 
 def _one_line(text: str | None) -> str:
     return " ".join((text or "").split())
+
+
+def _upgraded(content: bytes) -> bytes:
+    """An audit of the version before as one of this version; anything else as it is."""
+    if _version(content) != _EARLIER:
+        return content
+    earlier = json.loads(content)
+    judges = earlier.get("judges")
+    if isinstance(judges, list):
+        judges = [{"name": name, "accuracy": None} for name in judges]
+    changed = {"schema_version": VERSION, "warnings": [], "judges": judges}
+    return json.dumps(earlier | changed).encode()
 
 
 def _version(content: bytes) -> object:

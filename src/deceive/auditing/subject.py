@@ -83,6 +83,8 @@ class Subject:
     """Differentiable; None for a black box."""
     notes: tuple[str, ...]
     """What was found out on the way, in sentences."""
+    warnings: tuple[str, ...]
+    """Why figures may not mean what they say, in sentences."""
     _answer: Callable[[Tensor], Tensor]
 
     @property
@@ -93,6 +95,11 @@ class Subject:
     def logits(self, images: Tensor) -> Tensor:
         """Logits (N, K) float32, on the CPU, worked out in float32; they may be NaN."""
         return torch.cat([self._answer(part) for part in torch.split(images, BATCH)])
+
+    def accuracy(self, images: Tensor, labels: Tensor) -> float:
+        """Share of images (N, C, H, W) that it reads as their labels (N,), rubbish left out."""
+        right: Tensor = self.class_outputs(self.logits(images)).argmax(1) == labels
+        return right.double().mean().item()
 
     def class_outputs(self, values: Tensor) -> Tensor:
         """Of outputs (N, K) those that stand for a class: all but the rubbish class."""
@@ -175,6 +182,7 @@ def meet(
         gives_probabilities=probabilities,
         module=module,
         notes=tuple(notes),
+        warnings=(),
         _answer=_answering(loaded, scaling, probabilities),
     )
 

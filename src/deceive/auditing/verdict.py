@@ -27,9 +27,12 @@ _BY = {
 
 
 def verdict(report: Report) -> list[str]:
-    """What the numbers say, in sentences, the most important one first; none without numbers."""
+    """What the numbers say, in sentences, the most important one first; none without numbers.
+
+    Before all others stand the report's warnings: why the numbers may not mean what they say.
+    """
     headline = report.headline
-    said = []
+    said = [*report.warnings]
     if report.failures:
         said.append(
             f"It failed in {len(report.failures)} parts of the audit, so that the figures are of "

@@ -1,8 +1,8 @@
 """The command line: parse, call, print.
 
 Exit codes: 0 done; 1 not every candidate was fooled, or an audit found more gibberish than is
-allowed; 2 bad input; 3 an audit is not complete; 4 another of several processes is gone; 130
-interrupted.
+allowed; 2 bad input; 3 an audit is not complete or has warnings; 4 another of several processes is
+gone; 130 interrupted.
 """
 
 import sys

@@ -11,6 +11,7 @@ from typing import Any
 
 import tyro
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from deceive.cli.flags import flag_error
@@ -158,9 +159,11 @@ class Audit:
 
         page = write_audit_page(Run.open(out))
         screen = log if self.json else Console()
+        for warning in report.warnings:
+            screen.print(f"Warning: {warning}", style="bold red", markup=False, highlight=False)
         for table in _audit_tables(report):
             screen.print(table)
-        for sentence in verdict(report):
+        for sentence in verdict(report)[len(report.warnings) :]:
             screen.print(sentence, markup=False, highlight=False)
         for note in report.notes:
             screen.print(f"Note: {note}", markup=False, highlight=False)
@@ -177,7 +180,13 @@ class Audit:
             kind = "gibberish" if report.judges else "fooling"
             log.print(f"deceive: {kind} rate {rate:.1%}, more than {limit:.1%}", style="bold red")
             return 1
-        return 0 if report.complete else 3
+        if report.warnings:
+            log.print(
+                "deceive: the figures may not mean what they say; see the warning"
+                + "s" * (len(report.warnings) > 1),
+                style="bold red",
+            )
+        return 0 if report.complete and not report.warnings else 3
 
 
 @dataclass(frozen=True)
@@ -209,10 +218,17 @@ def _audit_tables(report: Any) -> list[Table]:
     """The headline, the garbage and the attacks of an audit, as far as they are there."""
     from deceive.auditing.verdict import KINDS, sure
 
-    def share(value: float | None) -> str:
-        return "–" if value is None else f"{value:.1%}"
+    def share(value: float | None, digits: int = 1) -> str:
+        return "–" if value is None else f"{value:.{digits}%}"
 
     tables = []
+    if report.judges:
+        judges = Table("judge", "test images it reads")
+        for each in report.judges:
+            judges.add_row(escape(each.name), share(each.accuracy, 2))
+        if len(report.judges) > 1:
+            judges.add_row("more than half of them", share(report.judge_accuracy, 2))
+        tables.append(judges)
     if report.headlines:
         headline = Table("box", "threshold", "real images pass", "fooled", "gibberish")
         for each in report.headlines:
