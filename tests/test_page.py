@@ -20,13 +20,16 @@ from torch import nn
 
 import deceive.models
 import deceive.page
+import deceive.serving
 from deceive import InputError, fool, fooling, load_data, load_network
 from deceive.cli import main
 from deceive.drawing import DRAWING, draw
 from deceive.export import export_onnx
+from deceive.files import write_text
 from deceive.models import load_card, save_network, shipped_names
 from deceive.networks import Classifier
-from deceive.page import build, manifest, server
+from deceive.page import build, manifest, write_list
+from deceive.serving import server
 from deceive.starts import STARTS, begin
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
@@ -101,6 +104,7 @@ def site_with_rounds(dist, serve, models_with_rounds, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(deceive.models, "shipped_folder", lambda: models_with_rounds)
         deceive.page._write_networks(folder / "networks", lambda stage: None)
+    write_list(folder, sources="")
     return serve(folder)
 
 
@@ -908,7 +912,7 @@ def test_the_command_serves_and_opens(dist, capsys, monkeypatch):
         running.append(server(*arguments))
         return running[0]
 
-    monkeypatch.setattr(deceive.page, "server", keep)
+    monkeypatch.setattr(deceive.serving, "server", keep)
     monkeypatch.setattr("webbrowser.open", look_and_leave)
     with pytest.raises(SystemExit) as end:
         main(["page", "--json"])
@@ -927,13 +931,6 @@ def test_files_are_served_as_what_they_are(site):
     ):
         with urllib.request.urlopen(site + name) as answer:
             assert answer.headers["Content-Type"].split(";")[0] == kind
-
-
-def test_a_port_that_is_taken_is_one_sentence(tmp_path):
-    with server(tmp_path) as first, pytest.raises(InputError, match="--port: expected a free port"):
-        server(tmp_path, first.server_port)
-    with pytest.raises(InputError, match="--port: expected a free port, got 70000"):
-        server(tmp_path, 70_000)
 
 
 def test_outside_a_clone_it_says_so(tmp_path, monkeypatch):
@@ -980,9 +977,81 @@ def test_an_old_node_and_a_failing_npm_are_one_sentence(unbuilt, tmp_path):
         build()
     _program(unbuilt / "node", "echo v22.1.0")
     (tmp_path / "web" / "package-lock.json").write_text("{}")
-    with pytest.raises(InputError, match=r"expected `ci .*` to succeed; it says: nothing works"):
+    with pytest.raises(
+        InputError, match=r"expected `npm ci .*` to succeed; it says: nothing works"
+    ):
         build()
     assert not (tmp_path / "web" / "dist").exists()
+
+
+def built_by(programs, monkeypatch):
+    """As if one network were shipped, and exported in no time, and npm built a page of one file."""
+    _program(programs / "node", "echo v22.1.0")
+    _program(
+        programs / "npm", 'if [ "$1" = run ]; then mkdir -p dist && echo page > dist/index.html; fi'
+    )
+    (programs.parent / "web" / "package-lock.json").write_text("{}")
+    models = programs.parent / "models"
+    models.mkdir()
+    for suffix in (".json", ".safetensors"):
+        shutil.copy(deceive.models.shipped_folder() / f"study{suffix}", models)
+    for module in (deceive.models, deceive.page):
+        monkeypatch.setattr(module, "shipped_folder", lambda: models)
+    monkeypatch.setattr(
+        deceive.page, "export_onnx", lambda network, path: write_text(path, "graph")
+    )
+    monkeypatch.setattr(deceive.page, "_write_notebooks", lambda folder, report: None)
+
+
+def test_what_an_earlier_build_left_damaged_is_made_anew(unbuilt, tmp_path, monkeypatch):
+    built_by(unbuilt, monkeypatch)
+    web, stages = tmp_path / "web", []
+    networks = web / "public" / "networks" / "manifest.json"
+    build()
+    listed, manifest = json.loads((web / "dist" / "build.json").read_text()), networks.read_text()
+    assert listed["files"] == ["index.html"]
+    build(stages.append)
+    assert stages == []
+    for damage in (b"", b"{", b"\xff", b"3", b"[" * 100_000, b'{"networks": {"study": 3}}'):
+        for path in (web / "dist" / "build.json", web / "node_modules" / ".deceive.json", networks):
+            path.write_bytes(damage)
+        build(stages.append)
+        assert stages[-1] == "building the page"
+        assert json.loads((web / "dist" / "build.json").read_text()) == listed
+        assert networks.read_text() == manifest
+    (web / "dist" / "index.html").unlink()
+    build()
+    assert (web / "dist" / "index.html").is_file()
+
+
+def test_what_the_build_lacks_is_one_sentence(unbuilt, tmp_path, monkeypatch):
+    built_by(unbuilt, monkeypatch)
+    _program(unbuilt / "npm", "exit 0")
+    with pytest.raises(InputError, match=r"page: expected npm to build .*index.html, found none"):
+        build()
+    _program(unbuilt / "npm", "exit 7")
+    with pytest.raises(InputError, match=r"expected `npm run .*` to succeed; it says: exit code 7"):
+        build()
+    _program(unbuilt / "node", "exit 1")
+    with pytest.raises(InputError, match=r"expected `node --version` to succeed; it says: exit"):
+        build()
+    (unbuilt / "node").write_text("no program")
+    (unbuilt / "node").chmod(0o644)
+    with pytest.raises(InputError, match=r"expected `node --version` to run; "):
+        build()
+    (tmp_path / "web" / "package-lock.json").unlink()
+    _program(unbuilt / "node", "echo v22.1.0")
+    with pytest.raises(InputError, match=r"expected a clone that can be read, .*package-lock.json"):
+        build()
+
+
+def test_a_notebook_that_is_none_is_one_sentence(unbuilt, tmp_path, monkeypatch):
+    built_by(unbuilt, monkeypatch)
+    (tmp_path / "notebooks").mkdir()
+    for content in ("{", "[]", '{"cells": []}', '{"cells": [{}]}', "[" * 100_000):
+        (tmp_path / "notebooks" / "one.ipynb").write_text(content)
+        with pytest.raises(InputError, match=r"one.ipynb: expected a notebook with a heading"):
+            build()
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path, monkeypatch):

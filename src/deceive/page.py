@@ -1,4 +1,4 @@
-"""The page in the browser: its networks exported, built by Vite, served on this machine."""
+"""The page in the browser: its networks exported, built by Vite."""
 
 import hashlib
 import inspect
@@ -7,8 +7,6 @@ import re
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from deceive.export import export_onnx
 from deceive.files import write_text
 from deceive.models import load_card, load_network, shipped_folder, shipped_names
 from deceive.rules import GROWING, PATIENCE, Ascent
+from deceive.serving import LIST
 
 _CLONE = Path(__file__).resolve().parents[2]
 _NODE = (20, 19)  # what Vite asks for
@@ -41,52 +40,63 @@ def build(report: Callable[[str], None] = lambda text: None) -> Path:
         raise InputError(
             f"page: expected the clone with its folder web, found no {web / 'package.json'}"
         )
-    dist, stamp = web / "dist", web / "dist" / "build.json"
-    sources = _checksum(_sources(web))
-    if stamp.is_file() and json.loads(stamp.read_text(encoding="utf-8")) == {"sources": sources}:
-        return dist
+    try:
+        sources = _checksum(_sources(web))
+        if not _is_built(web / "dist", sources):
+            _build(web, report)
+            write_list(web / "dist", sources)
+    except OSError as error:
+        raise InputError(
+            f"page: expected a clone that can be read, and written to in {web}; {error}"
+        ) from error
+    return web / "dist"
+
+
+def write_list(folder: Path, sources: str) -> None:
+    """List all files of a page for `serving.server`, with the checksum of what it is made from."""
+    files = [
+        path.relative_to(folder).as_posix()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path != folder / LIST
+    ]
+    write_text(folder / LIST, json.dumps({"sources": sources, "files": files}, indent=1) + "\n")
+
+
+def _is_built(dist: Path, sources: str) -> bool:
+    """Whether all files of the page are there, made from these sources."""
+    listed = _read_own(dist / LIST)
+    files = listed.get("files")
+    return (
+        listed.get("sources") == sources
+        and isinstance(files, list)
+        and all((dist / str(name)).is_file() for name in files)
+    )
+
+
+def _read_own(path: Path) -> dict[str, Any]:
+    """A file that an earlier build wrote; where it is missing or damaged, nothing is known."""
+    try:
+        known = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
+def _build(web: Path, report: Callable[[str], None]) -> None:
     npm = _npm()
     lock = web / "package-lock.json"
     installed = web / "node_modules" / ".deceive.json"
-    locked = json.dumps({"lock": _checksum([lock])})
-    if not installed.is_file() or installed.read_text(encoding="utf-8") != locked:
+    locked = {"lock": _checksum([lock])}
+    if _read_own(installed) != locked:
         report("installing what the page is built with")
         _run([npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"], web)
-        write_text(installed, locked)
+        write_text(installed, json.dumps(locked))
     _write_networks(web / "public" / "networks", report)
     _write_notebooks(web / "public" / "notebooks", report)
     report("building the page")
     _run([npm, "run", "--silent", "build"], web)
-    write_text(stamp, json.dumps({"sources": sources}))
-    return dist
-
-
-def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
-    """An HTTP server of `folder` on 127.0.0.1, bound and not yet running; port 0 is any free one.
-
-    Raises `InputError` when the port cannot be had.
-    """
-    try:
-        return ThreadingHTTPServer(("127.0.0.1", port), partial(_Handler, directory=str(folder)))
-    except (OSError, OverflowError) as error:
-        raise InputError(f"--port: expected a free port, got {port}; {error}") from error
-
-
-class _Handler(SimpleHTTPRequestHandler):
-    # Said here, since a system's own table of types may know better and be wrong.
-    extensions_map = SimpleHTTPRequestHandler.extensions_map | {
-        ".js": "text/javascript",
-        ".json": "application/json",
-        ".onnx": "application/octet-stream",
-        ".svg": "image/svg+xml",
-    }
-
-    def end_headers(self) -> None:
-        self.send_header("Cache-Control", "no-cache")  # a new build has to be seen
-        super().end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+    if not (web / "dist" / "index.html").is_file():
+        raise InputError(f"page: expected npm to build {web / 'dist' / 'index.html'}, found none")
 
 
 def manifest() -> dict[str, Any]:
@@ -141,12 +151,14 @@ def _write_networks(folder: Path, report: Callable[[str], None]) -> None:
     described = manifest()
     exporter = _checksum(Path(__file__).with_name(name) for name in ("export.py", "networks.py"))
     old = folder / "manifest.json"
-    known = json.loads(old.read_text(encoding="utf-8"))["networks"] if old.is_file() else {}
+    known = _read_own(old).get("networks")
     for name, entry in described["networks"].items():
         path = folder / entry["file"]
         entry["exporter"] = exporter
-        before = known.get(name, {})
-        fresh = all(before.get(key) == entry[key] for key in ("weights", "exporter"))
+        before = known.get(name) if isinstance(known, dict) else None
+        fresh = isinstance(before, dict) and all(
+            before.get(key) == entry[key] for key in ("weights", "exporter")
+        )
         if not (fresh and path.is_file()):
             report(f"exporting {name}")
             export_onnx(load_network(name), path)
@@ -165,9 +177,14 @@ def _notebooks() -> list[Path]:
 
 def _title(notebook: Path) -> str:
     """A notebook's first heading."""
-    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
-    lines = "".join("".join(cell["source"]) + "\n" for cell in cells).splitlines()
-    return next(line.lstrip("# ") for line in lines if line.startswith("# "))
+    try:
+        cells = json.loads(notebook.read_bytes())["cells"]
+        lines = "".join("".join(cell["source"]) + "\n" for cell in cells).splitlines()
+        return next(line.lstrip("# ") for line in lines if line.startswith("# "))
+    except (ValueError, KeyError, TypeError, RecursionError, StopIteration) as error:
+        raise InputError(
+            f"{notebook}: expected a notebook with a heading, got something else; {error!r}"
+        ) from error
 
 
 def _write_notebooks(folder: Path, report: Callable[[str], None]) -> None:
@@ -234,15 +251,23 @@ def _npm() -> str:
         raise InputError(
             f"page: expected Node.js {wanted} or newer, which builds it, found no {missing}"
         )
-    said = subprocess.run([node, "--version"], check=True, capture_output=True, text=True).stdout
+    said = _run([node, "--version"])
     version = tuple(map(int, re.findall(r"\d+", said)[:2]))
     if version < _NODE:
-        raise InputError(f"page: expected Node.js {wanted} or newer, got {said.strip()}")
+        raise InputError(
+            f"page: expected Node.js {wanted} or newer, got {said.strip() or 'nothing'}"
+        )
     return npm
 
 
-def _run(command: list[str], folder: Path) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+def _run(command: list[str], folder: Path | None = None) -> str:
+    """What a program said on stdout; an `InputError` with what else it said if it fails."""
+    called = " ".join([Path(command[0]).name, *command[1:]])
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")
+    except OSError as error:
+        raise InputError(f"page: expected `{called}` to run; {error}") from error
     if done.returncode != 0:
-        said = " ".join((done.stderr or done.stdout).split())
-        raise InputError(f"page: expected `{' '.join(command[1:])}` to succeed; it says: {said}")
+        said = " ".join((done.stderr or done.stdout).split()) or f"exit code {done.returncode}"
+        raise InputError(f"page: expected `{called}` to succeed; it says: {said}")
+    return done.stdout

@@ -69,7 +69,8 @@ class Page:
     def run(self) -> int:
         import webbrowser
 
-        from deceive.page import build, server
+        from deceive.page import build
+        from deceive.serving import server
 
         folder = build(lambda stage: log.print(f"  {stage}", highlight=False))
         if self.build_only:

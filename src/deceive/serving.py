@@ -1,0 +1,154 @@
+"""An HTTP server, on this machine alone, of the files that a folder's list names."""
+
+import json
+import socket
+import sys
+import threading
+from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from deceive.errors import InputError
+
+HOST = "127.0.0.1"
+LIST = "build.json"  # in the folder; its "files" are the names of what is served
+
+_MOST = 64  # connections open at once; one more closes the oldest
+_SECONDS = 20.0  # how long a request may keep silent, and an answer take
+
+# Said here, since a system's own table of types may know better and be wrong.
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+}
+_BYTES = "application/octet-stream"  # anything else
+_HEADERS = {
+    "Cache-Control": "no-cache",  # a new build has to be seen
+    "Content-Security-Policy": "frame-ancestors 'none'",  # the pages bring the rest themselves
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
+    """An HTTP server on 127.0.0.1, bound and not yet running; port 0 is any free one.
+
+    It gives out the files that the list in `folder` names, as they are now, and nothing else: they
+    are read here, so that no request reaches the disk. It answers GET and HEAD, and only requests
+    for this machine by name, since another site's name may have been led here.
+
+    Raises:
+        InputError: when the folder has no such list, a file of it is missing or lies outside the
+            folder, or the port can't be had.
+    """
+    files = _read(folder)
+    try:
+        return _Server((HOST, port), partial(_Handler, files))
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--port: expected a free port, got {port}; {error}") from error
+
+
+def _read(folder: Path) -> dict[str, bytes]:
+    """The listed files, by their path in a URL: `/name`."""
+    try:
+        names = json.loads((folder / LIST).read_text(encoding="utf-8"))["files"]
+        return {f"/{name}": _inside(folder, name).read_bytes() for name in names}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{folder}: expected a built page with its {LIST}; {error}") from error
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = (folder / name).resolve(strict=True)
+    if not path.is_relative_to(folder.resolve()):
+        raise ValueError(f"{name} leads out of it")
+    return path
+
+
+class _Server(ThreadingHTTPServer):
+    """With a bound on connections: idle ones can't keep a visitor waiting, or use up threads."""
+
+    request_queue_size = 1024
+
+    def __init__(self, *arguments: Any) -> None:
+        self._open: dict[socket.socket, None] = {}  # the oldest first
+        self._lock = threading.Lock()
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open[request] = None
+            if len(self._open) > _MOST:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                _hang_up(oldest)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):  # a visitor that left is no error
+            super().handle_error(request, client_address)
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with suppress(OSError):  # the visitor has hung up already
+        connection.shutdown(socket.SHUT_RDWR)  # its thread closes it
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = _SECONDS
+    default_request_version = "HTTP/1.0"  # so that each answer has a status
+
+    def __init__(self, files: dict[str, bytes], *arguments: Any) -> None:
+        self._files = files
+        super().__init__(*arguments)
+
+    def do_GET(self) -> None:
+        content = self._found()
+        if content is not None:
+            self.wfile.write(content)
+
+    def do_HEAD(self) -> None:
+        self._found()
+
+    def _found(self) -> bytes | None:
+        """The file that was asked for, its headers sent; None, and an error sent, without one."""
+        port = self.connection.getsockname()[1]
+        own = {f"{name}:{port}" for name in (HOST, "localhost", "[::1]")}
+        hosts = [host.strip().lower() for host in self.headers.get_all("Host", [])]
+        if len(hosts) != 1 or hosts[0] not in own:
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST, f"Ask for {HOST}:{port}")
+            return None
+        path = unquote(self.path.partition("?")[0])
+        path = "/index.html" if path == "/" else path
+        if path not in self._files:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return None
+        content = self._files[path]
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", _TYPES.get(Path(path).suffix, _BYTES))
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        return content
+
+    def end_headers(self) -> None:
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+    def version_string(self) -> str:
+        return "deceive"
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
