@@ -18,9 +18,9 @@ One row an audit, made of `audit.json` files by `deceive leaderboard FILES… --
 row, audit your model (`deceive audit MODEL`, see [Audit your own classifier](audit.md)) and name
 its `audit.json` as well. The table is sorted by the gibberish rate, the lesser first: the greater
 of the rates at 0.99 and at the model's own threshold, which 95% of the validation images reach
-that it reads correctly. *Passes* is the share of real test images that get at least 0.99: the rate
-there says something only where they do. What the columns mean is in [the schema](audit-schema.md). Audits
-with warnings, whose figures may not mean what they say, come last.
+that it reads correctly. Audits with warnings, whose figures may not mean what they say, come last.
+*Passes* is the share of real test images that get at least 0.99: the rate there says something only
+where they do. What the columns mean is in [the schema](audit-schema.md).
 
 Audits of another size, or with other judges, are not comparable: the last columns say which.
 

@@ -240,7 +240,7 @@ class Report(_Part):
     failures: list[Failure]
     """Parts that the model did not live through."""
     warnings: list[str]
-    """Why the figures may not mean what they say, in sentences. An audit with any passes no gate."""
+    """Why the figures may not mean what they say, in sentences; with any, no gate is passed."""
     notes: list[str]
     """What was found out, or could not be done, in sentences."""
     model: Model
