@@ -7,7 +7,6 @@ import torch
 from PIL import Image
 
 from deceive.cli import Study, main
-from deceive.cli.folders import claimed
 from deceive.models import load_network
 from deceive.runs import Run
 from deceive.study import StudySettings
@@ -21,21 +20,6 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
         main(list(arguments))
     out, err = capsys.readouterr()
     return end.value.code, out, err
-
-
-@pytest.mark.parametrize("command", [["study"], ["rounds"], ["audit", "fast"]])
-def test_no_two_commands_work_in_one_folder(command, tmp_path, capsys):
-    folder = tmp_path / "run"
-    with claimed(folder, fresh=False):
-        folder.mkdir()
-        (folder / "rows.jsonl").touch()
-        code, _, err = run(capsys, *command, "--out", str(folder), "--fresh")
-    assert code == 2
-    assert "expected a folder in which no other command is at work" in " ".join(err.split())
-    assert [each.name for each in folder.iterdir()] == ["rows.jsonl"]  # nor was it put aside
-    with claimed(folder, fresh=True):
-        assert not folder.exists()
-    assert (tmp_path / "run.1" / "rows.jsonl").exists()
 
 
 def test_one_image_is_a_png_that_still_fools(tmp_path, capsys):

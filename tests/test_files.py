@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from deceive.errors import WriteError
-from deceive.files import check_writable, is_temporary, replacing, write_text
+from deceive.files import check_writable, remove_temporaries, replacing, write_text
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do this")
 
@@ -265,10 +265,18 @@ def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
     def fail():
         with replacing(tmp_path / "file.txt") as temporary:
             temporary.write_text("half")
-            assert is_temporary(temporary)
             raise KeyError
 
     with pytest.raises(KeyError):
         fail()
     assert (tmp_path / "file.txt").read_text() == "old"
     assert names(tmp_path) == ["file.txt"]
+
+
+def test_what_a_kill_leaves_is_found_again(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "kept.tmp").touch()
+    with replacing(tmp_path / "deep" / "file.txt") as temporary:
+        temporary.with_name(temporary.name.replace(".tmp", "0.tmp")).touch()
+    remove_temporaries(tmp_path)
+    assert names(tmp_path / "deep") == ["file.txt", "kept.tmp"]

@@ -46,7 +46,7 @@ def replacing(path: Path, *, streams: bool = True) -> Iterator[Path]:
     Raises `WriteError` for a folder or another thing that is no place for a file, for a read-only
     file, and for whatever the system refuses while the file is written (a full disk, a limit).
     """
-    with _naming(path):
+    with write_errors(path):
         place = _Place.of(path, streams=streams)
         if not place.is_stream:
             place.nearest_folder()
@@ -55,7 +55,7 @@ def replacing(path: Path, *, streams: bool = True) -> Iterator[Path]:
             Path(tempfile.gettempdir()) if place.is_stream else place.path.parent
         )
     try:
-        with _naming(path):
+        with write_errors(path):
             yield temporary
             place.take(temporary)
     finally:
@@ -73,16 +73,35 @@ def check_writable(path: Path, *, streams: bool = True) -> None:
 
     Leaves nothing behind, and makes no folders: the nearest one that is there is tried.
     """
-    with _naming(path):
+    with write_errors(path):
         place = _Place.of(path, streams=streams)
         if place.is_stream:
             return
         _temporary(place.nearest_folder()).unlink()
 
 
-def is_temporary(path: Path) -> bool:
-    """Whether a file is one that `replacing` writes to, which a kill may leave behind."""
-    return path.name.startswith(_PREFIX) and path.name.endswith(_SUFFIX)
+@contextmanager
+def write_errors(path: Path) -> Iterator[None]:
+    """Within the block, what the system refuses is a `WriteError` about `path`.
+
+    A name that pages and tables could not hold is one too.
+    """
+    if "\0" in str(path) or not _is_utf8(str(path)):
+        raise WriteError(
+            f"--out: expected a path in UTF-8 without a null character, got {str(path)!r}"
+        )
+    try:
+        yield
+    except OSError as error:
+        raise WriteError(
+            f"{path}: expected a place that can be written to; {error.strerror or error}"
+        ) from error
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what writing into `folder`, or below, left behind when it was killed."""
+    for path in folder.rglob(f"{_PREFIX}*{_SUFFIX}"):
+        path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -101,10 +120,6 @@ class _Place:
     @classmethod
     def of(cls, path: Path, *, streams: bool) -> "_Place":
         """Follow `path`. Raises `WriteError` for what can neither be replaced nor written to."""
-        if "\0" in str(path) or not _is_utf8(str(path)):
-            raise WriteError(
-                f"out: expected a path in UTF-8 without a null character, got {str(path)!r}"
-            )
         resolved = Path(os.path.realpath(path))
         try:
             there = path.stat()
@@ -185,17 +200,6 @@ def _descriptor(path: Path) -> int | None:
         if not path.is_symlink():
             return None
         path = path.parent / path.readlink()
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """What the system has against writing in the block, as a sentence about `path`."""
-    try:
-        yield
-    except OSError as error:
-        raise WriteError(
-            f"{path}: expected a place that can be written to; {error.strerror or error}"
-        ) from error
 
 
 def _is_utf8(text: str) -> bool:

@@ -27,7 +27,7 @@ class Run:
     """A folder that holds one experiment: begun by the first call, continued by the next ones.
 
     Raises:
-        InputError: when the folder holds a run with other settings.
+        InputError: when the folder holds a run with other settings, or other things than a run.
     """
 
     def __init__(self, folder: Path, settings: Row) -> None:
@@ -44,6 +44,7 @@ class Run:
                     f"{', '.join(changed)}; choose another folder, or --fresh to start anew"
                 )
         else:
+            check_place(folder)
             environment = {
                 "deceive": __version__,
                 "torch": torch.__version__,
@@ -110,6 +111,43 @@ class Run:
     def weights(self, name: str) -> Path:
         """Where the weights of a network of this run are."""
         return self.folder / "weights" / f"{name}.safetensors"
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a folder holds a run that was begun here, whatever has become of it since."""
+    settings, environment = folder / "settings.json", folder / "environment.json"
+    return settings.is_file() and (
+        _tells(environment, "deceive") or _tells(settings, "data_checksum")
+    )
+
+
+def check_place(folder: Path) -> None:
+    """Raise `InputError` unless `folder` holds a run, or nothing, or isn't there.
+
+    Hidden files are nothing. So is what a run leaves that was killed as it began.
+    """
+    try:
+        names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    except FileNotFoundError:
+        return
+    except NotADirectoryError as error:
+        raise InputError(
+            f"{folder}: expected the folder of a run, or nothing yet; it is no folder"
+        ) from error
+    begun = names == {"environment.json"} and _tells(folder / "environment.json", "deceive")
+    if names and not begun and not holds_run(folder):
+        raise InputError(
+            f"{folder}: expected the folder of a run, or an empty one; found {min(names)!r} in it "
+            "and no run; choose another with --out"
+        )
+
+
+def _tells(path: Path, name: str) -> bool:
+    """Whether a file is a JSON object in which something has this name."""
+    try:
+        return name in _read_json(path)
+    except InputError:
+        return False
 
 
 def round_name(number: int) -> str:
