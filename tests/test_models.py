@@ -78,7 +78,7 @@ def test_a_missing_card(saved):
 def test_a_card_that_is_none(saved, content):
     _, path = saved
     path.with_suffix(".json").write_text(content)
-    with pytest.raises(InputError, match="expected a network's card"):
+    with pytest.raises(InputError, match="expected the card of mine"):
         load_network(path)
 
 

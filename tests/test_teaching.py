@@ -294,9 +294,9 @@ def test_a_file_changes_a_preset(tmp_path):
     assert settings.ascent == DRAWING.model_copy(update={"noise": 0.5})
     assert changed(PRESETS["draw"], None) == PRESETS["draw"]
     path.write_text("[1]")
-    with pytest.raises(InputError, match="expected a JSON object, got list"):
+    with pytest.raises(InputError, match="expected a JSON object of settings, got list"):
         changed(PRESETS["draw"], path)
-    with pytest.raises(InputError, match="expected a JSON file of settings"):
+    with pytest.raises(InputError, match="expected a JSON object of settings"):
         changed(PRESETS["draw"], tmp_path / "none.json")
 
 

@@ -170,7 +170,7 @@ def test_findings_of_the_literal_study():
         ),
         (["rounds", "--rounds", "0"], "--rounds: Input should be greater than or equal to 1"),
         (["rounds", "--kept", "None"], "settings: expected epochs where rubbish is not kept"),
-        (["rounds", "--settings", "none.json"], "none.json: expected a JSON file of settings"),
+        (["rounds", "--settings", "none.json"], "none.json: expected a JSON object of settings"),
         (["rounds", "--judge", "nowhere"], "expected a shipped network"),
     ],
 )

@@ -1,6 +1,11 @@
-"""Writing files so that a reader finds the whole of the old one or the whole of the new one."""
+"""Writing files so that a reader finds the whole of the old one or the whole of the new one.
+
+And reading JSON that somebody else may have written: whatever is wrong with it is one `InputError`.
+"""
 
 import errno
+import json
+import math
 import os
 import re
 import secrets
@@ -8,12 +13,13 @@ import shutil
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from deceive.errors import WriteError
+from deceive.errors import InputError, WriteError
 
 # How the name of a temporary file begins and ends; nothing looks for files with this suffix.
 _PREFIX, _SUFFIX = ".deceive-", ".tmp"
@@ -31,6 +37,12 @@ _DESCRIPTOR = re.compile(r"/proc/(\d+)(?:/task/\d+)?/fd/(\d+)")
 
 # What fsync says on a file system that has no such thing.
 _NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
+
+# More than any file of ours holds, and little enough to be read whole.
+_LARGEST_JSON = 16 * 2**20
+
+# Deeper than any file of ours; beyond some hundreds Python's own functions give up on it.
+_DEEPEST_JSON = 50
 
 
 @contextmanager
@@ -209,3 +221,93 @@ def _is_utf8(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def read_json(path: Path, expected: str = "a JSON object") -> dict[str, Any]:
+    """The JSON object in a file.
+
+    Args:
+        path: a file of at most 16 MiB, UTF-8.
+        expected: what it should be, for the error's sentence.
+
+    Raises:
+        InputError: when it cannot be read, is too large, or isn't what `parse_json` takes.
+    """
+    return parse_json(read_bounded(path, _LARGEST_JSON, expected), str(path), expected)
+
+
+def read_bounded(path: Path, most: int, expected: str) -> bytes:
+    """The content of a file, of which no more than `most` bytes are ever read.
+
+    Raises `InputError` when it holds more, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
+        raise InputError(
+            f"{path}: expected {expected}; {getattr(error, 'strerror', None) or error}"
+        ) from error
+    if len(content) > most:
+        raise InputError(f"{path}: expected {expected} of at most {most:,} bytes, got more")
+    return content
+
+
+def parse_json(text: bytes, where: str, expected: str = "a JSON object") -> dict[str, Any]:
+    """The JSON object in `text` (UTF-8), which stands at `where`.
+
+    Raises `InputError` when it is no object, has a key twice, a number that isn't finite, text that
+    isn't Unicode, or is nested more than 50 deep.
+    """
+    try:
+        content = json.loads(
+            text.decode("utf-8-sig"),
+            object_pairs_hook=_object,
+            parse_constant=_finite,
+            parse_float=_finite,
+        )
+        if _is_deeper(content, _DEEPEST_JSON):
+            raise RecursionError
+        if b"\\u" in text:  # half of a surrogate pair can be escaped, and never written again
+            json.dumps(content, ensure_ascii=False).encode()
+    except (UnicodeDecodeError, UnicodeEncodeError) as error:
+        raise InputError(f"{where}: expected {expected} in UTF-8; {error.reason}") from error
+    except ValueError as error:
+        raise InputError(f"{where}: expected {expected}; {str(error).split(';')[0]}") from error
+    except RecursionError as error:
+        raise InputError(
+            f"{where}: expected {expected} nested at most {_DEEPEST_JSON} deep, got one nested "
+            "deeper"
+        ) from error
+    if not isinstance(content, dict):
+        raise InputError(f"{where}: expected {expected}, got {type(content).__name__}")
+    return content
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise ValueError(f"the key {twice!r} is there twice")
+    return content
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a finite number")
+    return number
+
+
+def _is_deeper(content: Any, most: int) -> bool:
+    level: list[Any] = [content]
+    for _ in range(most + 1):
+        level = [inner for each in level for inner in _inside(each)]
+    return bool(level)
+
+
+def _inside(content: Any) -> Iterable[Any]:
+    if isinstance(content, dict):
+        return content.values()
+    return content if isinstance(content, list) else ()

@@ -10,7 +10,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from deceive.errors import InputError
-from deceive.files import replacing, write_text
+from deceive.files import read_json, replacing, write_text
 from deceive.networks import Classifier
 from deceive.rules import Ascent
 
@@ -135,26 +135,23 @@ def _locate(name: str | Path) -> Path:
 
 def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:
     card_path = path.with_suffix(".json")
+    content = read_json(card_path, f"the card of {path.name} beside it")
     try:
-        card = Card.model_validate_json(card_path.read_bytes())
-    except OSError as error:
-        raise InputError(
-            f"{card_path}: expected the card of {path.name} beside it; {error.strerror}"
-        ) from error
+        card = Card.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(
-            f"{card_path}: expected a network's card; {where}: {first['msg']}"
+            f"{card_path}: expected the card of {path.name} beside it; {where}: {first['msg']}"
         ) from error
-    content = path.read_bytes()
-    found = hashlib.sha256(content).hexdigest()
+    weights = path.read_bytes()
+    found = hashlib.sha256(weights).hexdigest()
     if found != card.weights_sha256:
         raise InputError(
             f"{path}: expected the weights of its card (SHA-256 {card.weights_sha256[:12]}…), "
             f"got others ({found[:12]}…); the file is damaged or the card belongs to another"
         )
     try:
-        return card, load(content)
+        return card, load(weights)
     except (SafetensorError, ValueError) as error:
         raise InputError(f"{path}: expected safetensors; {error}") from error

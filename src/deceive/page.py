@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 from deceive import fooling
 from deceive.errors import InputError
 from deceive.export import export_onnx
-from deceive.files import write_text
+from deceive.files import read_json, write_text
 from deceive.models import load_card, load_network, shipped_folder, shipped_names
 from deceive.rules import GROWING, PATIENCE, Ascent
 from deceive.serving import LIST
@@ -76,10 +76,9 @@ def _is_built(dist: Path, sources: str) -> bool:
 def _read_own(path: Path) -> dict[str, Any]:
     """A file that an earlier build wrote; where it is missing or damaged, nothing is known."""
     try:
-        known = json.loads(path.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        return read_json(path)
+    except InputError:
         return {}
-    return known if isinstance(known, dict) else {}
 
 
 def _build(web: Path, report: Callable[[str], None]) -> None:
@@ -178,10 +177,10 @@ def _notebooks() -> list[Path]:
 def _title(notebook: Path) -> str:
     """A notebook's first heading."""
     try:
-        cells = json.loads(notebook.read_bytes())["cells"]
+        cells = read_json(notebook, "a notebook with a heading")["cells"]
         lines = "".join("".join(cell["source"]) + "\n" for cell in cells).splitlines()
         return next(line.lstrip("# ") for line in lines if line.startswith("# "))
-    except (ValueError, KeyError, TypeError, RecursionError, StopIteration) as error:
+    except (KeyError, TypeError, StopIteration) as error:
         raise InputError(
             f"{notebook}: expected a notebook with a heading, got something else; {error!r}"
         ) from error

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from deceive import __version__
 from deceive.errors import InputError
-from deceive.files import replacing, write_text
+from deceive.files import parse_json, read_json, replacing, write_text
 from deceive.fooling import FoolingResult
 
 Row = dict[str, Any]
@@ -34,7 +34,7 @@ class Run:
         self.folder, self.settings = folder, settings
         path = folder / "settings.json"
         if path.exists():
-            earlier = _read_json(path)
+            earlier = read_json(path)
             if earlier != settings:
                 changed = sorted(
                     k for k in {*earlier, *settings} if earlier.get(k) != settings.get(k)
@@ -65,12 +65,12 @@ class Run:
         path = folder / "settings.json"
         if not path.exists():
             raise InputError(f"{folder}: expected the folder of a run, found no {path.name} in it")
-        return cls(folder, _read_json(path))
+        return cls(folder, read_json(path))
 
     @property
     def environment(self) -> Row:
         """The versions and the machine that the run was begun with."""
-        return _read_json(self.folder / "environment.json")
+        return read_json(self.folder / "environment.json")
 
     def rows(self) -> list[Row]:
         """All rows, in the order they were written. Raises `InputError` for a damaged one."""
@@ -78,7 +78,7 @@ class Run:
         if not path.exists():
             return []
         lines = path.read_bytes().splitlines()
-        return [_parse(line, f"{path}, line {n}") for n, line in enumerate(lines, start=1)]
+        return [parse_json(line, f"{path}, line {n}") for n, line in enumerate(lines, start=1)]
 
     def row(self, **like: Any) -> Row | None:
         """The first row that has all these values, if there is one."""
@@ -165,20 +165,3 @@ def write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
     """Write a compressed `.npz` in one go."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
-
-
-def _read_json(path: Path) -> Row:
-    try:
-        return _parse(path.read_bytes(), str(path))
-    except OSError as error:
-        raise InputError(f"{path}: expected a JSON object; {error.strerror}") from error
-
-
-def _parse(text: bytes, where: str) -> Row:
-    try:
-        content = json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{where}: expected a JSON object; {error}") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{where}: expected a JSON object, got {type(content).__name__}")
-    return content

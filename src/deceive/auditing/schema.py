@@ -11,6 +11,7 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from deceive.errors import InputError
+from deceive.files import read_json
 
 VERSION: Literal[3] = 3
 
@@ -305,18 +306,15 @@ def read_report(path: Path) -> Report:
 
     Raises `InputError` when there is none, or it isn't of the schema.
     """
+    content = read_json(path, "an audit.json")
+    version = content.get("schema_version", VERSION)
     try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: expected an audit.json; {error.strerror}") from error
-    try:
-        return Report.model_validate_json(_upgraded(content))
+        return Report.model_validate(_upgraded(content) if version == _EARLIER else content)
     except ValidationError as error:
-        version = _version(content)
-        if version is not None and version not in (_EARLIER, VERSION):
+        if version not in (_EARLIER, VERSION):
             raise InputError(
                 f"{path}: expected an audit of schema version {_EARLIER} or {VERSION}, "
-                f"got {version}"
+                f"got {version!r}"
             ) from error
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
@@ -370,21 +368,9 @@ def _one_line(text: str | None) -> str:
     return " ".join((text or "").split())
 
 
-def _upgraded(content: bytes) -> bytes:
-    """An audit of the version before as one of this version; anything else as it is."""
-    if _version(content) != _EARLIER:
-        return content
-    earlier = json.loads(content)
-    judges = earlier.get("judges")
+def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
+    """An audit of the version before as one of this version."""
+    judges = content.get("judges")
     if isinstance(judges, list):
         judges = [{"name": name, "accuracy": None} for name in judges]
-    changed = {"schema_version": VERSION, "warnings": [], "judges": judges}
-    return json.dumps(earlier | changed).encode()
-
-
-def _version(content: bytes) -> object:
-    try:
-        loaded = json.loads(content)
-    except ValueError:
-        return None
-    return loaded.get("schema_version") if isinstance(loaded, dict) else None
+    return content | {"schema_version": VERSION, "warnings": [], "judges": judges}

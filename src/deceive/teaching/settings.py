@@ -1,13 +1,12 @@
 """What the rounds are: their settings, the presets, and the command that plays them."""
 
-import json
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from deceive import checks
 from deceive.drawing import DRAWING
-from deceive.errors import InputError
+from deceive.files import read_json
 from deceive.rules import Ascent
 from deceive.starts import REAL, STARTS
 
@@ -160,12 +159,7 @@ def changed(settings: RoundsSettings, path: Path | None) -> RoundsSettings:
     """
     if path is None:
         return settings
-    try:
-        given = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path}: expected a JSON file of settings; {error}") from error
-    if not isinstance(given, dict):
-        raise InputError(f"{path}: expected a JSON object, got {type(given).__name__}")
+    given = read_json(path, "a JSON object of settings")
     usual = settings.model_dump()
     if isinstance(given.get("ascent"), dict):
         given["ascent"] = usual["ascent"] | given["ascent"]
