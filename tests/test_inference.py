@@ -1,5 +1,6 @@
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from conftest import After, Bands, InPlace, Restless, same_state, state_of
@@ -7,6 +8,7 @@ from deceive.errors import InputError
 from deceive.inference import (
     FrozenCopy,
     accuracy,
+    before_softmax,
     device_of,
     evaluating,
     logits_of,
@@ -214,14 +216,80 @@ def test_a_model_that_works_in_place_does_not_reach_the_gradients_images():
     assert torch.equal(x.detach(), before)
 
 
+def by_hand(logits):
+    """A softmax that is no call of torch's."""
+    return logits.exp() / logits.exp().sum(1, keepdim=True)
+
+
 @pytest.mark.usefixtures("precision")
 def test_probabilities_are_noticed_said_and_turned_into_logits(bands):
     images = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     with pytest.warns(UserWarning, match="probabilities where logits are expected"):
-        frozen = FrozenCopy(After(lambda logits: logits.softmax(1)), images[:1])
+        frozen = FrozenCopy(After(by_hand), images[:1])
     asked = probabilities_of(bands, images)
     torch.testing.assert_close(frozen.exact_logits(images).softmax(1), asked)
     torch.testing.assert_close(frozen.logits(images).softmax(1), asked, rtol=0, atol=0.01)
+
+
+@pytest.mark.usefixtures("precision")
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (nn.Softmax(1), "softmax"),
+        (nn.Softmax(-1), "softmax"),
+        (nn.Sequential(nn.Identity(), nn.Sequential(nn.Softmax(1))), "softmax"),
+        (lambda logits: F.softmax(input=logits, dim=1), "softmax"),
+        (lambda logits: torch.softmax(logits, 1).clone(), "softmax"),
+        (lambda logits: nn.Softmin(1)(-logits), "softmax"),
+        (nn.Sigmoid(), "sigmoid"),
+        (lambda logits: torch.sigmoid(logits), "sigmoid"),
+    ],
+)
+def test_logits_are_taken_from_before_the_softmax_where_it_can_be_reached(bands, change, kind):
+    images = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    model = After(change)
+    before = state_of(model)
+    with pytest.warns(UserWarning, match=f"the logits before its {kind} are used") as said:
+        frozen = FrozenCopy(model, images[:1])
+    assert len(said) == 1
+    torch.testing.assert_close(frozen.exact_logits(images), logits_of(bands, images))
+    assert same_state(before, state_of(model))
+
+
+@pytest.mark.parametrize("scale", [1, 200], ids=["finite", "infinite"])
+def test_so_are_those_before_the_logarithm_of_a_softmax(bands, scale):
+    def steep(logits):
+        return (logits * scale).softmax(1).log()
+
+    images = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(UserWarning, match="before its logarithm of a softmax"):
+        frozen = FrozenCopy(After(steep), images[:1])
+    torch.testing.assert_close(frozen.exact_logits(images), scale * logits_of(bands, images))
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        (lambda logits: logits.softmax(1), "softmax"),
+        (lambda logits: logits.log_softmax(1), "log-softmax"),
+        (nn.LogSoftmax(-1), "log-softmax"),
+        (nn.Sigmoid(), "sigmoid"),
+    ],
+)
+def test_a_model_is_told_what_it_leaves_out_before_its_softmax(bands, change, kind):
+    images = torch.rand(5, 1, 4, 4)
+    model = After(change).train()
+    without = before_softmax(model, images[:2])
+    assert model.training
+    assert without.squashing == kind
+    torch.testing.assert_close(logits_of(without, images), logits_of(bands, images))
+
+
+@pytest.mark.parametrize(
+    "change", [by_hand, lambda logits: logits, lambda logits: logits.softmax(1) * logits]
+)
+def test_where_the_output_comes_from_no_softmax_nothing_is_left_out(change):
+    assert before_softmax(After(change), torch.rand(2, 1, 4, 4)) is None
 
 
 def test_a_probability_of_zero_is_no_infinity():

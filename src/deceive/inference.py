@@ -1,21 +1,27 @@
 """Asking a network: in evaluation mode, in float32, in batches, and leaving it as it was."""
 
-import copy
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from torch.nn.utils.parametrize import is_parametrized
+from torch.overrides import TorchFunctionMode
 
 from deceive.errors import InputError
+from deceive.modules import copied, float_type, in_float32, materialised, original
 
 BATCH = 500
+
+# How far the quick way may be from the exact one, as a share of the greatest logit: an order more
+# than bfloat16's rounding comes to in the networks that are shipped.
+_COARSE = 0.25
 
 # All that can be told to take a lesser type for float32.
 _backends: Any = torch.backends
@@ -66,11 +72,13 @@ def device_of(model: nn.Module) -> torch.device:
 def logits_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:
     """Logits (N, K), float32, on the CPU, for images (N, C, H, W); no gradient.
 
-    The model gets copies, and so do we: some work in place, and some give the same tensor each time.
+    The model gets copies, and so do we: some work in place, some give the same tensor each time.
+    One in double or half precision is shown its images in that, and answers in it.
     """
-    device = device_of(model)
+    device, own, model = device_of(model), float_type(model), original(model)
+    own = images.dtype if own == torch.float32 else own
     with evaluating(model), exactly(device):
-        answers = (model(part.to(device, copy=True)) for part in torch.split(images, batch))
+        answers = (model(part.to(device, own, copy=True)) for part in torch.split(images, batch))
         return torch.cat([each.to("cpu", torch.float32, copy=True) for each in answers])
 
 
@@ -113,11 +121,17 @@ class FrozenCopy:
     `logits` works in the type that the processor is quickest at, and serves the gradient;
     `exact_logits` works in float32, and serves whatever is reported. The model itself is never
     touched, whatever happens meanwhile. With `fold`, batch normalisation is made part of the layers
-    before it.
+    before it. A model in double or half precision is copied to float32; of one that
+    `torch.compile` made, the original is copied; and where probabilities come from a softmax that
+    can be reached, the logits before it are used (`before_softmax`).
 
     Raises:
-        InputError: when the model is no `nn.Module`, or does not turn images like `example`
-            (1, C, H, W) into finite logits (N, K) with K ≥ 2.
+        InputError: when the model is no `nn.Module`, cannot be copied, or does not turn images
+            like `example` (1, C, H, W) into finite logits (N, K) with K ≥ 2.
+
+    Warns:
+        UserWarning: when the model gives probabilities, and how logits are made of them; when it
+            is lazy and had no weights yet.
     """
 
     def __init__(self, model: nn.Module, example: Tensor, *, fold: bool = True) -> None:
@@ -125,37 +139,65 @@ class FrozenCopy:
             raise InputError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
         self.device = device_of(model)
         self.image_shape = tuple(example.shape[1:])
-        self._model = copy.deepcopy(model).eval().requires_grad_(False)
-        self._quick = self._model
+        self.hears_noise = getattr(model, "hears_noise", False)
         self._dtype = working_dtype(self.device)
         self._gives_probabilities = False
-        self.hears_noise = getattr(model, "hears_noise", False)
         pair = example.to(self.device).repeat(2, 1, 1, 1)
-        try:
-            output = self.exact_logits(pair)
-            self._quick = (fold and _folded(self._model)) or self._model
-            folded = (
-                output
-                if self._quick is self._model
-                else self._checked(self._quick(pair.clone()), pair)
-            )
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(
-                f"model: expected one that takes images of shape {tuple(pair.shape)}; "
-                f"it says: {error!r}"
-            ) from error
+        with exactly(self.device):
+            try:
+                network = materialised(copied(model), pair)
+                self._model = self._quick = in_float32(network, pair)
+            except InputError:
+                raise
+            except Exception as error:
+                raise self._refused(pair, error) from error
+            said = self._rows(self._ask(self._model, pair), pair).clone()
+            if (kind := _looks_like(said)) is not None and self._reaches_logits(kind, pair):
+                said = self._rows(self._ask(self._model, pair), pair)
+        output = self._checked(said, pair)
         self.n_classes = output.shape[1]
-        if not torch.allclose(folded, output, rtol=1e-3, atol=1e-3 * float(output.abs().max())):
-            self._quick = self._model  # it takes its parts out of their order
-        if (output >= 0).all() and ((output.sum(1) - 1).abs() < 1e-3).all():
-            self._gives_probabilities = True
-            warnings.warn(
-                "the model gives probabilities where logits are expected (rows that are ≥ 0 and "
-                "sum to 1); their logarithm is used",
-                stacklevel=3,
+        self._choose_the_quick_way(pair, output, fold=fold)
+
+    def _reaches_logits(self, kind: "Squashing", pair: Tensor) -> bool:
+        """See to it that logits are optimised where the model answers with something else.
+
+        Whether it answers otherwise from now on.
+        """
+        reached = before_softmax(self._model, pair[:1])
+        if reached is not None and reached.squashing == kind:
+            self._model = self._quick = reached
+            told = (
+                f"the model gives probabilities; the logits before its {kind} are used, and their "
+                "softmax is taken for its confidence"
             )
+        elif kind == "softmax":
+            self._gives_probabilities = True
+            told = (
+                "the model gives probabilities where logits are expected (rows that are ≥ 0 and "
+                "sum to 1); their logarithm is used, which has no gradient where float32 rounds "
+                "one of them to 0 or 1: better return the logits"
+            )
+        else:
+            return False
+        warnings.warn(told, stacklevel=4)
+        return reached is self._model
+
+    def _choose_the_quick_way(self, pair: Tensor, output: Tensor, *, fold: bool) -> None:
+        """Leave out what answers otherwise than the model: folded layers, and then bfloat16."""
+        folded = _folded(self._model) if fold else None
+        if folded is not None:  # it may take its parts out of their order
+            with exactly(self.device):
+                answer = self._checked(self._ask(folded, pair), pair)
+            self._quick = folded if _alike(answer, output, 1e-3) else self._model
+        if self._dtype == torch.float32:
+            return
+        try:
+            with torch.no_grad():
+                alike = _alike(self.logits(pair), output, _COARSE)
+        except InputError:  # some layers know no other type than their own
+            alike = False
+        if not alike:
+            self._dtype = torch.float32
 
     @torch.no_grad()
     def follow(self, model: nn.Module) -> None:
@@ -172,7 +214,8 @@ class FrozenCopy:
         """
         told = (noise,) if self.hears_noise and noise is not None else ()
         with torch.autocast(self.device.type, self._dtype, self._dtype != torch.float32):
-            return self._checked(self._quick(images.clone(), *told), images)  # some work in place
+            answer = self._ask(self._quick, images, *told)
+            return self._checked(answer, images)
 
     def plain_logits(self, images: Tensor, *told: Tensor) -> Tensor:
         """Logits (N, K) in the network's own type, unchecked: what a tracer can follow.
@@ -185,9 +228,25 @@ class FrozenCopy:
     def exact_logits(self, images: Tensor) -> Tensor:
         """Logits (N, K), worked out in float32; no gradient."""
         with exactly(self.device):
-            return self._checked(self._model(images.clone()), images).clone()
+            return self._checked(self._ask(self._model, images), images).clone()
 
-    def _checked(self, output: object, images: Tensor) -> Tensor:
+    def _ask(self, network: nn.Module, images: Tensor, *told: Tensor) -> object:
+        """What the network says; what goes wrong in it is told with its own words."""
+        try:
+            return network(images.clone(), *told)  # some work in place
+        except InputError:
+            raise
+        except Exception as error:
+            raise self._refused(images, error) from error
+
+    def _refused(self, images: Tensor, error: Exception) -> InputError:
+        return InputError(
+            f"model: expected one that takes images of shape {tuple(images.shape)}; "
+            f"it says: {error!r}"
+        )
+
+    def _rows(self, output: object, images: Tensor) -> Tensor:
+        """The output in float32, if it is a row of numbers for each image."""
         if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] < 2:
             came = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise InputError(f"model: expected logits of shape (N, K) with K ≥ 2, got {came}")
@@ -195,12 +254,126 @@ class FrozenCopy:
             raise InputError(
                 f"model: expected logits for {len(images)} images, got {len(output)} rows"
             )
-        if not output.isfinite().all():
+        return output.float()
+
+    def _checked(self, output: object, images: Tensor) -> Tensor:
+        rows = self._rows(output, images)
+        if not rows.isfinite().all():
             raise InputError("model: expected finite logits, got NaN or infinity")
-        return self._as_logits(output.float())
+        return self._as_logits(rows)
 
     def _as_logits(self, output: Tensor) -> Tensor:
         return output.clamp_min(1e-38).log() if self._gives_probabilities else output
+
+
+Squashing = Literal["softmax", "log-softmax", "logarithm of a softmax", "sigmoid"]
+"""What some models do to their logits at last. A log-softmax is exact; in the logarithm of a softmax
+small probabilities are lost."""
+
+
+class BeforeSoftmax(nn.Module):
+    """A model that answers with the logits that went into its softmax (`before_softmax`)."""
+
+    def __init__(self, model: nn.Module, squashing: Squashing, place: int) -> None:
+        super().__init__()
+        self.model, self.squashing, self._place = model, squashing, place
+
+    def forward(self, images: Tensor, *told: Tensor) -> Tensor:
+        """Logits (N, K) of images (N, C, H, W)."""
+        with _Noting() as noted:
+            self.model(images, *told)
+        logits: Tensor = noted.calls[self._place].logits
+        return logits
+
+
+def before_softmax(model: nn.Module, example: Tensor) -> BeforeSoftmax | None:
+    """The model without the softmax, log-softmax or sigmoid that its output comes from.
+
+    A module or a function, in whatever part of the model: while it is asked, torch is watched for
+    the call whose outcome is what the model answers. TorchScript and exported programs can't be
+    watched.
+
+    Args:
+        model: is asked in evaluation mode and float32, and is part of what comes of it.
+        example: images (N, C, H, W) as it takes them.
+
+    Returns:
+        A module that gives the logits (N, K), and says in `squashing` what it leaves out; None
+        where there is no such call.
+    """
+    with evaluating(model), exactly(device_of(model)), _Noting() as noted:
+        output = model(example.to(device_of(model)))
+    for place in range(-1, -1 - len(noted.calls), -1):
+        call = noted.calls[place]
+        if call.logits.shape == output.shape and _identical(call.output, output):
+            return BeforeSoftmax(model, call.squashing, place)
+    return None
+
+
+class _Call(NamedTuple):
+    squashing: Squashing
+    output: Tensor
+    logits: Tensor
+
+
+class _Noting(TorchFunctionMode):
+    """Notes each softmax and its like that is worked out within the block."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[_Call] = []
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        given: Any = args[0] if args else (kwargs or {}).get("input")
+        if func in _SQUASHES:
+            squashing, logits_of_given = _SQUASHES[func]
+            self.calls.append(_Call(squashing, output, logits_of_given(given)))
+        elif func in (torch.log, Tensor.log):
+            for call in self.calls:
+                if call.output is given and call.squashing == "softmax":
+                    self.calls.append(_Call("logarithm of a softmax", output, call.logits))
+                    break
+        return output
+
+
+def _itself(logits: Tensor) -> Tensor:
+    return logits
+
+
+_SQUASHES: dict[Any, tuple[Squashing, Callable[[Tensor], Tensor]]] = {
+    **dict.fromkeys((torch.softmax, Tensor.softmax, F.softmax), ("softmax", _itself)),
+    **dict.fromkeys((torch.special.softmax,), ("softmax", _itself)),
+    F.softmin: ("softmax", torch.neg),
+    **dict.fromkeys(
+        (torch.log_softmax, Tensor.log_softmax, F.log_softmax, torch.special.log_softmax),
+        ("log-softmax", _itself),
+    ),
+    **dict.fromkeys(
+        (torch.sigmoid, Tensor.sigmoid, F.sigmoid, torch.special.expit), ("sigmoid", _itself)
+    ),
+}
+
+
+def _looks_like(output: Tensor) -> Squashing | None:
+    """What may have been done to logits to make such an output (N, K), to their loss."""
+    if not output.isfinite().all() or (output <= 0).all():
+        return "logarithm of a softmax"
+    if (output < 0).any():
+        return None
+    if ((output.sum(1) - 1).abs() < 1e-3).all():
+        return "softmax"
+    return "sigmoid" if (output <= 1).all() else None
+
+
+def _identical(one: Tensor, other: Tensor) -> bool:
+    return one is other or (one.shape == other.shape and bool((one == other).all()))
+
+
+def _alike(one: Tensor, other: Tensor, tolerance: float) -> bool:
+    return torch.allclose(one, other, rtol=tolerance, atol=tolerance * float(other.abs().max()))
 
 
 def _state(model: nn.Module) -> list[Tensor]:
@@ -215,7 +388,7 @@ def _folded(model: nn.Module) -> nn.Module | None:
     """
     if not any(isinstance(each, nn.modules.batchnorm._BatchNorm) for each in model.modules()):
         return None
-    model = copy.deepcopy(model)
+    model = copied(model)
     for stack in [module for module in model.modules() if type(module) is nn.Sequential]:
         for (name, layer), (after, norm) in pairwise(stack.named_children()):
             fuse: Any = None

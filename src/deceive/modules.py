@@ -1,0 +1,134 @@
+"""Modules as people have them, made such that they can be asked: copied, and in float32."""
+
+import copy
+import warnings
+from collections.abc import Iterable
+from types import FunctionType, ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+from deceive.errors import InputError
+
+
+def original(model: nn.Module) -> nn.Module:
+    """What `torch.compile` was given, where the model is what that made; else the model itself."""
+    while isinstance(within := getattr(model, "_orig_mod", None), nn.Module):
+        model = within
+    return model
+
+
+def copied(model: nn.Module) -> nn.Module:
+    """A deep copy in evaluation mode, without `torch.compile`; the model is not touched.
+
+    A tensor that is the outcome of a computation (a kept activation, the weight that an old weight
+    norm works out) is copied as a plain one. What can't be copied at all, like a lock, is shared.
+
+    Raises:
+        InputError: when the model as a whole can't be copied.
+    """
+    model = original(model)
+    try:
+        twin = copy.deepcopy(model)
+    except Exception:  # of many kinds, and tried again without what stands in the way
+        memo: dict[int, Any] = {}
+        _spare(model, memo, set())
+        try:
+            twin = copy.deepcopy(model, memo)
+        except Exception as error:
+            raise InputError(
+                "model: expected one that copy.deepcopy can copy, as a frozen copy does the work; "
+                f"it says: {error!r}"
+            ) from error
+    for module in twin.modules():
+        for name, child in module._modules.items():
+            if child is not None:
+                module._modules[name] = original(child)
+    return twin.eval()
+
+
+def _spare(value: Any, memo: dict[int, Any], seen: set[int]) -> None:
+    """Tell a deep copy, by its memo, what to put in the place of what it can't copy."""
+    if id(value) in seen or isinstance(value, type | FunctionType | ModuleType):
+        return
+    seen.add(id(value))
+    if isinstance(value, Tensor):
+        if not value.is_leaf:
+            memo[id(value)] = value.detach().clone()
+        return
+    for part in _parts(value):
+        _spare(part, memo, seen)
+    if not isinstance(value, nn.Module):
+        try:
+            copy.deepcopy(value, dict(memo))
+        except Exception:  # whatever it is that doesn't want to be copied
+            memo[id(value)] = value
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return [*value.values()]
+    if isinstance(value, list | tuple | set | frozenset):
+        return [*value]
+    return [*getattr(value, "__dict__", {}).values()]
+
+
+def materialised(network: nn.Module, images: Tensor) -> nn.Module:
+    """The network itself, whose lazy layers now have weights, and all of them are frozen.
+
+    Warns:
+        UserWarning: when there were lazy layers: their weights are random.
+    """
+    if any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())):
+        with torch.random.fork_rng(), torch.no_grad():
+            torch.default_generator.manual_seed(0)
+            network(images.clone())
+        warnings.warn(
+            "the model is lazy and has no weights yet: a copy with random ones was asked, and its "
+            "own will be others; show it a batch of images first",
+            stacklevel=5,
+        )
+    return network.requires_grad_(False)
+
+
+def float_type(model: nn.Module) -> torch.dtype:
+    """The floating type of the model's parameters (or buffers, or else float32)."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        if tensor.is_floating_point():
+            return tensor.dtype
+    return torch.float32
+
+
+def in_float32(network: nn.Module, images: Tensor) -> nn.Module:
+    """A network that takes float32 images, of one that may be of another floating type.
+
+    Where it does so by itself it stays as it is. Else its weights are converted, in place; and
+    where that isn't enough, since its own code casts to its type, it is shown images of that type.
+    """
+    own = float_type(network)
+    if own == torch.float32 or _takes(network, images):
+        return network
+    converted = copied(network).float()
+    return converted if _takes(converted, images) else _InItsType(network, own)
+
+
+def _takes(network: nn.Module, images: Tensor) -> bool:
+    try:
+        with torch.no_grad():
+            network(images.clone())
+    except Exception:  # a user's model may raise anything; what it says is told if nothing helps
+        return False
+    return True
+
+
+class _InItsType(nn.Module):
+    """A network that is shown its images in its own floating type."""
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.network, self._own = network, dtype
+
+    def forward(self, images: Tensor, *told: Tensor) -> object:
+        return self.network(images.to(self._own), *told)
