@@ -16,6 +16,7 @@ from hypothesis import settings
 from torch import Tensor, nn
 
 from deceive.fooling import Bounds
+from deceive.runtime import forbid_telemetry
 from deceive.starts import Shape
 
 # Quick, the same every time, and nothing left behind in the working directory.
@@ -23,6 +24,9 @@ settings.register_profile(
     "deceive", max_examples=20, deadline=None, derandomize=True, database=None
 )
 settings.load_profile("deceive")
+
+# Before any test imports ONNX Runtime itself.
+forbid_telemetry()
 
 # For networks this small a second thread costs more than it brings.
 torch.set_num_threads(1)

@@ -24,6 +24,7 @@ from deceive.files import replacing
 from deceive.inference import FrozenCopy
 from deceive.networks import StemConv
 from deceive.objectives import OBJECTIVES
+from deceive.runtime import onnx_runtime
 from deceive.starts import Shape
 
 if TYPE_CHECKING:
@@ -302,7 +303,7 @@ def _check_close(expected: Tensor, came: Tensor) -> None:
 
 def _onnxruntime() -> Any:
     try:
-        import onnxruntime
+        onnxruntime = onnx_runtime()
         import onnxscript  # noqa: F401  torch.onnx needs it
     except ImportError as error:
         raise InputError(

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from deceive.errors import InputError
 from deceive.models import load_card, load_network, shipped_names
+from deceive.runtime import forbid_telemetry, onnx_runtime
 from deceive.starts import Shape
 
 Format = Literal["module", "torch.export", "TorchScript", "safetensors", "ONNX", "callable"]
@@ -56,6 +57,7 @@ def load_model(model: Model, *, trust: bool = False) -> Loaded:
     Raises:
         InputError: when there is no such model, it cannot be read, or its format wants trust.
     """
+    forbid_telemetry()  # a user's own code may import ONNX Runtime too
     if isinstance(model, nn.Module):
         return Loaded(type(model).__name__, "module", model, _fingerprint(model))
     if not isinstance(model, str | Path):
@@ -215,7 +217,7 @@ class OnnxModel:
 
     def __init__(self, path: Path) -> None:
         try:
-            import onnxruntime
+            onnxruntime = onnx_runtime()
         except ImportError as error:
             raise InputError(
                 f"{path}: expected onnxruntime to run it with; pip install 'deceive[audit]'"
