@@ -145,7 +145,7 @@ def check_place(folder: Path) -> None:
 def _tells(path: Path, name: str) -> bool:
     """Whether a file is a JSON object in which something has this name."""
     try:
-        return name in _read_json(path)
+        return name in read_json(path)
     except InputError:
         return False
 
