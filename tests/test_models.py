@@ -4,6 +4,7 @@ import pickle
 import pytest
 import torch
 
+from deceive import models
 from deceive.drawing import DRAWING
 from deceive.errors import InputError
 from deceive.models import Card, halved, load_card, load_network, save_network, shipped_names
@@ -122,3 +123,10 @@ def test_half_precision_loses_nothing_of_a_halved_network(tmp_path):
     )
     assert {value.dtype for value in again.state_dict().values()} == {torch.float32}
     assert load_card(path).ascent == DRAWING
+
+
+def test_files_that_a_kill_left_are_no_networks(monkeypatch, tmp_path):
+    for name in (".deceive-0123.tmp", ".fast.safetensors.x1.safetensors", "fast.safetensors"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(models, "shipped_folder", lambda: tmp_path)
+    assert shipped_names() == ["fast"]

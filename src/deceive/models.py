@@ -10,7 +10,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from deceive.errors import InputError
-from deceive.files import read_json, replacing, write_text
+from deceive.files import check_writable, read_json, replacing, write_text
 from deceive.networks import Classifier
 from deceive.rules import Ascent
 
@@ -58,7 +58,7 @@ def shipped_folder() -> Path:
 
 def shipped_names() -> list[str]:
     """Names that `load_network` knows, in alphabetical order."""
-    return sorted(path.stem for path in shipped_folder().glob("*.safetensors"))
+    return sorted(path.stem for path in shipped_folder().glob("[!.]*.safetensors"))
 
 
 def halved(network: Classifier) -> Classifier:
@@ -70,16 +70,38 @@ def halved(network: Classifier) -> Classifier:
 def save_network(network: Classifier, path: Path, card: Card, *, half: bool = False) -> None:
     """Write the weights to `path` (`.safetensors`) and the card beside them (`.json`).
 
-    With `half` they take half the room, and lose nothing where the network is `halved`.
+    With `half` they take half the room, and lose nothing where the network is `halved`. What was
+    there is replaced in one go: a process that is killed on the way leaves the old network or the
+    new one. The new card is written to a hidden file first, in which `load_network` looks where the
+    card beside the weights is of others.
+
+    Raises `WriteError` where either cannot be written.
     """
+    check_savable(path)
     state = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
     if half:
         state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     weights = save(state)
     card = card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
-    with replacing(path) as temporary:
-        temporary.write_bytes(weights)
-    write_text(path.with_suffix(".json"), card.model_dump_json(indent=2) + "\n")
+    text = card.model_dump_json(indent=2) + "\n"
+    beside = path.with_suffix(".json")
+    coming = _coming(beside)
+    write_text(coming, text)
+    try:
+        with replacing(path) as temporary:
+            temporary.write_bytes(weights)
+    except BaseException:
+        coming.unlink(missing_ok=True)  # the old network stays
+        raise
+    write_text(beside, text)
+    coming.unlink(missing_ok=True)
+
+
+def check_savable(path: Path) -> None:
+    """Raise the `WriteError` that `save_network` would, before a network is trained."""
+    beside = path.with_suffix(".json")
+    for each in (path, beside, _coming(beside)):
+        check_writable(each, streams=False)
 
 
 def load_card(name: str | Path) -> Card:
@@ -133,25 +155,45 @@ def _locate(name: str | Path) -> Path:
     return path
 
 
+def _coming(card_path: Path) -> Path:
+    """Where a card is while its weights are written."""
+    return card_path.with_name(f".{card_path.name}")
+
+
 def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:
-    card_path = path.with_suffix(".json")
+    content = path.read_bytes()
+    card = _fitting_card(path, hashlib.sha256(content).hexdigest())
+    try:
+        return card, load(content)
+    except (SafetensorError, ValueError) as error:
+        raise InputError(f"{path}: expected safetensors; {error}") from error
+
+
+def _fitting_card(path: Path, found: str) -> Card:
+    """The card of the weights at `path`, whose SHA-256 is `found`.
+
+    It is beside them, or still where `save_network` left it when it was killed.
+    """
+    beside = path.with_suffix(".json")
+    coming = _coming(beside)
+    card = _read_card(beside if beside.exists() or not coming.is_file() else coming, path)
+    if card.weights_sha256 != found and coming.is_file():
+        card = _read_card(coming, path)
+    if card.weights_sha256 != found:
+        raise InputError(
+            f"{path}: expected the weights of its card (SHA-256 {card.weights_sha256[:12]}…), "
+            f"got others ({found[:12]}…); the file is damaged or the card belongs to another"
+        )
+    return card
+
+
+def _read_card(card_path: Path, path: Path) -> Card:
     content = read_json(card_path, f"the card of {path.name} beside it")
     try:
-        card = Card.model_validate(content)
+        return Card.model_validate(content)
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
         raise InputError(
             f"{card_path}: expected the card of {path.name} beside it; {where}: {first['msg']}"
         ) from error
-    weights = path.read_bytes()
-    found = hashlib.sha256(weights).hexdigest()
-    if found != card.weights_sha256:
-        raise InputError(
-            f"{path}: expected the weights of its card (SHA-256 {card.weights_sha256[:12]}…), "
-            f"got others ({found[:12]}…); the file is damaged or the card belongs to another"
-        )
-    try:
-        return card, load(weights)
-    except (SafetensorError, ValueError) as error:
-        raise InputError(f"{path}: expected safetensors; {error}") from error

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from deceive import processes
@@ -100,9 +100,10 @@ class Game(ABC):
         state = self.tensors() | {k: torch.cat([own[k] for own in shares]) for k in shares[0]}
 
         def write() -> None:
-            with replacing(path) as temporary:
-                tensors = {name: tensor.contiguous() for name, tensor in state.items()}
-                save_file(tensors, temporary, {"facts": json.dumps(facts)})
+            tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+            content = save(tensors, {"facts": json.dumps(facts)})
+            with replacing(path, streams=False) as temporary:
+                temporary.write_bytes(content)
 
         processes.on_main(write)
 

@@ -1,0 +1,220 @@
+"""A process may be killed at any moment: what it was writing is the old one then, or the new."""
+
+import builtins
+import io
+import os
+import shutil
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from deceive.auditing import Report, assemble, read_report
+from deceive.errors import InputError, WriteError
+from deceive.files import remove_temporaries
+from deceive.models import load_card, load_network, save_network
+from deceive.networks import Classifier
+from deceive.runs import Run
+from deceive.teaching.emerging import Emerging
+from test_leaderboard import content
+from test_models import CARD
+from test_teaching import SMALL, data
+
+WRITES = ("open", "fsync", "replace", "rename", "unlink", "chmod", "mkdir")
+
+
+class Killed(BaseException):
+    """The process is gone: from now on nothing that it asks of the system is done."""
+
+
+def killed_after(calls, monkeypatch):
+    """Let so many calls that write through; the process is killed at the next one."""
+    left = count(calls, -1)
+
+    def dying(function):
+        def call(*arguments, **options):
+            if next(left) <= 0:
+                raise Killed
+            return function(*arguments, **options)
+
+        return call
+
+    def opening(path, mode="r", *arguments, **options):
+        writes = isinstance(mode, str) and set(mode) & set("wax+")
+        return (dying(real_open) if writes else real_open)(path, mode, *arguments, **options)
+
+    real_open = io.open
+    for name in WRITES:
+        monkeypatch.setattr(os, name, dying(getattr(os, name)))
+    monkeypatch.setattr(io, "open", opening)
+    monkeypatch.setattr(builtins, "open", opening)
+
+
+class Network:
+    """`save_network`, of one that is there already."""
+
+    def __init__(self, folder):
+        self.path = folder / "mine.safetensors"
+        self.networks = [Classifier("fast", 10, (1, 28, 28)) for _ in range(2)]
+
+    def write(self, version):
+        save_network(self.networks[version], self.path, CARD_OF[version])
+
+    def read(self):
+        network, version = load_network(self.path), load_card(self.path).seed
+        weights = self.networks[version].state_dict()
+        assert all(torch.equal(weights[k], v) for k, v in network.state_dict().items())
+        return version
+
+
+CARD_OF = [CARD.model_copy(update={"seed": version}) for version in range(2)]
+
+
+class Rows:
+    """`Run.add`."""
+
+    def __init__(self, folder):
+        self.run = Run(folder, {"seed": 0})
+
+    def write(self, version):
+        self.run.add({"part": version})
+
+    def read(self):
+        return self.run.rows()[-1]["part"]
+
+
+class Arrays:
+    """`Run.save_arrays`."""
+
+    def __init__(self, folder):
+        self.run = Run(folder, {"seed": 0})
+
+    def write(self, version):
+        self.run.save_arrays("some", version=np.array(version), other=np.zeros(9))
+
+    def read(self):
+        return self.run.load_arrays("some")["version"].item()
+
+
+class Checkpoint:
+    """`Game.save`."""
+
+    def __init__(self, folder):
+        self.path = folder / "checkpoint.safetensors"
+        self.game = Emerging(data(), SMALL)
+
+    def write(self, version):
+        self.game.number = version
+        self.game.save(self.path)
+
+    def read(self):
+        self.game.load(self.path)
+        return self.game.number
+
+
+class Audit:
+    """`write_audit`."""
+
+    def __init__(self, folder):
+        self.run = Run(folder, {"audit": 3})
+
+    def write(self, version):
+        found = Report.model_validate(content(seconds=version))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(assemble, "assemble", lambda run: found)
+            assemble.write_audit(self.run)
+
+    def read(self):
+        return read_report(self.run.folder / "audit.json").seconds
+
+
+@pytest.mark.parametrize("kind", [Network, Rows, Arrays, Checkpoint, Audit])
+def test_a_kill_at_any_call_leaves_the_old_or_the_new(kind, tmp_path, monkeypatch):
+    folder = tmp_path / "work"
+    folder.mkdir()
+    thing = kind(folder)
+    thing.write(0)
+    shutil.copytree(folder, tmp_path / "old")
+    found = []
+    for calls in count():
+        shutil.rmtree(folder)
+        shutil.copytree(tmp_path / "old", folder)
+        with monkeypatch.context() as patch:
+            killed_after(calls, patch)
+            try:
+                thing.write(1)
+                break
+            except Killed:
+                pass
+        found.append(thing.read())
+    assert found == sorted(found)  # once new, it stays new
+    assert set(found) == {0, 1}
+    assert len(found) >= 4
+
+    # And what a kill leaves is in nobody's way.
+    remove_temporaries(folder)
+    thing.write(1)
+    assert thing.read() == 1
+    assert sorted(map(os.fspath, names(folder))) == sorted(map(os.fspath, names(tmp_path / "old")))
+
+
+def names(folder):
+    return [path.relative_to(folder) for path in folder.rglob("*")]
+
+
+def test_a_kill_before_the_first_card_is_there_leaves_the_network(tmp_path, monkeypatch):
+    thing, loaded = Network(tmp_path), []
+    for calls in count():
+        for path in tmp_path.iterdir():
+            path.unlink()
+        with monkeypatch.context() as patch:
+            killed_after(calls, patch)
+            try:
+                thing.write(1)
+                break
+            except Killed:
+                pass
+        if thing.path.exists():
+            loaded.append(thing.read())
+    assert len(loaded) >= 3
+
+
+@pytest.mark.parametrize("refused", range(3))
+def test_a_full_disk_leaves_a_network_that_loads(refused, tmp_path, monkeypatch):
+    thing, left = Network(tmp_path), count(refused, -1)
+    thing.write(0)
+
+    def fill(descriptor):
+        if next(left) == 0:
+            raise OSError(28, os.strerror(28))
+
+    monkeypatch.setattr(os, "fsync", fill)
+    with pytest.raises(WriteError, match="No space left on device"):
+        thing.write(1)
+    assert thing.read() == (refused == 2)
+    if refused < 2:
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            "mine.json",
+            "mine.safetensors",
+        ]
+
+
+def test_weights_of_neither_card_are_refused(tmp_path):
+    thing = Network(tmp_path)
+    thing.write(0)
+    coming = tmp_path / ".mine.json"
+    coming.write_text(CARD_OF[1].model_copy(update={"weights_sha256": "ab"}).model_dump_json())
+    assert thing.read() == 0
+    thing.path.write_bytes(thing.path.read_bytes()[:-1])
+    with pytest.raises(InputError, match="expected the weights of its card"):
+        thing.read()
+
+
+@pytest.mark.parametrize("taken", ["mine.safetensors", "mine.json"])
+def test_weights_and_card_want_files(taken, tmp_path):
+    os.mkfifo(tmp_path / taken)
+    with pytest.raises(WriteError, match=f"{taken}: expected a file, .* got a FIFO"):
+        Network(tmp_path).write(0)
+    assert [Path(path).name for path in tmp_path.iterdir()] == [taken]
