@@ -68,10 +68,10 @@ class Always(nn.Module):
 class Strict(nn.Module):
     """A judge that reads the images it knows, and sees class 0 in everything else."""
 
-    def __init__(self, *known):
+    def __init__(self, *known, sure=9):
         super().__init__()
         known = known or (band_data().validation, band_data().test)
-        self.bands = Bands(sure=9)
+        self.bands = Bands(sure=sure)
         self.known = {each for split in known for each in self.bytes_of(split.images)}
 
     @staticmethod
@@ -171,7 +171,7 @@ def test_a_shy_model_is_told_by_its_own_threshold(data):
     ("judges", "gibberish"),
     [
         ([Strict(), Bands(sure=9), Bands(sure=8)], 0),
-        ([Bands(sure=9), Strict(), Strict()], 3 / 4),
+        ([Bands(sure=9), Strict(), Strict(sure=7)], 3 / 4),
         ([Bands(sure=9), Strict()], 3 / 4),  # one is not more than half of two
     ],
 )
@@ -406,7 +406,7 @@ def test_a_model_that_works_in_place_is_audited_like_one_that_does_not(data, bla
 
     before = data.test.images.clone()
     apart = Apart(sure=12)
-    options = {"judge": Always(), "settings": TINY, "bounds": (0, 1)}
+    options = {"judge": Strict(), "settings": TINY, "bounds": (0, 1)}
     found = audit(normalised if black else InPlace(sure=12), data, **options)
     expected = audit((lambda x: apart(x).detach()) if black else apart, data, **options)
     assert torch.equal(data.test.images, before)
@@ -576,7 +576,7 @@ def test_what_failed_is_tried_again(data, tmp_path):
 
 def test_another_model_or_size_is_another_run(data, tmp_path):
     audit(Bands(sure=12), data, judge=None, settings=TINY, out=tmp_path)
-    with pytest.raises(InputError, match="fingerprint"):
+    with pytest.raises(InputError, match="the model answers differently"):
         audit(Bands(sure=11), data, judge=None, settings=TINY, out=tmp_path)
     other = TINY.model_copy(update={"steps": 61})
     with pytest.raises(InputError, match="steps"):
@@ -691,29 +691,28 @@ def test_the_command_names_what_differs_from_the_preset():
         "model": "my net:make",
         "judges": ["auto"],
         "rubbish_class": 10,
-        "mean": [0.1],
+        "mean": [0.13066047],
         "std": [0.3],
     }
-    about |= {"other_data": "fashion"}
-    settings = about | {"bounds": [0, 1]} | QUICK.model_copy(update={"steps": 7}).model_dump()
-    assert command(settings) == (
-        "deceive audit 'my net:make' --other-data fashion --mean 0.1 --std 0.3 "
-        "--rubbish-class 10 --steps 7"
+    settings = about | {"bounds": None} | QUICK.model_copy(update={"steps": 7}).model_dump()
+    assert command(settings, data="my digits", other_data="../fashion") == (
+        "deceive audit 'my net:make' --data 'my digits' --other-data ../fashion "
+        "--mean 0.13066047 --std 0.3 --rubbish-class 10 --steps 7"
     )
     settings |= {
         "judges": ["other.onnx", "my net:judge"],
-        "other_data": None,
         "rubbish_class": None,
         "mean": None,
         "std": None,
     }
-    settings |= {"bounds": [-1, 1]} | THOROUGH.model_dump()
+    settings |= {"bounds": [-1.0, 1.0]} | THOROUGH.model_dump()
     assert command(settings, trust=True) == (
         "deceive audit 'my net:make' --thorough --trust --judge other.onnx 'my net:judge' "
         "--bounds -1 1"
     )
-    settings |= {"judges": [], "bounds": [0, 1]}
-    assert command(settings) == "deceive audit 'my net:make' --thorough --judge none"
+    # Where none are named they would be found out, so that these are.
+    settings |= {"judges": [], "bounds": [0.0, 1.0]}
+    assert command(settings) == "deceive audit 'my net:make' --thorough --judge none --bounds 0 1"
 
 
 def test_confidence_in_words():

@@ -31,6 +31,8 @@ SHA256 = {
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
+# What identifies it as a `Dataset`.
+MNIST = hashlib.sha256("".join(SHA256.values()).encode()).hexdigest()
 # The MD5 of each original download, gzipped (the clone's were packed anew, so theirs differ).
 MD5 = {
     "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",

@@ -29,9 +29,6 @@ from deceive.errors import InputError
 from deceive.files import write_text
 from deceive.runs import Row, Run
 
-# Formats that are opened only when the user trusts them.
-_WANT_TRUST = ("torch.export", "TorchScript")
-
 _NAMES: tuple[Name, Name] = ("asked", "own")
 
 
@@ -82,7 +79,7 @@ def _assembled(run: Run, subject: Row) -> Report:
     warnings = [said for row in rows.values() for said in row.get("warnings", [])]
     return Report(
         deceive=__version__,
-        command=command(run.settings, trust=subject["model"]["format"] in _WANT_TRUST),
+        command=command(run.settings, **subject["again"]),
         complete=not missing and not failures,
         missing=list(dict.fromkeys(missing)),
         failures=[Failure(part=plan[name], reason=said) for name, said in failures.items()],
@@ -115,9 +112,20 @@ def _judges(names: list[str], clean: Row | None) -> list[Judge]:
     ]
 
 
-def command(settings: Row, *, trust: bool = False) -> str:
-    """The command that makes an audit with these settings again, from the same data."""
+def command(
+    settings: Row, *, data: str | None = None, other_data: str | None = None, trust: bool = False
+) -> str:
+    """The command that makes an audit with these settings again.
+
+    Args:
+        settings: the run's.
+        data: the folder of the real images, where it isn't MNIST.
+        other_data: the folder of the images of other things, if there are some.
+        trust: whether a file of a format that can run code was opened.
+    """
     words = ["deceive", "audit", settings["model"]]
+    if data is not None:
+        words += ["--data", data]
     given = AuditSettings(**{name: settings[name] for name in AuditSettings.model_fields})
     preset = THOROUGH if given.every_search else QUICK
     if preset is THOROUGH:
@@ -126,11 +134,11 @@ def command(settings: Row, *, trust: bool = False) -> str:
         words.append("--trust")
     if settings["judges"] != ["auto"]:
         words += ["--judge", *(settings["judges"] or ["none"])]
-    if settings["other_data"] is not None:
-        words += ["--other-data", settings["other_data"]]
+    if other_data is not None:
+        words += ["--other-data", other_data]
     for name in ("bounds", "mean", "std"):
-        if settings[name] is not None and settings[name] != [0, 1]:
-            words += [f"--{name}", *(f"{value:g}" for value in settings[name])]
+        if settings[name] is not None:
+            words += [f"--{name}", *(repr(value).removesuffix(".0") for value in settings[name])]
     if settings["rubbish_class"] is not None:
         words += ["--rubbish-class", str(settings["rubbish_class"])]
     for name, value in given.model_dump().items():

@@ -9,13 +9,14 @@ from typing import Any
 
 from deceive import checks
 from deceive.auditing.assemble import write_audit
-from deceive.auditing.formats import Model, load_model
+from deceive.auditing.formats import WANT_TRUST, Model, load_model
+from deceive.auditing.identity import identity_of, recognise
 from deceive.auditing.judges import AUTO, meet_judges
 from deceive.auditing.measuring import Measurements, Part, Tick
 from deceive.auditing.schema import VERSION, Report
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
 from deceive.auditing.subject import Subject, meet
-from deceive.data import Dataset, load_data
+from deceive.data import MNIST, Dataset, load_data
 from deceive.errors import InputError
 from deceive.fooling import Bounds
 from deceive.runs import Row, Run
@@ -78,7 +79,8 @@ def audit(
 
     Raises:
         InputError: when the model, a judge or the data cannot be used at all, or the folder
-            holds an audit with other settings.
+            holds an audit with other settings, or of a model or with judges that answer
+            differently by now.
     """
     settings = settings or (THOROUGH if thorough else QUICK)
     if budget is not None:
@@ -102,12 +104,20 @@ def audit(
     )
     chosen = [] if judge is None else [*judge] if isinstance(judge, list | tuple) else [judge]
     judges, notes = meet_judges(chosen, subject, data, trust=trust)
-    spec, seats = _spec(model, subject), [AUTO]
+    seats = [AUTO]
     if chosen != seats:
         seats = [_spec(each, seat) for each, seat in zip(chosen, judges, strict=True)]
+    asked = {
+        "model": _spec(model, subject),
+        "bounds": _listed(bounds),
+        "mean": _listed(mean),
+        "std": _listed(std),
+        "rubbish_class": rubbish_class,
+        "judges": seats,
+    }
 
     def begin(folder: Path) -> Report:
-        audited = _Audit(subject, data, judges, other_data, settings, folder, spec, seats)
+        audited = _Audit(subject, data, judges, other_data, settings, folder, asked)
         return audited.go_on(ends, task or _silent, notes)
 
     if out is not None:
@@ -137,26 +147,22 @@ class _Audit:
         other_data: Dataset | None,
         settings: AuditSettings,
         folder: Path,
-        spec: str,
-        seats: list[str],
+        asked: Row,
     ) -> None:
         self.subject, self.data, self.judges = subject, data, judges
         self.other_data = other_data
         described = {
             "audit": VERSION,
-            "model": spec,
-            "fingerprint": subject.loaded.fingerprint,
-            "bounds": list(subject.scaling.bounds),
-            "mean": _listed(subject.scaling.mean),
-            "std": _listed(subject.scaling.std),
-            "rubbish_class": subject.rubbish_class,
-            "judges": seats,
+            **asked,
             "data": data.folder.name,
             "data_checksum": data.checksum,
             "other_data": None if other_data is None else other_data.folder.name,
             "other_data_checksum": None if other_data is None else other_data.checksum,
         }
         self.run = Run(folder, described | settings.model_dump())
+        models = [identity_of(subject, data, "the model")]
+        models += [identity_of(each, data, f"judge {each.name}") for each in judges]
+        recognise(self.run, models)
         self.measurements = Measurements(subject, data, judges, other_data, settings, self.run)
 
     def go_on(self, ends: float | None, task: Task, notes: list[str]) -> Report:
@@ -220,12 +226,21 @@ class _Audit:
         }
         judges = [each.name for each in self.judges]
         said = [*subject.notes, *notes, *self._not_applicable()]
-        about_it = {"model": about, "data": data, "judges": judges}
+        about_it = {"model": about, "data": data, "judges": judges, "again": self._again()}
         return about_it | {"warnings": [*subject.warnings], "notes": said}
+
+    def _again(self) -> Row:
+        """What `assemble.command` has to know beside the settings."""
+        models, other = (self.subject, *self.judges), self.other_data
+        return {
+            "data": None if self.data.checksum == MNIST else str(self.data.folder),
+            "other_data": None if other is None else str(other.folder),
+            "trust": any(each.loaded.format in WANT_TRUST for each in models),
+        }
 
     def _not_applicable(self) -> list[str]:
         said = []
-        if not self.measurements.surrogates():
+        if not self.measurements.surrogates:
             said.append(
                 "Fooling images of the shipped networks were not tried on it, since those read "
                 "MNIST's digits alone."
@@ -250,5 +265,5 @@ def _plan(parts: list[Part]) -> Mapping[str, str]:
     return {part.name: part.words for part in parts}
 
 
-def _listed(values: tuple[float, ...] | None) -> list[float] | None:
-    return None if values is None else list(values)
+def _listed(values: Sequence[float] | None) -> list[float] | None:
+    return None if values is None else [float(value) for value in values]

@@ -7,11 +7,13 @@ user says that they trust them.
 
 import hashlib
 import importlib
+import os
+import re
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +27,9 @@ from deceive.runtime import forbid_telemetry, onnx_runtime
 from deceive.starts import Shape
 
 Format = Literal["module", "torch.export", "TorchScript", "safetensors", "ONNX", "callable"]
+# Those that can run code when they are read.
+WANT_TRUST: tuple[Format, ...] = ("torch.export", "TorchScript")
+
 Function = Callable[[Tensor], Any]
 
 # A model, or where to find one.
@@ -41,6 +46,8 @@ class Loaded:
     """Images (N, C, H, W) float32 in, (N, K) out; only an `nn.Module` has a gradient."""
     fingerprint: str = ""
     """SHA-256 of its file or its parameters; empty for a callable, which has neither."""
+    digests: Mapping[str, str] = field(default_factory=dict)
+    """SHA-256 of each file it came from, by name; empty for code and objects."""
     rubbish_class: int | None = None
     training_seconds: float | None = None
 
@@ -89,6 +96,7 @@ def _ours(spec: str) -> Loaded:
         "safetensors",
         network,
         card.weights_sha256,
+        {f"{Path(spec).stem}.safetensors": card.weights_sha256},
         card.rubbish_class,
         card.seconds,
     )
@@ -118,9 +126,10 @@ def _imported(module: str, attribute: str) -> Loaded:
 
 
 def _file(path: Path, trust: bool) -> Loaded:
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
     if path.suffix == ".onnx":
-        return Loaded(path.stem, "ONNX", OnnxModel(path), digest)
+        network = OnnxModel(path)
+        digests = {each.name: _sha256(each) for each in (path, *_external_data(path))}
+        return Loaded(path.stem, "ONNX", network, _together(digests), digests)
     kind = _kind_of_archive(path)
     if kind is None:
         raise InputError(
@@ -134,10 +143,54 @@ def _file(path: Path, trust: bool) -> Loaded:
             "brings; add --trust if you made it, or trust whoever did"
         )
     try:
-        return Loaded(path.stem, kind, _READERS[kind](path), digest)
+        digest = _sha256(path)
+        return Loaded(path.stem, kind, _READERS[kind](path), digest, {path.name: digest})
     except Exception as error:  # each reader has errors of its own
         line = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"{path}: expected a {kind} file; {line[0]}") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _together(digests: Mapping[str, str]) -> str:
+    """One SHA-256 for several files; that of the file where there is but one."""
+    first, *others = digests.values()
+    return hashlib.sha256("".join([first, *others]).encode()).hexdigest() if others else first
+
+
+def _external_data(path: Path) -> list[Path]:
+    """The files in which an ONNX file keeps its weights, as far as they lie in or below its folder.
+
+    It names them in entries of a key, `location`, and a value; onnxruntime opens no others.
+    """
+    content, folder = path.read_bytes(), path.parent.resolve()
+    files = set()
+    for entry in _LOCATION.finditer(content):
+        length, start = _varint(content, entry.end())
+        named = folder / content[start : start + length].decode("utf-8", "replace")
+        # Unlike the method of a path, this is False for what can be no path at all.
+        if os.path.isfile(named) and named.resolve().is_relative_to(folder):  # noqa: PTH113
+            files.add(named.resolve())
+    return sorted(files)
+
+
+# The head of such an entry in the wire format of protobuf: field 1, its length and content, and
+# field 2, whose length and content follow.
+_LOCATION = re.compile(rb"\x0a\x08location\x12")
+
+
+def _varint(content: bytes, start: int) -> tuple[int, int]:
+    """A number of 7 bits a byte, least first, at a place; and where it ends."""
+    value = shift = 0
+    for place in range(start, min(start + 10, len(content))):
+        value |= (content[place] & 0x7F) << shift
+        shift += 7
+        if content[place] < 0x80:
+            return value, place + 1
+    return 0, len(content)
 
 
 def _kind_of_archive(path: Path) -> Literal["torch.export", "TorchScript"] | None:

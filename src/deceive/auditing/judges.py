@@ -5,11 +5,13 @@ Several of different families seldom share one (docs/resisting.md).
 """
 
 from collections.abc import Sequence
+from itertools import combinations, islice
 
 import torch
 from torch import Tensor
 
 from deceive.auditing.formats import Model, load_model
+from deceive.auditing.identity import same_network
 from deceive.auditing.subject import Subject, meet
 from deceive.data import Dataset
 from deceive.errors import InputError
@@ -58,25 +60,35 @@ def meet_judges(
         trust: open files of formats that can run code.
 
     Raises:
-        InputError: for `AUTO` among others, when the subject is one of them, and when one reads
-            real images no better than by guessing.
+        InputError: for `AUTO` among others, when one reads real images no better than by guessing,
+            and when two of them and the subject are one network, in whatever format or wrapper.
     """
     if not chosen:
         return (), ["There is no judge, so gibberish and real images are not told apart."]
     if AUTO in chosen and len(chosen) > 1:
         raise InputError(f"judge: expected models, or {AUTO} alone, got {AUTO} and others")
-    itself = subject.loaded.fingerprint
     if chosen == [AUTO]:
         if load_card(_SHIPPED[0]).data_checksum != data.checksum:
             return (), [
                 "There is no judge for this data, so the fooling rate alone is given; other models "
                 "for the same data can be judges (--judge)."
             ]
-        others = [name for name in _SHIPPED if load_card(name).weights_sha256 != itself]
-        return tuple(meet(load_model(name), data) for name in others[:_SEATS]), []
+        shipped = (meet(load_model(name), data) for name in _SHIPPED)
+        others = (each for each in shipped if not same_network(each, subject, data))
+        return tuple(islice(others, _SEATS)), []
     judges = tuple(_examined(meet(load_model(each, trust=trust), data), data) for each in chosen)
-    if itself and any(each.loaded.fingerprint == itself for each in judges):
-        raise InputError("judge: expected another model than the audited one, got the same")
+    for judge in judges:
+        if same_network(judge, subject, data):
+            raise InputError(
+                "judge: expected another model than the audited one, got the same: "
+                f"{judge.name} gives the same answers"
+            )
+    for one, other in combinations(judges, 2):
+        if same_network(one, other, data):
+            raise InputError(
+                f"judge: expected models that differ, got {one.name} and {other.name}, which give "
+                "the same answers; one network would count twice"
+            )
     return judges, [f"Judge {each.name}: {note}" for each in judges for note in each.notes]
 
 

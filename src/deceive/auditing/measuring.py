@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -17,11 +18,13 @@ from deceive.auditing.attacks import (
     start_images,
     targets_of,
 )
+from deceive.auditing.formats import load_model
 from deceive.auditing.garbage import GARBAGE, compare, draw, scores_of
+from deceive.auditing.identity import same_network
 from deceive.auditing.judges import verdict
 from deceive.auditing.search import SEARCHES, search
 from deceive.auditing.settings import AuditSettings, budgets
-from deceive.auditing.subject import Subject
+from deceive.auditing.subject import Subject, meet
 from deceive.data import Dataset
 from deceive.errors import InputError
 from deceive.fooling import fool, from_levels
@@ -93,7 +96,7 @@ class Measurements:
             parts += self._white_box(self.subject.module)
         parts += [
             Part(f"transfer/{name}", f"images that fool {name}", _bound(self._transfer, name))
-            for name in self.surrogates()
+            for name in self.surrogates
         ]
         searches = SEARCHES
         if self.subject.module is not None and not self.settings.every_search:
@@ -138,16 +141,20 @@ class Measurements:
         most = self.data.n_classes if start == "blank" else self.settings.candidates
         return min(most, self.settings.candidates)
 
+    @cached_property
     def surrogates(self) -> list[str]:
         """Shipped networks for this very data that are neither the subject nor its only judge."""
-        taken = {self.subject.loaded.fingerprint}
-        if len(self.judges) == 1:
-            taken.add(self.judges[0].loaded.fingerprint)
-        cards = {name: load_card(name) for name in _SURROGATES if name in shipped_names()}
+        taken = [self.subject, *(self.judges if len(self.judges) == 1 else ())]
+        fitting = [
+            name
+            for name in _SURROGATES
+            if name in shipped_names() and load_card(name).data_checksum == self.data.checksum
+        ]
+        networks = {name: meet(load_model(name), self.data) for name in fitting}
         return [
             name
-            for name, card in cards.items()
-            if card.data_checksum == self.data.checksum and card.weights_sha256 not in taken
+            for name, network in networks.items()
+            if not any(same_network(network, each, self.data) for each in taken)
         ]
 
     # The parts.

@@ -1,0 +1,195 @@
+"""Which model it is: told by what it answers to a fixed batch, and by the files that it came from.
+
+A name says little: by now there may be another network behind it, in the same file, or in a factory
+whose code has changed. And one network can come under two names.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from deceive.auditing.subject import Subject
+from deceive.data import Dataset
+from deceive.errors import InputError
+from deceive.runs import Run
+from deceive.starts import begin
+
+# Images of each half of the batch: real ones, and noise, where networks differ most.
+_HALF = 32
+
+# How far the answers of one network to the same images may lie apart, as a share of how far those
+# to different images do. Another number of threads, batch size or processor changes the order of
+# sums in float32: 5e-8 for the shipped networks. Weights in half precision make 3e-4 of it, pixels
+# rounded to 8 bits inside the model 8e-4, a single step of training at a rate of 1e-4 0.01.
+_ROUNDING = 1e-4
+
+# The same, for one network in two formats. 8-bit weights make 0.01; of the shipped networks the
+# nearest two, 6,000 rounds apart in one training, are 0.13 apart on real images and 0.56 on noise.
+_OTHER_FORMAT = 0.03
+
+# Answers whose spread was found from two samples may lie this many times as far apart.
+_SAMPLED = 1.5
+
+# Logits so far below the greatest aren't compared: their probabilities round to 0 in float32.
+_FLOOR = -80.0
+
+_ARRAYS = "identity"
+
+
+@dataclass(frozen=True, eq=False)
+class Identity:
+    """What tells a model from others."""
+
+    name: str
+    """What to call it in a sentence: the model, judge fast."""
+    digests: Mapping[str, str]
+    """SHA-256 of each file it came from, by the file's name."""
+    answers: Mapping[str, Tensor]
+    """`real` and `noise`: logits (2, N, K) float32, of the same images asked about together and in
+    small batches. One at which the model raises an error is missing."""
+
+    def changes_since(self, earlier: "Identity") -> list[str]:
+        """What has changed since then, in words; nothing for the same model."""
+        files = dict.fromkeys([*earlier.digests, *self.digests])
+        changed = [
+            f"{self.name} has another {file}"
+            for file in files
+            if self.digests.get(file) != earlier.digests.get(file)
+        ]
+        both = self.answers.keys() & earlier.answers.keys()
+        if not all(_agree(self.answers[half], earlier.answers[half], _ROUNDING) for half in both):
+            changed.append(f"{self.name} answers differently")
+        return changed
+
+
+def identity_of(subject: Subject, data: Dataset, name: str) -> Identity:
+    """Ask a model about the fixed batch: some of the data's test images, and noise.
+
+    Args:
+        subject: the model.
+        data: whose images it reads.
+        name: what to call it in a sentence.
+    """
+    return Identity(name, subject.loaded.digests, _answers(subject, data))
+
+
+def same_network(one: Subject, other: Subject, data: Dataset) -> bool:
+    """Whether two models give the data's classes the same probabilities, whatever their format."""
+    mine, its = (_answers(each, data) for each in (one, other))
+    both = mine.keys() & its.keys()
+    return bool(both) and all(
+        _agree(_of_classes(one, mine[half]), _of_classes(other, its[half]), _OTHER_FORMAT)
+        for half in both
+    )
+
+
+def recognise(run: Run, models: Sequence[Identity]) -> None:
+    """See to it that an audit goes on with the models it began with; remember them at first.
+
+    Args:
+        run: the audit's.
+        models: the one that is audited, and its judges in their order.
+
+    Raises:
+        InputError: when one is no longer what it was.
+    """
+    if not run.has_arrays(_ARRAYS):
+        if run.rows():
+            raise InputError(
+                f"{run.folder}: expected arrays/{_ARRAYS}.npz, which tells whether these are still "
+                "the models that the audit began with; choose another folder, or --fresh to start "
+                "anew"
+            )
+        run.save_arrays(_ARRAYS, **_stored(models))
+        return
+    earlier = _restored(run, models)
+    changed = [
+        change
+        for now, then in zip(models, earlier, strict=True)
+        for change in now.changes_since(then)
+    ]
+    if changed:
+        raise InputError(
+            f"{run.folder}: expected the models that this audit began with, but by now "
+            f"{' and '.join(changed)}; --fresh starts anew, and another --out keeps both"
+        )
+
+
+def _answers(subject: Subject, data: Dataset) -> dict[str, Tensor]:
+    """What is kept as `Identity.answers`."""
+    test = data.test.images
+    places = torch.linspace(0, len(test) - 1, min(_HALF, len(test))).long()
+    noise = begin("uniform", range(_HALF), data.image_shape, 0)
+    answers = {}
+    for half, images in {"real": test[places], "noise": noise}.items():
+        try:
+            together = subject.logits(images)
+            apart = torch.cat([subject.logits(part) for part in torch.split(images, 5)])
+        except Exception:
+            continue  # a part of the audit that asks about such images meets the error, and says it
+        answers[half] = torch.stack([together, apart])
+    return answers
+
+
+def _of_classes(subject: Subject, answers: Tensor) -> Tensor:
+    """Logarithms of the probabilities of the data's classes, from logits (2, N, K)."""
+    classes = subject.class_outputs(answers.flatten(0, 1))[:, : subject.n_classes]
+    return classes.log_softmax(1).view(*answers.shape[:2], -1)
+
+
+def _agree(one: Tensor, other: Tensor, share: float) -> bool:
+    """Whether answers (2, N, K) are of one network.
+
+    Their root mean square difference may be `share` of the standard deviation of the answers, and
+    what asking the same twice makes anyway.
+    """
+    if one.shape != other.shape or not torch.equal(one.isfinite(), other.isfinite()):
+        return False
+    (first, second), (third, fourth) = _comparable(one), _comparable(other)
+    by_chance = _rms(torch.stack([first - second, third - fourth]))
+    differ = _rms((first + second - third - fourth) / 2)
+    spread = (first - first.mean()).square().mean().sqrt()
+    least = torch.finfo(torch.float32).eps * first.abs().max()
+    return bool(differ <= share * spread + _SAMPLED * by_chance + least)
+
+
+def _comparable(answers: Tensor) -> Tensor:
+    """In float64; what isn't finite counts as 0, and what is too low as the floor."""
+    answers = answers.double().nan_to_num(0, 0, 0)
+    return answers.maximum(answers.amax(2, keepdim=True) + _FLOOR)
+
+
+def _rms(values: Tensor) -> Tensor:
+    return values.square().mean().sqrt()
+
+
+def _stored(models: Sequence[Identity]) -> dict[str, NDArray[np.generic]]:
+    arrays: dict[str, NDArray[np.generic]] = {}
+    for place, model in enumerate(models):
+        files = sorted(model.digests.items())
+        arrays[f"{place}_digests"] = np.array(files, np.str_).reshape(-1, 2)
+        arrays |= {f"{place}_{half}": values.numpy() for half, values in model.answers.items()}
+    return arrays
+
+
+def _restored(run: Run, models: Sequence[Identity]) -> list[Identity]:
+    arrays = run.load_arrays(_ARRAYS)
+    restored = []
+    for place, model in enumerate(models):
+        try:
+            digests = dict(arrays[f"{place}_digests"].tolist())
+            answers = {
+                half: torch.from_numpy(arrays[f"{place}_{half}"])
+                for half in ("real", "noise")
+                if f"{place}_{half}" in arrays
+            }
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{run.folder}: expected arrays/{_ARRAYS}.npz of this audit, got a damaged one"
+            ) from error
+        restored.append(Identity(model.name, digests, answers))
+    return restored
