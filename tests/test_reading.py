@@ -1,13 +1,20 @@
 """What is read from disk may be damaged, or made to do harm: each is one clear sentence."""
 
+import hashlib
 import json
+import math
+import re
+import resource
 
 import pytest
+import torch
+from safetensors.torch import save
 
 from deceive.auditing import read_report
 from deceive.errors import InputError
 from deceive.files import parse_json, read_json
-from deceive.models import load_card
+from deceive.models import Card, load_card, load_network, save_network
+from deceive.networks import Classifier
 from deceive.runs import Run
 from deceive.teaching.settings import PRESETS, changed
 
@@ -51,7 +58,7 @@ def test_no_more_of_a_file_is_read_than_json_of_ours_can_have(tmp_path):
     path = tmp_path / "large.json"
     with path.open("wb") as file:
         file.truncate(2**40)  # takes no room
-    with pytest.raises(InputError, match=r"large\.json: expected a JSON object of at most 16,777"):
+    with pytest.raises(InputError, match=r"large\.json: expected a JSON object, at most 16,777"):
         read_json(path)
     with pytest.raises(InputError, match=r"none\.json: expected a card; No such file"):
         read_json(tmp_path / "none.json", "a card")
@@ -78,3 +85,98 @@ def test_deep_json_in_a_card_an_audit_or_settings_is_a_sentence(tmp_path):
     ):
         with pytest.raises(InputError, match=r"any\.json: expected .* nested at most 50 deep"):
             read()
+
+
+NETWORK = Classifier("fast", 2, (1, 8, 8))
+CARD = Card(
+    architecture="fast",
+    n_outputs=2,
+    image_shape=(1, 8, 8),
+    seed=0,
+    settings={},
+    data_checksum="",
+    seconds=1.0,
+    validation_accuracy=0.5,
+    test_accuracy=0.5,
+    command="deceive train",
+    torch="2",
+)
+
+
+def put(folder, tensors=None, **changes):
+    """Weights in a file with a card that fits them but for these changes; its path."""
+    path = folder / "net.safetensors"
+    save_network(NETWORK, path, CARD)
+    if tensors is not None:
+        path.write_bytes(save(tensors))
+        changes = {"weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest()} | changes
+    card = path.with_suffix(".json")
+    card.write_text(json.dumps(json.loads(card.read_text()) | changes))
+    return path
+
+
+def state(**changes):
+    return {k: v.contiguous() for k, v in (NETWORK.state_dict() | changes).items()}
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"image_shape": [1_000_000, 8, 8]}, "image_shape.0: Input should be less than or equal"),
+        ({"image_shape": [60_000, 60_000, 60_000]}, "(32, 60000, 5, 5) float32, is (32, 1, 5, 5)"),
+        ({"image_shape": [1, 0, 8]}, "image_shape.1: Input should be greater than or equal to 1"),
+        ({"image_shape": [1, 8, -8]}, "image_shape.2: Input should be greater than or equal to 1"),
+        (
+            {"image_shape": [1, 1, 1], "architecture": "study"},
+            "net.json: image_shape: expected larger images for this network",
+        ),
+        ({"n_outputs": 10_000_000}, "n_outputs: Input should be less than or equal to 1000000"),
+        ({"n_outputs": 1_000_000}, "'head.bias' should be (1000000,) float32, is (2,) float32"),
+        ({"n_outputs": 10**30}, "n_outputs"),
+        ({"architecture": "nope"}, "architecture: expected one of draw, fast"),
+        ({"rubbish_class": 2}, "expected a rubbish_class below n_outputs, 2, got 2"),
+        ({"rubbish_class": -1}, "rubbish_class: Input should be greater than or equal to 0"),
+        ({"test_accuracy": 1.5}, "test_accuracy: Input should be less than or equal to 1"),
+    ],
+)
+def test_a_card_is_checked_before_anything_is_built(tmp_path, changes, said):
+    path = put(tmp_path, **changes)
+    for read in (load_card, load_network):
+        started = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        with pytest.raises(InputError, match=re.escape(said)):
+            read(path)
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - started
+        assert grown < 100_000  # KiB; the network of such a card would take gigabytes
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        (state(extra=torch.zeros(3)), "'extra' should be absent, is (3,) float32"),
+        ({}, "'body.0.weight' should be (32, 1, 5, 5) float32, is absent"),
+        (
+            state(**{"head.bias": torch.zeros(2, dtype=torch.int64)}),
+            "'head.bias' should be (2,) float32, is (2,) int64",
+        ),
+        (
+            state(**{"head.bias": torch.zeros(2, dtype=torch.float64)}),
+            "'head.bias' should be (2,) float32, is (2,) float64",
+        ),
+        (
+            state(**{"head.bias": torch.tensor([0.0, math.nan])}),
+            "'head.bias' has NaN or infinity in it",
+        ),
+        (state(extra=torch.zeros(2**19)), "card says, at most "),
+    ],
+)
+def test_weights_that_a_card_does_not_describe_are_named(tmp_path, tensors, said):
+    with pytest.raises(InputError, match=rf"net\.safetensors: .*{re.escape(said)}"):
+        load_network(put(tmp_path, tensors))
+
+
+def test_a_weights_file_is_read_no_further_than_its_card_needs(tmp_path):
+    path = put(tmp_path)
+    with path.open("r+b") as file:
+        file.truncate(2**40)  # takes no room
+    with pytest.raises(InputError, match="network as its card says, at most 1,"):
+        load_network(path)

@@ -2,8 +2,13 @@
 
 from collections.abc import Collection
 from numbers import Integral
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
 
 from deceive.errors import InputError
+
+Checked = TypeVar("Checked")
 
 
 def open_interval(name: str, value: float, low: float, high: float) -> None:
@@ -30,3 +35,23 @@ def one_of(name: str, value: object, choices: Collection[str]) -> None:
     """Raise `InputError` unless value is among the choices."""
     if value not in choices:
         raise InputError(f"{name}: expected one of {', '.join(choices)}; got {value!r}")
+
+
+def fits(
+    schema: type[Checked] | TypeAdapter[Checked], content: Any, where: str, expected: str
+) -> Checked:
+    """What was read, as the schema has it.
+
+    Raises `InputError` when it doesn't fit: it says where what was expected, and the first field
+    that is wrong.
+    """
+    adapter = schema if isinstance(schema, TypeAdapter) else TypeAdapter(schema)
+    try:
+        return adapter.validate_python(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        said = first["msg"].removeprefix("Value error, ")
+        raise InputError(
+            f"{where}: expected {expected}; {field + ': ' if field else ''}{said}"
+        ) from error

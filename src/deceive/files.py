@@ -41,6 +41,9 @@ _NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
 # More than any file of ours holds, and little enough to be read whole.
 _LARGEST_JSON = 16 * 2**20
 
+# How much of a file is read at once where it may be longer than it should.
+_PIECE = 2**20
+
 # Deeper than any file of ours; beyond some hundreds Python's own functions give up on it.
 _DEEPEST_JSON = 50
 
@@ -243,14 +246,18 @@ def read_bounded(path: Path, most: int, expected: str) -> bytes:
     """
     try:
         with path.open("rb") as file:
-            content = file.read(most + 1)
+            # In pieces, since a buffer for all that is asked for is made at once.
+            pieces, left = [], most + 1
+            while left and (piece := file.read(min(left, _PIECE))):
+                pieces.append(piece)
+                left -= len(piece)
     except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
         raise InputError(
             f"{path}: expected {expected}; {getattr(error, 'strerror', None) or error}"
         ) from error
-    if len(content) > most:
-        raise InputError(f"{path}: expected {expected} of at most {most:,} bytes, got more")
-    return content
+    if not left:
+        raise InputError(f"{path}: expected {expected}, at most {most:,} bytes, got more")
+    return b"".join(pieces)
 
 
 def parse_json(text: bytes, where: str, expected: str = "a JSON object") -> dict[str, Any]:

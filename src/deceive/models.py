@@ -3,51 +3,71 @@
 import copy
 import hashlib
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
+from deceive import checks
 from deceive.errors import InputError
-from deceive.files import check_writable, read_json, replacing, write_text
-from deceive.networks import Classifier
+from deceive.files import check_writable, read_bounded, read_json, replacing, write_text
+from deceive.networks import ARCHITECTURES, Classifier
 from deceive.rules import Ascent
 
 _HERE = Path(__file__).resolve().parent
 
 
+# Of an image: no network of ours can be built for a longer one.
+_Side = Annotated[int, Field(ge=1, le=65_536)]
+
+# Room for the header of a safetensors file: names, shapes, and whatever somebody has noted there.
+_HEADER = 2**20
+
+
 class Card(BaseModel):
     """What a shipped network is, how good it is, and how to make it again."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     architecture: str
-    n_outputs: int = Field(ge=2)
-    image_shape: tuple[int, int, int]
-    rubbish_class: int | None = None
+    n_outputs: int = Field(ge=2, le=1_000_000)
+    image_shape: tuple[_Side, _Side, _Side]
+    rubbish_class: int | None = Field(default=None, ge=0)
     """The index of the rubbish class, for a network that has one."""
     seed: int
     settings: dict[str, int | float | str]
     """The `TrainingSettings` or `RoundsSettings` it was trained with."""
     ascent: Ascent | None = None
     """How images climb, for a network with which digits emerge; `draw` does the same."""
-    round: int | None = None
+    round: int | None = Field(default=None, ge=0)
     """After how many rounds."""
     data_checksum: str
     """`Dataset.checksum` of the images it was trained on."""
-    seconds: float
+    seconds: float = Field(ge=0)
     """Training time."""
     temperature: float = Field(default=1, gt=0)
     """What its logits were divided by after training, to calibrate them."""
-    validation_accuracy: float
+    validation_accuracy: float = Field(ge=0, le=1)
     """Share of the images that are read rightly; for a network of the rounds, its rubbish output
     left out."""
-    test_accuracy: float
+    test_accuracy: float = Field(ge=0, le=1)
     command: str
     """Makes this network again."""
     torch: str
     weights_sha256: str = ""
+
+    @model_validator(mode="after")
+    def _known(self) -> "Card":
+        checks.one_of("architecture", self.architecture, ARCHITECTURES)
+        if self.rubbish_class is not None and self.rubbish_class >= self.n_outputs:
+            raise ValueError(
+                f"expected a rubbish_class below n_outputs, {self.n_outputs}, "
+                f"got {self.rubbish_class}"
+            )
+        return self
 
 
 def shipped_folder() -> Path:
@@ -123,17 +143,8 @@ def load_network(name: str | Path) -> Classifier:
         InputError: when there is no such network, when the file or its card is damaged, or when
             it is of another kind. Nothing in the file is ever executed.
     """
-    path = _locate(name)
-    card, weights = _read(path)
+    card, weights = _read(_locate(name))
     network = Classifier(card.architecture, card.n_outputs, card.image_shape)
-    expected = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
-    came = {key: tuple(tensor.shape) for key, tensor in weights.items()}
-    if came != expected:
-        key = min(set(expected.items()) ^ set(came.items()))[0]
-        raise InputError(
-            f"{path}: expected the weights of a {card.architecture!r} network as its card says; "
-            f"{key!r} should be {expected.get(key, 'absent')}, is {came.get(key, 'absent')}"
-        )
     network.load_state_dict(weights)
     return network.eval()
 
@@ -161,39 +172,65 @@ def _coming(card_path: Path) -> Path:
 
 
 def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:
-    content = path.read_bytes()
-    card = _fitting_card(path, hashlib.sha256(content).hexdigest())
-    try:
-        return card, load(content)
-    except (SafetensorError, ValueError) as error:
-        raise InputError(f"{path}: expected safetensors; {error}") from error
-
-
-def _fitting_card(path: Path, found: str) -> Card:
-    """The card of the weights at `path`, whose SHA-256 is `found`.
+    """A card and the weights that it describes: no more is read, or built, than it describes.
 
     It is beside them, or still where `save_network` left it when it was killed.
     """
     beside = path.with_suffix(".json")
-    coming = _coming(beside)
-    card = _read_card(beside if beside.exists() or not coming.is_file() else coming, path)
-    if card.weights_sha256 != found and coming.is_file():
-        card = _read_card(coming, path)
-    if card.weights_sha256 != found:
-        raise InputError(
-            f"{path}: expected the weights of its card (SHA-256 {card.weights_sha256[:12]}…), "
-            f"got others ({found[:12]}…); the file is damaged or the card belongs to another"
-        )
-    return card
+    places = [place for place in (beside, _coming(beside)) if place.is_file()] or [beside]
+    cards = [_read_card(place, path) for place in places]
+    described = [_described(*pair) for pair in zip(cards, places, strict=True)]
+    rooms = [sum(tensor.nbytes for tensor in each.values()) for each in described]
+    said = f"the weights of a {cards[0].architecture!r} network as its card says"
+    content = read_bounded(path, max(rooms) + _HEADER, said)
+    found = hashlib.sha256(content).hexdigest()
+    for card, expected in zip(cards, described, strict=True):
+        if card.weights_sha256 == found:
+            return card, _parsed(content, expected, path, card.architecture)
+    raise InputError(
+        f"{path}: expected the weights of its card (SHA-256 {cards[0].weights_sha256[:12]}…), "
+        f"got others ({found[:12]}…); the file is damaged or the card belongs to another"
+    )
 
 
 def _read_card(card_path: Path, path: Path) -> Card:
-    content = read_json(card_path, f"the card of {path.name} beside it")
+    said = f"the card of {path.name} beside it"
+    return checks.fits(Card, read_json(card_path, said), str(card_path), said)
+
+
+def _described(card: Card, path: Path) -> dict[str, Tensor]:
+    """The parameters and buffers of the network that a card describes, without their memory."""
     try:
-        return Card.model_validate(content)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"{card_path}: expected the card of {path.name} beside it; {where}: {first['msg']}"
-        ) from error
+        with torch.device("meta"):
+            network = Classifier(card.architecture, card.n_outputs, card.image_shape)
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    state: dict[str, Tensor] = network.state_dict()
+    return state
+
+
+def _parsed(
+    content: bytes, expected: dict[str, Tensor], path: Path, architecture: str
+) -> dict[str, Tensor]:
+    """The tensors in a safetensors file: names, shapes and types as expected, all finite.
+
+    Half precision will do for numbers that aren't whole.
+    """
+    try:
+        weights = load(content)
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise InputError(f"{path}: expected safetensors; {error}") from error
+    sentence = f"{path}: expected the weights of a {architecture!r} network as its card says"
+    for name in sorted(weights.keys() | expected.keys()):
+        wanted, came = (_in_words(each.get(name)) for each in (expected, weights))
+        if wanted.replace("float32", "float16") != came.replace("float32", "float16"):
+            raise InputError(f"{sentence}; {name!r} should be {wanted}, is {came}")
+        if not weights[name].isfinite().all():
+            raise InputError(f"{sentence}; {name!r} has NaN or infinity in it")
+    return weights
+
+
+def _in_words(tensor: Tensor | None) -> str:
+    if tensor is None:
+        return "absent"
+    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deceive import checks
+from deceive.errors import InputError
 from deceive.starts import Shape
 
 # Mean and standard deviation of MNIST's training pixels.
@@ -341,9 +342,18 @@ SHIFTS = {"resist": ((0, 0), (1, 1), (-1, -1))}
 NORMALISATION = {"sharp": (0.5, 0.1)}
 
 
-@torch.no_grad()
 def _flat_size(layers: list[nn.Module], shape: Shape) -> int:
-    stack = nn.Sequential(*layers).eval()
-    flat: int = stack(torch.zeros(1, *shape)).numel()
-    stack.train()
-    return flat
+    """How many numbers come out of convolutions and pooling for an image; nothing is run for it."""
+    channels, rows, columns = shape
+    for layer in layers:
+        if isinstance(layer, nn.Conv2d | nn.MaxPool2d):
+            size, stride, padding = (
+                each[0] if isinstance(each, tuple) else int(each)
+                for each in (layer.kernel_size, layer.stride, layer.padding)
+            )
+            rows, columns = ((n + 2 * padding - size) // stride + 1 for n in (rows, columns))
+        if isinstance(layer, nn.Conv2d):
+            channels = layer.out_channels
+    if min(rows, columns) < 1:
+        raise InputError(f"image_shape: expected larger images for this network, got {shape}")
+    return channels * rows * columns
