@@ -46,6 +46,15 @@ def test_many_images_are_arrays(tmp_path, capsys):
         assert len(arrays["steps"]) == 20
 
 
+def test_candidates_that_stall_are_said(tmp_path, capsys):
+    path = tmp_path / "three.png"
+    arguments = ["fool", "--model", "study", "--target", "3", "--start", "blank", "--steps", "2"]
+    code, out, err = run(capsys, *arguments, "--out", str(path), "--json")
+    assert code == 1
+    assert "1 of 1 candidates (100%) stalled" in " ".join(err.split())
+    assert json.loads(out.splitlines()[-1])["stalled"] == 1
+
+
 def test_a_candidate_out_of_steps_is_said(tmp_path, capsys):
     path = tmp_path / "five.png"
     code, out, _ = run(capsys, "fool", "--target", "5", "--steps", "0", "--out", str(path))

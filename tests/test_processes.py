@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from conftest import Bands
+from conftest import After, Bands
 from deceive import cli, processes
 from deceive.errors import InputError
 from deceive.fooling import FoolingResult, fool
@@ -72,7 +72,7 @@ def ends_well(play: str, *arguments: object) -> None:
 
 def same(one: FoolingResult, other: FoolingResult) -> bool:
     """The same images after the same steps; confidences but for the last digits."""
-    names = ("levels", "targets", "fooled", "steps")
+    names = ("levels", "targets", "fooled", "steps", "stalled")
     ways = [[way.levels for way in each.trajectories or ()] for each in (one, other)]
     return (
         all(torch.equal(getattr(one, n), getattr(other, n)) for n in names)
@@ -99,6 +99,10 @@ def play_images() -> None:
     together = fool(network, range(10), count=4, seed=7)
     with processes.alone():
         assert same(together, fool(network, range(10), count=4, seed=7))
+    together = fool(After(torch.round), range(4), count=3, steps=2)
+    assert together.stalled.any()
+    with processes.alone():
+        assert same(together, fool(After(torch.round), range(4), count=3, steps=2))
     processes.leave()
 
 

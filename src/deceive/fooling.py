@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from deceive import checks, processes
-from deceive.errors import InputError
+from deceive.errors import InputError, NoGradientWarning, warn
 from deceive.inference import FrozenCopy
 from deceive.objectives import OBJECTIVES, Objective
 from deceive.rules import RULES, Ascent
@@ -21,6 +21,11 @@ Bounds = tuple[float, float]
 # Batches of another size round differently in the last digits. An image that passes here must
 # still pass when it is read back from its file and asked about alone.
 SLACK = 1e-5
+
+# A gradient that is less than this is none, as float32 holds it with fewer digits or as 0; and a
+# candidate without one in this share of its pixels has nothing to follow. Fewer are no sign of it:
+# where a maximum is pooled, or a part of the image is all that is looked at, most pixels have none.
+_LEAST, _FLAT = torch.finfo(torch.float32).tiny, 0.95
 
 
 class Progress(NamedTuple):
@@ -38,6 +43,10 @@ class Trajectory(NamedTuple):
     levels: Tensor
     confidence: Tensor
 
+    def __repr__(self) -> str:
+        """In a line, without the tensors."""
+        return f"Trajectory({len(self.levels)} frames)"
+
 
 @dataclass(frozen=True)
 class FoolingResult:
@@ -50,6 +59,9 @@ class FoolingResult:
             the network gives the 8-bit image, computed in float32.
         fooled: (N,) bool, whether that is at least the confidence asked for.
         steps: (N,) int64, the steps taken until then, or until the budget was spent.
+        stalled: (N,) bool, whether it is no fooling image and had nothing to follow when it took
+            its last step: the gradient was 0, or too small for float32, in nearly all pixels.
+            That says nothing about how hard the model is to fool.
         bounds: what levels 0 and 255 stand for.
         trajectories: each image's way, or None when not asked for.
         waypoints: what became of the same candidates by each of the lesser confidences asked for.
@@ -60,12 +72,22 @@ class FoolingResult:
     confidence: Tensor
     fooled: Tensor
     steps: Tensor
+    stalled: Tensor
     bounds: Bounds = (0.0, 1.0)
     trajectories: tuple[Trajectory, ...] | None = None
     waypoints: "tuple[FoolingResult, ...]" = ()
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def __repr__(self) -> str:
+        """In a line, without the tensors: `FoolingResult(10 candidates, 9 fooled, …)`."""
+        said = [f"{len(self):,} candidates", f"{int(self.fooled.sum()):,} fooled"]
+        if self.median_steps is not None:
+            said.append(f"median steps {self.median_steps:g}")
+        if self.stalled.any():
+            said.append(f"{int(self.stalled.sum()):,} stalled")
+        return f"{type(self).__name__}({', '.join(said)})"
 
     @property
     def images(self) -> Tensor:
@@ -82,6 +104,20 @@ class FoolingResult:
         """Median steps to fool, over the fooling images alone; None when there are none."""
         return self.steps[self.fooled].double().quantile(0.5).item() if self.fooled.any() else None
 
+    @property
+    def caution(self) -> str | None:
+        """Why the fooling rate says too little, in a sentence; None where nothing has stalled."""
+        count = int(self.stalled.sum())
+        if count == 0:
+            return None
+        return (
+            f"{count:,} of {len(self):,} candidates ({count / len(self):.0%}) stalled: the "
+            "gradient was 0, or too small for float32, in nearly all pixels, so that they say "
+            "nothing about how hard the model is to fool; return the logits before the softmax or "
+            "begin elsewhere; where the model rounds and no gradient passes, `audit` can search it "
+            "as a black box"
+        )
+
 
 def to_levels(images: Tensor, bounds: Bounds = (0.0, 1.0)) -> Tensor:
     """Images within the bounds as uint8 levels 0 to 255, each rounded to the nearest."""
@@ -95,6 +131,7 @@ def from_levels(levels: Tensor, bounds: Bounds = (0.0, 1.0)) -> Tensor:
     return levels.float().div(255).mul_(high - low).add_(low).clamp_(low, high)
 
 
+@torch.inference_mode(False)  # there would be no gradient in it
 def fool(
     model: nn.Module | FrozenCopy,
     targets: int | Iterable[int] | Tensor,
@@ -163,7 +200,8 @@ def fool(
             finite logits (N, K).
 
     Warns:
-        UserWarning: when the model gives probabilities; their logarithm is taken for the logits.
+        UserWarning: when the model gives probabilities, and what is done about it.
+        NoGradientWarning: when candidates have stalled (`FoolingResult.stalled`); a `UserWarning`.
     """
     asked = _checked_confidences(confidence, waypoints)
     if not measured and confidence is not None:
@@ -188,8 +226,8 @@ def fool(
     total = len(wanted)
     mine = processes.share(total)
     leaves = confidence is not None
-    marks = torch.tensor(asked, device=net.device)
-    passing = torch.tensor([mark + min(SLACK, (1 - mark) / 2) for mark in asked]).to(marks)
+    passes = [mark + min(SLACK, (1 - mark) / 2) for mark in asked]
+    marks, passing = torch.tensor([asked, passes], dtype=torch.float32, device=net.device)
     memory, move = RULES[ascent.rule]
     climbed = _begun(begun, total).to(net.device)
     x = starts(range(0)).to(net.device)  # the batch: images,
@@ -198,8 +236,9 @@ def fool(
     taken = wanted.new_empty(0)  # the steps it has taken,
     passed = wanted.new_empty(0)  # and how many of the marks it has passed
     levels = torch.empty(len(marks), total, *x.shape[1:], dtype=torch.uint8, device=net.device)
-    reached = torch.zeros(len(marks), total, device=net.device)
+    reached = torch.zeros(len(marks), total, dtype=torch.float32, device=net.device)
     steps_taken = wanted.new_zeros(len(marks), total)
+    flat = torch.zeros(total, dtype=torch.bool, device=net.device)  # what the last step was along
     shakers: list[Generator] = []  # what each image's noise is drawn from
     shown = trajectory if isinstance(trajectory, Collection) else range(steps + 1)
     frames: list[list[Tensor]] = [[] for _ in range(total)] if trajectory else []
@@ -252,10 +291,10 @@ def fool(
         # The others take a step.
         stay = ~leaving
         if stay.any():
-            if not score.requires_grad:
-                raise InputError("model: expected logits with a gradient in the image, got none")
-            (gradient,) = torch.autograd.grad(score, x, torch.ones_like(score))
-            x, gradient = x.detach()[stay], gradient[stay]
+            x, gradient = x.detach()[stay], _gradient(score, x)[stay]
+            _check_finite(gradient)
+            if (last := taken[stay] == steps - 1).any():
+                flat[row[stay][last]] = _is_flat(gradient[last])
             held = ((x <= low) & (gradient < 0)) | ((x >= high) & (gradient > 0))
             gradient = gradient.masked_fill_(held, 0)
             state = state[stay].masked_fill_(held[:, None], 0)
@@ -280,6 +319,7 @@ def fool(
             frames[image].append(levels[-1, image])
         trajectories.append(_trajectory(net, torch.stack(frames[image]), wanted[image], bounds))
     own = slice(mine.start, mine.stop)
+    flats = processes.joined(flat[own])
     *lesser, result = (
         FoolingResult(
             levels=processes.joined(levels[mark, own]),
@@ -287,12 +327,43 @@ def fool(
             confidence=(confidences := processes.joined(reached[mark, own])),
             fooled=confidences >= least,
             steps=processes.joined(steps_taken[mark, own]),
+            stalled=flats & ~(confidences >= least),
             bounds=bounds,
         )
         for mark, least in enumerate(passing.cpu())
     )
     ways = tuple(chain(*processes.gathered(trajectories))) if trajectory else None
+    if measured and result.caution is not None and processes.here().is_main:
+        warn(result.caution, NoGradientWarning)
     return replace(result, trajectories=ways, waypoints=tuple(lesser))
+
+
+def _gradient(score: Tensor, images: Tensor) -> Tensor:
+    """Of each image's score (N,) in its pixels, (N, C, H, W)."""
+    gradient = None
+    if score.requires_grad:
+        ones = torch.ones_like(score)
+        (gradient,) = torch.autograd.grad(score, images, ones, allow_unused=True)
+    if gradient is None:
+        raise InputError(
+            "model: expected logits with a gradient in the image, got none: something in it cuts "
+            "it off, as detach(), no_grad() and integers do; `audit` can search it as a black box"
+        )
+    return gradient
+
+
+def _check_finite(gradient: Tensor) -> None:
+    # The sum is not finite where a part isn't, and is quicker to look at.
+    if not gradient.sum().isfinite() and not gradient.isfinite().all():
+        raise InputError(
+            "model: expected a finite gradient in the image, got NaN or infinity though its logits "
+            "are finite; the root, the norm and the logarithm of 0 have such"
+        )
+
+
+def _is_flat(gradient: Tensor) -> Tensor:
+    """Whether there is next to none, (N,) bool, of gradients (N, C, H, W)."""
+    return (gradient.abs() < _LEAST).float().mean((1, 2, 3)) >= _FLAT
 
 
 def _confidence(logits: Tensor, targets: Tensor) -> Tensor:
@@ -332,7 +403,8 @@ def _checked_targets(targets: int | Iterable[int] | Tensor, count: int) -> Tenso
         if isinstance(targets, Tensor):
             listed = targets
         else:
-            listed = torch.as_tensor(list(targets) if isinstance(targets, Iterable) else targets)
+            given = list(targets) if isinstance(targets, Iterable) else targets
+            listed = torch.as_tensor(given, device="cpu")
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"targets: expected classes, got {targets!r}") from error
     if listed.numel() == 0:
@@ -399,7 +471,7 @@ def _starts(
 def _begun(begun: Tensor | None, total: int) -> Tensor:
     """Steps that each of `total` candidates has taken before."""
     if begun is None:
-        return torch.zeros(total, dtype=torch.int64)
+        return torch.zeros(total, dtype=torch.int64, device="cpu")
     if begun.dtype != torch.int64 or begun.shape != (total,) or (begun < 0).any():
         raise InputError(
             f"begun: expected {total} step counts from 0 up (int64), got {begun.dtype} "
@@ -410,7 +482,7 @@ def _begun(begun: Tensor | None, total: int) -> Tensor:
 
 def _noisy(images: Tensor, sigma: Tensor, generators: list[Generator]) -> Tensor:
     """Images (N, C, H, W) with gaussian noise of standard deviations (N,), each from its own."""
-    noise = torch.empty(images.shape)
+    noise = torch.empty(images.shape, dtype=torch.float32, device="cpu")
     for each, generator in zip(noise, generators, strict=True):
         each.normal_(generator=generator)
     return images + noise.to(images.device).mul_(sigma[:, None, None, None])

@@ -1,7 +1,6 @@
 """Asking a network: in evaluation mode, in float32, in batches, and leaving it as it was."""
 
 import os
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import pairwise
@@ -14,7 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 
-from deceive.errors import InputError
+from deceive.errors import InputError, warn
 from deceive.modules import copied, float_type, in_float32, materialised, original
 
 BATCH = 500
@@ -179,7 +178,7 @@ class FrozenCopy:
             )
         else:
             return False
-        warnings.warn(told, stacklevel=4)
+        warn(told)
         return reached is self._model
 
     def _choose_the_quick_way(self, pair: Tensor, output: Tensor, *, fold: bool) -> None:
@@ -267,8 +266,8 @@ class FrozenCopy:
 
 
 Squashing = Literal["softmax", "log-softmax", "logarithm of a softmax", "sigmoid"]
-"""What some models do to their logits at last. A log-softmax is exact; in the logarithm of a softmax
-small probabilities are lost."""
+"""What some models do to their logits at last. A log-softmax is exact; in the logarithm of a
+softmax small probabilities are lost."""
 
 
 class BeforeSoftmax(nn.Module):

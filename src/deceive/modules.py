@@ -1,7 +1,6 @@
 """Modules as people have them, made such that they can be asked: copied, and in float32."""
 
 import copy
-import warnings
 from collections.abc import Iterable
 from types import FunctionType, ModuleType
 from typing import Any
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from deceive.errors import InputError
+from deceive.errors import InputError, warn
 
 
 def original(model: nn.Module) -> nn.Module:
@@ -85,10 +84,9 @@ def materialised(network: nn.Module, images: Tensor) -> nn.Module:
         with torch.random.fork_rng(), torch.no_grad():
             torch.default_generator.manual_seed(0)
             network(images.clone())
-        warnings.warn(
+        warn(
             "the model is lazy and has no weights yet: a copy with random ones was asked, and its "
-            "own will be others; show it a batch of images first",
-            stacklevel=5,
+            "own will be others; show it a batch of images first"
         )
     return network.requires_grad_(False)
 

@@ -52,7 +52,7 @@ def momentum(gradient: Tensor, state: Tensor, taken: Tensor, momentum: float) ->
     Pixels that matter more move further; images that resist are pushed harder, and those that
     still do may need a light touch (docs/image-loop.md).
     """
-    velocity = _accumulated(gradient, state, momentum)
+    velocity, taken = _accumulated(gradient, state, momentum), taken.float()
     grown = 1 + taken.clamp_max(GROWING) / PATIENCE
     return Move(grown * (GROWING / taken.clamp_min(GROWING)).sqrt(), velocity, state)
 
@@ -75,7 +75,7 @@ def adam(gradient: Tensor, state: Tensor, taken: Tensor, momentum: float) -> Mov
     first, second = state.unbind(1)
     first.mul_(momentum).add_(gradient, alpha=1 - momentum)
     second.mul_(_SECOND_MOMENT).addcmul_(gradient, gradient, value=1 - _SECOND_MOMENT)
-    steps = (taken + 1).view(-1, 1, 1, 1)
+    steps = (taken + 1).float().view(-1, 1, 1, 1)
     mean = first / (1 - momentum**steps)
     size = (second / (1 - _SECOND_MOMENT**steps)).sqrt_().clamp_min_(_TINY)
     return Move(torch.ones_like(taken, dtype=mean.dtype), mean.div_(size), state)
@@ -139,4 +139,4 @@ class Ascent(BaseModel):
         """The share of the schedule that is still to come, in [0, 1]; 1 where there is none."""
         if self.schedule is None:
             return torch.ones_like(taken, dtype=torch.float32)
-        return (1 - taken / self.schedule).clamp_min(0)
+        return (1 - taken.float() / self.schedule).clamp_min(0)

@@ -6,6 +6,7 @@ of a batch of 20 is image 17 of a batch of 10,000, however the work is cut up.
 
 import hashlib
 from collections.abc import Callable
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,27 +20,31 @@ Start = Callable[[Shape, Generator], Tensor]
 # How many of them lie upon one another.
 _SQUARES = 30
 
+# Whatever the caller's defaults are: images are the same everywhere.
+_PIXELS: Any = {"dtype": torch.float32, "device": "cpu"}
+
 
 def uniform(shape: Shape, generator: Generator) -> Tensor:
     """Static: every pixel drawn evenly from [0, 1)."""
-    return torch.rand(shape, generator=generator)
+    return torch.rand(shape, generator=generator, **_PIXELS)
 
 
 def gaussian(shape: Shape, generator: Generator) -> Tensor:
     """Static around mid-grey: normal with mean 0.5 and standard deviation 0.2, clamped."""
-    return torch.randn(shape, generator=generator).mul_(0.2).add_(0.5).clamp_(0, 1)
+    return torch.randn(shape, generator=generator, **_PIXELS).mul_(0.2).add_(0.5).clamp_(0, 1)
 
 
 def smooth(shape: Shape, generator: Generator) -> Tensor:
     """Clouds: a coarse grid of uniform noise, a quarter of the size, enlarged bicubically."""
     channels, height, width = shape
-    coarse = torch.rand(1, channels, -(-height // 4), -(-width // 4), generator=generator)
+    sizes = (1, channels, -(-height // 4), -(-width // 4))
+    coarse = torch.rand(sizes, generator=generator, **_PIXELS)
     return F.interpolate(coarse, size=(height, width), mode="bicubic")[0].clamp_(0, 1)
 
 
 def blank(shape: Shape, generator: Generator) -> Tensor:
     """Black, the background of a digit."""
-    return torch.zeros(shape)
+    return torch.zeros(shape, **_PIXELS)
 
 
 def squares(shape: Shape, generator: Generator) -> Tensor:
@@ -48,10 +53,10 @@ def squares(shape: Shape, generator: Generator) -> Tensor:
     What is called dead leaves (Lee, Mumford and Huang 2001), and what a random search ends in.
     """
     channels, *sizes = shape
-    image = torch.zeros(shape)
-    for spent in torch.linspace(0, 1, _SQUARES):
+    image = torch.zeros(shape, **_PIXELS)
+    for spent in torch.linspace(0, 1, _SQUARES, **_PIXELS):
         side = max(1, round(min(sizes) / 2 * (1 - spent.item()) ** 2))
-        draw = torch.rand(2 + channels, generator=generator)
+        draw = torch.rand(2 + channels, generator=generator, **_PIXELS)
         top, left = (
             int(place * (size - side + 1)) for place, size in zip(draw[:2], sizes, strict=True)
         )
@@ -71,11 +76,11 @@ def with_square(images: Tensor, sides: Tensor | int, draw: Tensor) -> Tensor:
         draw: (N, 2 + C) in [0, 1): how far down and how far right, where 1 would be just beyond;
             and the colour of each channel, which is rounded.
     """
-    sides = torch.as_tensor(sides).expand(len(images))
+    sides = torch.as_tensor(sides, device=images.device).expand(len(images))
     inside = []
     for size, place in zip(images.shape[2:], draw[:, :2].unbind(1), strict=True):
         first = (place * (size - sides + 1)).floor()[:, None]
-        pixel = torch.arange(size)
+        pixel = torch.arange(size, device=images.device)
         inside.append((pixel >= first) & (pixel < first + sides[:, None]))
     rows, columns = inside
     square = (rows[:, :, None] & columns[:, None, :])[:, None]
@@ -112,4 +117,4 @@ def begin(start: str, indices: range, shape: Shape, seed: int) -> Tensor:
         )
     draw = STARTS[start]
     images = [draw(shape, generator_for(seed, index)) for index in indices]
-    return torch.stack(images) if images else torch.empty(0, *shape)
+    return torch.stack(images) if images else torch.empty(0, *shape, **_PIXELS)

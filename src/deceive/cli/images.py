@@ -34,7 +34,10 @@ class Fool:
     """End with one JSON object on stdout."""
 
     def run(self) -> int:
+        import warnings
+
         from deceive import processes
+        from deceive.errors import NoGradientWarning
         from deceive.fooling import fool
         from deceive.models import load_card, load_network
 
@@ -46,7 +49,8 @@ class Fool:
                 f"--out: expected an .npz, or a .png for one image, got {self.out} "
                 f"for {len(targets) * self.count} images"
             )
-        with task(f"deceiving {self.model}") as report:
+        with task(f"deceiving {self.model}") as report, warnings.catch_warnings():
+            warnings.simplefilter("ignore", NoGradientWarning)  # said in the end
             result = fool(
                 network.to(processes.here().device),
                 targets,
@@ -66,6 +70,7 @@ class Fool:
             "candidates": len(result),
             "fooling_rate": result.fooling_rate,
             "median_steps": result.median_steps,
+            "stalled": int(result.stalled.sum()),
         }
         verdict_of_judge = _judged(self.judge, card, result, summary)
         if self.out.suffix == ".png":
@@ -85,6 +90,8 @@ class Fool:
                 f"{self.model}, median steps {result.median_steps}"
             )
             text += verdict_of_judge
+        if result.caution is not None:
+            text += f"\n{result.caution}"
         show(text, summary, self.json)
 
 
