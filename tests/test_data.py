@@ -275,7 +275,7 @@ def test_memory_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raise MemoryError
 
     write(tmp_path, {"labels": LABELS})
-    monkeypatch.setattr(data, "bytearray", exhaust, raising=False)
+    monkeypatch.setattr(data.np, "empty", exhaust)
     with pytest.raises(InputError, match=r"labels: expected .*; MemoryError"):
         read_idx(tmp_path / "labels")
 

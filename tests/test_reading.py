@@ -1,16 +1,23 @@
 """What is read from disk may be damaged, or made to do harm: each is one clear sentence."""
 
+import gzip
 import hashlib
 import json
 import math
 import re
 import resource
+import struct
+import tracemalloc
+import zipfile
 
 import pytest
 import torch
 from safetensors.torch import save
+from soak.mutations import zipped
 
+from deceive.arrays import read_arrays
 from deceive.auditing import read_report
+from deceive.data import read_idx
 from deceive.errors import InputError
 from deceive.files import parse_json, read_json
 from deceive.models import Card, load_card, load_network, save_network
@@ -180,3 +187,91 @@ def test_a_weights_file_is_read_no_further_than_its_card_needs(tmp_path):
         file.truncate(2**40)  # takes no room
     with pytest.raises(InputError, match="network as its card says, at most 1,"):
         load_network(path)
+
+
+def peak(read):
+    """The most memory that Python and numpy had at once for it, in bytes."""
+    tracemalloc.start()
+    try:
+        read()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_gzipped_data_set_takes_its_own_room_once(tmp_path):
+    path = tmp_path / "images.gz"
+    size = 2**25
+    header = b"\0\0\x08\x03" + b"".join(n.to_bytes(4, "big") for n in (2**15, 32, 32))
+    path.write_bytes(gzip.compress(header + bytes(size), 1))
+    assert size <= peak(lambda: read_idx(path)) < size + 2**23
+
+
+def test_arrays_that_unfold_to_gigabytes_are_not_unfolded(tmp_path):
+    path = tmp_path / "arrays.npz"
+    with (
+        zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive,
+        archive.open("levels.npy", "w") as file,
+    ):
+        file.write(npy("(268435456,)", b""))
+        for _ in range(2**8):
+            file.write(bytes(2**20))
+
+    def read():
+        with pytest.raises(InputError, match=r"arrays\.npz: expected arrays; 268,435,\d+ bytes"):
+            read_arrays(path)
+
+    assert peak(read) < 2**23
+
+
+def npy(shape, body=b"\0" * 8, dtype="|u1"):
+    header = f"{{'descr': {dtype!r}, 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + body
+
+
+@pytest.mark.parametrize(
+    ("members", "said"),
+    [
+        ([("levels.npy", npy("(10**9,)"))], "Cannot parse header|malformed"),
+        ([("levels.npy", npy("(1000000000,)"))], "should hold (1000000000,) of uint8, holds 8"),
+        ([("levels.npy", npy("(-8,)"))], "should hold (-8,) of uint8"),
+        ([("levels.npy", npy("(9,)"))], "should hold (9,) of uint8, holds 8 bytes"),
+        ([("levels.npy", npy("(1,)", dtype="|O"))], "should hold numbers, holds object"),
+        ([("levels.npy", npy("(1,)", dtype="<U2"))], "should hold numbers, holds <U2"),
+        ([("levels.npy", npy("(" * 500))], "expected arrays; "),
+        ([("levels.npy", b"")], "expected arrays; "),
+        ([("a.npy", npy("(8,)")), ("a.npy", npy("(8,)"))], "'a.npy', or two of that name"),
+        ([("/etc/a.npy", npy("(8,)"))], "got a member named '/etc/a.npy'"),
+        ([("../a.npy", npy("(8,)"))], "got a member named '../a.npy'"),
+        ([("a", npy("(8,)"))], "got a member named 'a'"),
+        ([("other.npy", npy("(8,)"))], "found no levels"),
+        ([("levels.npy", npy("(2, 4)")), ("x.npy", npy("(8,)"))], "found x as well"),
+        ([("levels.npy", npy("(8,)"))], "levels should be uint8 (N = 8, M), is uint8 (8,)"),
+        ([("levels.npy", npy("(2, 4)")), ("targets.npy", npy("(1,)", dtype="<i8"))], "(N = 2)"),
+        ([("levels.npy", npy("(0, 4)", b""))], "levels should be uint8 (N = 0, M = 4)"),
+        ([("levels.npy", npy("(2, 1)", dtype="<f4"))], "levels should be uint8"),
+        (
+            [
+                ("levels.npy", npy("(1, 8)")),
+                ("share.npy", npy("(1,)", struct.pack("<d", math.nan), "<f8")),
+            ],
+            "share should be finite numbers of 0 to 1, has others",
+        ),
+        (
+            [
+                ("levels.npy", npy("(2, 4)")),
+                ("targets.npy", npy("(2,)", struct.pack("<2q", 0, 2), "<i8")),
+            ],
+            "targets should be finite numbers of 0 to 1, has others",
+        ),
+    ],
+)
+def test_arrays_that_are_not_what_they_should_be(tmp_path, members, said):
+    path = tmp_path / "arrays.npz"
+    path.write_bytes(zipped(members))
+    layout = {"levels": "levels N M", "targets?": "classes N", "share?": "shares N"}
+    with pytest.raises(InputError) as caught:
+        read_arrays(path, layout)
+    assert str(caught.value).startswith(f"{path}: expected arrays; ")
+    assert any(each in str(caught.value) for each in said.split("|")), caught.value
+    assert "\n" not in str(caught.value)

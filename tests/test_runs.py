@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from deceive import __version__
+from deceive.arrays import write_arrays
 from deceive.errors import InputError, WriteError
 from deceive.fooling import fool
-from deceive.runs import Run, arrays_of, write_arrays
+from deceive.runs import Run, arrays_of
 
 SETTINGS = {"seed": 0, "network": "fast", "epochs": None}
 

@@ -47,6 +47,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 _UNSIGNED_BYTE = 0x08
 _MOST_DIMENSIONS = 4
 _BEST_DEFLATE_RATIO = 1032  # no gzip file holds more bytes for each of its own
+_PIECE = 2**20  # bytes that are unpacked at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,17 +166,31 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
                     f"{path}: expected {size:,} values ({_by(shape)}) as its header says, "
                     f"got a file of {room:,} bytes"
                 )
-            values = bytearray(file.read(size + 1))  # never more of a gzip bomb than that
+            values = np.empty(size, np.uint8)
+            came = _fill(values, file)
+            more = came == size and file.read(1) != b""  # never more of a gzip bomb than that
     except (OSError, EOFError, zlib.error, MemoryError) as error:
         raise InputError(
             f"{path}: expected a readable IDX file, gzipped or not; {_reason(error)}"
         ) from error
-    if len(values) != size:
-        came = "more" if len(values) > size else f"{len(values):,}"
+    if came < size or more:
         raise InputError(
-            f"{path}: expected {size:,} values ({_by(shape)}) as its header says, got {came}"
+            f"{path}: expected {size:,} values ({_by(shape)}) as its header says, "
+            f"got {'more' if more else f'{came:,}'}"
         )
-    return np.frombuffer(values, np.uint8).reshape(shape)
+    return values.reshape(shape)
+
+
+def _fill(values: NDArray[np.uint8], file: BufferedReader | gzip.GzipFile) -> int:
+    """Read bytes into the array until it is full or the file ends; how many there were.
+
+    In pieces, so that no second array is ever there.
+    """
+    came = 0
+    while came < len(values) and (piece := file.read(min(_PIECE, len(values) - came))):
+        values[came : came + len(piece)] = np.frombuffer(piece, np.uint8)
+        came += len(piece)
+    return came
 
 
 def _read_shape(path: Path, file: BufferedReader | gzip.GzipFile) -> tuple[int, ...]:

@@ -6,8 +6,6 @@ is there is never done again.
 
 import json
 import platform
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +14,9 @@ import torch
 from numpy.typing import NDArray
 
 from deceive import __version__
+from deceive.arrays import CANDIDATES, Arrays, Layout, read_arrays, write_arrays
 from deceive.errors import InputError
-from deceive.files import parse_json, read_json, replacing, write_text
+from deceive.files import parse_json, read_json, write_text
 from deceive.fooling import FoolingResult
 
 Row = dict[str, Any]
@@ -99,14 +98,12 @@ class Run:
         """Whether `arrays/NAME.npz` is there."""
         return (self.folder / "arrays" / f"{name}.npz").exists()
 
-    def load_arrays(self, name: str) -> dict[str, NDArray[Any]]:
-        """Read `arrays/NAME.npz`. Raises `InputError` when it is not there, or damaged."""
-        path = self.folder / "arrays" / f"{name}.npz"
-        try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
-                return dict(stored)
-        except (OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error) as error:
-            raise InputError(f"{path}: expected arrays; {error}") from error
+    def load_arrays(self, name: str, layout: Layout | None = None, **sizes: int) -> Arrays:
+        """Read `arrays/NAME.npz`, laid out so (`arrays.read_arrays`).
+
+        Raises `InputError` when it is not there, damaged, or something else.
+        """
+        return read_arrays(self.folder / "arrays" / f"{name}.npz", layout, **sizes)
 
     def weights(self, name: str) -> Path:
         """Where the weights of a network of this run are."""
@@ -155,13 +152,6 @@ def round_name(number: int) -> str:
     return f"round-{number:06d}"
 
 
-def arrays_of(result: FoolingResult) -> dict[str, NDArray[Any]]:
+def arrays_of(result: FoolingResult) -> Arrays:
     """A fooling result as named arrays, images first."""
-    names = ("levels", "targets", "confidence", "fooled", "steps")
-    return {name: getattr(result, name).numpy() for name in names}
-
-
-def write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
-    """Write a compressed `.npz` in one go."""
-    with replacing(path) as temporary, temporary.open("wb") as file:
-        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    return {name: getattr(result, name).numpy() for name in CANDIDATES}

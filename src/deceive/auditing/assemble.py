@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from deceive import __version__
-from deceive.auditing.attacks import Arrays, arrays_named
+from deceive.arrays import Arrays
+from deceive.auditing.attacks import arrays_named
 from deceive.auditing.schema import (
     Attack,
     Clean,

@@ -13,12 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from deceive.arrays import Arrays
 from deceive.data import Split
 from deceive.fooling import Progress, fool
 from deceive.rules import Ascent
 from deceive.starts import REAL, STARTS, Shape, begin, generator_for
-
-Arrays = dict[str, NDArray[Any]]
 
 WHITE_STARTS = (*STARTS, REAL)
 

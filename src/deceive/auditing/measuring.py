@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deceive.arrays import Arrays
 from deceive.auditing.attacks import (
     WAYS,
     WHITE_STARTS,
-    Arrays,
     attack,
     curve,
     start_images,

@@ -80,7 +80,8 @@ class Fool:
             text = f"{self.out}: read back, it {verdict}, {int(result.steps[0])} steps"
             summary["confidence"] = confidence
         else:
-            from deceive.runs import arrays_of, write_arrays
+            from deceive.arrays import write_arrays
+            from deceive.runs import arrays_of
 
             arrays = arrays_of(result)
             levels = arrays.pop("levels")
@@ -143,8 +144,8 @@ class Draw:
         return 0
 
     def _keep(self, result: Any, card: Any, *, single: bool) -> None:
+        from deceive.arrays import write_arrays
         from deceive.figures import contact_sheet, save
-        from deceive.runs import write_arrays
 
         summary: dict[str, Any] = {"out": str(self.out), "images": len(result)}
         text = f"{self.out}: {len(result):,} images"
