@@ -30,6 +30,10 @@ SMALL = [
 SMALL += ["--garbage-images", "20"]
 
 MODELS = """
+import asyncio
+import os
+import sys
+
 import torch
 from conftest import Bands
 from test_auditing import Glaring, Relabelled, Strict, band_split, broken
@@ -61,6 +65,39 @@ class Hanging(Bands):
 
 def hangs():
     return Hanging(sure=12)
+
+class Ending(Bands):
+    # Ends the process as soon as it sees garbage, of which there are 20 images a kind.
+
+    def __init__(self, end):
+        super().__init__(sure=12)
+        self.end = end
+
+    def forward(self, images):
+        if len(images) == 20:
+            self.end()
+        return super().forward(images)
+
+def exits():
+    return Ending(lambda: sys.exit(0))
+
+def leaves():
+    return Ending(lambda: os._exit(0))
+
+def cancelled():
+    return Ending(lambda: (_ for _ in ()).throw(asyncio.CancelledError("…")))
+
+def interrupts():
+    return Ending(lambda: (_ for _ in ()).throw(KeyboardInterrupt()))
+
+def scripted():
+    sys.exit(0)
+
+def leaves_at_once():
+    os._exit(0)
+
+def exits_when_asked():
+    return lambda images: sys.exit(0)
 
 def never():
     import time
@@ -219,10 +256,16 @@ class Waiting:
 
 def test_a_call_that_does_not_come_back_is_cut_off(place, capsys, monkeypatch):
     monkeypatch.setattr("threading.Timer", Waiting)
-    monkeypatch.setattr("os._exit", sys.exit)
+    codes = []
+
+    def leave(code):
+        codes.append(code)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("deceive.cli.audit._leave", leave)
     options = ["--judge", "none", "--budget"]
-    code, out, err = audit(capsys, "hangs", *options, "1000")
-    assert code == 3
+    _, out, err = audit(capsys, "hangs", *options, "1000")
+    assert codes == [3]
     assert Waiting.made.interval == 2000
     assert "the model does not come back from a call; what was finished is kept" in err
     assert "not done yet: garbage: " in err
@@ -253,6 +296,35 @@ def test_a_process_that_hangs_ends(place):
     assert ended.returncode == 3
     assert "the model does not come back from a call" in " ".join(ended.stderr.split())
     assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    ("model", "code", "said"),
+    [
+        ("exits", 3, "and 1 more: SystemExit(0)"),
+        ("leaves", 3, "os._exit(0) in an audit that has not ended"),
+        ("cancelled", 3, "CancelledError"),
+        ("interrupts", 130, "interrupted"),
+        ("scripted", 2, "expected bands_of_ones_own:scripted to give a model; it says: SystemE"),
+        ("leaves_at_once", 2, "it says: RuntimeError"),
+        ("exits_when_asked", 2, "expected code that leaves the audit to its end, got SystemExit"),
+    ],
+)
+def test_no_model_ends_an_audit_with_success(place, capsys, model, code, said):
+    ended, _, err = audit(
+        capsys, model, "--judge", "bands_of_ones_own:judge", "--max-gibberish-rate", "0.01"
+    )
+    assert ended == code
+    assert said in err
+
+
+def test_importing_a_script_that_exits_is_no_success(place, capsys, monkeypatch):
+    monkeypatch.delitem(sys.modules, "a_script", raising=False)
+    (place / "a_script.py").write_text("import sys; sys.exit(0)")
+    with pytest.raises(SystemExit) as end:
+        main(["audit", "a_script:model", "--data", "bands", "--max-gibberish-rate", "0.01"])
+    assert end.value.code == 2
+    assert "it says: SystemExit(0)" in " ".join(capsys.readouterr().err.split())
 
 
 def test_nan_is_said_and_not_complete(place, capsys):

@@ -23,7 +23,7 @@ from deceive.auditing.settings import QUICK, THOROUGH, budgets
 from deceive.auditing.subject import Scaling, meet
 from deceive.auditing.verdict import still_to_come, sure, verdict
 from deceive.data import Dataset, Split, load_data
-from deceive.errors import InputError
+from deceive.errors import InputError, WriteError
 from deceive.fooling import fool, to_levels
 from deceive.runs import Run
 from deceive.starts import begin
@@ -465,7 +465,46 @@ def test_without_a_finite_answer_to_real_images_nothing_is_measured(data):
     assert report.garbage == []
     assert [failure.part for failure in report.failures] == ["reading real images"]
     assert "finite outputs" in report.failures[0].reason
-    assert report.missing
+    # More time would not help, so that nothing is said to wait for it.
+    assert report.missing == []
+    assert not report.complete
+    assert verdict(report) == [
+        "It failed at reading real images, which everything else is measured against."
+    ]
+
+
+def test_a_class_at_minus_infinity_is_told_what_to_do_instead(data):
+    class Masked(Bands):
+        def forward(self, images):
+            never = images.new_full((len(images), 1), -torch.inf)
+            return torch.cat([super().forward(images), never], 1)
+
+    report = audit(Masked(sure=12), data, judge=None, settings=TINY)
+    assert "a great negative number does what -inf does" in report.failures[0].reason
+    assert report.missing == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_not_the_models_failure(data, tmp_path):
+    class Full(Bands):
+        """Takes the place of the arrays when it sees garbage for the first time."""
+
+        done = False
+
+        def forward(self, images):
+            if len(images) == TINY.garbage_images and not Full.done:
+                Full.done = True
+                (tmp_path / "out/arrays").rename(tmp_path / "out/gone")
+                (tmp_path / "out/arrays").touch()
+            return super().forward(images)
+
+    with pytest.raises(WriteError, match="expected a place that can be written to"):
+        audit(Full(sure=12), data, judge=None, settings=TINY, out=tmp_path / "out")
+    rows = (tmp_path / "out/rows.jsonl").read_text()
+    assert "failure" not in rows
+    # When there is room again, the same call goes on.
+    (tmp_path / "out/arrays").unlink()
+    (tmp_path / "out/gone").rename(tmp_path / "out/arrays")
+    assert audit(Full(sure=12), data, judge=None, settings=TINY, out=tmp_path / "out").complete
 
 
 def test_a_masked_gradient_does_not_look_like_resistance(data):

@@ -17,7 +17,7 @@ from deceive.auditing.schema import VERSION, Report
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
 from deceive.auditing.subject import Subject, meet
 from deceive.data import MNIST, Dataset, load_data
-from deceive.errors import InputError
+from deceive.errors import InputError, WriteError
 from deceive.fooling import Bounds
 from deceive.runs import Row, Run
 
@@ -29,6 +29,20 @@ class _OutOfTime(Exception):  # noqa: N818 - it ends the work in good order, and
     """The budget is spent."""
 
 
+@contextmanager
+def _contained() -> Iterator[None]:
+    """In the block no model ends the process: `sys.exit` in its code is told as an error."""
+    try:
+        yield
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise InputError(
+            f"model: expected code that leaves the audit to its end, got {error!r} from it"
+        ) from error
+
+
+@_contained()
 def audit(
     model: Model,
     data: Dataset | str | Path | None = None,
@@ -81,6 +95,7 @@ def audit(
         InputError: when the model, a judge or the data cannot be used at all, or the folder
             holds an audit with other settings, or of a model or with judges that answer
             differently by now.
+        WriteError: when the folder cannot be written to, or the disk is full.
     """
     settings = settings or (THOROUGH if thorough else QUICK)
     if budget is not None:
@@ -122,8 +137,17 @@ def audit(
 
     if out is not None:
         return begin(out)
-    with tempfile.TemporaryDirectory() as folder:
+    with _temporary() as folder:
         return begin(Path(folder))
+
+
+def _temporary() -> "tempfile.TemporaryDirectory[str]":
+    try:
+        return tempfile.TemporaryDirectory()
+    except OSError as error:
+        raise WriteError(
+            f"out: expected a temporary folder where none is given; {error.strerror}"
+        ) from error
 
 
 @contextmanager
@@ -190,9 +214,9 @@ class _Audit:
         try:
             tick(0, 1)
             row = part.do(tick)
-        except _OutOfTime:
-            raise
-        except Exception as error:  # a user's model may raise anything
+        except (_OutOfTime, KeyboardInterrupt, WriteError):
+            raise  # none of these is the model's
+        except BaseException as error:  # a user's model may raise anything, and call sys.exit
             said = str(error) if isinstance(error, InputError) else repr(error)
             self.run.add({"part": "failure", "of": part.name, "reason": said.splitlines()[0]})
             return False

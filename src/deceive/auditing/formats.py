@@ -110,7 +110,9 @@ def _imported(module: str, attribute: str) -> Loaded:
         made = getattr(importlib.import_module(module), attribute)
         if not isinstance(made, nn.Module):
             made = made()
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a script may end in sys.exit
         raise InputError(
             f"model: expected {module}:{attribute} to give a model; it says: {error!r}"
         ) from error

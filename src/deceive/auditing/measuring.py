@@ -186,7 +186,8 @@ class Measurements:
         for name, answers in logits.items():
             if not finite[name].any():
                 raise InputError(
-                    f"model: expected finite outputs for the {name} images, got NaN or infinity"
+                    f"model: expected finite outputs for the {name} images, got NaN or infinity; "
+                    "for a class that never wins a great negative number does what -inf does"
                 )
             scores = scores_of(self.subject, answers[finite[name]])
             self.run.save_arrays(f"scores-{name}", **{k: v.numpy() for k, v in scores.items()})

@@ -33,7 +33,9 @@ def verdict(report: Report) -> list[str]:
     """
     headline = report.headline
     said = [*report.warnings]
-    if report.failures:
+    if report.failures and report.clean is None:
+        said.append("It failed at reading real images, which everything else is measured against.")
+    elif report.failures:
         said.append(
             f"It failed in {len(report.failures)} parts of the audit, so that the figures are of "
             "the others and say less."

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import tyro
 from rich.console import Console
@@ -18,6 +18,9 @@ from deceive.cli.flags import flag_error
 from deceive.cli.folders import claimed
 from deceive.cli.screen import log, show, task
 from deceive.errors import InputError
+
+# The one way out of a process that no exception stops.
+_leave = os._exit
 
 # An audit whose budget is overrun by as much again, and by so many seconds, hangs in the model.
 _OVERRUN = 60.0
@@ -93,7 +96,7 @@ class Audit:
             raise flag_error(error) from error
         out = self.out or Path("runs") / _audit_name(self.model, self.thorough)
         with claimed(out, fresh=self.fresh):
-            with self._cut_off(out):
+            with self._cut_off(out), _no_way_out():
                 report = audit(
                     self.model,
                     self.data,
@@ -149,7 +152,7 @@ class Audit:
             pass  # it hung before there was anything to keep
         finally:
             sys.stdout.flush()
-            os._exit(code)
+            _leave(code)
 
     def _end(self, report: Any, out: Path) -> int:
         """Write the page of what was found, say it, and give the exit code."""
@@ -207,6 +210,26 @@ class Leaderboard:
         said = f"{self.out}: {len(rows)} model{'s' * (len(rows) != 1)}"
         show(said, {"out": str(self.out), "rows": rows}, self.json)
         return 0
+
+
+@contextmanager
+def _no_way_out() -> Iterator[None]:
+    """In the block a call of `os._exit` in this process is an error.
+
+    Else a model could end the command with 0, and its audit would seem to have been passed.
+    """
+    here, before = os.getpid(), os._exit
+
+    def refuse(status: int) -> NoReturn:
+        if os.getpid() != here:  # a child, which has its own end
+            before(status)
+        raise RuntimeError(f"os._exit({status}) in an audit that has not ended")
+
+    os._exit = refuse
+    try:
+        yield
+    finally:
+        os._exit = before
 
 
 def _audit_name(model: str, thorough: bool) -> str:
