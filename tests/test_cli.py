@@ -6,7 +6,8 @@ import pytest
 import torch
 from PIL import Image
 
-from deceive.cli import Study, main
+from deceive.cli import main
+from deceive.cli.study import Study
 from deceive.models import load_network
 from deceive.runs import Run
 from deceive.study import StudySettings

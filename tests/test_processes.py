@@ -16,7 +16,9 @@ import pytest
 import torch
 
 from conftest import After, Bands
-from deceive import cli, processes
+from deceive import processes
+from deceive.cli import commands, main
+from deceive.cli.rounds import Rounds
 from deceive.errors import InputError, NoGradientWarning
 from deceive.fooling import FoolingResult, fool
 from deceive.models import load_network
@@ -137,7 +139,7 @@ def play_rounds(folder: str, which: str, dies_at: str = "-1") -> None:
     """Rounds by way of the command line, so that errors end as a user sees them."""
     settings = {"tiny": ROUNDS, "long": LONG, "literal": FEWER}[which]
 
-    class Play(cli.Rounds):
+    class Play(Rounds):
         def run(self) -> int:
             path = Path(folder)
             run = processes.on_main(lambda: Run(path, settings.model_dump(mode="json")))
@@ -145,8 +147,8 @@ def play_rounds(folder: str, which: str, dies_at: str = "-1") -> None:
             assert processes.gathered(rows) == [rows, rows]
             return 0
 
-    cli._command = lambda arguments: Play()
-    cli.main(["play"])
+    commands.parse = lambda arguments: Play()
+    main(["play"])
 
 
 def dying(number: int):
@@ -314,24 +316,68 @@ def test_what_does_not_fit_the_processes_is_one_clear_error(capsys, monkeypatch)
     settings = RECIPES["fast"].model_copy(update={"batch_size": 5})
     with pytest.raises(InputError, match="at least 2 images for each of 3 processes, got 5"):
         train("fast", data(), settings=settings)
-    monkeypatch.setattr(processes, "join", lambda: None)
+    monkeypatch.setattr(processes, "join", lambda announce: None)
     code, _, said = run(capsys, "info")
     assert code == 2
     assert "info: expected one process, got 3" in said
 
 
+def launched(monkeypatch, count: int) -> None:
+    """The environment of the last of so many processes, whose main one can't be reached."""
+    given = {"WORLD_SIZE": count, "RANK": count - 1, "LOCAL_RANK": count - 1}
+    for name, value in (given | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": 9}).items():
+        monkeypatch.setenv(name, str(value))
+
+
 def test_without_accelerate_it_is_one_clear_error(capsys, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    launched(monkeypatch, 2)
     monkeypatch.setitem(sys.modules, "accelerate", None)
     code, _, said = run(capsys, "info")
     assert code == 2
     assert "pip install 'deceive[accelerate]'" in said
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"WORLD_SIZE": ""}, "WORLD_SIZE: expected a whole number of at least 1"),
+        ({"WORLD_SIZE": "two"}, "got 'two'"),
+        ({"WORLD_SIZE": "-2"}, "WORLD_SIZE: expected a whole number of at least 1"),
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE=2: expected RANK beside it in the environment"),
+        ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK: expected a whole number of at least 0 and at"),
+        ({"WORLD_SIZE": "2", "RANK": "1", "MASTER_PORT": "x"}, "MASTER_PORT: expected a whole"),
+    ],
+)
+def test_half_an_environment_of_a_launcher_is_one_clear_error(given, said, capsys, monkeypatch):
+    if "RANK" in given:
+        launched(monkeypatch, 2)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    code, _, err = run(capsys, "info")
+    assert code == 2
+    assert said in err
+    assert err.count("\n") == 1
+
+
+def test_a_main_process_that_is_not_there_is_waited_for_aloud_and_not_for_long(capsys, monkeypatch):
+    monkeypatch.setattr(processes, "_UNANNOUNCED", 0)
+    with socket.socket() as taken:  # and doesn't listen
+        taken.bind(("127.0.0.1", 0))
+        launched(monkeypatch, 2)
+        monkeypatch.setenv("MASTER_PORT", str(taken.getsockname()[1]))
+        monkeypatch.setenv("DECEIVE_JOIN_SECONDS", "1")
+        code, _, err = run(capsys, "info")
+    assert code == 2
+    waiting, refused = err.splitlines()
+    assert waiting.startswith("waiting for the other processes at 127.0.0.1:")
+    assert "expected 2 processes to meet at 127.0.0.1:" in refused
+    assert "within 1 s" in refused
+
+
 def test_more_processes_than_gpus_are_one_clear_error(capsys, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.delenv("ACCELERATE_USE_CPU", raising=False)
-    monkeypatch.setenv("WORLD_SIZE", "3")
+    launched(monkeypatch, 3)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     code, _, err = run(capsys, "fool", "--target", "1")
     assert code == 2

@@ -135,7 +135,7 @@ def state(**changes):
         ({"image_shape": [1, 8, -8]}, "image_shape.2: Input should be greater than or equal to 1"),
         (
             {"image_shape": [1, 1, 1], "architecture": "study"},
-            "net.json: image_shape: expected larger images for this network",
+            "net.json: image_shape: expected images of at least 10×10 pixels for a network",
         ),
         ({"n_outputs": 10_000_000}, "n_outputs: Input should be less than or equal to 1000000"),
         ({"n_outputs": 1_000_000}, "'head.bias' should be (1000000,) float32, is (2,) float32"),

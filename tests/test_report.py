@@ -12,7 +12,8 @@ import pytest
 import tyro
 from PIL import Image
 
-from deceive.cli import Command, main
+from deceive.cli import main
+from deceive.cli.commands import Command
 from deceive.errors import InputError
 from deceive.figures import TITLES, png, study_captions, study_filmstrip
 from deceive.report import finding, missing_parts, write_report

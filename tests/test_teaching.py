@@ -275,7 +275,7 @@ def test_a_candidate_begins_anew_at_the_end_of_its_schedule():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_command_makes_the_settings_again(preset):
-    from deceive.cli import chosen_rounds
+    from deceive.cli.rounds import chosen_rounds
 
     schedule = None if preset == "resist" else 4
     settings = PRESETS[preset].model_copy(

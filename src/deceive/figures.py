@@ -8,14 +8,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator
 from numpy.typing import NDArray
 from PIL import Image
 
 from deceive.files import replacing
+from deceive.plotting import import_matplotlib
 from deceive.runs import Run, round_name
+
+import_matplotlib()
+
+from matplotlib.axes import Axes  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+from matplotlib.ticker import MaxNLocator, NullLocator  # noqa: E402
 
 # The study's galleries: the arrays of this name become the picture of this name.
 TITLES = {
@@ -368,7 +372,9 @@ def _show(page: Axes, image: NDArray[Any], left: int, top: int, wide: int, high:
 
 def _write(page: Axes, x: float, y: float, text: str, *, lines: float = 1) -> None:
     """One line whose middle is at (x, y)."""
-    page.text(x, y, text, ha="center", va="center", color=_INK, fontsize=_points(lines))
+    page.text(
+        x, y, text, ha="center", va="center", color=_INK, fontsize=_points(lines), parse_math=False
+    )
 
 
 def _points(lines: float) -> float:

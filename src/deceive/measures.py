@@ -9,6 +9,7 @@ from deceive import checks
 from deceive.errors import InputError
 from deceive.inference import BATCH, device_of, evaluating, exactly, logits_of
 from deceive.networks import Classifier
+from deceive.plotting import import_matplotlib
 
 # Rows and columns of the tables of distances that are in memory at once: 1,000 × 10,000 float64
 # are 80 MB.
@@ -92,7 +93,7 @@ def frechet_between(features: Tensor, reference: Tensor) -> float:
     Raises:
         InputError: when there are too few, when they don't fit each other, or are not finite.
     """
-    # It imports matplotlib, which nothing else here needs.
+    import_matplotlib()  # which torchmetrics imports, and nothing else here needs
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     _check_features("reference", reference, reference.shape[-1], least=2)
@@ -194,6 +195,7 @@ def calibration_error(probabilities: Tensor, labels: Tensor, bins: int = 15) -> 
         labels: (N,) int64, 0 to K - 1.
         bins: at least 1; 15 is customary.
     """
+    import_matplotlib()
     from torchmetrics.functional.classification import multiclass_calibration_error
 
     error = multiclass_calibration_error(
@@ -215,6 +217,7 @@ def auroc(inside: Tensor, outside: Tensor) -> float:
     Raises:
         InputError: when there are none of either, or a score is NaN.
     """
+    import_matplotlib()
     from torchmetrics.functional.classification import binary_auroc
 
     for name, scores in (("inside", inside), ("outside", outside)):

@@ -50,6 +50,12 @@ class Classifier(nn.Module):
         super().__init__()
         checks.one_of("architecture", architecture, ARCHITECTURES)
         checks.at_least("n_outputs", n_outputs, 2)
+        least = LEAST_SIDES.get(architecture, 1)
+        if min(image_shape[1:]) < least:
+            raise InputError(
+                f"image_shape: expected images of at least {least}×{least} pixels for a network "
+                f"{architecture!r}, got {image_shape[1]}×{image_shape[2]}; fast reads smaller ones"
+            )
         mean, std = NORMALISATION.get(architecture, (mean, std))
         self.architecture = architecture
         self.image_shape = image_shape
@@ -331,6 +337,9 @@ ARCHITECTURES: dict[str, Callable[[Shape], tuple[nn.Module, int]]] = {
     "study": _study,
 }
 
+# The least sides of an image that pooling leaves something of.
+LEAST_SIDES = {"judge": 4, "study": 10}
+
 # The architectures of the readers of those that have some.
 READERS = {"resist": ("sharp", "sharp")}
 
@@ -354,6 +363,4 @@ def _flat_size(layers: list[nn.Module], shape: Shape) -> int:
             rows, columns = ((n + 2 * padding - size) // stride + 1 for n in (rows, columns))
         if isinstance(layer, nn.Conv2d):
             channels = layer.out_channels
-    if min(rows, columns) < 1:
-        raise InputError(f"image_shape: expected larger images for this network, got {shape}")
     return channels * rows * columns

@@ -9,6 +9,9 @@ Whoever never joins is alone: one of one, and nothing here does anything.
 import os
 import pickle
 import signal
+import socket
+import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -28,6 +31,9 @@ T = TypeVar("T")
 # The main process may judge and draw for so long while the others wait. One that dies is noticed
 # at once; this is for machines that fall silent.
 _PATIENCE = timedelta(minutes=30)
+
+# For so many seconds a process waits for the others in silence: they hardly ever start at once.
+_UNANNOUNCED = 5.0
 
 
 @dataclass(frozen=True)
@@ -52,18 +58,23 @@ def here() -> Place:
     return _place.get() or Place(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
-def join() -> None:
+def join(announce: Callable[[str], None] | None = None) -> None:
     """Join the other processes that the launcher started with this one; alone it does nothing.
 
-    On CUDA, a device each, where there is some; else on the CPU, by gloo.
+    On CUDA, a device each, where there is some; else on the CPU, by gloo. It waits for the others
+    for five minutes, or as many seconds as the environment variable DECEIVE_JOIN_SECONDS says.
+
+    Args:
+        announce: called with a sentence when the others are not there at once.
 
     Raises:
-        InputError: when there are others and the package accelerate is not installed, or there are
-            more of them on this machine than GPUs.
+        InputError: when the launcher's variables are not whole, the others don't come, the package
+            accelerate is not installed, or there are more processes on this machine than GPUs.
     """
     count = os.environ.get("WORLD_SIZE", "1")
     if count == "1":
         return
+    place = _launched(count)
     try:
         from accelerate import PartialState
     except ImportError as error:
@@ -73,15 +84,78 @@ def join() -> None:
         ) from error
     gpus = 0 if os.environ.get("ACCELERATE_USE_CPU") == "True" else torch.cuda.device_count()
     here_too = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    if 0 < gpus < int(here_too):
+    if 0 < gpus < _whole_number("LOCAL_WORLD_SIZE", here_too, 1):
         raise InputError(
             f"LOCAL_WORLD_SIZE={here_too}: expected one process a GPU, of which there are {gpus}; "
             "with CUDA_VISIBLE_DEVICES= in the environment all of them work on the CPU"
         )
-    with _noticing():
-        state = PartialState(cpu=gpus == 0, timeout=_PATIENCE)
+    seconds = _whole_number(
+        "DECEIVE_JOIN_SECONDS", os.environ.get("DECEIVE_JOIN_SECONDS", "300"), 1
+    )
+    said = threading.Timer(
+        _UNANNOUNCED,
+        announce or (lambda words: None),
+        (f"waiting for the other processes at {place}, for {seconds} s at most",),
+    )
+    said.daemon = True
+    said.start()
+    try:
+        _reach(seconds)
+        state = PartialState(cpu=gpus == 0, timeout=timedelta(seconds=seconds))
+    except (RuntimeError, ValueError, OSError) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        raise InputError(
+            f"WORLD_SIZE={count}: expected {count} processes to meet at {place} within "
+            f"{seconds} s, but: {first}; without WORLD_SIZE one process works alone"
+        ) from error
+    finally:
+        said.cancel()
+    torch.distributed.distributed_c10d._set_pg_timeout(_PATIENCE)
     _place.set(Place(state.process_index, state.num_processes, state.device))
     signal.signal(signal.SIGTERM, _asked_to_end)
+
+
+def _launched(count: str) -> str:
+    """Where the processes are to meet, once the variables of the launcher are found to be whole."""
+    _whole_number("WORLD_SIZE", count, 1)
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        if not os.environ.get(name):
+            raise InputError(
+                f"WORLD_SIZE={count}: expected {name} beside it in the environment, as accelerate "
+                "launch and torchrun set it, got none; without WORLD_SIZE one process works alone"
+            )
+    for name, most in (("RANK", int(count) - 1), ("LOCAL_RANK", int(count) - 1)):
+        _whole_number(name, os.environ[name], 0, most)
+    port = _whole_number("MASTER_PORT", os.environ["MASTER_PORT"], 1, 65_535)
+    return f"{os.environ['MASTER_ADDR']}:{port}"
+
+
+def _reach(seconds: int) -> None:
+    """Wait until the main process can be reached from another one. Raises `OSError` in the end.
+
+    Torch would wait too, for twice as long, and fill the screen with its own frames.
+    """
+    ends = time.monotonic() + seconds
+    while os.environ["RANK"] != "0":
+        try:
+            place = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+            return socket.create_connection(place, max(ends - time.monotonic(), 0.1)).close()
+        except OSError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(0.1)
+
+
+def _whole_number(name: str, text: str, least: int, most: int | None = None) -> int:
+    """What a variable of the environment says. Raises `InputError` unless it is in that range."""
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else -1
+    if number < least or (most is not None and number > most):
+        upper = "" if most is None else f" and at most {most}"
+        raise InputError(
+            f"{name}: expected a whole number of at least {least}{upper} in the environment, "
+            f"got {text!r}"
+        )
+    return number
 
 
 def leave() -> None:

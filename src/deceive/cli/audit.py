@@ -1,5 +1,6 @@
 """The commands that audit a model, and that set audits side by side."""
 
+import json
 import os
 import sys
 import threading
@@ -10,13 +11,11 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import tyro
-from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from deceive.cli.flags import flag_error
 from deceive.cli.folders import claimed
-from deceive.cli.screen import log, show, task
+from deceive.cli.screen import log, results, show, task
 from deceive.errors import InputError
 
 # The one way out of a process that no exception stops.
@@ -151,8 +150,10 @@ class Audit:
         except InputError:
             pass  # it hung before there was anything to keep
         finally:
-            sys.stdout.flush()
-            _leave(code)
+            try:
+                sys.stdout.flush()
+            finally:  # also where that can't be written
+                _leave(code)
 
     def _end(self, report: Any, out: Path) -> int:
         """Write the page of what was found, say it, and give the exit code."""
@@ -161,23 +162,23 @@ class Audit:
         from deceive.runs import Run
 
         page = write_audit_page(Run.open(out))
-        screen = log if self.json else Console()
+        screen = log if self.json else results
         for warning in report.warnings:
-            screen.print(f"Warning: {warning}", style="bold red", markup=False, highlight=False)
+            screen.print(f"Warning: {warning}", style="bold red")
         for table in _audit_tables(report):
             screen.print(table)
         for sentence in verdict(report)[len(report.warnings) :]:
-            screen.print(sentence, markup=False, highlight=False)
+            screen.print(sentence)
         for note in report.notes:
-            screen.print(f"Note: {note}", markup=False, highlight=False)
+            screen.print(f"Note: {note}")
         for failure in failures(report):
-            log.print(f"failed: {failure}", style="bold red", markup=False, highlight=False)
+            log.print(f"failed: {failure}", style="bold red")
         if report.missing:
             left = f"{still_to_come(report)}. The same command goes on from here."
-            log.print(f"not done yet: {left}", markup=False, highlight=False)
-        screen.print(f"{page}: {report.seconds:.0f} s of work", markup=False, highlight=False)
+            log.print(f"not done yet: {left}")
+        screen.print(f"{page}: {report.seconds:.0f} s of work")
         if self.json:
-            print(report.model_dump_json())
+            print(json.dumps(json.loads(report.model_dump_json())))  # ASCII alone, as no other is
         limit, rate = self.max_gibberish_rate, report.worst_rate
         if limit is not None and rate is not None and rate > limit:
             kind = "gibberish" if report.judges else "fooling"
@@ -248,7 +249,7 @@ def _audit_tables(report: Any) -> list[Table]:
     if report.judges:
         judges = Table("judge", "test images it reads")
         for each in report.judges:
-            judges.add_row(escape(each.name), share(each.accuracy, 2))
+            judges.add_row(each.name, share(each.accuracy, 2))
         if len(report.judges) > 1:
             judges.add_row("more than half of them", share(report.judge_accuracy, 2))
         tables.append(judges)

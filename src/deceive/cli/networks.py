@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 from rich.table import Table
 
-from deceive.cli.screen import log, show, task
+from deceive.cli.screen import log, results, show, task
 from deceive.errors import InputError
 
 
@@ -132,7 +131,7 @@ class Info:
                 card.command,
             )
         dtype = str(working_dtype(torch.device("cpu"))).removeprefix("torch.")
-        screen = log if self.json else Console()
+        screen = log if self.json else results
         screen.print(f"deceive {__version__}, torch {torch.__version__}, works in {dtype}")
         screen.print(table)
         if self.json:

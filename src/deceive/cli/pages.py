@@ -72,7 +72,7 @@ class Page:
         from deceive.page import build
         from deceive.serving import server
 
-        folder = build(lambda stage: log.print(f"  {stage}", highlight=False))
+        folder = build(lambda stage: log.print(f"  {stage}"))
         if self.build_only:
             show(f"{folder}: built", {"folder": str(folder)}, self.json)
             return 0

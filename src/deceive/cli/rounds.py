@@ -66,7 +66,7 @@ class Rounds:
             board = Board(run)
         watched = board.listening(task) if board else task
         for row in rounds(data, run, self.what, judge, watched):
-            log.print(" ", _round_in_words(row))
+            log.print(f"  {_round_in_words(row)}")
             if board:
                 board.show(row)
         processes.on_main(lambda: self._finish(run))

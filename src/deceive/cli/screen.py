@@ -1,52 +1,134 @@
-"""What a user sees: words and progress on stderr, results on stdout."""
+"""What a user sees: words and progress on stderr, results on stdout.
 
+Text is shown as it is. Nothing in it counts as markup or as the name of an emoji, and a character
+that would steer the terminal is shown as an escape.
+"""
+
+import io
 import json
+import os
+import sys
+import traceback
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.text import Text
 
-log = Console(stderr=True)
+
+def visible(text: str) -> str:
+    """The text on one line: an escape such as \\x1b in place of each character that doesn't print.
+
+    Terminal escapes, newlines, and the characters that turn the direction of writing are such.
+    """
+    return "".join(
+        each
+        if each.isprintable() or unicodedata.category(each) == "Zs"
+        else each.encode("unicode_escape").decode("ascii")
+        for each in text
+    )
+
+
+class Screen(Console):
+    """A console that prints each string as it is, on one line."""
+
+    def __init__(self, *, stderr: bool = False) -> None:
+        super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Every string that is printed or stands in a table comes through here."""
+        return super().render_str(visible(text), **options)
+
+    def on_broken_pipe(self) -> None:
+        """Leave the error to `main`: rich would exit with 1."""
+        raise  # it is called where the error is handled
+
+
+log = Screen(stderr=True)
+results = Screen()
 
 
 @contextmanager
 def task(description: str, *, transient: bool = False) -> Iterator[Callable[..., None]]:
     """A progress bar on stderr for as long as the block lasts; a transient one then goes.
 
+    It also goes when the block ends in an error: nothing is left at 0%.
+
     What it gives takes (done, total), and a few words on how things stand if there are any.
     """
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
         TextColumn("left:"),
         TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
     )
-    # Where nobody watches, a bar that goes leaves an empty line.
+    # Where nothing is animated, a bar that goes leaves an empty line.
     hidden = transient and not log.is_terminal
-    with Progress(*columns, console=log, transient=transient, disable=hidden) as progress:
-        bar = progress.add_task(description, note="")
+    progress = Progress(*columns, console=log, transient=transient, disable=hidden)
+    bar = progress.add_task(visible(description), note="")
 
-        def report(done: float, total: float, note: str = "") -> None:
-            progress.update(bar, completed=done, total=total, note=note)
+    def report(done: float, total: float, note: str = "") -> None:
+        progress.update(bar, completed=done, total=total, note=visible(note))
 
-        yield report
+    with progress:
+        try:
+            yield report
+        except BaseException:
+            progress.live.transient = True
+            progress.update(bar, visible=False)
+            raise
+        progress.update(bar, completed=progress.tasks[0].total)
 
 
 def show(text: str, summary: dict[str, Any], as_json: bool) -> None:
     """What came of it: `text` for a reader, or `summary` as the last line of stdout."""
     if as_json:
-        log.print(text, markup=False)
+        log.print(text)
         print(json.dumps(summary))
     else:
-        print(text)
+        print(visible(text))
 
 
 def complain(words: str) -> None:
     """Say what went wrong, whichever process this is."""
     log.quiet = False
-    log.print(f"deceive: {words}", style="bold red", markup=False, highlight=False, soft_wrap=True)
+    log.print(f"deceive: {words}", style="bold red", soft_wrap=True)
+
+
+def trace(error: BaseException) -> None:
+    """Print the traceback of an error, whichever process this is."""
+    log.quiet = False
+    for part in traceback.format_exception(error):
+        for line in part.splitlines():
+            log.print(line, soft_wrap=True)
+
+
+def take_any_text() -> None:
+    """Let stdout and stderr write an escape for each character that their encoding lacks."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:  # closed before the start
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def flush() -> None:
+    """Write what is still in the buffers. Raises `OSError` where that can't be done."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+
+
+def silence() -> None:
+    """Drop what can't be written, which the interpreter would fail on when it ends."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -60,7 +60,7 @@ class Study:
             run = Run(self.out, settings.model_dump() | {"data_checksum": data.checksum})
             for row in study(data, run, settings, task):
                 rows.append(row)
-                log.print(" ", _in_words(row))
+                log.print(f"  {_in_words(row)}")
                 study_pictures(run)
                 page = write_report(run)
         show(

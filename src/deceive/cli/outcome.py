@@ -1,0 +1,100 @@
+"""What a command line came to: the one place that turns errors into words and exit codes."""
+
+import errno
+import os
+from contextlib import suppress
+from typing import Any
+
+from deceive.cli import commands, screen
+from deceive.errors import InputError, LostProcessError
+
+# Errors of a disk, or of a path that was given: no fault in deceive.
+_OF_PLACES = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE),
+    *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENOTDIR),
+    *(errno.EMFILE, errno.ENFILE, errno.ENXIO),
+}
+
+# What torch's own errors say where memory is short.
+_OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
+
+
+def outcome(arguments: list[str]) -> int:
+    """Run a command line, say what went wrong if anything did, and give its exit code."""
+    screen.take_any_text()
+    try:
+        code = _outcome(arguments)
+        screen.flush()
+    except BrokenPipeError:  # what read stdout or stderr has ended
+        code = 141
+    except OSError as error:  # stdout goes to a full disk
+        code = 2
+        with suppress(OSError):  # stderr may as well
+            screen.complain(_of_a_place(error))
+    screen.silence()
+    return code
+
+
+def _outcome(arguments: list[str]) -> int:
+    try:
+        try:
+            command = commands.parse(arguments)
+        except SystemExit as end:  # tyro has printed help, or what is wrong with the form
+            return end.code if isinstance(end.code, int) else 2
+        return _run(command)
+    except InputError as error:
+        said, code = str(error), 2
+    except LostProcessError as error:
+        said, code = f"{error}; rounds go on from where they were last saved", 4
+    except KeyboardInterrupt:
+        said, code = "interrupted; what was finished is kept", 130
+    except BrokenPipeError:
+        raise
+    except BaseException as error:  # a SystemExit too: the code of a model must not end an audit
+        said, code = _of_the_machine(error), 2
+        if not said:
+            screen.trace(error)
+            said, code = "this is a fault in deceive itself; please report it with these lines", 70
+    screen.complain(said)
+    return code
+
+
+def _run(command: Any) -> int:
+    """Run a command, together with the other processes if a launcher started some; its code.
+
+    The main process alone speaks, but for errors.
+    """
+    from deceive import processes
+
+    processes.join(screen.log.print)
+    here = processes.here()
+    if here.count > 1 and not isinstance(command, commands.TOGETHER):
+        raise InputError(
+            f"{type(command).__name__.lower()}: expected one process, got {here.count}; train, "
+            "fool, draw and rounds share their work among several"
+        )
+    screen.log.quiet = not here.is_main
+    code: int = command.run()
+    processes.leave()
+    return code
+
+
+def _of_the_machine(error: BaseException) -> str:
+    """What the machine lacks, in a sentence, if that is what is wrong; else nothing."""
+    if isinstance(error, OSError) and error.errno in _OF_PLACES:
+        return _of_a_place(error)
+    torch_lacks = isinstance(error, RuntimeError) and any(w in str(error) for w in _OF_MEMORY)
+    if isinstance(error, MemoryError) or torch_lacks:
+        first = next(iter(str(error).splitlines()), "")
+        return "memory: expected as much as this takes, got less; smaller numbers take less" + (
+            f" ({first})" if first else ""
+        )
+    return ""
+
+
+def _of_a_place(error: OSError) -> str:
+    """A sentence about the file that an error names."""
+    where = "output"
+    if isinstance(error.filename, str | bytes | os.PathLike):
+        where = os.fsdecode(error.filename)
+    return f"{where}: expected a place that can be read and written; {error.strerror}"
