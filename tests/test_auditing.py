@@ -531,6 +531,45 @@ def test_a_masked_gradient_does_not_look_like_resistance(data):
     assert "probably masked" in " ".join(verdict(report))
 
 
+class Levels(nn.Module):
+    """Rounds pixels to five levels: its gradient is 0 wherever it is."""
+
+    def forward(self, images):
+        return (images * 4).round() / 4
+
+
+def test_a_gradient_of_zero_does_not_look_like_resistance(data):
+    report = audit(nn.Sequential(Levels(), Bands(sure=12)), data, judge=Strict(), settings=TINY)
+    assert report.complete
+    white, black = (outcome(report, box) for box in ("white", "black"))
+    assert white.stalled == pytest.approx(1 - white.fooling_rate)
+    assert white.stalled > 0.9
+    assert black.stalled is None
+    assert report.headline.box == "black"
+    (warning,) = report.warnings
+    assert re.match(r"The gradient was 0, or too small for float32, for (9\d|100)% of", warning)
+    assert verdict(report)[0] == warning
+    for each in report.attacks:
+        assert (each.outcomes[0].stalled is None) == (each.box == "black")
+
+
+def test_where_a_gradient_leads_on_nothing_is_said_to_have_stalled(whole):
+    for each in whole.attacks:
+        assert all(not outcome.stalled for outcome in each.outcomes)
+    assert outcome(whole).stalled == 0
+
+
+def test_neither_box_does_better_and_one_had_no_gradient(data, whole):
+    safe = outcome(whole, "black").model_copy(update={"fooling_rate": 0.0, "gibberish_rate": 0.0})
+    white, black = (
+        each.model_copy(update={"outcomes": [safe.model_copy(update={"stalled": stalled})] * 2})
+        for each, stalled in zip(whole.headlines, (1.0, None), strict=True)
+    )
+    assert [white.box, black.box] == ["white", "black"]
+    report = whole.model_copy(update={"headlines": [white, black]})
+    assert report.headline.box == "black"
+
+
 def test_the_model_is_untouched(data):
     model = Bands(sure=12).train()
     before = state_of(model)

@@ -32,6 +32,9 @@ from deceive.runs import Row, Run
 
 _NAMES: tuple[Name, Name] = ("asked", "own")
 
+# The share of candidates without a gradient to follow at which the audit warns.
+_STALLED = 0.1
+
 
 def is_audit(run: Run) -> bool:
     """Whether the folder holds an audit."""
@@ -80,6 +83,8 @@ def _assembled(run: Run, subject: Row) -> Report:
     attacks = [row for row in rows.values() if "attack" in row]
     clean = rows.get("clean")
     warnings = [said for row in rows.values() for said in row.get("warnings", [])]
+    headlines = _headlines(run, attacks)
+    warnings += _without_gradient(headlines)
     return Report(
         deceive=__version__,
         command=command(run.settings, **subject["again"]),
@@ -95,7 +100,7 @@ def _assembled(run: Run, subject: Row) -> Report:
         settings={name: run.settings[name] for name in AuditSettings.model_fields},
         clean=Clean(**_fields(clean, Clean)) if clean else None,
         thresholds=[Threshold(**each) for each in clean["thresholds"]] if clean else [],
-        headlines=_headlines(run, attacks),
+        headlines=headlines,
         attacks=_attacks(run, attacks),
         curves=[
             Curve(name=row["curve"], **_fields(row, Curve))
@@ -190,12 +195,14 @@ def _outcome(name: Name, groups: list[Arrays]) -> Outcome:
     rate = None
     if all(each is not None for each in judged):
         rate = float(np.concatenate([each for each in judged if each is not None]).mean())
+    stalled = [group["stalled"] for group in groups if "stalled" in group]
     return Outcome(
         threshold=name,
         candidates=len(fooled),
         fooling_rate=float(fooled.mean()),
         gibberish_rate=rate,
         median=float(np.median(steps[fooled])) if fooled.any() else None,
+        stalled=float(np.concatenate(stalled).mean()) if stalled else None,
     )
 
 
@@ -218,6 +225,7 @@ def _union(name: Name, stored: list[tuple[Row, Arrays]]) -> Outcome:
     fooled: dict[tuple[str, int], bool] = {}
     nonsense: dict[tuple[str, int], bool] = {}
     steps: dict[tuple[str, int], int] = {}
+    stalled: dict[tuple[str, int], list[bool]] = {}
     judged = True
     for row, arrays in stored:
         # In a black box a candidate is a target and a number; there is no start that all share.
@@ -232,13 +240,32 @@ def _union(name: Name, stored: list[tuple[Row, Arrays]]) -> Outcome:
                 nonsense[key] = nonsense.get(key, False) or bool(found[place])
             if reached:
                 steps[key] = min(steps.get(key, 2**62), int(arrays["steps"][place]))
+            if "stalled" in arrays:
+                stalled.setdefault(key, []).append(bool(arrays["stalled"][place]))
+    stuck = [not fooled[key] and sum(each) > len(each) / 2 for key, each in stalled.items()]
     return Outcome(
         threshold=name,
         candidates=len(fooled),
         fooling_rate=sum(fooled.values()) / len(fooled),
         gibberish_rate=sum(nonsense.values()) / len(fooled) if judged else None,
         median=float(np.median(list(steps.values()))) if steps else None,
+        stalled=sum(stuck) / len(stuck) if stuck else None,
     )
+
+
+def _without_gradient(headlines: list[Headline]) -> list[str]:
+    """The warning that attacks along the gradient had none to follow, if that is so."""
+    share = max(
+        (each.stalled or 0 for headline in headlines for each in headline.outcomes), default=0
+    )
+    if share < _STALLED:
+        return []
+    return [
+        f"The gradient was 0, or too small for float32, for {share:.0%} of the candidates that "
+        "were to follow it: that these don't fool the model says nothing about how hard it is to "
+        "fool. Give its logits, not probabilities; where it rounds and no gradient passes, go by "
+        "the search without one."
+    ]
 
 
 def _fields(row: Row, schema: type[Any]) -> Row:

@@ -4,6 +4,7 @@ A candidate is a start image and a target. Every attack from one kind of start t
 candidates, so that one can be said to be safe from all of them.
 """
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,14 +16,15 @@ from torch import Tensor, nn
 
 from deceive.arrays import Arrays
 from deceive.data import Split
-from deceive.fooling import Progress, fool
+from deceive.errors import NoGradientWarning
+from deceive.fooling import FoolingResult, Progress, fool
 from deceive.rules import Ascent
 from deceive.starts import REAL, STARTS, Shape, begin, generator_for
 
 WHITE_STARTS = (*STARTS, REAL)
 
 # Of a `FoolingResult`, what an audit keeps.
-_KEPT = ("levels", "confidence", "fooled", "steps")
+_KEPT = ("levels", "confidence", "fooled", "steps", "stalled")
 
 # Float32 can't tell greater confidence from certainty.
 CERTAIN = 1 - 1e-6
@@ -100,7 +102,8 @@ def attack(
 
     Returns:
         For each threshold, named `NAME_levels`, `NAME_confidence`, `NAME_fooled`, `NAME_steps`,
-        as those of a `FoolingResult`: of the first attempt that got there, or of the last.
+        `NAME_stalled`, as those of a `FoolingResult`: of the first attempt that got there, or of
+        the last.
     """
     *lesser, greatest = sorted(set(thresholds.values()))
     kept: dict[float, Arrays] = {}
@@ -108,7 +111,7 @@ def attack(
         left = np.flatnonzero(~kept[greatest]["fooled"]) if kept else np.arange(len(targets))
         if len(left) == 0:
             break
-        came = fool(
+        came = _fooled(
             module,
             targets[left],
             confidence=greatest,
@@ -150,7 +153,7 @@ def curve(
         `levels` (B, N, C, H, W) uint8 and `confidence` (B, N) after each of the B budgets, which
         are in ascending order.
     """
-    came = fool(
+    came = _fooled(
         module,
         targets,
         confidence=CERTAIN,
@@ -169,6 +172,13 @@ def curve(
 
     all_levels, all_confidence = zip(*came.trajectories or (), strict=True)
     return {"levels": after_each(all_levels), "confidence": after_each(all_confidence)}
+
+
+def _fooled(*arguments: Any, **options: Any) -> FoolingResult:
+    """`fool`; that some have stalled is kept, and said of all attacks together."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NoGradientWarning)
+        return fool(*arguments, **options)
 
 
 def arrays_named(arrays: Arrays, name: str) -> Arrays:

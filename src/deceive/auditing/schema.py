@@ -128,6 +128,10 @@ class Outcome(_Part):
     """Share that reach it and are not the target to the judges; None without judges."""
     median: float | None
     """Median steps (queries, for a search) of those that reach it."""
+    stalled: float | None = None
+    """Share that don't reach it and had no gradient to follow in the end: it was 0, or too small
+    for float32, in nearly all pixels. Of all attacks together those that stalled in most of them.
+    None for a black box."""
 
     @property
     def rate(self) -> float:
@@ -272,12 +276,16 @@ class Report(_Part):
 
     @property
     def headline(self) -> Headline | None:
-        """What the verdict goes by: the box whose attacks do better; None before there is any."""
-        return max(
-            self.headlines,
-            key=lambda headline: sorted((each.rate for each in headline.outcomes), reverse=True),
-            default=None,
-        )
+        """What the verdict goes by: the box whose attacks do better; None before there is any.
+
+        Where neither does, that with fewer candidates that had no gradient to follow.
+        """
+
+        def success(headline: Headline) -> tuple[list[float], float]:
+            rates = sorted((each.rate for each in headline.outcomes), reverse=True)
+            return rates, -max(each.stalled or 0 for each in headline.outcomes)
+
+        return max(self.headlines, key=success, default=None)
 
     def rate(self, threshold: Name) -> float | None:
         """The greatest gibberish rate of a box at a threshold; without judges, fooling rate."""
