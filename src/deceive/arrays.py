@@ -105,7 +105,7 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
     members: dict[str, zipfile.ZipInfo] = {}
     for each in archive.infolist():
         name = each.filename.removesuffix(".npy")
-        if name == each.filename or not name.isidentifier() or name in members:
+        if name == each.filename or not f"_{name}".isidentifier() or name in members:
             raise ValueError(f"got a member named {each.filename!r}, or two of that name")
         if each.compress_type not in _METHODS:
             raise ValueError(f"got a member compressed by method {each.compress_type}")
