@@ -42,7 +42,7 @@ def sure():
     return Bands(sure=12)
 
 def shy():
-    return Bands(sure=1)
+    return Bands(sure=4)
 
 def judge():
     return Bands(sure=9)

@@ -119,7 +119,7 @@ def test_a_classifier_born_elsewhere(place, capsys, monkeypatch, library, name, 
     report = read_report(place / f"runs/audit-{name}/audit.json")
     assert code == 0
     assert report.model.format == "ONNX"
-    assert report.model.gives_probabilities
+    assert report.model.answers == "probabilities"
     assert report.clean.accuracy > 0.75
     assert "answers with probabilities" in " ".join(said.out.split())
     assert {attack.name for attack in report.attacks} == {

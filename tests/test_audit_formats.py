@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from conftest import Bands
 from deceive.auditing.formats import load_model
+from deceive.auditing.scaling import Scaling
 from deceive.auditing.subject import meet
 from deceive.errors import InputError
 from deceive.inference import FrozenCopy
@@ -208,7 +209,7 @@ def test_onnx_channels_last(tmp_path):
 def test_onnx_of_any_type(tmp_path, data, expected, kind):
     path = onnx_file(tmp_path / "bands.onnx", (16,), kind=kind)
     bounds = (0, 255) if kind == TensorProto.UINT8 else (0, 1)
-    found = meet(load_model(path), data, bounds=bounds).logits(data.test.images)
+    found = meet(load_model(path), data, scaling=Scaling(bounds)).logits(data.test.images)
     torch.testing.assert_close(found / bounds[1], expected, atol=0.03, rtol=0.01)
 
 
@@ -223,10 +224,124 @@ def test_a_classifier_born_in_scikit_learn(tmp_path, data, zipmap):
     path = tmp_path / "classifier.onnx"
     path.write_bytes(to_onnx(classifier, images[:1], options=options).SerializeToString())
     subject = meet(load_model(path), data)
-    assert subject.gives_probabilities
+    assert subject.answers == "probabilities"
     found = subject.logits(data.test.images).softmax(1).numpy()
     expected = classifier.predict_proba(data.test.images.flatten(1).numpy())
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def several(path, outputs):
+    """An ONNX file of flat images whose outputs are those of linear layers: {name: width}.
+
+    `scores` and `more` begin with the logits of `Bands`; all others are noise.
+    """
+    weights, nodes = [], []
+    for place, (name, width) in enumerate(outputs.items()):
+        weight = np.random.default_rng(place).normal(size=(16, width)).astype(np.float32)
+        if name in ("scores", "more"):
+            weight[:, :4] = Bands().weight.detach().numpy().T
+        weights.append(numpy_helper.from_array(weight, f"weight-{name}"))
+        nodes.append(helper.make_node("MatMul", ["flat", f"weight-{name}"], [name]))
+    declared = [
+        helper.make_tensor_value_info(n, TensorProto.FLOAT, [None, w]) for n, w in outputs.items()
+    ]
+    image = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 1, 4, 4])
+    flat = helper.make_node("Flatten", ["images"], ["flat"])
+    graph = helper.make_graph([flat, *nodes], "several", [image], declared, weights)
+    onnx.save(
+        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path
+    )
+    return path
+
+
+def test_of_several_outputs_the_one_with_a_column_a_class_is_read(tmp_path, data, expected):
+    path = several(tmp_path / "two.onnx", {"embedding": 7, "scores": 4})
+    subject = meet(load_model(path), data)
+    torch.testing.assert_close(subject.logits(data.test.images), expected)
+    assert subject.loaded.output == "scores"
+    assert "Of its outputs “scores” is read." in subject.notes
+    more = several(tmp_path / "more.onnx", {"embedding": 64, "more": 5})
+    found = meet(load_model(more), data, rubbish_class=4).logits(data.test.images)
+    torch.testing.assert_close(found[:, :4], expected)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "listed"),
+    [
+        ({"embedding": 4, "scores": 4}, r"embedding \(N, 4\), scores \(N, 4\)"),
+        ({"embedding": 7, "features": 9}, r"embedding \(N, 7\), features \(N, 9\)"),
+        ({"embedding": 5, "scores": 4}, r"embedding \(N, 5\), scores \(N, 4\)"),
+    ],
+)
+def test_outputs_that_cannot_be_told_apart_are_listed(tmp_path, data, expected, outputs, listed):
+    path = several(tmp_path / "several.onnx", outputs)
+    with pytest.raises(InputError, match=f"4 scores .*{listed}; name the scores with --output"):
+        meet(load_model(path), data)
+    if "scores" in outputs:
+        found = meet(load_model(path), data, output="scores").logits(data.test.images)
+        torch.testing.assert_close(found, expected)
+    with pytest.raises(InputError, match=f"output: expected scores .* among {listed}, got 'x'"):
+        meet(load_model(path), data, output="x")
+
+
+def test_a_sigmoid_for_each_class_is_refused(data):
+    model = Bands()
+    message = "outputs from 0 to 1 that sum to .* as a sigmoid .* return the logits before it"
+    with pytest.raises(InputError, match=message):
+        meet(load_model(lambda images: model(images).sub(4).sigmoid().detach()), data)
+    # Small logits aren't taken for it.
+    small = meet(load_model(lambda images: model(images).detach() / 20), data)
+    assert small.answers == "logits"
+
+
+class Both(Bands):
+    """Gives what comes before its logits as well, in one way or another."""
+
+    def __init__(self, way, place=1):
+        super().__init__()
+        self.way, self.place = way, place
+
+    def forward(self, images):
+        both = [images.flatten(1), super().forward(images)]
+        return self.way(both if self.place else both[::-1])
+
+
+@pytest.mark.parametrize(
+    ("way", "output"),
+    [
+        (tuple, "1"),
+        (list, "1"),
+        (lambda both: {"features": both[0], "logits": both[1]}, "logits"),
+    ],
+)
+@pytest.mark.parametrize("black", [False, True])
+def test_a_model_in_python_may_have_several_outputs_too(data, expected, way, output, black):
+    model = Both(way)
+    subject = meet(load_model((lambda images: model(images)) if black else model), data)
+    assert subject.loaded.output == output
+    torch.testing.assert_close(subject.logits(data.test.images), expected)
+    if not black:
+        images = data.test.images[:4].clone().requires_grad_()
+        copy = FrozenCopy(subject.module, images.detach()[:1])
+        (gradient,) = torch.autograd.grad(copy.logits(images)[:, 0].sum(), images)
+        assert (gradient > 0).any()
+    with pytest.raises(InputError, match="expected none for a model with a single one, got '1'"):
+        meet(load_model(Bands()), data, output="1")
+
+
+def test_classes_named_by_numbers_keep_the_numbers_order(tmp_path):
+    from skl2onnx import to_onnx
+    from sklearn.linear_model import LogisticRegression
+
+    bands = Bands(n_classes=12, shape=(1, 12, 2))
+    data = band_data(bands)
+    images, labels = data.validation.images.flatten(1).numpy(), data.validation.labels.numpy()
+    for names in (labels, labels.astype(str)):  # by name, 10 comes before 2
+        classifier = LogisticRegression().fit(images, names)
+        path = tmp_path / "classifier.onnx"
+        path.write_bytes(to_onnx(classifier, images[:1]).SerializeToString())
+        subject = meet(load_model(path), data)
+        assert subject.accuracy(data.test.images, data.test.labels) == 1
 
 
 def test_onnx_that_will_not_do(tmp_path, data):

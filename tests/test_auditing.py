@@ -19,8 +19,9 @@ from deceive.auditing.formats import load_model
 from deceive.auditing.garbage import draw, scores_of
 from deceive.auditing.judges import meet_judges
 from deceive.auditing.measuring import Measurements
+from deceive.auditing.scaling import Scaling, usual
 from deceive.auditing.settings import QUICK, THOROUGH, budgets
-from deceive.auditing.subject import Scaling, meet
+from deceive.auditing.subject import meet
 from deceive.auditing.verdict import still_to_come, sure, verdict
 from deceive.data import Dataset, Split, load_data
 from deceive.errors import InputError, WriteError
@@ -267,7 +268,7 @@ def test_probabilities_are_recognised(data, black):
     subject = (lambda images: model(images).detach()) if black else model
     report = audit(subject, data, judge=Strict(), settings=TINY)
     assert report.complete
-    assert report.model.gives_probabilities
+    assert report.model.answers == "probabilities"
     assert any("answers with probabilities" in note for note in report.notes)
     logits = audit(Bands(sure=12), data, judge=Strict(), settings=TINY)
     assert report.clean.mean_confidence == pytest.approx(logits.clean.mean_confidence)
@@ -297,6 +298,21 @@ def test_a_model_that_reads_no_better_than_guessing_is_a_warning(data):
     assert "--bounds, --mean and --std" in warning
     assert "order of the labels" in warning
     assert audit(Bands(sure=12), data, judge=None, settings=TINY).warnings == []
+
+
+def test_a_classifier_whose_labels_are_words_is_found_out(data, tmp_path):
+    from skl2onnx import to_onnx
+    from sklearn.linear_model import LogisticRegression
+
+    words = np.array(["two", "four", "three", "one"])  # sorted: four, one, three, two
+    images, labels = data.validation.images.flatten(1).numpy(), data.validation.labels.numpy()
+    classifier = LogisticRegression().fit(images, words[labels])
+    path = tmp_path / "words.onnx"
+    path.write_bytes(to_onnx(classifier, images[:1]).SerializeToString())
+    report = audit(path, data, judge=None, settings=TINY)
+    # By hand: only class 2, "three", is where it belongs.
+    assert report.clean.accuracy == 1 / 4
+    assert "some libraries sort labels by name" in report.warnings[0]
 
 
 def mislabelled(data, every):
@@ -349,17 +365,129 @@ class Picky(nn.Module):
 
 
 def test_normalisation_is_found_or_declared(data):
-    pixels = data.validation.images
-    mean, std = round(pixels.mean().item(), 4), round(pixels.std().item(), 4)
+    pixels = torch.cat([data.train.images, data.validation.images])
+    mean, std = round(pixels.mean().item(), 4), round(pixels.std(correction=0).item(), 4)
     found = meet(load_model(Picky(mean, std)), data)
     assert found.scaling == Scaling(mean=(mean,), std=(std,))
     assert "reads best with" in found.notes[0]
-    declared = meet(load_model(Picky(0.3, 0.2)), data, mean=[0.3], std=[0.2])
+    declared = meet(load_model(Picky(0.3, 0.2)), data, scaling=Scaling(mean=(0.3,), std=(0.2,)))
     assert declared.notes == ()
-    wrong = meet(load_model(Picky(0.3, 0.2)), data, bounds=(0, 1))
+    wrong = meet(load_model(Picky(0.3, 0.2)), data, scaling=Scaling())
     for subject, accuracy in [(found, 1), (declared, 1), (wrong, 1 / 4)]:
         answers = subject.logits(data.test.images).argmax(1)
         assert (answers == data.test.labels).double().mean() == accuracy
+
+
+class Knowing(nn.Module):
+    """Reads some images, those of whose pixels it would say so in its scaling, and no others.
+
+    Args:
+        data: what it may be asked about: the whole of a split, or the first images of one.
+        reads: how many of every 1,000 images it reads, for each scaling.
+    """
+
+    def __init__(self, data, reads):
+        super().__init__()
+        self.labels, self.reads, self.shown = data.validation.labels, reads, data.validation.images
+
+    def forward(self, images):
+        count = next(
+            (
+                count
+                for scaling, count in self.reads.items()
+                if torch.allclose(images[:9], scaling(self.shown[: len(images)])[:9], atol=1e-4)
+            ),
+            0,
+        )
+        labels = self.labels[: len(images)]
+        wrong = torch.arange(len(images)) * 617 % 1000 >= count  # evenly spread
+        return 9 * F.one_hot((labels + wrong) % 4, 4).float() - 1  # logits
+
+
+def test_the_best_scaling_wins_whatever_its_margin():
+    data = replace(band_data(), validation=band_split(3000, 5, Bands()))
+    reads = {Scaling(): 970, Scaling((-1, 1)): 990, Scaling((0, 255)): 400}
+    found = meet(load_model(asking_in_order(Knowing(data, reads))), data)
+    assert found.scaling == Scaling((-1, 1))
+    (note,) = found.notes
+    assert note == (
+        "It reads best with pixels from -1 to 1 (98.00% of 500 validation images): it is shown its "
+        "images that way."
+    )
+
+
+def asking_in_order(model):
+    return lambda images: model(images).numpy()
+
+
+def test_close_scalings_are_named_and_equals_go_to_the_likelier():
+    data = replace(band_data(), validation=band_split(3000, 5, Bands()))
+    for reads, best, other in [(990, Scaling(), (-1, 1)), (991, Scaling((-1, 1)), (0, 1))]:
+        known = Knowing(data, {Scaling(): 990, Scaling((-1, 1)): reads})
+        found = meet(load_model(asking_in_order(known)), data)
+        assert found.scaling == best
+        (note,) = found.notes
+        assert (
+            "Too close to tell apart by that: with pixels from {} to {} (99.00%".format(*other)
+            in note
+        )
+        assert "--bounds, or --mean and --std" in note
+        # Said by the user, it is taken.
+        declared = meet(load_model(asking_in_order(known)), data, scaling=Scaling((-1, 1)))
+        assert declared.scaling == Scaling((-1, 1))
+        assert declared.notes == ()
+
+
+def test_no_scaling_is_found_where_none_reads_better_than_guessing():
+    data = replace(band_data(), validation=band_split(3000, 5, Bands()))
+    reads = {Scaling(): 200, Scaling((-1, 1)): 250, Scaling((0, 255)): 270}
+    found = meet(load_model(asking_in_order(Knowing(data, reads))), data)
+    assert found.scaling == Scaling()
+    assert found.notes == ()
+
+
+def test_imagenets_scaling_is_tried_on_images_of_three_channels():
+    bands = Bands(shape=(3, 4, 4))
+    data = replace(band_data(bands), validation=band_split(3000, 5, bands))
+    imagenet = Scaling(mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
+    found = meet(load_model(asking_in_order(Knowing(data, {imagenet: 992, Scaling(): 960}))), data)
+    assert found.scaling == imagenet
+    assert imagenet not in usual(band_data())
+    # And the statistics of each channel of the data itself.
+    grey = usual(band_data())
+    assert [len(each.mean) for each in grey if each.mean is not None] == [1]
+    pixels = torch.cat([data.train.images, data.validation.images]).double()
+    each = Scaling(
+        mean=tuple(round(v, 4) for v in pixels.mean((0, 2, 3)).tolist()),
+        std=tuple(round(v, 4) for v in pixels.std((0, 2, 3), correction=0).tolist()),
+    )
+    whole = Scaling(
+        mean=(round(pixels.mean().item(), 4),), std=(round(pixels.std(correction=0).item(), 4),)
+    )
+    assert usual(data)[2:5] == [whole, each, imagenet]
+
+
+def test_a_judge_is_met_the_same_way_or_told_how(data):
+    class Judge(Bands):
+        """Reads nothing whose pixels aren't from -1 to 1."""
+
+        def forward(self, images):
+            dark = images.flatten(1).amin(1, keepdim=True) < -0.5
+            return torch.where(dark, super().forward(images), Always()(images))
+
+    judge = Judge(sure=9, bounds=(-1, 1))
+    found = audit(Bands(sure=12), data, judge=judge, settings=TINY)
+    assert found.judges[0].bounds == (-1, 1)
+    assert found.judges[0].accuracy == 1
+    assert any("Judge Judge: It reads best with" in note for note in found.notes)
+    told = {"judge_scaling": Scaling(mean=(0.5,), std=(0.5,)), "settings": TINY}
+    report = audit(Bands(sure=12), data, judge=judge, **told)
+    assert (report.judges[0].mean, report.judges[0].std) == ([0.5], [0.5])
+    assert report.judges[0].accuracy == 1
+    with pytest.raises(InputError, match="judge: expected models that read the data, got Judge"):
+        audit(Bands(sure=12), data, judge=judge, judge_scaling=Scaling(), settings=TINY)
+    with pytest.raises(InputError, match=r"judge: expected models, whose scaling .* got auto"):
+        audit(Bands(sure=12), data, **told)
 
 
 def test_channels_have_their_own_normalisation():
@@ -772,6 +900,7 @@ def test_the_command_names_what_differs_from_the_preset():
         "mean": [0.13066047],
         "std": [0.3],
     }
+    about |= {"output": None, "judge_scaling": None, "judge_output": None}
     settings = about | {"bounds": None} | QUICK.model_copy(update={"steps": 7}).model_dump()
     assert command(settings, data="my digits", other_data="../fashion") == (
         "deceive audit 'my net:make' --data 'my digits' --other-data ../fashion "
@@ -783,13 +912,17 @@ def test_the_command_names_what_differs_from_the_preset():
         "mean": None,
         "std": None,
     }
-    settings |= {"bounds": [-1.0, 1.0]} | THOROUGH.model_dump()
+    settings |= {"bounds": [-1.0, 1.0], "output": "logits", "judge_output": "1"}
+    settings |= THOROUGH.model_dump()
+    settings |= {"judge_scaling": {"bounds": [0.0, 1.0], "mean": [0.5], "std": [0.25]}}
     assert command(settings, trust=True) == (
         "deceive audit 'my net:make' --thorough --trust --judge other.onnx 'my net:judge' "
-        "--bounds -1 1"
+        "--bounds -1 1 --judge-bounds 0 1 --judge-mean 0.5 --judge-std 0.25 --output logits "
+        "--judge-output 1"
     )
     # Where none are named they would be found out, so that these are.
-    settings |= {"judges": [], "bounds": [0.0, 1.0]}
+    settings |= {"judges": [], "bounds": [0.0, 1.0], "output": None}
+    settings |= {"judge_scaling": None, "judge_output": None}
     assert command(settings) == "deceive audit 'my net:make' --thorough --judge none --bounds 0 1"
 
 
@@ -834,7 +967,7 @@ def test_greys_go_from_black_to_white(data):
 
 def test_scores_tell_apart_beyond_what_a_probability_can(data):
     class Reader:
-        rubbish_class, gives_probabilities = None, False
+        rubbish_class, answers = None, "logits"
         class_outputs = staticmethod(lambda values: values)
 
     logits = torch.tensor([[0.0, 60.0], [0.0, 50.0], [1.0, 1.0]])

@@ -9,6 +9,8 @@ from deceive.leaderboard import write_leaderboard
 
 OUTCOME = {"threshold": "asked", "candidates": 210, "fooling_rate": 1.0, "median": 7.5}
 
+JUDGE = {"name": "judge", "accuracy": 0.9967, "bounds": [0, 1], "mean": None, "std": None}
+
 
 def content(name="fast", asked=0.8, own=0.5, box="white", **changes):
     """An audit.json, made by hand."""
@@ -35,7 +37,8 @@ def content(name="fast", asked=0.8, own=0.5, box="white", **changes):
             "bounds": [0, 1],
             "mean": None,
             "std": None,
-            "gives_probabilities": False,
+            "output": None,
+            "answers": "logits",
             "fingerprint": "ab" * 32,
             "training_seconds": 39.8,
         },
@@ -47,7 +50,7 @@ def content(name="fast", asked=0.8, own=0.5, box="white", **changes):
             "test_images": 10000,
             "other_data": None,
         },
-        "judges": [{"name": "judge", "accuracy": 0.9967}],
+        "judges": [JUDGE],
         "judge_accuracy": 0.9967,
         "settings": {"confidence": 0.99, "steps": 200, "queries": 1000},
         "clean": {
@@ -143,14 +146,16 @@ def test_an_audit_with_warnings_is_marked_and_goes_last(tmp_path):
 def test_an_audit_of_the_version_before_is_read(tmp_path):
     now = content()
     before = {name: value for name, value in now.items() if name != "warnings"}
-    before |= {"schema_version": 2, "judges": ["judge"]}
+    before |= {"schema_version": 2, "judges": ["judge"], "model": dict(before["model"])}
+    del before["model"]["output"], before["model"]["answers"]
+    before["model"]["gives_probabilities"] = False
     path = tmp_path / "audit.json"
     path.write_text(json.dumps(before))
     report = read_report(path)
     assert report.schema_version == 3
     assert report.warnings == []
     assert [(judge.name, judge.accuracy) for judge in report.judges] == [("judge", None)]
-    now["judges"] = [{"name": "judge", "accuracy": None}]
+    now["judges"] = [dict.fromkeys(JUDGE) | {"name": "judge"}]
     path.write_text(json.dumps(now))
     assert read_report(path) == report
 

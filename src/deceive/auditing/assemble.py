@@ -112,11 +112,11 @@ def _assembled(run: Run, subject: Row) -> Report:
     )
 
 
-def _judges(names: list[str], clean: Row | None) -> list[Judge]:
-    accuracies = clean["judge_accuracies"] if clean else [None] * len(names)
+def _judges(judges: list[Row], clean: Row | None) -> list[Judge]:
+    accuracies = clean["judge_accuracies"] if clean else [None] * len(judges)
     return [
-        Judge(name=name, accuracy=accuracy)
-        for name, accuracy in zip(names, accuracies, strict=True)
+        Judge(accuracy=accuracy, **judge)
+        for judge, accuracy in zip(judges, accuracies, strict=True)
     ]
 
 
@@ -144,9 +144,16 @@ def command(
         words += ["--judge", *(settings["judges"] or ["none"])]
     if other_data is not None:
         words += ["--other-data", other_data]
-    for name in ("bounds", "mean", "std"):
+    judged = settings["judge_scaling"] or dict.fromkeys(("bounds", "mean", "std"))
+    scalings = {name: settings[name] for name in judged} | {
+        f"judge-{name}": values for name, values in judged.items()
+    }
+    for name, values in scalings.items():
+        if values is not None:
+            words += [f"--{name}", *(repr(value).removesuffix(".0") for value in values)]
+    for name in ("output", "judge_output"):
         if settings[name] is not None:
-            words += [f"--{name}", *(repr(value).removesuffix(".0") for value in settings[name])]
+            words += [f"--{name.replace('_', '-')}", settings[name]]
     if settings["rubbish_class"] is not None:
         words += ["--rubbish-class", str(settings["rubbish_class"])]
     for name, value in given.model_dump().items():

@@ -13,6 +13,7 @@ from deceive.auditing.formats import WANT_TRUST, Model, load_model
 from deceive.auditing.identity import identity_of, recognise
 from deceive.auditing.judges import AUTO, meet_judges
 from deceive.auditing.measuring import Measurements, Part, Tick
+from deceive.auditing.scaling import Scaling, declared
 from deceive.auditing.schema import VERSION, Report
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
 from deceive.auditing.subject import Subject, meet
@@ -52,6 +53,9 @@ def audit(
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
     rubbish_class: int | None = None,
+    output: str | None = None,
+    judge_scaling: Scaling | None = None,
+    judge_output: str | None = None,
     other_data: Dataset | str | Path | None = None,
     settings: AuditSettings | None = None,
     thorough: bool = False,
@@ -73,10 +77,16 @@ def audit(
         data: real images of its classes, or their folder (`load_data`); by default MNIST.
         judge: other models for the same data, one or several; `auto` are three shipped ones where
             the data is the one that they were trained on, and None does without.
-        bounds: what black and white are to the model; see `subject.meet`.
+        bounds: what black and white are to the model; by default what it reads best, see
+            `scaling.best_read`.
         mean: subtracted from pixels then, and
         std: what they are divided by.
         rubbish_class: the output that stands for none of the classes.
+        output: which output holds the scores, for a model of several (by its name, or its number
+            from 0); by default the one with as many columns as there are classes.
+        judge_scaling: how the judges that are named want their pixels; by default what each reads
+            best. Judges that differ, and can't be told apart by that, come in their own wrappers.
+        judge_output: as `output`, of those judges.
         other_data: images of other things, of the same shape: garbage to this model.
         settings: how much to do; by default `QUICK`.
         thorough: `THOROUGH` settings instead.
@@ -112,13 +122,14 @@ def audit(
     subject = meet(
         load_model(model, trust=trust),
         data,
-        bounds=bounds,
-        mean=mean,
-        std=std,
+        scaling=declared(bounds, mean, std),
         rubbish_class=rubbish_class,
+        output=output,
     )
     chosen = [] if judge is None else [*judge] if isinstance(judge, list | tuple) else [judge]
-    judges, notes = meet_judges(chosen, subject, data, trust=trust)
+    judges, notes = meet_judges(
+        chosen, subject, data, trust=trust, scaling=judge_scaling, output=judge_output
+    )
     seats = [AUTO]
     if chosen != seats:
         seats = [_spec(each, seat) for each, seat in zip(chosen, judges, strict=True)]
@@ -128,7 +139,10 @@ def audit(
         "mean": _listed(mean),
         "std": _listed(std),
         "rubbish_class": rubbish_class,
+        "output": output,
         "judges": seats,
+        "judge_scaling": None if judge_scaling is None else _shown_as(judge_scaling),
+        "judge_output": judge_output,
     }
 
     def begin(folder: Path) -> Report:
@@ -233,10 +247,9 @@ class _Audit:
             "n_outputs": subject.n_outputs,
             "rubbish_class": subject.rubbish_class,
             "image_shape": list(subject.image_shape),
-            "bounds": list(subject.scaling.bounds),
-            "mean": _listed(subject.scaling.mean),
-            "std": _listed(subject.scaling.std),
-            "gives_probabilities": subject.gives_probabilities,
+            **_shown_as(subject.scaling),
+            "output": loaded.output,
+            "answers": subject.answers,
             "fingerprint": loaded.fingerprint,
             "training_seconds": loaded.training_seconds,
         }
@@ -248,7 +261,7 @@ class _Audit:
             "test_images": len(self.data.test),
             "other_data": None if self.other_data is None else self.other_data.folder.name,
         }
-        judges = [each.name for each in self.judges]
+        judges = [{"name": each.name} | _shown_as(each.scaling) for each in self.judges]
         said = [*subject.notes, *notes, *self._not_applicable()]
         about_it = {"model": about, "data": data, "judges": judges, "again": self._again()}
         return about_it | {"warnings": [*subject.warnings], "notes": said}
@@ -287,6 +300,11 @@ def _watching(ends: float | None, report: Tick) -> Tick:
 
 def _plan(parts: list[Part]) -> Mapping[str, str]:
     return {part.name: part.words for part in parts}
+
+
+def _shown_as(scaling: Scaling) -> Row:
+    mean, std = _listed(scaling.mean), _listed(scaling.std)
+    return {"bounds": _listed(scaling.bounds), "mean": mean, "std": std}
 
 
 def _listed(values: Sequence[float] | None) -> list[float] | None:

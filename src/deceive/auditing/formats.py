@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deceive.errors import InputError
@@ -50,6 +51,8 @@ class Loaded:
     """SHA-256 of each file it came from, by name; empty for code and objects."""
     rubbish_class: int | None = None
     training_seconds: float | None = None
+    output: str | None = None
+    """Which of several outputs holds its scores."""
 
 
 def load_model(model: Model, *, trust: bool = False) -> Loaded:
@@ -266,8 +269,8 @@ class OnnxModel:
     """An ONNX file as a function of images, run by onnxruntime on the CPU.
 
     Flat inputs (scikit-learn's), channels first (PyTorch's) and channels last (Keras') are told
-    by the shape that the file declares. Of its outputs the scores are taken: the first that has
-    a row of numbers for each image, also where they come as dictionaries (scikit-learn's ZipMap).
+    by the shape that the file declares. It gives all of the file's outputs by their names; those
+    that come as dictionaries (scikit-learn's ZipMap) as arrays, in the order of their keys.
     """
 
     def __init__(self, path: Path) -> None:
@@ -297,26 +300,23 @@ class OnnxModel:
         batch = self._input.shape[0] if self._input.shape else None
         self._batch = batch if isinstance(batch, int) and batch > 0 else None
 
-    def __call__(self, images: Tensor) -> Tensor:
-        """Scores (N, K) of images (N, C, H, W), in the type of the file's own."""
+    def __call__(self, images: Tensor) -> dict[str, NDArray[Any]]:
+        """Every output by its name, for images (N, C, H, W), in the types of the file's own."""
         if self._batch is None:
             return self._ask(images)
-        return torch.cat([self._ask(part)[:n] for part, n in _batches(images, self._batch)])
+        parts = [(self._ask(part), n) for part, n in _batches(images, self._batch)]
+        return {
+            name: np.concatenate([answer[name][:n] for answer, n in parts]) if value.ndim else value
+            for name, value in parts[0][0].items()
+        }
 
-    def _ask(self, images: Tensor) -> Tensor:
+    def _ask(self, images: Tensor) -> dict[str, NDArray[Any]]:
         arranged = self._arrange(images).numpy()
         if self._dtype == np.uint8:
             arranged = arranged.round()
         feed = {self._input.name: np.ascontiguousarray(arranged.astype(self._dtype))}
-        for output in self._session.run(None, feed):
-            if isinstance(output, list) and output and isinstance(output[0], dict):
-                output = np.array([[row[key] for key in sorted(row)] for row in output])
-            if isinstance(output, np.ndarray) and output.ndim == 2 and output.dtype.kind == "f":
-                return torch.from_numpy(output)
-        names = ", ".join(each.name for each in self._session.get_outputs())
-        raise InputError(
-            f"{self._path}: expected an output with a row of scores for each image, got {names}"
-        )
+        names = (each.name for each in self._session.get_outputs())
+        return dict(zip(names, map(_as_array, self._session.run(None, feed)), strict=True))
 
     def _arrange(self, images: Tensor) -> Tensor:
         declared = self._input.shape[1:]
@@ -337,6 +337,21 @@ class OnnxModel:
             f"{self._path}: expected images of shape {tuple(images.shape[1:])} as the data's, "
             f"got an input of {tuple(declared)}"
         )
+
+
+def _as_array(output: Any) -> NDArray[Any]:
+    if not (isinstance(output, list) and output and isinstance(output[0], dict)):
+        return np.asarray(output)
+    keys = sorted(output[0], key=_by_number)
+    return np.array([[row[key] for key in keys] for row in output])
+
+
+def _by_number(label: int | str) -> tuple[float, str]:
+    """Sorts numbers, also those written as words, by their value, and other words after them."""
+    try:
+        return float(label), ""
+    except ValueError:
+        return float("inf"), str(label)
 
 
 _ONNX_TYPES = {

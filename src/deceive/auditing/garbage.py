@@ -58,8 +58,8 @@ def scores_of(subject: Subject, logits: Tensor) -> dict[str, Tensor]:
     - `rubbish`: the probability that it isn't rubbish, for a model that has such a class.
 
     Args:
-        subject: whose logits they are. Where it answers with probabilities there are no logits, and
-            the second and third are left out.
+        subject: whose logits they are. Where it answers with probabilities or their logarithms
+            there are no logits, and the second and third are left out.
         logits: (N, K), finite.
     """
     logits = logits.double()
@@ -67,7 +67,7 @@ def scores_of(subject: Subject, logits: Tensor) -> dict[str, Tensor]:
     # As log-odds, which sort like the probability, and still do where that is rounded to 1.
     _, surest = logits.where(~_rubbish(subject, logits), -torch.inf).max(1)
     scores = {"msp": log_odds(logits, surest)}
-    if not subject.gives_probabilities:
+    if subject.answers == "logits":
         scores["max_logit"] = classes.amax(1)
         scores["energy"] = classes.logsumexp(1)
     if subject.rubbish_class is not None:

@@ -10,8 +10,9 @@ from itertools import combinations, islice
 import torch
 from torch import Tensor
 
-from deceive.auditing.formats import Model, load_model
+from deceive.auditing.formats import Loaded, Model, load_model
 from deceive.auditing.identity import same_network
+from deceive.auditing.scaling import Scaling
 from deceive.auditing.subject import Subject, meet
 from deceive.data import Dataset
 from deceive.errors import InputError
@@ -49,7 +50,13 @@ def in_words(seen: int) -> str:
 
 
 def meet_judges(
-    chosen: list[Model], subject: Subject, data: Dataset, *, trust: bool
+    chosen: list[Model],
+    subject: Subject,
+    data: Dataset,
+    *,
+    trust: bool,
+    scaling: Scaling | None = None,
+    output: str | None = None,
 ) -> tuple[tuple[Subject, ...], list[str]]:
     """The judges, and what there is to say about the choice.
 
@@ -58,15 +65,22 @@ def meet_judges(
         subject: whom they judge.
         data: real images, which they have to fit.
         trust: open files of formats that can run code.
+        scaling: how those that are named want their pixels, if it isn't to be found out.
+        output: which of their outputs holds the scores, if they have several.
 
     Raises:
         InputError: for `AUTO` among others, when one reads real images no better than by guessing,
             and when two of them and the subject are one network, in whatever format or wrapper.
     """
-    if not chosen:
-        return (), ["There is no judge, so gibberish and real images are not told apart."]
     if AUTO in chosen and len(chosen) > 1:
         raise InputError(f"judge: expected models, or {AUTO} alone, got {AUTO} and others")
+    if (scaling or output) and (not chosen or AUTO in chosen):
+        raise InputError(
+            "judge: expected models, whose scaling and output are given, "
+            f"got {AUTO if chosen else 'none'}"
+        )
+    if not chosen:
+        return (), ["There is no judge, so gibberish and real images are not told apart."]
     if chosen == [AUTO]:
         if load_card(_SHIPPED[0]).data_checksum != data.checksum:
             return (), [
@@ -76,7 +90,8 @@ def meet_judges(
         shipped = (meet(load_model(name), data) for name in _SHIPPED)
         others = (each for each in shipped if not same_network(each, subject, data))
         return tuple(islice(others, _SEATS)), []
-    judges = tuple(_examined(meet(load_model(each, trust=trust), data), data) for each in chosen)
+    loaded = [load_model(each, trust=trust) for each in chosen]
+    judges = tuple(_examined(each, data, scaling, output) for each in loaded)
     for judge in judges:
         if same_network(judge, subject, data):
             raise InputError(
@@ -92,15 +107,22 @@ def meet_judges(
     return judges, [f"Judge {each.name}: {note}" for each in judges for note in each.notes]
 
 
-def _examined(judge: Subject, data: Dataset) -> Subject:
-    """The judge. Raises `InputError` when it reads real images no better than by guessing."""
+def _examined(
+    loaded: Loaded, data: Dataset, scaling: Scaling | None, output: str | None
+) -> Subject:
+    """The judge. Raises `InputError` when it doesn't fit the data, or reads it by guessing."""
+    try:
+        judge = meet(loaded, data, scaling=scaling, output=output)
+    except InputError as error:
+        raise InputError(f"judge {loaded.name}: {error}") from error
     images, labels = data.validation.images[:_EXAMINED], data.validation.labels[:_EXAMINED]
     accuracy = judge.accuracy(images, labels)
     if skill(accuracy, data.n_classes) < NEAR_CHANCE:
         raise InputError(
             f"judge: expected models that read the data, got {judge.name}, which reads "
             f"{accuracy:.1%} of {len(images):,} validation images where guessing gives "
-            f"{1 / data.n_classes:.1%}; is it trained, and are its outputs the data's classes in "
-            "the order of the labels?"
+            f"{1 / data.n_classes:.1%}; is it trained, are its outputs the data's classes in the "
+            "order of the labels, and does it want its pixels otherwise (--judge-bounds, "
+            "--judge-mean, --judge-std)?"
         )
     return judge

@@ -51,8 +51,10 @@ class Model(_Part):
     """What is subtracted from pixels within the bounds, one for all channels or one each."""
     std: list[float] | None
     """What they are divided by then."""
-    gives_probabilities: bool
-    """Whether it answers with probabilities; their logarithm is then taken for the logits."""
+    output: str | None
+    """Which of its outputs holds the scores, for a model of several."""
+    answers: Literal["logits", "probabilities", "log-probabilities"]
+    """What it gives; of probabilities the logarithm is taken for the logits."""
     fingerprint: str
     """SHA-256 of its file or parameters; empty for a callable."""
     training_seconds: float | None
@@ -83,6 +85,12 @@ class Judge(_Part):
     """A short name."""
     accuracy: float | None
     """Share of the test images that it reads correctly, its own rubbish class left out."""
+    bounds: tuple[float, float] | None
+    """What black and white are to it."""
+    mean: list[float] | None
+    """What is subtracted from pixels within the bounds, one for all channels or one each."""
+    std: list[float] | None
+    """What they are divided by then."""
 
 
 class Clean(_Part):
@@ -378,7 +386,14 @@ def _one_line(text: str | None) -> str:
 
 def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
     """An audit of the version before as one of this version."""
-    judges = content.get("judges")
+    judges, model = content.get("judges"), content.get("model")
     if isinstance(judges, list):
-        judges = [{"name": name, "accuracy": None} for name in judges]
-    return content | {"schema_version": VERSION, "warnings": [], "judges": judges}
+        unknown = dict.fromkeys(("accuracy", "bounds", "mean", "std"))
+        judges = [{"name": name} | unknown for name in judges]
+    if isinstance(model, dict):
+        # Logarithms of probabilities were taken for logits then.
+        kind = "probabilities" if model.get("gives_probabilities") else "logits"
+        model = {name: value for name, value in model.items() if name != "gives_probabilities"}
+        model |= {"output": None, "answers": kind}
+    changed = {"schema_version": VERSION, "warnings": [], "judges": judges, "model": model}
+    return content | changed

@@ -4,67 +4,38 @@ From here on there are only such models: bounds, normalisation and probabilities
 once.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from deceive import checks
 from deceive.auditing.formats import Function, Loaded
+from deceive.auditing.outputs import Kind, asking, kind_of, pick, rows
+from deceive.auditing.scaling import Scaling, best_read, check_channels, usual
 from deceive.data import Dataset, Split
 from deceive.errors import InputError
-from deceive.fooling import Bounds
 from deceive.inference import BATCH, logits_of
 from deceive.starts import Shape
 
 # A logit has to be finite, so that no probability counts for less than this.
 _LEAST = 1e-38
 
-# Another scaling than [0, 1] is taken for the right one when it reads so much more.
-_CLEARLY = 0.05
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """What a model wants done to pixels in [0, 1]: stretched to its bounds, then normalised."""
-
-    bounds: Bounds = (0.0, 1.0)
-    mean: tuple[float, ...] | None = None
-    """One for all channels, or one each."""
-    std: tuple[float, ...] | None = None
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """The images (N, C, H, W) as the model reads them."""
-        low, high = self.bounds
-        if (low, high) != (0, 1):
-            images = images * (high - low) + low
-        if self.mean is None or self.std is None:
-            return images
-        mean, std = images.new_tensor(self.mean), images.new_tensor(self.std)
-        return (images - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
-
-    def __str__(self) -> str:
-        """In words: pixels from 0 to 255."""
-        words = "pixels from {:g} to {:g}".format(*self.bounds)
-        if self.mean is None or self.std is None:
-            return words
-        mean, std = (", ".join(f"{v:g}" for v in values) for values in (self.mean, self.std))
-        return f"{words}, less the mean {mean}, divided by {std}"
+# Validation images whose outputs say what kind of outputs they are.
+_FIRST = 32
 
 
 class Adapted(nn.Module):
     """A model with its scaling before it, and the logarithm of its probabilities after it."""
 
-    def __init__(self, model: nn.Module, scaling: Scaling, gives_probabilities: bool) -> None:
+    def __init__(self, model: nn.Module, scaling: Scaling, answers: Kind) -> None:
         super().__init__()
-        self.model, self._scaling, self._log = model, scaling, gives_probabilities
+        self.model, self._scaling, self._answers = model, scaling, answers
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, K) of images (N, C, H, W) in [0, 1]."""
         output: Tensor = self.model(self._scaling(images))
-        return _log(output) if self._log else output
+        return _as_logits(output, self._answers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +49,8 @@ class Subject:
     """The data's classes are the model's first outputs."""
     n_outputs: int
     rubbish_class: int | None
-    gives_probabilities: bool
+    answers: Kind
+    """What the model gives; it is made logits."""
     module: nn.Module | None
     """Differentiable; None for a black box."""
     notes: tuple[str, ...]
@@ -114,167 +86,115 @@ def meet(
     loaded: Loaded,
     data: Dataset,
     *,
-    bounds: Bounds | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
+    scaling: Scaling | None = None,
     rubbish_class: int | None = None,
+    output: str | None = None,
 ) -> Subject:
     """Show a model its data for the first time, and find out how it wants its images.
 
     Args:
         loaded: the model.
         data: its labels are the model's first outputs.
-        bounds: what black and white are to the model. When neither this nor `mean` is given, and
-            it isn't our own: [0, 1], unless it reads clearly more of 500 validation images in
-            [0, 255], in [-1, 1] or normalised by the data's mean and standard deviation.
-        mean: subtracted from pixels within the bounds; one number, or one a channel.
-        std: divides them then.
+        scaling: how it wants its pixels. By default [0, 1] for our own networks, and for others the
+            usual scaling with which they read most validation images: see `scaling.best_read`.
         rubbish_class: the output that stands for none of the classes; a card says it too.
+        output: which output holds the scores, for a model of several: see `outputs.pick`.
 
     Raises:
         InputError: when the model does not turn images of the data's shape into outputs (N, K)
-            with K at least the number of classes, or what is declared does not fit.
+            with K at least the number of classes, they are those of a sigmoid for each class, or
+            what is declared does not fit.
     """
-    declared = _declared(bounds, mean, std, data.image_shape[0])
-    sample = Split(data.validation.images[:500], data.validation.labels[:500])
-    notes = []
-    if declared is None:
-        scaling = Scaling() if loaded.format == "safetensors" else _found(loaded, data, sample)
-        if scaling != Scaling():
-            notes.append(f"It reads best with {scaling}: it is shown its images that way.")
-    else:
-        scaling = declared
-    outputs = _outputs_of(loaded, scaling(sample.images[:32]))
-    n_outputs = outputs.shape[1]
-    if n_outputs < data.n_classes:
-        raise InputError(
-            f"model: expected at least {data.n_classes} outputs, one for each of the data's "
-            f"classes, got {n_outputs}"
-        )
-    rubbish = loaded.rubbish_class if rubbish_class is None else rubbish_class
-    if rubbish is not None and not data.n_classes <= rubbish < n_outputs:
-        raise InputError(
-            f"rubbish_class: expected an output after the data's {data.n_classes} classes and "
-            f"below {n_outputs}, got {rubbish}"
-        )
-    if rubbish is None and n_outputs == data.n_classes + 1:
-        notes.append(
-            f"It has one output more than the data has classes. If that stands for rubbish, say "
-            f"so: --rubbish-class {data.n_classes}."
-        )
-    probabilities = bool((outputs >= 0).all() and ((outputs.sum(1) - 1).abs() < 1e-3).all())
-    if probabilities:
-        notes.append(
-            "It answers with probabilities; their logarithm is taken for the logits, and energy "
-            "and the greatest logit are left out, since they say nothing then."
-        )
+    if scaling is not None:
+        check_channels(scaling, data.image_shape[0])
+    elif loaded.format == "safetensors":
+        scaling = Scaling()
+    first = data.validation.images[:_FIRST]
+    tried = usual(data) if scaling is None else [scaling]
+    loaded = pick(loaded, [each(first) for each in tried], data.n_classes, output)
+    notes = [f"Of its outputs “{loaded.output}” is read."] if loaded.output is not None else []
+    if scaling is None:
+
+        def right(scaling: Scaling, split: Split) -> Tensor:
+            return _outputs_of(loaded, scaling(split.images)).argmax(1) == split.labels
+
+        scaling, said = best_read(right, data)
+        notes += said
+    outputs = _outputs_of(loaded, scaling(first))
+    rubbish = _rubbish(loaded, rubbish_class, data.n_classes, outputs.shape[1])
+    answers = kind_of(outputs)
     module = None
     if isinstance(loaded.model, nn.Module):
-        plain = scaling == Scaling() and not probabilities
-        module = loaded.model if plain else Adapted(loaded.model, scaling, probabilities)
+        plain = scaling == Scaling() and answers != "probabilities"
+        module = loaded.model if plain else Adapted(loaded.model, scaling, answers)
     return Subject(
         loaded=loaded,
         scaling=scaling,
         image_shape=data.image_shape,
         n_classes=data.n_classes,
-        n_outputs=n_outputs,
+        n_outputs=outputs.shape[1],
         rubbish_class=rubbish,
-        gives_probabilities=probabilities,
+        answers=answers,
         module=module,
-        notes=tuple(notes),
+        notes=(*notes, *_found(outputs.shape[1], rubbish, answers, data.n_classes)),
         warnings=(),
-        _answer=_answering(loaded, scaling, probabilities),
+        _answer=_answering(loaded, scaling, answers),
     )
 
 
-def _declared(
-    bounds: Bounds | None,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-    channels: int,
-) -> Scaling | None:
-    """What the user said of the scaling, checked; None when they said nothing."""
-    if bounds is None and mean is None and std is None:
-        return None
-    low, high = bounds or (0.0, 1.0)
-    if not low < high:
-        raise InputError(f"bounds: expected (low, high) with low < high, got ({low:g}, {high:g})")
-    if (mean is None) != (std is None):
-        raise InputError("mean, std: expected both of them or neither, got one alone")
-    if mean is None or std is None:
-        return Scaling((float(low), float(high)))
-    for name, values in (("mean", mean), ("std", std)):
-        if len(values) not in (1, channels):
-            raise InputError(
-                f"{name}: expected 1 number or {channels}, one a channel, got {len(values)}"
-            )
-    for value in std:
-        checks.open_interval("std", value, 0, float("inf"))
-    return Scaling((float(low), float(high)), tuple(mean), tuple(std))
+def _rubbish(loaded: Loaded, declared: int | None, n_classes: int, n_outputs: int) -> int | None:
+    """The rubbish class, checked, and that there are outputs enough."""
+    if n_outputs < n_classes:
+        raise InputError(
+            f"model: expected at least {n_classes} outputs, one for each of the data's classes, "
+            f"got {n_outputs}"
+        )
+    rubbish = loaded.rubbish_class if declared is None else declared
+    if rubbish is not None and not n_classes <= rubbish < n_outputs:
+        raise InputError(
+            f"rubbish_class: expected an output after the data's {n_classes} classes and "
+            f"below {n_outputs}, got {rubbish}"
+        )
+    return rubbish
 
 
-def _found(loaded: Loaded, data: Dataset, sample: Split) -> Scaling:
-    """The usual scaling under which the model reads the sample best; [0, 1] unless clearly so."""
-    pixels = data.validation.images
-    deviation = float(pixels.std())
-    usual = [Scaling(), Scaling((-1, 1)), Scaling((0, 255))]
-    if deviation > 0:
-        mean, std = round(float(pixels.mean()), 4), round(deviation, 4)
-        usual.insert(2, Scaling(mean=(mean,), std=(std,)))
-
-    shares, errors = [], []
-    for scaling in usual:
-        try:
-            answers = _outputs_of(loaded, scaling(sample.images)).argmax(1)
-            shares.append((answers == sample.labels).double().mean().item())
-        except InputError as error:  # it need not stand pixels that it isn't made for
-            errors.append(error)
-            shares.append(0.0)
-    if len(errors) == len(usual):
-        raise errors[0]
-    best = max(range(len(usual)), key=shares.__getitem__)
-    return usual[best] if shares[best] > shares[0] + _CLEARLY else usual[0]
+def _found(n_outputs: int, rubbish: int | None, answers: Kind, n_classes: int) -> list[str]:
+    """What there is to say of the outputs."""
+    said = []
+    if rubbish is None and n_outputs == n_classes + 1:
+        said.append(
+            "It has one output more than the data has classes. If that stands for rubbish, say "
+            f"so: --rubbish-class {n_classes}."
+        )
+    if answers != "logits":
+        taken = ", which are" if answers == "log-probabilities" else "; their logarithm is"
+        said.append(
+            f"It answers with {answers}{taken} taken for the logits, and energy and the greatest "
+            "logit are left out, since they say nothing then."
+        )
+    return said
 
 
 def _outputs_of(loaded: Loaded, images: Tensor) -> Tensor:
     """The model's own outputs (N, K), checked. Raises `InputError` where they are none."""
-    try:
+    with asking(images):
         if isinstance(loaded.model, nn.Module):
             return logits_of(loaded.model, images)
-        return _rows(loaded.model(images.clone()), len(images))  # some work in place
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(
-            f"model: expected one that takes images of shape {tuple(images.shape)}; it says: "
-            f"{error!r}"
-        ) from error
+        return rows(loaded.model(images.clone()), len(images))  # some work in place
 
 
-def _rows(output: Any, count: int) -> Tensor:
-    rows = output if isinstance(output, Tensor) else torch.as_tensor(output)
-    if rows.ndim != 2 or len(rows) != count or rows.shape[1] < 2:
-        raise InputError(
-            f"model: expected outputs of shape ({count}, K) with K ≥ 2, got {tuple(rows.shape)}"
-        )
-    # Copied, since some give the same tensor each time.
-    return rows.detach().to("cpu", torch.float32, copy=True)
-
-
-def _answering(loaded: Loaded, scaling: Scaling, probabilities: bool) -> Callable[[Tensor], Tensor]:
+def _answering(loaded: Loaded, scaling: Scaling, answers: Kind) -> Callable[[Tensor], Tensor]:
     """A function from images in [0, 1] to logits."""
 
     def ask(images: Tensor) -> Tensor:
         scaled = scaling(images)
         if isinstance(loaded.model, nn.Module):
-            output = logits_of(loaded.model, scaled)
-        else:
-            function: Function = loaded.model
-            output = _rows(function(scaled.clone()), len(images))  # some work in place
-        return _log(output) if probabilities else output
+            return _as_logits(logits_of(loaded.model, scaled), answers)
+        function: Function = loaded.model
+        return _as_logits(rows(function(scaled.clone()), len(images)), answers)
 
     return ask
 
 
-def _log(probabilities: Tensor) -> Tensor:
-    return probabilities.float().clamp_min(_LEAST).log()
+def _as_logits(outputs: Tensor, answers: Kind) -> Tensor:
+    return outputs.float().clamp_min(_LEAST).log() if answers == "probabilities" else outputs

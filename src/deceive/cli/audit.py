@@ -40,11 +40,18 @@ class Audit:
     """Other models for the same data, of any format, of which most have to see a class; auto takes
     three shipped ones if they fit, none does without."""
     bounds: tuple[float, float] | None = None
-    """What black and white are to the model; found out if neither this nor --mean is given."""
+    """What black and white are to the model; by default, and without --mean, what it reads best."""
     mean: tuple[float, ...] | None = None
     """For a model that wants normalised images: what is subtracted, once or for each channel."""
     std: tuple[float, ...] | None = None
     """What they are divided by then."""
+    output: str | None = None
+    """Which output holds the scores, for a model of several: its name, or its number from 0."""
+    judge_bounds: tuple[float, float] | None = None
+    """The same for the models that --judge names; by default what each reads best."""
+    judge_mean: tuple[float, ...] | None = None
+    judge_std: tuple[float, ...] | None = None
+    judge_output: str | None = None
     rubbish_class: int | None = None
     """The output that stands for none of the classes."""
     other_data: Path | None = None
@@ -84,6 +91,7 @@ class Audit:
 
         from deceive import checks
         from deceive.auditing import QUICK, THOROUGH, AuditSettings, audit
+        from deceive.auditing.scaling import declared
 
         if self.max_gibberish_rate is not None:
             checks.half_open_interval("--max-gibberish-rate", self.max_gibberish_rate, 0, 1)
@@ -93,6 +101,7 @@ class Audit:
             settings = AuditSettings(**preset | given)
         except ValidationError as error:
             raise flag_error(error) from error
+        judged = declared(self.judge_bounds, self.judge_mean, self.judge_std, "judge_")
         out = self.out or Path("runs") / _audit_name(self.model, self.thorough)
         with claimed(out, fresh=self.fresh):
             with self._cut_off(out), _no_way_out():
@@ -104,6 +113,9 @@ class Audit:
                     mean=self.mean,
                     std=self.std,
                     rubbish_class=self.rubbish_class,
+                    output=self.output,
+                    judge_scaling=judged,
+                    judge_output=self.judge_output,
                     other_data=self.other_data,
                     settings=settings,
                     out=out,

@@ -1,0 +1,193 @@
+"""Which of a model's outputs are the scores of the classes, and what kind of scores they are."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from deceive.auditing.formats import Function, Loaded
+from deceive.errors import InputError
+from deceive.inference import logits_of
+
+Kind = Literal["logits", "probabilities", "log-probabilities"]
+
+# How far the sum of probabilities may be from 1 by rounding.
+_ROUNDING = 1e-3
+
+
+def pick(
+    loaded: Loaded, scaled: Sequence[Tensor], n_classes: int, output: str | None = None
+) -> Loaded:
+    """The same model, giving nothing but the scores of the classes.
+
+    What it answers may be a tensor, a tuple, or a mapping from names. Of several outputs the one
+    with as many columns as there are classes is taken, or with one more, for a rubbish class.
+
+    Args:
+        loaded: the model.
+        scaled: the same images (N, C, H, W) in one or more scalings; it has to stand one of them.
+        n_classes: of the data.
+        output: the name of an output to take instead; in a tuple, its number from 0.
+
+    Raises:
+        InputError: when no output, or more than one, has so many columns and none is named, or the
+            one that is named isn't there; and when the model doesn't take such images.
+    """
+    named, count = _named(_first_answer(loaded, scaled)), len(scaled[0])
+    if named is None:
+        if output is not None:
+            raise InputError(f"output: expected none for a model with a single one, got {output!r}")
+        return loaded
+    listed = ", ".join(_described(name, value) for name, value in named.items())
+    if output is None and len(named) > 1:
+        fitting = [
+            name
+            for name, value in named.items()
+            if _is_scores(value, count) and value.shape[1] - n_classes in (0, 1)
+        ]
+        if len(fitting) != 1:
+            raise InputError(
+                f"output: expected one with {n_classes} scores for each image, one a class (or "
+                f"{n_classes + 1}, with rubbish), got {listed}; name the scores with --output"
+            )
+        (output,) = fitting
+    output = next(iter(named)) if output is None else output
+    if output not in named or not _is_scores(named[output], count):
+        raise InputError(f"output: expected scores (N, K) among {listed}, got {output!r}")
+    model = loaded.model
+    picked = Picked(model, output) if isinstance(model, nn.Module) else _picking(model, output)
+    return replace(loaded, model=picked, output=output if len(named) > 1 else None)
+
+
+class Picked(nn.Module):
+    """Of the outputs of a model the one of that name."""
+
+    def __init__(self, model: nn.Module, output: str) -> None:
+        super().__init__()
+        self.model, self._output = model, output
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores (N, K) of images (N, C, H, W)."""
+        named = _named(self.model(images))
+        assert named is not None
+        scores: Tensor = named[self._output]
+        return scores
+
+
+def kind_of(outputs: Tensor) -> Kind:
+    """What kind of scores (N, K) these are.
+
+    Raises `InputError` for those of a sigmoid for each class, which aren't confidences that share
+    a whole. (Of real images it is more than half sure of something; small logits are not.)
+    """
+    sums = outputs.sum(1)
+    if (outputs >= 0).all() and ((sums - 1).abs() < _ROUNDING).all():
+        return "probabilities"
+    if (outputs >= 0).all() and 0.5 < outputs.max() <= 1:
+        raise InputError(
+            "model: expected logits, or probabilities that sum to 1 for each image, got outputs "
+            f"from 0 to 1 that sum to {sums.min():.3g} to {sums.max():.3g}, as a sigmoid for each "
+            "class gives them; let the model return the logits before it"
+        )
+    return "log-probabilities" if (outputs.logsumexp(1).abs() < _ROUNDING).all() else "logits"
+
+
+def rows(output: Any, count: int) -> Tensor:
+    """An output as scores (N, K) float32 on the CPU, a copy: some give the same tensor each time.
+
+    Raises `InputError` when it isn't (count, K) with K ≥ 2.
+    """
+    found = output if isinstance(output, Tensor) else torch.as_tensor(output)
+    if found.ndim != 2 or len(found) != count or found.shape[1] < 2:
+        raise InputError(
+            f"model: expected outputs of shape ({count}, K) with K ≥ 2, got {tuple(found.shape)}"
+        )
+    return found.detach().to("cpu", torch.float32, copy=True)
+
+
+class _Listening(nn.Module):
+    """A model that is asked like any other, whatever it answers; keeps that."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+        self.heard: Any = None
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.heard = self.model(images)
+        return self.heard if isinstance(self.heard, Tensor) else images.flatten(1)
+
+
+@contextmanager
+def asking(images: Tensor) -> Iterator[None]:
+    """Within the block a model is asked; what goes wrong in it is an `InputError` that says so."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"model: expected one that takes images of shape {tuple(images.shape)}; it says: "
+            f"{error!r}"
+        ) from error
+
+
+def _first_answer(loaded: Loaded, scaled: Sequence[Tensor]) -> Any:
+    """What the model answers in the first of the scalings that it stands."""
+    *others, last = scaled
+    for images in others:
+        with suppress(InputError):
+            return _answer(loaded, images)
+    return _answer(loaded, last)
+
+
+def _answer(loaded: Loaded, images: Tensor) -> Any:
+    """What the model answers, of whatever type."""
+    with asking(images):
+        if isinstance(loaded.model, nn.Module):
+            listening = _Listening(loaded.model)
+            logits_of(listening, images)
+            return listening.heard
+        return loaded.model(images.clone())  # some work in place
+
+
+def _named(answer: Any) -> dict[str, Any] | None:
+    """Several outputs by their names or numbers; None for a single one."""
+    if isinstance(answer, Mapping):
+        return {str(name): value for name, value in answer.items()}
+    if isinstance(answer, tuple) or (
+        isinstance(answer, list) and any(np.ndim(each) > 1 for each in answer if _shaped(each))
+    ):
+        return {str(place): value for place, value in enumerate(answer)}
+    return None
+
+
+def _picking(model: Function, output: str) -> Function:
+    def picked(images: Tensor) -> Any:
+        named = _named(model(images))
+        assert named is not None
+        return named[output]
+
+    return picked
+
+
+def _shaped(value: Any) -> bool:
+    return isinstance(value, Tensor | np.ndarray)
+
+
+def _is_scores(value: Any, count: int) -> bool:
+    if not _shaped(value) or value.ndim != 2 or len(value) != count or value.shape[1] < 2:
+        return False
+    return value.is_floating_point() if isinstance(value, Tensor) else value.dtype.kind == "f"
+
+
+def _described(name: str, value: Any) -> str:
+    """Name and shape: embedding (N, 64)."""
+    if not _shaped(value):
+        return f"{name} ({type(value).__name__})"
+    sizes = ", ".join(["N", *map(str, value.shape[1:])]) if value.ndim else ""
+    return f"{name} ({sizes}{',' * (value.ndim == 1)})"

@@ -1,0 +1,195 @@
+"""How a model wants its pixels: what was said of it, or else what it reads best."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from deceive import checks
+from deceive.data import Dataset, Split
+from deceive.errors import InputError
+from deceive.fooling import Bounds
+from deceive.measures import NEAR_CHANCE, skill
+
+# Validation images that every usual scaling is tried on; only the close ones are tried on all.
+_SAMPLE = 500
+
+# Two shares of the same images are close when they differ by no more standard errors than this.
+_ERRORS = 2.0
+
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """What a model wants done to pixels in [0, 1]: stretched to its bounds, then normalised."""
+
+    bounds: Bounds = (0.0, 1.0)
+    mean: tuple[float, ...] | None = None
+    """One for all channels, or one each."""
+    std: tuple[float, ...] | None = None
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The images (N, C, H, W) as the model reads them."""
+        low, high = self.bounds
+        if (low, high) != (0, 1):
+            images = images * (high - low) + low
+        if self.mean is None or self.std is None:
+            return images
+        mean, std = images.new_tensor(self.mean), images.new_tensor(self.std)
+        return (images - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
+
+    def __str__(self) -> str:
+        """In words: pixels from 0 to 255."""
+        words = "pixels from {:g} to {:g}".format(*self.bounds)
+        if self.mean is None or self.std is None:
+            return words
+        mean, std = (", ".join(f"{v:g}" for v in values) for values in (self.mean, self.std))
+        return f"{words}, less the mean {mean}, divided by {std}"
+
+
+def declared(
+    bounds: Bounds | None,
+    mean: Sequence[float] | None,
+    std: Sequence[float] | None,
+    of: str = "",
+) -> Scaling | None:
+    """What was said of a model's scaling, or None if nothing was.
+
+    Args:
+        bounds: what black and white are to it.
+        mean: subtracted from pixels within the bounds; one number, or one a channel.
+        std: divides them then.
+        of: what their names begin with in an error.
+
+    Raises:
+        InputError: for bounds in the wrong order, one of mean and std without the other, or a
+            standard deviation that isn't above 0.
+    """
+    if bounds is None and mean is None and std is None:
+        return None
+    low, high = bounds or (0.0, 1.0)
+    if not low < high:
+        raise InputError(
+            f"{of}bounds: expected (low, high) with low < high, got ({low:g}, {high:g})"
+        )
+    if (mean is None) != (std is None):
+        raise InputError(f"{of}mean, {of}std: expected both of them or neither, got one alone")
+    if mean is None or std is None:
+        return Scaling((float(low), float(high)))
+    for value in std:
+        checks.open_interval(f"{of}std", value, 0, float("inf"))
+    return Scaling((float(low), float(high)), tuple(mean), tuple(std))
+
+
+def check_channels(scaling: Scaling, channels: int) -> None:
+    """Raise `InputError` unless mean and std have one number, or one for each channel."""
+    for name, values in (("mean", scaling.mean), ("std", scaling.std)):
+        if values is not None and len(values) not in (1, channels):
+            raise InputError(
+                f"{name}: expected 1 number or {channels}, one a channel, got {len(values)}"
+            )
+
+
+def usual(data: Dataset) -> list[Scaling]:
+    """The scalings that models are usually trained with, the likeliest first.
+
+    [0, 1], [-1, 1], the data's mean and standard deviation (of all training images, and for each
+    channel where there are several), ImageNet's for images of three channels, [0, 255].
+    """
+    mean, std = _moments([data.train, data.validation])
+    found = [Scaling(), Scaling((-1, 1))]
+    whole = (mean.mean(), (std.square() + mean.square()).mean() - mean.mean().square())
+    if whole[1] > 0:
+        found.append(Scaling(mean=(_short(whole[0]),), std=(_short(whole[1].sqrt()),)))
+    if len(mean) > 1 and (std > 0).all():
+        found.append(Scaling(mean=tuple(map(_short, mean)), std=tuple(map(_short, std))))
+    if len(mean) == len(_IMAGENET[0]):
+        found.append(Scaling(mean=_IMAGENET[0], std=_IMAGENET[1]))
+    return [*found, Scaling((0, 255))]
+
+
+def best_read(
+    right: Callable[[Scaling, Split], Tensor], data: Dataset
+) -> tuple[Scaling, list[str]]:
+    """The usual scaling under which a model reads most validation images, and what to say of it.
+
+    Every one is tried on 500 images, and those that are close to the best on all of them. Then the
+    best wins whatever its margin; of equals the likelier (`usual`). What is still as close as
+    chance could make it is named. Where none reads more than guessing would, it is [0, 1].
+
+    Args:
+        right: says which images of a split a model reads correctly, (N,) bool, if they are scaled
+            like that. It may raise `InputError`: a model need not stand all pixels.
+        data: the real images.
+
+    Raises:
+        InputError: the first of those, when the model stands none of the scalings.
+    """
+    validation, errors = data.validation, []
+    sample = Split(validation.images[:_SAMPLE], validation.labels[:_SAMPLE])
+    read: dict[Scaling, Tensor] = {}
+    for scaling in usual(data):
+        try:
+            read[scaling] = right(scaling, sample)
+        except InputError as error:
+            errors.append(error)
+    if not read:
+        raise errors[0]
+    close = _close(read)
+    if len(close) > 1 and len(validation) > len(sample):
+        read = {scaling: right(scaling, validation) for scaling in close}
+        close = _close(read)
+    best = close[0]
+    if skill(_share(read[best]), data.n_classes) < NEAR_CHANCE and Scaling() in read:
+        return Scaling(), []
+    return best, _said(best, close[1:], read)
+
+
+def _close(read: Mapping[Scaling, Tensor]) -> list[Scaling]:
+    """The best one first, then those that chance could have made worse than it."""
+    best = max(read, key=lambda scaling: int(read[scaling].sum()))
+    others = []
+    for scaling, right in read.items():
+        behind = int(read[best].sum()) - int(right.sum())
+        apart = int((read[best] != right).sum())  # the variance, if each of these were by chance
+        if scaling != best and behind <= _ERRORS * apart**0.5:
+            others.append(scaling)
+    return [best, *others]
+
+
+def _said(best: Scaling, close: list[Scaling], read: Mapping[Scaling, Tensor]) -> list[str]:
+    if best == Scaling() and not close:
+        return []
+    count = len(read[best])
+    said = (
+        f"It reads best with {best} ({_share(read[best]):.2%} of {count:,} validation images): it "
+        "is shown its images that way."
+    )
+    if close:
+        others = "; with ".join(f"{each} ({_share(read[each]):.2%})" for each in close)
+        said += (
+            f" Too close to tell apart by that: with {others}. If it was made for one of those, "
+            "say so: --bounds, or --mean and --std."
+        )
+    return [said]
+
+
+def _share(right: Tensor) -> float:
+    return right.double().mean().item()
+
+
+def _moments(splits: Iterable[Split]) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation (C,) float64 of the pixels of each channel."""
+    parts = [part for split in splits for part in torch.split(split.images, 5000)]
+    pixels = sum(part[:, 0].numel() for part in parts)
+    total = torch.stack([part.sum((0, 2, 3), dtype=torch.float64) for part in parts]).sum(0)
+    squares = torch.stack([part.square().sum((0, 2, 3), dtype=torch.float64) for part in parts])
+    mean = total / pixels
+    return mean, (squares.sum(0) / pixels - mean.square()).clamp_min(0).sqrt()
+
+
+def _short(value: Tensor) -> float:
+    """As many digits as people write."""
+    return round(value.item(), 4)
