@@ -4,6 +4,7 @@ A name says little: by now there may be another network behind it, in the same f
 whose code has changed. And one network can come under two names.
 """
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -170,9 +171,9 @@ def _rms(values: Tensor) -> Tensor:
 def _stored(models: Sequence[Identity]) -> dict[str, NDArray[np.generic]]:
     arrays: dict[str, NDArray[np.generic]] = {}
     for place, model in enumerate(models):
-        files = sorted(model.digests.items())
-        arrays[f"{place}_digests"] = np.array(files, np.str_).reshape(-1, 2)
-        arrays |= {f"{place}_{half}": values.numpy() for half, values in model.answers.items()}
+        files = json.dumps(dict(model.digests)).encode()  # arrays of numbers alone are read
+        arrays[f"digests_{place}"] = np.frombuffer(files, np.uint8)
+        arrays |= {f"{half}_{place}": values.numpy() for half, values in model.answers.items()}
     return arrays
 
 
@@ -181,11 +182,11 @@ def _restored(run: Run, models: Sequence[Identity]) -> list[Identity]:
     restored = []
     for place, model in enumerate(models):
         try:
-            digests = dict(arrays[f"{place}_digests"].tolist())
+            digests = dict(json.loads(arrays[f"digests_{place}"].tobytes()))
             answers = {
-                half: torch.from_numpy(arrays[f"{place}_{half}"])
+                half: torch.from_numpy(arrays[f"{half}_{place}"])
                 for half in ("real", "noise")
-                if f"{place}_{half}" in arrays
+                if f"{half}_{place}" in arrays
             }
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(
