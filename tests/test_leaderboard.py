@@ -1,9 +1,12 @@
 import json
+import math
+import re
 from pathlib import Path
 
 import pytest
 
 from deceive.auditing import read_report
+from deceive.auditing.settings import QUICK
 from deceive.errors import InputError
 from deceive.leaderboard import write_leaderboard
 
@@ -52,7 +55,7 @@ def content(name="fast", asked=0.8, own=0.5, box="white", **changes):
         },
         "judges": [JUDGE],
         "judge_accuracy": 0.9967,
-        "settings": {"confidence": 0.99, "steps": 200, "queries": 1000},
+        "settings": QUICK.model_dump(),
         "clean": {
             "not_finite": 0,
             "accuracy": 0.99534,
@@ -167,7 +170,7 @@ def test_the_schema_is_checked(tmp_path):
     path = write(tmp_path / "b", boast=1)
     with pytest.raises(InputError, match="boast: Extra inputs are not permitted"):
         write_leaderboard([path], tmp_path / "board.md")
-    other = write(tmp_path / "c", settings={"confidence": 0.9, "steps": 1, "queries": 1})
+    other = write(tmp_path / "c", settings=QUICK.model_dump() | {"confidence": 0.9})
     with pytest.raises(InputError, match=r"expected an audit at confidence 0\.99, got 0\.9"):
         write_leaderboard([other], tmp_path / "board.md")
     with pytest.raises(InputError, match="expected at least one"):
@@ -186,3 +189,68 @@ def test_the_table_in_the_docs_is_made_of_the_audits_there(tmp_path, monkeypatch
     write_leaderboard(sorted((docs / "audits").glob("*.json")), out)
     committed = (docs / "leaderboard.md").read_text(encoding="utf-8")
     assert out.read_text(encoding="utf-8") == committed
+
+
+def test_a_name_cannot_forge_figures_break_the_table_or_become_html(tmp_path):
+    names = [
+        "a | b | 0.0% | 0.0%",
+        "two\nlines\u2028three\r\x85| 0.0% |",
+        "<script>alert(1)</script>",
+        "[click](javascript:alert(1)) `code` **bold** _x_ $y$ \\|",
+        "\u202eright to left\u202c\0\x1b[31m",
+    ]
+    files = []
+    for number, name in enumerate(names):
+        given = content(name=name)
+        given["data"]["name"] = given["judges"][0]["name"] = name
+        (tmp_path / str(number)).mkdir()
+        files.append(tmp_path / str(number) / "audit.json")
+        files[-1].write_text(json.dumps(given))
+    rows = write_leaderboard(files, tmp_path / "`a` b.md")
+    text = (tmp_path / "`a` b.md").read_text()
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(table) == 2 + len(names)
+    for line in table:
+        assert len(re.findall(r"(?<!\\)(?:\\\\)*\|", line)) == len(rows[0]) + 1
+        assert all(each.isprintable() for each in line)
+        assert not re.search(r"<|(?<!\\)[\[`*_$]", line)
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in text
+    assert {row["model"] for row in rows} == set(names)  # as they are where nothing reads marks
+    assert f"``deceive leaderboard FILES… --out {tmp_path.as_posix()}/`a` b.md``" in text.replace(
+        "`` ", "``"
+    ).replace(" ``", "``")
+
+
+OUTCOMES = content()["headlines"][0]["outcomes"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"settings": {"confidence": 0.99}},
+            "settings: expected all settings, found no ca",
+        ),
+        ({"settings": QUICK.model_dump() | {"x": 1}}, "settings.x: Extra inputs"),
+        ({"headlines": [{"box": "white", "outcomes": OUTCOMES[:1]}]}, "asked and own, got asked"),
+        ({"headlines": [{"box": "white", "outcomes": []}]}, "asked and own, got none"),
+        ({"headlines": [{"box": "black", "outcomes": OUTCOMES * 2}]}, "got asked, own, asked, own"),
+        ({"headlines": [{"box": "white", "outcomes": OUTCOMES}] * 2}, "expected one headline of a"),
+        ({"thresholds": []}, "expected the thresholds asked and own, got none"),
+        ({"thresholds": content()["thresholds"] * 2}, "got asked, own, asked, own"),
+        ({"garbage": content()["garbage"] * 2}, "expected one kind of garbage, got uniform, unif"),
+        ({"garbage": [content()["garbage"][0] | {"kind": "x"}]}, "expected one of uniform, gauss"),
+        ({"judge_accuracy": 1.5}, "judge_accuracy: expected a share, 0 to 1, got 1.5"),
+        (
+            {"clean": content()["clean"] | {"accuracy": -0.1}},
+            "clean.accuracy: expected a share, 0 to 1, got -0.1",
+        ),
+        ({"seconds": math.nan}, "NaN is not a finite number"),
+        ({"schema_version": [3]}, "of schema version 2 or 3, got [3]"),
+    ],
+)
+def test_an_audit_with_impossible_figures_is_one_sentence(tmp_path, changes, said):
+    (tmp_path / "audit.json").write_text(json.dumps(content() | changes))
+    with pytest.raises(InputError, match=rf"audit\.json: expected an audit.*{re.escape(said)}"):
+        write_leaderboard([tmp_path], tmp_path / "board.md")
+    assert not (tmp_path / "board.md").exists()

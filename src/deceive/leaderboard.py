@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from deceive.auditing.schema import Report, read_report
-from deceive.auditing.verdict import KINDS, sure
+from deceive import markdown
+from deceive.auditing.schema import KINDS, Report, read_report
+from deceive.auditing.verdict import sure
 from deceive.errors import InputError
 from deceive.files import write_text
 from deceive.runs import Row
@@ -14,7 +15,7 @@ _ASKED = 0.99
 _ABOUT = """\
 # How sure are classifiers of garbage?
 
-One row an audit, made of `audit.json` files by `deceive leaderboard FILES… --out {name}`. To add a
+One row an audit, made of `audit.json` files by {command}. To add a
 row, audit your model (`deceive audit MODEL`, see [Audit your own classifier](audit.md)) and name
 its `audit.json` as well. The table is sorted by the gibberish rate, the lesser first: the greater
 of the rates at 0.99 and at the model's own threshold, which 95% of the validation images reach
@@ -58,17 +59,16 @@ def write_leaderboard(files: Sequence[Path], out: Path) -> list[Row]:
         raise InputError("files: expected at least one audit.json, got none")
     reports = [read_report(file / "audit.json" if file.is_dir() else file) for file in files]
     for file, report in zip(files, reports, strict=True):
-        if report.settings["confidence"] != _ASKED:
+        if report.settings.confidence != _ASKED:
             raise InputError(
                 f"{file}: expected an audit at confidence {_ASKED}, "
-                f"got {report.settings['confidence']}"
+                f"got {report.settings.confidence}"
             )
     reports.sort(key=lambda report: (bool(report.warnings), _worst(report), report.model.name))
     rows = [dict(zip(_COLUMNS, _cells(report), strict=True)) for report in reports]
-    lines = [" | ".join(_COLUMNS), " | ".join("---" for _ in _COLUMNS)]
-    lines += [" | ".join(row.values()) for row in rows]
-    table = "\n".join(f"| {line} |" for line in lines)
-    write_text(out, _ABOUT.format(name=out.as_posix()) + table + "\n")
+    command = markdown.code(f"deceive leaderboard FILES… --out {out.as_posix()}")
+    table = markdown.table(_COLUMNS, [list(row.values()) for row in rows])
+    write_text(out, _ABOUT.format(command=command) + table)
     return [dict(row) for row in rows]
 
 
@@ -84,8 +84,9 @@ def _cells(report: Report) -> list[str]:
     second = headline.outcome("own") if headline else None
     effort = "–"
     if headline is not None and first is not None:
-        limit = "steps" if headline.box == "white" else "queries"
-        effort = f"{headline.box}: {first.candidates:,}, {report.settings[limit]:,}"
+        asked_for = report.settings
+        limit = asked_for.steps if headline.box == "white" else asked_for.queries
+        effort = f"{headline.box}: {first.candidates:,}, {limit:,}"
     scores = [report.kind_of_garbage(kind) for kind in KINDS]
     return [
         report.model.name + _reservations(report),
@@ -98,7 +99,10 @@ def _cells(report: Report) -> list[str]:
         _share(first.fooling_rate if first else None),
         f"{first.median:g}" if first and first.median is not None else "–",
         _share(optimised.mean_confidence if optimised else None),
-        *(f"{each.scores['msp'].auroc:.3f}" if each and each.scores else "–" for each in scores),
+        *(
+            f"{each.scores['msp'].auroc:.3f}" if each and "msp" in each.scores else "–"
+            for each in scores
+        ),
         f"{report.model.training_seconds:.0f}" if report.model.training_seconds else "–",
         effort,
         ", ".join(judge.name for judge in report.judges) or "none",

@@ -14,8 +14,8 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from deceive.auditing.assemble import gibberish, stored_outcomes, write_audit
 from deceive.auditing.judges import in_words
-from deceive.auditing.schema import Report
-from deceive.auditing.verdict import KINDS, failures, still_to_come, sure, verdict
+from deceive.auditing.schema import KINDS, Report
+from deceive.auditing.verdict import failures, still_to_come, sure, verdict
 from deceive.errors import InputError
 from deceive.figures import (
     TITLES,

@@ -97,7 +97,7 @@ def _assembled(run: Run, subject: Row) -> Report:
         data=Data.model_validate(subject["data"]),
         judges=_judges(subject["judges"], clean),
         judge_accuracy=clean["judge_accuracy"] if clean else None,
-        settings={name: run.settings[name] for name in AuditSettings.model_fields},
+        settings=AuditSettings(**{name: run.settings[name] for name in AuditSettings.model_fields}),
         clean=Clean(**_fields(clean, Clean)) if clean else None,
         thresholds=[Threshold(**each) for each in clean["thresholds"]] if clean else [],
         headlines=headlines,

@@ -6,10 +6,19 @@ Shares and confidences are in [0, 1]. None (`null`) stands for what was not meas
 import json
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
 
+from deceive import checks
+from deceive.auditing.settings import AuditSettings
 from deceive.errors import InputError
 from deceive.files import read_json
 
@@ -18,10 +27,36 @@ VERSION: Literal[3] = 3
 # Files of this version are read too: what it lacks has a value that says "not measured".
 _EARLIER = 2
 
+# How far beyond 0 and 1 a share may be since sums in float32 are rounded.
+_ROUNDING = 1e-6
+
 Name = Literal["asked", "own"]
 """Of the two thresholds."""
 Box = Literal["white", "black"]
 """Whether an attack follows the model's gradient, or sees its answers alone."""
+
+
+# Kinds of garbage, in words.
+KINDS = {
+    "uniform": "uniform noise",
+    "gaussian": "gaussian noise",
+    "smooth": "smooth noise",
+    "squares": "squares upon one another",
+    "permuted": "shuffled pixels",
+    "constant": "plain grey",
+    "other data": "other data",
+    "optimised": "optimised",
+}
+
+
+def _share(value: float) -> float:
+    if not -_ROUNDING <= value <= 1 + _ROUNDING:
+        raise ValueError(f"expected a share, 0 to 1, got {value:g}")
+    return value
+
+
+Share = Annotated[float, AfterValidator(_share)]
+Count = Annotated[int, Field(ge=0)]
 
 
 class _Part(BaseModel):
@@ -39,9 +74,9 @@ class Model(_Part):
     """How it came."""
     white_box: bool
     """Whether its gradient was used."""
-    n_outputs: int
+    n_outputs: int = Field(ge=1)
     """How many scores it gives each image."""
-    rubbish_class: int | None
+    rubbish_class: Count | None
     """The output that stands for none of the classes."""
     image_shape: tuple[int, int, int]
     """(C, H, W)."""
@@ -57,7 +92,7 @@ class Model(_Part):
     """What it gives; of probabilities the logarithm is taken for the logits."""
     fingerprint: str
     """SHA-256 of its file or parameters; empty for a callable."""
-    training_seconds: float | None
+    training_seconds: float | None = Field(ge=0)
     """From its card, where it has one."""
 
 
@@ -68,11 +103,11 @@ class Data(_Part):
     """Of its folder."""
     checksum: str
     """SHA-256 that identifies it, however its files are packed."""
-    n_classes: int
+    n_classes: int = Field(ge=1)
     """The model's first so many outputs."""
-    validation_images: int
+    validation_images: Count
     """Thresholds are taken from these."""
-    test_images: int
+    test_images: Count
     """Everything that is said of real images is of these."""
     other_data: str | None
     """Name of the folder with images of other things, if there was one."""
@@ -83,7 +118,7 @@ class Judge(_Part):
 
     name: str
     """A short name."""
-    accuracy: float | None
+    accuracy: Share | None
     """Share of the test images that it reads correctly, its own rubbish class left out."""
     bounds: tuple[float, float] | None
     """What black and white are to it."""
@@ -96,18 +131,18 @@ class Judge(_Part):
 class Clean(_Part):
     """How the model reads real images: the test set, unless said otherwise."""
 
-    not_finite: int
+    not_finite: Count
     """How many real images got NaN or infinity for an answer. They count as misread; calibration
     and mean confidence are of the others."""
-    accuracy: float
+    accuracy: Share
     """Over all outputs."""
-    class_accuracy: float
+    class_accuracy: Share
     """With the rubbish class left out; the same where there is none."""
-    validation_accuracy: float
+    validation_accuracy: Share
     """Of the validation images, over all outputs."""
-    calibration_error: float
+    calibration_error: Share
     """Expected calibration error, 15 bins."""
-    mean_confidence: float
+    mean_confidence: Share
     """Mean of the greatest probability of a class."""
 
 
@@ -117,9 +152,9 @@ class Threshold(_Part):
     name: Name
     """`asked` is 0.99 unless another was asked for; `own` is what 95% of the validation images
     that the model reads correctly reach."""
-    confidence: float
+    confidence: Share
     """Softmax probability, at temperature 1, over all outputs."""
-    test_share: float
+    test_share: Share
     """Share of the test images that get at least this confidence in their label."""
 
 
@@ -128,13 +163,13 @@ class Outcome(_Part):
 
     threshold: Name
     """Its name."""
-    candidates: int
+    candidates: int = Field(ge=1)
     """How many start images, each with a target."""
-    fooling_rate: float
+    fooling_rate: Share
     """Share that reach the threshold."""
-    gibberish_rate: float | None
+    gibberish_rate: Share | None
     """Share that reach it and are not the target to the judges; None without judges."""
-    median: float | None
+    median: float | None = Field(ge=0)
     """Median steps (queries, for a search) of those that reach it."""
     stalled: float | None = None
     """Share that don't reach it and had no gradient to follow in the end: it was 0, or too small
@@ -145,6 +180,18 @@ class Outcome(_Part):
     def rate(self) -> float:
         """The gibberish rate; without judges the fooling rate."""
         return self.fooling_rate if self.gibberish_rate is None else self.gibberish_rate
+
+
+def _both(outcomes: list[Outcome]) -> list[Outcome]:
+    if sorted(each.threshold for each in outcomes) != ["asked", "own"]:
+        raise ValueError(
+            "expected an outcome at each of the thresholds asked and own, got "
+            f"{', '.join(each.threshold for each in outcomes) or 'none'}"
+        )
+    return outcomes
+
+
+Outcomes = Annotated[list[Outcome], AfterValidator(_both)]
 
 
 class Attack(_Part):
@@ -158,7 +205,7 @@ class Attack(_Part):
     start: str
     """`uniform`, `gaussian`, `smooth`, `blank`, `squares` or `real`; `search` for what begins by
     itself."""
-    outcomes: list[Outcome]
+    outcomes: Outcomes
     """One for each threshold."""
 
 
@@ -167,7 +214,7 @@ class Headline(_Part):
 
     box: Box
     """Which attacks are meant."""
-    outcomes: list[Outcome]
+    outcomes: Outcomes
     """One for each threshold."""
 
     def outcome(self, threshold: Name) -> Outcome:
@@ -186,22 +233,32 @@ class Curve(_Part):
     """Of the candidates."""
     unit: Literal["steps", "queries"]
     """What the effort is counted in."""
-    budgets: list[int]
+    budgets: list[Annotated[int, Field(ge=1)]]
     """How much of it, for each candidate, ascending."""
-    mean_confidence: list[float]
+    mean_confidence: list[Share]
     """Of the target, after each budget."""
-    asked_share: list[float]
+    asked_share: list[Share]
     """Share with at least the asked confidence."""
-    judge_agreement: list[float] | None
+    judge_agreement: list[Share] | None
     """Share that the judges call the target."""
+
+    @model_validator(mode="after")
+    def _of_one_length(self) -> "Curve":
+        lists = (self.budgets, self.mean_confidence, self.asked_share, self.judge_agreement)
+        lengths = [len(each) for each in lists if each is not None]
+        if 0 in lengths or len(set(lengths)) > 1 or self.budgets != sorted(set(self.budgets)):
+            raise ValueError(
+                f"expected ascending budgets and a value for each, got lists of {lengths}"
+            )
+        return self
 
 
 class Score(_Part):
     """How well a score tells real test images from garbage."""
 
-    auroc: float
+    auroc: Share
     """The chance that a real image scores higher; equal scores count half."""
-    fpr_at_95_tpr: float
+    fpr_at_95_tpr: Share
     """The threshold is taken from the validation images alone."""
 
 
@@ -210,22 +267,35 @@ class Garbage(_Part):
 
     kind: str
     """`optimised` are the ends of the curves that the judges don't call the target."""
-    images: int
+    images: Count
     """How many there were."""
-    not_finite: int
+    not_finite: Count
     """How many got NaN or infinity for an answer; all else is of the others."""
-    mean_confidence: float | None
+    mean_confidence: Share | None
     """Mean of the greatest probability of a class (MMC, Hein et al. 2019)."""
-    asked_share: float | None
+    asked_share: Share | None
     """Share with at least the asked confidence in a class."""
-    own_share: float | None
+    own_share: Share | None
     """Share with at least the model's own threshold in a class."""
-    caught: float | None
+    caught: Share | None
     """Share whose greatest output is the rubbish class; None where there is none."""
     scores: dict[Literal["msp", "max_logit", "energy", "rubbish"], Score]
     """By name: `msp`, the greatest probability of a class; `max_logit`; `energy`, the logsumexp of
     the classes' logits; `rubbish`, one less the rubbish probability. Only those that the model's
     answers allow: probabilities have no logits."""
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        checks.one_of("kind", kind, KINDS)
+        return kind
+
+    @field_validator("scores")
+    @classmethod
+    def _msp_if_any(cls, scores: dict[str, Score]) -> dict[str, Score]:
+        if scores and "msp" not in scores:
+            raise ValueError(f"expected msp among them, got {', '.join(scores)}")
+        return scores
 
 
 class Failure(_Part):
@@ -263,10 +333,10 @@ class Report(_Part):
     judges: list[Judge]
     """The classifiers that tell gibberish from real images, if there are any: what more than half
     of them call the target shows it."""
-    judge_accuracy: float | None
+    judge_accuracy: Share | None
     """Share of the test images that most of them read correctly."""
-    settings: dict[str, int | float | str | bool | None]
-    """How much was done: `deceive.AuditSettings`."""
+    settings: AuditSettings
+    """How much was done."""
     clean: Clean | None
     """How real images are read."""
     thresholds: list[Threshold]
@@ -281,6 +351,29 @@ class Report(_Part):
     """Each kind."""
     seconds: float = Field(ge=0)
     """Time that the parts took."""
+
+    @field_validator("settings", mode="before")
+    @classmethod
+    def _all_of_them(cls, settings: Any) -> Any:
+        given = settings.keys() if isinstance(settings, dict) else AuditSettings.model_fields
+        if lacking := sorted(AuditSettings.model_fields.keys() - given):
+            raise ValueError(f"expected all settings, found no {', '.join(lacking)}")
+        return settings
+
+    @model_validator(mode="after")
+    def _each_once(self) -> "Report":
+        names = [each.name for each in self.thresholds]
+        if sorted(names) not in ([], ["asked", "own"]) or (self.headlines and not names):
+            raise ValueError(
+                f"expected the thresholds asked and own, got {', '.join(names) or 'none'}"
+            )
+        for what, found in (
+            ("headline of a box", [each.box for each in self.headlines]),
+            ("kind of garbage", [each.kind for each in self.garbage]),
+        ):
+            if len(set(found)) < len(found):
+                raise ValueError(f"expected one {what}, got {', '.join(found)}")
+        return self
 
     @property
     def headline(self) -> Headline | None:
@@ -324,19 +417,12 @@ def read_report(path: Path) -> Report:
     """
     content = read_json(path, "an audit.json")
     version = content.get("schema_version", VERSION)
-    try:
-        return Report.model_validate(_upgraded(content) if version == _EARLIER else content)
-    except ValidationError as error:
-        if version not in (_EARLIER, VERSION):
-            raise InputError(
-                f"{path}: expected an audit of schema version {_EARLIER} or {VERSION}, "
-                f"got {version!r}"
-            ) from error
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+    if version not in (_EARLIER, VERSION):
         raise InputError(
-            f"{path}: expected an audit.json; {where + ': ' if where else ''}{first['msg']}"
-        ) from error
+            f"{path}: expected an audit of schema version {_EARLIER} or {VERSION}, got {version!r}"
+        )
+    content = _upgraded(content) if version == _EARLIER else content
+    return checks.fits(Report, content, str(path), "an audit.json")
 
 
 def page() -> str:
@@ -349,8 +435,8 @@ def page() -> str:
         "read_report` reads and checks a file. This page is made from the code: `python -m "
         "deceive.auditing > docs/audit-schema.md`.",
     ]
-    parts = (Model, Data, Judge, Clean, Threshold, Outcome, Attack, Headline, Curve, Score, Garbage)
-    for part in (Report, *parts, Failure):
+    parts = (Model, Data, Judge, AuditSettings, Clean, Threshold, Outcome, Attack, Headline)
+    for part in (Report, *parts, Curve, Score, Garbage, Failure):
         title = "The file" if part is Report else part.__name__
         lines += ["", f"## {title}", "", _one_line(part.__doc__), ""]
         lines += ["| field | type | meaning |", "|---|---|---|"]
@@ -368,6 +454,8 @@ def _type(annotation: Any) -> str:
         return " or ".join(map(_type, get_args(annotation)))
     if get_origin(annotation) is Literal:
         return " or ".join(f"`{json.dumps(value)}`" for value in get_args(annotation))
+    if get_origin(annotation) is Annotated:
+        return _type(get_args(annotation)[0])
     if get_origin(annotation) is tuple:
         return "[" + ", ".join(map(_type, get_args(annotation))) + "]"
     if get_origin(annotation) is list:

@@ -6,7 +6,9 @@ from pydantic import BaseModel, ConfigDict, Field
 class AuditSettings(BaseModel):
     """What an audit asks for, and how far it goes. `QUICK` and `THOROUGH` are the two sizes."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     confidence: float = Field(default=0.99, gt=0, lt=1)
     """The threshold named `asked`."""
@@ -29,6 +31,7 @@ class AuditSettings(BaseModel):
     every_curve: bool = False
     """A curve from every start, and not from uniform noise alone."""
     seed: int = 0
+    """Of all that is drawn by lot."""
 
 
 QUICK = AuditSettings()

@@ -1,24 +1,12 @@
 """An audit in plain words."""
 
-from deceive.auditing.schema import Headline, Name, Outcome, Report
+from deceive.auditing.schema import KINDS, Headline, Name, Outcome, Report
 
 # A model that says the asked confidence to fewer real images than this is called shy.
 _SHY = 0.5
 
 # The black box has to do so much better before the gradient is suspected.
 _MASKED = 0.1
-
-# Kinds of garbage, in words.
-KINDS = {
-    "uniform": "uniform noise",
-    "gaussian": "gaussian noise",
-    "smooth": "smooth noise",
-    "squares": "squares upon one another",
-    "permuted": "shuffled pixels",
-    "constant": "plain grey",
-    "other data": "other data",
-    "optimised": "optimised",
-}
 
 _BY = {
     "white": "Whoever can follow its gradient",

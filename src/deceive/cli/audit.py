@@ -252,7 +252,8 @@ def _audit_name(model: str, thorough: bool) -> str:
 
 def _audit_tables(report: Any) -> list[Table]:
     """The headline, the garbage and the attacks of an audit, as far as they are there."""
-    from deceive.auditing.verdict import KINDS, sure
+    from deceive.auditing.schema import KINDS
+    from deceive.auditing.verdict import sure
 
     def share(value: float | None, digits: int = 1) -> str:
         return "–" if value is None else f"{value:.{digits}%}"
@@ -277,7 +278,7 @@ def _audit_tables(report: Any) -> list[Table]:
                 )
         tables.append(headline)
     if report.garbage:
-        asked = sure(report.settings["confidence"])
+        asked = sure(report.settings.confidence)
         garbage = Table("garbage", "mean confidence", f"≥ {asked}", "AUROC", "FPR at 95% TPR")
         for each in report.garbage:
             msp = each.scores.get("msp")
