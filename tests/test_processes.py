@@ -28,7 +28,6 @@ from deceive.recipes import RECIPES, train
 from deceive.runs import Run
 from deceive.starts import generator_for
 from deceive.teaching import rounds
-from deceive.teaching.emerging import Emerging
 from test_cli import run
 from test_quality import Quarters
 from test_teaching import LITERAL, SMALL, checkpoint_digest, data, quiet, without_clock
@@ -310,9 +309,9 @@ def test_shares_cover_all_once():
 @pytest.mark.usefixtures("second_of_three")
 def test_what_does_not_fit_the_processes_is_one_clear_error(capsys, monkeypatch):
     with pytest.raises(InputError, match=r"candidates: expected as many for each of 3 .* got 16"):
-        Emerging(data(), SMALL)
+        SMALL.check(data())
     with pytest.raises(InputError, match=r"kept: expected as many for each of 3 .* got 32"):
-        Emerging(data(), SMALL.model_copy(update={"candidates": 15}))
+        SMALL.model_copy(update={"candidates": 15}).check(data())
     settings = RECIPES["fast"].model_copy(update={"batch_size": 5})
     with pytest.raises(InputError, match="at least 2 images for each of 3 processes, got 5"):
         train("fast", data(), settings=settings)

@@ -3,6 +3,7 @@
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from deceive.errors import InputError
 from deceive.figures import contact_sheet, shown_images
@@ -11,6 +12,17 @@ from deceive.teaching import Report, Task
 
 # News come with every round; those of one in so many are written down.
 _EVERY = 50
+
+
+def summary_writer() -> Any:
+    """What writes for TensorBoard. Raises `InputError` when the package is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise InputError(
+            "--tensorboard: expected the package tensorboard; pip install 'deceive[tensorboard]'"
+        ) from error
+    return SummaryWriter
 
 
 class Board:
@@ -23,19 +35,12 @@ class Board:
     """
 
     def __init__(self, run: Run) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError as error:
-            raise InputError(
-                "--tensorboard: expected the package tensorboard; "
-                "pip install 'deceive[tensorboard]'"
-            ) from error
         self.run = run
         self.shown: list[Row] = []
         folder = run.folder / "tensorboard"
         if folder.exists():
             shutil.rmtree(folder)
-        self.writer = SummaryWriter(folder)
+        self.writer = summary_writer()(folder)
         for row in run.rows():
             self.show(row)
 

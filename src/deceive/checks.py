@@ -1,6 +1,8 @@
 """One clear sentence for a value that is out of range."""
 
-from collections.abc import Collection
+import math
+import os
+from collections.abc import Collection, Sequence
 from numbers import Integral
 from typing import Any, TypeVar
 
@@ -28,7 +30,7 @@ def half_open_interval(name: str, value: float, low: float, high: float) -> None
 def at_least(name: str, value: int, least: int) -> None:
     """Raise `InputError` unless value is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
-        raise InputError(f"{name}: expected a whole number of at least {least}, got {value!r}")
+        raise InputError(f"{name}: expected a whole number of at least {least}, got {shown(value)}")
 
 
 def one_of(name: str, value: object, choices: Collection[str]) -> None:
@@ -55,3 +57,33 @@ def fits(
         raise InputError(
             f"{where}: expected {expected}; {field + ': ' if field else ''}{said}"
         ) from error
+
+
+def in_memory(name: str, count: int, shape: Sequence[int]) -> None:
+    """Raise `InputError` unless so many images of this shape fit into the memory of the machine.
+
+    An image is counted as 8-bit levels, float32 pixels and what goes with them. Asked before work
+    begins, as memory that runs out ends a process without a word.
+    """
+    most = _memory() // (5 * math.prod(shape) + 100)
+    if count > most:
+        raise InputError(
+            f"{name}: expected at most {most:,} images, which fit into the memory of this machine, "
+            f"got {shown(count)}"
+        )
+
+
+def shown(value: object) -> str:
+    """A value as a message shows it: numbers of many digits, and long texts, by their beginning."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**30:
+        return f"{'-' * (value < 0)}10^{math.log10(abs(value)):.0f}"
+    said = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else repr(value)
+    return said if len(said) <= 200 else f"{said[:100]}…"
+
+
+def _memory() -> int:
+    """Bytes of memory that this machine has; 64 GiB where the system doesn't say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 64 * 2**30

@@ -211,7 +211,8 @@ def fool(
     checks.at_least("steps", steps, 0)
     checks.at_least("chunk", chunk, 1)
     low, high = bounds = _checked_bounds(bounds)
-    wanted = _checked_targets(targets, count)
+    size = start.shape[1:] if isinstance(start, Tensor) else shape or _shape_of(model)
+    wanted = _checked_targets(targets, count, size)
     starts = _starts(start, len(wanted), shape or _shape_of(model), seed, bounds)
     score_of = _objective(objective)
     ascent = ascent or Ascent()
@@ -397,7 +398,9 @@ def _checked_bounds(bounds: Bounds) -> Bounds:
     return low, high
 
 
-def _checked_targets(targets: int | Iterable[int] | Tensor, count: int) -> Tensor:
+def _checked_targets(
+    targets: int | Iterable[int] | Tensor, count: int, shape: Sequence[int]
+) -> Tensor:
     checks.at_least("count", count, 1)
     try:
         if isinstance(targets, Tensor):
@@ -413,6 +416,7 @@ def _checked_targets(targets: int | Iterable[int] | Tensor, count: int) -> Tenso
         raise InputError(f"targets: expected whole numbers, got {listed.dtype}")
     if listed.ndim > 1 or listed.min() < 0:
         raise InputError(f"targets: expected a list of classes from 0 up, got {listed.tolist()}")
+    checks.in_memory("count", listed.numel() * count, shape)
     return listed.reshape(-1).long().cpu().repeat_interleave(count)
 
 

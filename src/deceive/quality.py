@@ -19,6 +19,9 @@ from deceive.networks import Classifier
 from deceive.recipes import RECIPES, build
 from deceive.training import fit
 
+# A classifier is trained on what is judged: a batch of its recipe at least.
+LEAST_JUDGED = RECIPES["judge"].batch_size
+
 
 @dataclass(frozen=True)
 class Quality:
@@ -79,7 +82,7 @@ def quality(
     Raises:
         InputError: when the images are not such, or the reference is the training images.
     """
-    _check(images, targets, data, least=RECIPES["judge"].batch_size if with_classifier else 2)
+    _check(images, targets, data, least=LEAST_JUDGED if with_classifier else 2)
     if reference is data.train:
         raise InputError("reference: expected held-out images, got the training images")
     generator = torch.Generator().manual_seed(seed)
@@ -136,10 +139,9 @@ def classification_accuracy_score(
     Raises:
         InputError: when the images are not such.
     """
-    settings = RECIPES["judge"]
-    _check(images, targets, data, least=settings.batch_size)
+    _check(images, targets, data, least=LEAST_JUDGED)
     network = build("judge", replace(data, train=Split(images, targets)), seed=seed)
-    fit(network, images, targets, settings, seed=seed)
+    fit(network, images, targets, RECIPES["judge"], seed=seed)
     return accuracy(network, reference.images, reference.labels)
 
 

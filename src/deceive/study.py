@@ -10,12 +10,13 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from deceive import processes
+from deceive import checks, processes
 from deceive.data import Dataset
+from deceive.errors import InputError
 from deceive.fooling import FoolingResult, fool, from_levels
 from deceive.inference import probabilities_of
 from deceive.measures import agreement, caught, digit_accuracy
-from deceive.models import Card, load_network, save_network
+from deceive.models import Card, load_card, load_network, save_network
 from deceive.networks import Classifier
 from deceive.recipes import RECIPES, train
 from deceive.rubbish import RubbishSet
@@ -47,6 +48,19 @@ class StudySettings(BaseModel):
     """Fooling images that join it in part 4."""
     seed: int = 0
 
+    def check(self, data: Dataset) -> None:
+        """Raise `InputError` where they don't fit the data, or the memory of the machine."""
+        shape = data.image_shape
+        checks.one_of("network", self.network, RECIPES)
+        checks.in_memory("candidates", self.candidates * data.n_classes, shape)
+        checks.in_memory("noise_images", self.noise_images, shape)
+        checks.in_memory("fooling_images", self.fooling_images, shape)
+        if (seen := load_card(self.judge).image_shape) != shape:
+            raise InputError(
+                f"judge: expected a network for images of {shape} as the data's, "
+                f"got {self.judge!r} for {seen}"
+            )
+
 
 # The networks of the three stages, by the names of their weights.
 _STAGES = ("clean", "rubbish-1", "rubbish-2")
@@ -63,6 +77,7 @@ def study(data: Dataset, run: Run, settings: StudySettings, task: Task) -> Itera
 
     The parts: `classifier`, `fooling` (part 1), `rubbish` stages 1 and 2 (parts 2 to 4), `done`.
     """
+    settings.check(data)
     judge = load_network(settings.judge)
 
     def once(like: Row, make: Callable[[], Row]) -> Row:

@@ -112,6 +112,7 @@ def audit(
         checks.open_interval("budget", budget, 0, float("inf"))
     ends = None if budget is None else time.perf_counter() + budget
     data = data if isinstance(data, Dataset) else load_data(data)
+    settings.check(data.image_shape)
     if other_data is not None and not isinstance(other_data, Dataset):
         other_data = load_data(other_data)
     if other_data is not None and other_data.image_shape != data.image_shape:

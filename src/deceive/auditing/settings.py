@@ -2,6 +2,9 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from deceive import checks
+from deceive.starts import Shape
+
 
 class AuditSettings(BaseModel):
     """What an audit asks for, and how far it goes. `QUICK` and `THOROUGH` are the two sizes."""
@@ -32,6 +35,11 @@ class AuditSettings(BaseModel):
     """A curve from every start, and not from uniform noise alone."""
     seed: int = 0
     """Of all that is drawn by lot."""
+
+    def check(self, shape: Shape) -> None:
+        """Raise `InputError` where so much about images (C, H, W) doesn't fit into memory."""
+        for name in ("candidates", "curve_candidates", "searched", "garbage_images"):
+            checks.in_memory(name, getattr(self, name), shape)
 
 
 QUICK = AuditSettings()

@@ -217,8 +217,10 @@ class Leaderboard:
     """End with one JSON object on stdout."""
 
     def run(self) -> int:
+        from deceive.files import check_writable
         from deceive.leaderboard import write_leaderboard
 
+        check_writable(self.out)
         rows = write_leaderboard(self.files, self.out)
         said = f"{self.out}: {len(rows)} model{'s' * (len(rows) != 1)}"
         show(said, {"out": str(self.out), "rows": rows}, self.json)

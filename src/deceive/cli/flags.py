@@ -3,15 +3,19 @@
 from collections.abc import Sequence
 from typing import Any
 
+from deceive import checks
 from deceive.errors import InputError
+
+# Of the number of a class; Python itself reads some thousands.
+_MOST_DIGITS = 9
 
 
 def targets_of(asked: str, card: Any, flag: str) -> Sequence[int]:
     """The classes that a flag asks for: one by its number, or all but rubbish."""
     if asked == "all":
         return range(card.n_outputs - (card.rubbish_class is not None))
-    if not asked.isdecimal():
-        raise InputError(f"{flag}: expected a class number or all, got {asked!r}")
+    if not asked.isdecimal() or len(asked) > _MOST_DIGITS:
+        raise InputError(f"{flag}: expected a class number or all, got {checks.shown(asked)}")
     return [int(asked)]
 
 
@@ -22,4 +26,4 @@ def flag_error(error: Any) -> InputError:
     if not first["loc"]:  # about several of them together
         return InputError(f"settings: {said}")
     name = "--" + ".".join(str(part) for part in first["loc"]).replace("_", "-")
-    return InputError(f"{name}: {said}; got {first['input']!r}")
+    return InputError(f"{name}: {said}; got {checks.shown(first['input'])}")

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from deceive.errors import InputError
 from deceive.files import check_writable, remove_temporaries, write_errors
-from deceive.runs import check_place, holds_run
 
 if sys.platform == "win32":
     import msvcrt
@@ -42,6 +41,8 @@ def claimed(folder: Path, *, fresh: bool) -> Iterator[None]:
         InputError: when another command works there, or when what is there is neither a run nor an
             empty folder; `WriteError` when nothing can be written there. All is as it was then.
     """
+    from deceive.runs import check_place, holds_run  # which would make --help slow
+
     with ExitStack() as stack:
         with write_errors(folder):
             place = Path(os.path.realpath(folder))

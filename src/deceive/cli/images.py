@@ -36,7 +36,7 @@ class Fool:
     def run(self) -> int:
         import warnings
 
-        from deceive import processes
+        from deceive import checks, processes
         from deceive.errors import NoGradientWarning
         from deceive.fooling import fool
         from deceive.models import load_card, load_network
@@ -47,8 +47,10 @@ class Fool:
         if self.out.suffix not in (".npz", ".png") or (self.out.suffix == ".png" and not single):
             raise InputError(
                 f"--out: expected an .npz, or a .png for one image, got {self.out} "
-                f"for {len(targets) * self.count} images"
+                f"for {checks.shown(len(targets) * self.count)} images"
             )
+        _check_place(self.out, card)
+        judge = _judge(self.judge, card)
         with task(f"deceiving {self.model}") as report, warnings.catch_warnings():
             warnings.simplefilter("ignore", NoGradientWarning)  # said in the end
             result = fool(
@@ -61,10 +63,10 @@ class Fool:
                 seed=self.seed,
                 callback=lambda now: report(now.finished, now.total),
             )
-        processes.on_main(lambda: self._keep(result, network, card))
+        processes.on_main(lambda: self._keep(result, network, judge))
         return 0 if bool(result.fooled.all()) else 1
 
-    def _keep(self, result: Any, network: Any, card: Any) -> None:
+    def _keep(self, result: Any, network: Any, judge: Any) -> None:
         summary: dict[str, Any] = {
             "out": str(self.out),
             "candidates": len(result),
@@ -72,7 +74,7 @@ class Fool:
             "median_steps": result.median_steps,
             "stalled": int(result.stalled.sum()),
         }
-        verdict_of_judge = _judged(self.judge, card, result, summary)
+        verdict_of_judge = _judged(judge, result, summary)
         if self.out.suffix == ".png":
             target = int(result.targets[0])
             confidence = _write_and_reread(self.out, network, result.levels[0], target)
@@ -129,6 +131,8 @@ class Draw:
             )
         if self.out.suffix not in (".npz", ".png"):
             raise InputError(f"--out: expected a .png or an .npz, got {self.out}")
+        _check_place(self.out, card)
+        judge = _judge(self.judge, card)
         targets = targets_of(self.digit, card, "--digit")
         with task(f"drawing with {self.model}") as report:
             result = draw(
@@ -140,16 +144,16 @@ class Draw:
                 ascent=card.ascent,
                 callback=lambda now: report(now.finished, now.total),
             )
-        processes.on_main(lambda: self._keep(result, card, single=len(targets) == 1))
+        processes.on_main(lambda: self._keep(result, judge, single=len(targets) == 1))
         return 0
 
-    def _keep(self, result: Any, card: Any, *, single: bool) -> None:
+    def _keep(self, result: Any, judge: Any, *, single: bool) -> None:
         from deceive.arrays import write_arrays
         from deceive.figures import contact_sheet, save
 
         summary: dict[str, Any] = {"out": str(self.out), "images": len(result)}
         text = f"{self.out}: {len(result):,} images"
-        text += _judged(self.judge, card, result, summary)
+        text += _judged(judge, result, summary)
         if self.out.suffix == ".npz":
             images = _without_one_channel(result.levels.numpy())
             write_arrays(self.out, images=images, targets=result.targets.numpy())
@@ -159,14 +163,29 @@ class Draw:
         show(text, summary, self.json)
 
 
-def _judged(name: str, card: Any, result: Any, summary: dict[str, Any]) -> str:
-    """The judge on images, in words and in the summary; nothing if it knows other data."""
-    from deceive.measures import agreement
+def _check_place(out: Path, card: Any) -> None:
+    """Raise `InputError` where such images cannot be written: better now than when all is done."""
+    from deceive.files import check_writable
+
+    if out.suffix == ".png" and card.image_shape[0] not in (1, 3, 4):
+        raise InputError(f"--out: expected an .npz for images of {card.image_shape[0]} channels")
+    check_writable(out)
+
+
+def _judge(name: str, card: Any) -> Any:
+    """The network that judges images of the model with this card; None if it knows other data."""
     from deceive.models import load_card, load_network
 
-    if load_card(name).data_checksum != card.data_checksum:
+    return load_network(name) if load_card(name).data_checksum == card.data_checksum else None
+
+
+def _judged(judge: Any, result: Any, summary: dict[str, Any]) -> str:
+    """The judge on images, in words and in the summary; nothing where there is none."""
+    from deceive.measures import agreement
+
+    if judge is None:
         return ""
-    agreed = agreement(load_network(name), result.images, result.targets)
+    agreed = agreement(judge, result.images, result.targets)
     summary["judge_agreement"] = agreed
     return f"; the judge takes {agreed:.1%} for their targets"
 
@@ -186,13 +205,11 @@ def _write_and_reread(path: Path, network: Any, levels: Any, target: int) -> flo
     from deceive.fooling import from_levels
     from deceive.inference import probabilities_of
 
-    if len(levels) not in (1, 3, 4):
-        raise InputError(f"--out: expected an .npz for images of {len(levels)} channels")
     pixels = levels.permute(1, 2, 0).numpy()
-    with replacing(path) as temporary:
+    with replacing(path) as temporary:  # read back from there, as `path` may be a FIFO
         Image.fromarray(pixels[..., 0] if len(levels) == 1 else pixels).save(
             temporary, format="PNG"
         )
-    with Image.open(path) as image:
-        read = torch.from_numpy(np.array(image)).view(*levels.shape[1:], len(levels))
+        with Image.open(temporary) as image:
+            read = torch.from_numpy(np.array(image)).view(*levels.shape[1:], len(levels))
     return probabilities_of(network, from_levels(read.permute(2, 0, 1)[None]))[0, target].item()

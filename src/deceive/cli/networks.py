@@ -33,7 +33,7 @@ class Train:
     def run(self) -> int:
         from deceive import checks, processes
         from deceive.data import load_data
-        from deceive.models import save_network
+        from deceive.models import check_savable, save_network
         from deceive.recipes import RECIPES, train
 
         checks.one_of("recipe", self.recipe, sorted(RECIPES))
@@ -43,6 +43,7 @@ class Train:
             settings = settings.model_copy(update={"epochs": self.epochs})
         if self.out.suffix != ".safetensors":
             raise InputError(f"--out: expected a name that ends in .safetensors, got {self.out}")
+        check_savable(self.out)
         data = load_data(self.data)
         with task(f"training {self.recipe}") as report:
             network, card = train(
@@ -83,11 +84,13 @@ class Export:
 
     def run(self) -> int:
         from deceive.export import export_onnx
+        from deceive.files import check_writable
         from deceive.models import load_network
 
         out = self.out or Path(f"{Path(self.model).stem}.onnx")
         if out.suffix != ".onnx":
             raise InputError(f"--out: expected a name that ends in .onnx, got {out}")
+        check_writable(out, streams=False)
         network = load_network(self.model)
         export_onnx(network, out, gradient=self.gradient, objective=self.objective)
         size = out.stat().st_size

@@ -46,6 +46,11 @@ class Rounds:
                 f"--judge: expected a network that was trained on the images in {data.folder}, "
                 f"got {self.what.judge!r}, trained on others; deceive train --data makes one"
             )
+        self.what.check(data)
+        if self.tensorboard:
+            from deceive.board import summary_writer
+
+            summary_writer()
         out = self.out or Path("runs") / self.preset
         with ExitStack() as claims:
             processes.on_main(lambda: claims.enter_context(claimed(out, fresh=self.fresh)))

@@ -55,6 +55,7 @@ class Study:
         except ValidationError as error:
             raise flag_error(error) from error
         data = load_data(self.data)
+        settings.check(data)
         rows = []
         with claimed(self.out, fresh=self.fresh):
             run = Run(self.out, settings.model_dump() | {"data_checksum": data.checksum})

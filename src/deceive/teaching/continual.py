@@ -49,12 +49,6 @@ class Continual(Game):
     def __init__(self, data: Dataset, settings: RoundsSettings) -> None:
         super().__init__(data, settings)
         assert settings.kept is not None
-        for name in ("candidates", "kept", "searched"):
-            total = getattr(settings, name)
-            if total % self.here.count:
-                raise InputError(
-                    f"{name}: expected as many for each of {self.here.count} processes, got {total}"
-                )
         self.chosen = settings.candidates // self.here.count
         self.network, self.averaged = (
             build(settings.network, data, seed=settings.seed, rubbish_class=True)

@@ -7,15 +7,14 @@ from typing import Any, Protocol, cast
 
 import torch
 
-from deceive import checks, processes
+from deceive import processes
 from deceive.data import Dataset
 from deceive.errors import InputError
 from deceive.finale import finale
 from deceive.fooling import FoolingResult
 from deceive.measures import digit_accuracy
 from deceive.models import Card, save_network
-from deceive.networks import ARCHITECTURES, Classifier
-from deceive.recipes import RECIPES
+from deceive.networks import Classifier
 from deceive.runs import Row, Run, arrays_of, round_name
 from deceive.teaching.emerging import Emerging
 from deceive.teaching.game import FINAL, DivergedError, Game
@@ -102,12 +101,11 @@ def rounds(
 
 
 def _game(data: Dataset, settings: RoundsSettings) -> Game:
-    """The kind of rounds that the settings ask for."""
+    """The kind of rounds that the settings ask for. Raises `InputError` where they don't fit."""
+    settings.check(data)
     kind: type[Game] = Retraining if settings.epochs is not None else Resisting
     if settings.draws:
         kind = Emerging
-    known = RECIPES if kind is Retraining else ARCHITECTURES
-    checks.one_of("network", settings.network, known)
     return kind(data, settings)
 
 

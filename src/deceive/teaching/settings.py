@@ -4,9 +4,14 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from deceive import checks
+from deceive import checks, processes
+from deceive.data import Dataset
 from deceive.drawing import DRAWING
+from deceive.errors import InputError
 from deceive.files import read_json
+from deceive.networks import ARCHITECTURES
+from deceive.quality import LEAST_JUDGED
+from deceive.recipes import RECIPES
 from deceive.rules import Ascent
 from deceive.starts import REAL, STARTS
 
@@ -105,6 +110,28 @@ class RoundsSettings(BaseModel):
         for start in starts:
             checks.one_of("starts", start, (*STARTS, REAL))
         return starts
+
+    def check(self, data: Dataset) -> None:
+        """Raise `InputError` where they fit neither the data nor the machine, nor the processes."""
+        shape, n_classes, count = data.image_shape, data.n_classes, processes.here().count
+        checks.one_of("network", self.network, ARCHITECTURES if self.kept is not None else RECIPES)
+        for name in ("candidates", "noise_images", "clean_digits", "searched"):
+            checks.in_memory(name, getattr(self, name), shape)
+        checks.in_memory("kept", self.kept or 0, shape)
+        for name in ("measured", "judged"):
+            checks.in_memory(name, getattr(self, name) * n_classes, shape)
+        for name in ("candidates", "kept", "searched") if self.kept is not None else ():
+            if getattr(self, name) % count:
+                raise InputError(
+                    f"{name}: expected as many for each of {count} processes, "
+                    f"got {getattr(self, name)}"
+                )
+        least = -(-LEAST_JUDGED // n_classes)
+        if self.draws and 0 < self.judged < least:
+            raise InputError(
+                f"judged: expected 0, or at least {least} images for each of {n_classes} classes, "
+                f"as a classifier is trained on them; got {self.judged}"
+            )
 
     @property
     def draws(self) -> bool:
