@@ -2,6 +2,7 @@ import math
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -52,6 +53,19 @@ def test_at_least_refuses_the_rest(value):
     with pytest.raises(InputError) as raised:
         checks.at_least("count", value, 3)
     assert str(raised.value) == f"count: expected a whole number of at least 3, got {value!r}"
+
+
+@pytest.mark.parametrize("value", [0, 2**64 - 1, np.int64(5)])
+def test_a_seed_is_what_torch_takes(value):
+    checks.seed("seed", value)
+    np.random.default_rng(value)
+    torch.Generator().manual_seed(int(value))
+
+
+@pytest.mark.parametrize("value", [-1, 2**64, 10**100, 1.0, True, None, "1"])
+def test_another_seed_is_refused(value):
+    with pytest.raises(InputError, match=r"^seed: expected a whole number from 0 to 18446744073"):
+        checks.seed("seed", value)
 
 
 @pytest.mark.parametrize("choices", [["a", "b"], {"a": 1, "b": 2}])

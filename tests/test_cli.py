@@ -76,6 +76,10 @@ def test_a_candidate_out_of_steps_is_said(tmp_path, capsys):
         (["train", "--recipe", "slow"], "recipe: expected one of adversarial, fast"),
         (["train", "--architecture", "slow"], "recipe: expected one of adversarial, fast"),
         (["train", "--data", "nowhere"], "nowhere"),
+        *(
+            ([*command.split(), "--seed", str(2**64)], "seed: ")
+            for command in ("fool", "train", "draw", "study", "rounds", "audit fast")
+        ),
         (["study", "--confidence", "2"], "--confidence"),
     ],
 )

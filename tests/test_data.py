@@ -320,6 +320,12 @@ MISMATCHED = {
         TRAIN_IMAGES,
         "expected images .3 or 4 dimensions., got 12×12",
     ),
+    "channels last": (
+        {TRAIN_IMAGES: shaped(12, 32, 32, 3), TEST_IMAGES: shaped(5, 32, 32, 3)},
+        TRAIN_IMAGES,
+        "expected channels before rows and columns, as in 60000×3×32×32, got 12×32×32×3; "
+        r"numpy's transpose\(0, 3, 1, 2\) puts them there",
+    ),
     "other sizes": (
         {TEST_IMAGES: shaped(5, 4, 3)},
         TEST_IMAGES,

@@ -9,6 +9,7 @@ from deceive.errors import InputError
 from deceive.fooling import fool
 from deceive.networks import (
     ARCHITECTURES,
+    LEAST_SIDES,
     MNIST_MEAN,
     MNIST_STD,
     NORMALISATION,
@@ -198,6 +199,17 @@ def test_images_of_another_shape_are_refused(architecture, shape):
         network(torch.rand(2, *shape))
     with pytest.raises(InputError, match="model: expected one that takes images of shape"):
         fool(network, 0, shape=shape)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_the_least_image_that_a_network_reads_is_said(architecture):
+    least = LEAST_SIDES.get(architecture, 1)
+    assert Classifier(architecture, 3, (1, least, least + 1)).eval()(
+        torch.rand(2, 1, least, least + 1)
+    ).shape == (2, 3)
+    for shape in ((1, least - 1, 28), (1, 28, least - 1)):
+        with pytest.raises(InputError, match=f"expected images of at least {least}×{least} pixels"):
+            Classifier(architecture, 3, shape)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

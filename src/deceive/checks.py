@@ -12,6 +12,9 @@ from deceive.errors import InputError
 
 Checked = TypeVar("Checked")
 
+# Below it is a seed from which others are counted up; torch takes twice as many.
+SEEDS = 2**63
+
 
 def open_interval(name: str, value: float, low: float, high: float) -> None:
     """Raise `InputError` unless low < value < high (and value is a number, not NaN)."""
@@ -31,6 +34,14 @@ def at_least(name: str, value: int, least: int) -> None:
     """Raise `InputError` unless value is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise InputError(f"{name}: expected a whole number of at least {least}, got {shown(value)}")
+
+
+def seed(name: str, value: int, below: int = 2 * SEEDS) -> None:
+    """Raise `InputError` unless value is a whole number from 0 to `below`, by default torch's."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= value < below:
+        raise InputError(
+            f"{name}: expected a whole number from 0 to {below - 1}, got {shown(value)}"
+        )
 
 
 def one_of(name: str, value: object, choices: Collection[str]) -> None:

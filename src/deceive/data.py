@@ -46,6 +46,7 @@ CLONE = Path(__file__).resolve().parents[2] / "data" / "mnist"
 _GZIP_MAGIC = b"\x1f\x8b"
 _UNSIGNED_BYTE = 0x08
 _MOST_DIMENSIONS = 4
+_CHANNELS = range(1, 5)  # grey, colour, with transparency or without
 _BEST_DEFLATE_RATIO = 1032  # no gzip file holds more bytes for each of its own
 _PIECE = 2**20  # bytes that are unpacked at once
 
@@ -250,6 +251,11 @@ def _pair(paths: Sequence[Path], arrays: Sequence[NDArray[np.uint8]]) -> Split:
         raise InputError(
             f"{labels_path}: expected {len(images):,} labels, one for each image in "
             f"{images_path.name}, got {len(labels):,}"
+        )
+    if images.ndim == 4 and images.shape[3] in _CHANNELS and images.shape[1] not in _CHANNELS:
+        raise InputError(
+            f"{images_path}: expected channels before rows and columns, as in 60000×3×32×32, got "
+            f"{_by(images.shape)}; numpy's transpose(0, 3, 1, 2) puts them there"
         )
     if images.ndim == 3:
         images = images.reshape(len(images), 1, *images.shape[1:])

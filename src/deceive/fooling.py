@@ -210,6 +210,7 @@ def fool(
         )
     checks.at_least("steps", steps, 0)
     checks.at_least("chunk", chunk, 1)
+    checks.seed("seed", seed)
     low, high = bounds = _checked_bounds(bounds)
     size = start.shape[1:] if isinstance(start, Tensor) else shape or _shape_of(model)
     wanted = _checked_targets(targets, count, size)

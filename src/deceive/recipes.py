@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import torch
 
-from deceive import processes
+from deceive import checks, processes
 from deceive.data import Dataset
 from deceive.inference import accuracy
 from deceive.models import Card
@@ -85,6 +85,8 @@ def train(
         rubbish: images of an eleventh class (or one more than there are), the rubbish class.
         callback: called after every step with a `TrainingProgress`.
     """
+    checks.one_of("recipe", recipe, RECIPES)
+    checks.seed("seed", seed, checks.SEEDS)
     network = build(recipe, data, seed=seed, rubbish_class=rubbish is not None)
     settings = settings or RECIPES[recipe]
     images, labels, still = data.train.images, data.train.labels, None

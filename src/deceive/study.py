@@ -27,7 +27,7 @@ from deceive.runs import Row, Run, arrays_of
 class StudySettings(BaseModel):
     """What the study does, and how much of it."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     network: str = "fast"
     """Architecture of the classifier that is deceived."""
@@ -46,7 +46,7 @@ class StudySettings(BaseModel):
     """Images of uniform noise that are the first rubbish set."""
     fooling_images: int = Field(default=3000, ge=10)
     """Fooling images that join it in part 4."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=checks.SEEDS)
 
     def check(self, data: Dataset) -> None:
         """Raise `InputError` where they don't fit the data, or the memory of the machine."""

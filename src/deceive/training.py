@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Generator, Tensor, nn
 
-from deceive import processes
+from deceive import checks, processes
 from deceive.errors import InputError
 from deceive.inference import device_of, logits_of, working_dtype
 from deceive.networks import Classifier
@@ -101,6 +101,7 @@ def fit(
         InputError: when images and labels don't fit each other, when a batch has not 2 images for
             each process, or the loss is no longer finite.
     """
+    checks.seed("seed", seed)
     settings = settings or TrainingSettings()
     if len(images) != len(labels) or len(images) < settings.batch_size:
         raise InputError(

@@ -33,7 +33,7 @@ class AuditSettings(BaseModel):
     """Search by every method, also where there is a gradient."""
     every_curve: bool = False
     """A curve from every start, and not from uniform noise alone."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=checks.SEEDS)
     """Of all that is drawn by lot."""
 
     def check(self, shape: Shape) -> None:

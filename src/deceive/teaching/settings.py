@@ -80,7 +80,7 @@ class RoundsSettings(BaseModel):
     digits_sure: float | None = Field(default=None, gt=0, lt=1)
     """Share of the validation images of which the network is to be 0.99 sure: it is made to expect
     rubbish as seldom as that takes (`training.expect_rubbish`). With `restarted`."""
-    seed: int = 0
+    seed: int = Field(default=0, ge=0, lt=checks.SEEDS)
 
     @model_validator(mode="after")
     def _fit(self) -> "RoundsSettings":
