@@ -12,6 +12,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 
 from conftest import Bands
+from deceive.auditing import AuditSettings, audit
 from deceive.auditing.formats import load_model
 from deceive.auditing.scaling import Scaling
 from deceive.auditing.subject import meet
@@ -363,3 +364,25 @@ def test_onnx_that_will_not_do(tmp_path, data):
 def test_nothing_there_is_one_clear_value_error(name):
     with pytest.raises(InputError, match="expected a file, a shipped network"):
         load_model(name)
+
+
+def test_a_model_may_import_its_sibling_when_it_is_first_asked(tmp_path, monkeypatch, data):
+    (tmp_path / "late_sibling.py").write_text("from conftest import Bands\n")
+    (tmp_path / "late.py").write_text(
+        "from torch import nn\n"
+        "class Net(nn.Module):\n"
+        "    def forward(self, images):\n"
+        "        import late_sibling\n"
+        "        return late_sibling.Bands(sure=12)(images)\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    for name in ("late", "late_sibling"):
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    path = list(sys.path)
+    settings = AuditSettings(
+        candidates=4, steps=3, curve_candidates=2, searched=2, queries=100, garbage_images=10
+    )
+    report = audit("late:Net", data, judge=None, settings=settings)
+    assert report.failures == []
+    assert report.clean.accuracy == 1
+    assert sys.path == path

@@ -681,6 +681,19 @@ def test_a_gradient_of_zero_does_not_look_like_resistance(data):
         assert (each.outcomes[0].stalled is None) == (each.box == "black")
 
 
+def test_one_that_no_gradient_passes_through_is_a_black_box(data):
+    class Cut(Bands):
+        def forward(self, images):
+            return super().forward(images.detach())
+
+    report = audit(Cut(sure=12), data, judge=Strict(), settings=TINY)
+    assert report.complete
+    assert not report.model.white_box
+    assert [each.box for each in report.headlines] == ["black"]
+    assert any("No gradient passes through it" in note for note in report.notes)
+    assert {"squares", "low-frequency"} <= {each.name for each in report.attacks}
+
+
 def test_where_a_gradient_leads_on_nothing_is_said_to_have_stalled(whole):
     for each in whole.attacks:
         assert all(not outcome.stalled for outcome in each.outcomes)

@@ -92,6 +92,20 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     return right.double().mean().item()
 
 
+def has_gradient(model: nn.Module, images: Tensor) -> bool:
+    """Whether the model's outputs have a gradient in its images (N, C, H, W), be it 0."""
+    images = images.to(device_of(model), float_type(model), copy=True).requires_grad_(True)
+    with evaluating(model), torch.enable_grad():
+        output = model(images.clone())
+        if not output.requires_grad:
+            return False
+        try:
+            (gradient,) = torch.autograd.grad(output.sum(), images, allow_unused=True)
+        except RuntimeError:  # some of torch's own operators have none
+            return False
+    return gradient is not None
+
+
 def working_dtype(device: torch.device) -> torch.dtype:
     """The type for work that is not reported: bfloat16 where the processor has it, else float32.
 

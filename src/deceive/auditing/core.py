@@ -9,7 +9,7 @@ from typing import Any
 
 from deceive import checks
 from deceive.auditing.assemble import write_audit
-from deceive.auditing.formats import WANT_TRUST, Model, load_model
+from deceive.auditing.formats import WANT_TRUST, Model, importable, load_model
 from deceive.auditing.identity import identity_of, recognise
 from deceive.auditing.judges import AUTO, meet_judges
 from deceive.auditing.measuring import Measurements, Part, Tick
@@ -44,6 +44,7 @@ def _contained() -> Iterator[None]:
 
 
 @_contained()
+@importable()
 def audit(
     model: Model,
     data: Dataset | str | Path | None = None,

@@ -12,7 +12,8 @@ import re
 import sys
 import warnings
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -105,22 +106,34 @@ def _ours(spec: str) -> Loaded:
     )
 
 
-def _imported(module: str, attribute: str) -> Loaded:
-    """What the user's own code gives; whatever goes wrong in it is told with its own words."""
+@contextmanager
+def importable() -> Iterator[None]:
+    """Within the block the working directory's modules can be imported, as a model may at any time.
+
+    Some import what they need when they are first asked.
+    """
     place = str(Path.cwd())
     sys.path.insert(0, place)
     try:
-        made = getattr(importlib.import_module(module), attribute)
-        if not isinstance(made, nn.Module):
-            made = made()
+        yield
+    finally:
+        with suppress(ValueError):  # a user's own code may have removed it
+            sys.path.remove(place)
+
+
+def _imported(module: str, attribute: str) -> Loaded:
+    """What the user's own code gives; whatever goes wrong in it is told with its own words."""
+    try:
+        with importable():
+            made = getattr(importlib.import_module(module), attribute)
+            if not isinstance(made, nn.Module):
+                made = made()
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a script may end in sys.exit
         raise InputError(
             f"model: expected {module}:{attribute} to give a model; it says: {error!r}"
         ) from error
-    finally:
-        sys.path.remove(place)
     loaded = load_model(made) if callable(made) else None
     if loaded is None:
         raise InputError(

@@ -15,7 +15,7 @@ from deceive.auditing.outputs import Kind, asking, kind_of, pick, rows
 from deceive.auditing.scaling import Scaling, best_read, check_channels, usual
 from deceive.data import Dataset, Split
 from deceive.errors import InputError
-from deceive.inference import BATCH, logits_of
+from deceive.inference import BATCH, has_gradient, logits_of
 from deceive.starts import Shape
 
 # A logit has to be finite, so that no probability counts for less than this.
@@ -127,6 +127,12 @@ def meet(
     if isinstance(loaded.model, nn.Module):
         plain = scaling == Scaling() and answers != "probabilities"
         module = loaded.model if plain else Adapted(loaded.model, scaling, answers)
+    if module is not None and not has_gradient(module, first[:1]):
+        module = None
+        notes.append(
+            "No gradient passes through it, as none does through detach(), no_grad(), integers and "
+            "8-bit layers."
+        )
     return Subject(
         loaded=loaded,
         scaling=scaling,
