@@ -20,6 +20,7 @@ def main(
             "literal",
             "memory",
             "page",
+            "plain",
             "polishing",
             "resistance",
             "scaling",
@@ -49,9 +50,9 @@ def main(
             default, in polishing `draw`.
         repeats: how often each contestant of a fooling contest, and each size of scaling, has its
             turn; how many seeds are trained with in ablation, training, drawing and the literal
-            round, and drawn with in polishing.
+            round, drawn with in polishing, and deceived with in plain.
         count: images a repeat in fooling; candidates from each kind of start in resistance; images
-            of each class in polishing.
+            of each class in plain and polishing.
         steps: the most steps an image may take in fooling and in resistance.
         epochs: the most epochs the original recipe is given.
         minutes: budgets of training in drawing.
@@ -94,6 +95,10 @@ def main(
         from benchmarks import page
 
         write(folder, "page", page.run(page.QUICK if quick else page.REPEATS))
+    if contest in ("all", "plain"):
+        from benchmarks import plain
+
+        write(folder, "plain", plain.run(plain.plan(quick, repeats=repeats, count=count)))
     if contest == "polishing" or (contest == "all" and quick):
         from benchmarks import polishing
 

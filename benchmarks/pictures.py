@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from benchmarks.contest import Row, Spread, significant
-from deceive.auditing.judges import in_words
-from deceive.figures import caption, png
+from deceive.auditing.judges import UNDECIDED, in_words
+from deceive.figures import Deceived, caption, from_the_same_starts, png
 
 Levels = NDArray[np.uint8]
 
@@ -106,6 +106,21 @@ def ends(rows: Sequence[Row], *, columns: int = 10) -> Figure:
     return figure
 
 
+def same_starts(result: Row) -> Figure:
+    """What networks are deceived by from the same starts, and what most judges see in it."""
+    kept = [row for row in result["rows"] if "shown" in row]
+    targets = kept[0]["shown"]["targets"]
+    deceived = []
+    for row in kept:
+        its = row["shown"]
+        facts = zip(its["judged"], its["fooled"], strict=True)
+        said = [_seen(judged) if fooled else "not fooled" for judged, fooled in facts]
+        levels = np.stack(_unstripped(its["png"], len(targets)))[:, None]
+        deceived.append(Deceived(row["network"], row["made_for"], levels, said))
+    starts = np.stack(_unstripped(result["starts"], len(targets)))[:, None]
+    return from_the_same_starts(starts, targets, deceived)
+
+
 def drawn_side_by_side(rows: Sequence[Row]) -> Figure:
     """One image of each class by every contestant after every budget, of its first seed."""
     first = min(row["seed"] for row in rows)
@@ -147,6 +162,10 @@ def _unstripped(strip: str, count: int) -> list[Levels]:
 def _picture(strip: str) -> Levels:
     with Image.open(io.BytesIO(base64.b64decode(strip))) as opened:
         return np.asarray(opened)
+
+
+def _seen(judged: int) -> str:
+    return "undecided" if judged == UNDECIDED else f"“{judged}”"
 
 
 def _broken(name: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from benchmarks.contest import Row, Spread, paired_ratio, read, significant
-from benchmarks.pictures import drawn_side_by_side, ends, quality_against_time
+from benchmarks.pictures import drawn_side_by_side, ends, quality_against_time, same_starts
 from benchmarks.resistance import OURS
 from benchmarks.scaling import slope
 from deceive.auditing.verdict import sure
@@ -47,13 +47,14 @@ CONTESTS = {
 def make(folder: Path, *, pictures: Path) -> str:
     """Write `folder/README.md` from the JSON files beside it, and give its text back.
 
-    The pictures of drawing, where there are rows for it, go into the folder `pictures`; those of
-    resistance stay beside their rows.
+    The pictures of drawing and of plain, where there are rows for it, go into the folder
+    `pictures`; those of resistance stay beside their rows.
     """
     parts = ["# Benchmarks\n\nMade by `make bench`; what is measured and how: `../README.md`."]
     makers = {"ablation": _ablation, "accuracy": _accuracy, "drawing": _drawing}
     makers |= {"fooling": _fooling}
-    makers |= {"literal": _literal, "memory": _memory, "page": _page, "polishing": _polishing}
+    makers |= {"literal": _literal, "memory": _memory, "page": _page, "plain": _plain}
+    makers |= {"polishing": _polishing}
     makers |= {"scaling": _scaling, "training": _training}
     for name, maker in makers.items():
         result = read(folder, name)
@@ -68,6 +69,8 @@ def make(folder: Path, *, pictures: Path) -> str:
     if result := read(folder, "drawing"):
         save(quality_against_time(result["rows"]), pictures / "quality-against-time.png")
         save(drawn_side_by_side(result["rows"]), pictures / "drawn-side-by-side.png")
+    if result := read(folder, "plain"):
+        save(same_starts(result), pictures / "same-starts.png")
     return text
 
 
@@ -318,6 +321,40 @@ def _page(result: Row) -> str:
             f"{fooled} of {10 * len(ten)} of those at once got there.",
             _facts(result["facts"], ()),
             _markdown(("", "median (range)"), lines),
+        )
+    )
+
+
+def _plain(result: Row) -> str:
+    by_network = defaultdict(list)
+    for row in result["rows"]:
+        by_network[row["network"]].append(row)
+    lines = [
+        (
+            f"`{name}`",
+            ", ".join(str(row["fooled"]) for row in rows),
+            *(_over_seeds(rows, field) for field in ("median_steps",)),
+            _over_seeds(rows, "judge_agreement", percent=True),
+            _over_seeds(rows, "seen_by_most", percent=True),
+            _over_seeds(rows, "frechet_distance"),
+        )
+        for name, rows in by_network.items()
+    ]
+    real = significant(result["floor_frechet_distance"])
+    lines.append(("real training images", "", "", "", "", real))
+    plan, judges = result["plan"], result["judges"]
+    heads = (
+        *("", f"fooled, of {result['rows'][0]['candidates']}, seed by seed", "median steps"),
+        *(f"`{judges[0]}` sees the target", "most judges see it", "Fréchet distance"),
+    )
+    return "\n\n".join(
+        (
+            "## Plain\n\n`deceive fool --model NETWORK --target all --count "
+            f"{plan['count']}`, the same starts for each; median of {plan['repeats']} seeds "
+            f"(least–greatest). The judges are {', '.join(f'`{name}`' for name in judges)}; the "
+            f"distance, by the features of `{judges[0]}`, is to the test images.",
+            _facts(result["facts"], ()),
+            _markdown(heads, lines),
         )
     )
 

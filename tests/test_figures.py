@@ -10,9 +10,11 @@ from deceive.errors import InputError
 from deceive.figures import (
     TITLES,
     Curve,
+    Deceived,
     caption,
     curves,
     filmstrip,
+    from_the_same_starts,
     gallery,
     png,
     save,
@@ -247,3 +249,25 @@ def test_curves_are_drawn_for_each_unit():
     assert png(figure) == png(
         curves({"steps": steps, "queries": [Curve("squares", [30, 100], [0.4, 0.6])]}, asked=0.9)
     )
+
+
+def test_from_the_same_starts_shows_every_image_in_the_column_of_its_start():
+    starts, first, second = (noise(3, 1, 28, 28, seed=seed) for seed in range(3))
+    networks = [
+        Deceived("one", "to read", first, ["“0”", "“7”", "undecided"]),
+        Deceived("other", "to draw", second, ["“0”", "“1”", "“2”"]),
+    ]
+    figure = from_the_same_starts(starts, [0, 1, 2], networks)
+    picture = drawn(figure)
+    found = [
+        [place for image in levels for place in places(picture, times(image[0], 3))]
+        for levels in (starts, first, second)
+    ]
+    columns = [[x for (_, x) in row] for row in found]
+    assert columns[0] == columns[1] == columns[2] == sorted(set(columns[0]))
+    rows = [sorted({y for (y, _) in row}) for row in found]
+    assert [len(row) for row in rows] == [1, 1, 1]
+    assert rows == sorted(rows)
+    said = {text.get_text(): text.get_color() for text in figure.axes[0].texts}
+    assert {"one", "to read", "other", "to draw", "“7”", "undecided"} <= said.keys()
+    assert said["“7”"] == said["undecided"] != said["“2”"]

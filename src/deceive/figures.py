@@ -49,6 +49,17 @@ class Curve(NamedTuple):
     mean_confidence: Sequence[float]
 
 
+class Deceived(NamedTuple):
+    """A row of `from_the_same_starts`: a network, what it was made for, and what it came to."""
+
+    name: str
+    made_for: str
+    levels: NDArray[Any]
+    """(N, C, H, W) uint8, an image for each start."""
+    seen: Sequence[str]
+    """What stands below each image."""
+
+
 def gallery(levels: NDArray[Any], captions: list[str], *, title: str, columns: int = 5) -> Figure:
     """Images (N, C, H, W) uint8 in a grid, each with its caption below."""
     columns = min(columns, len(levels))
@@ -63,6 +74,46 @@ def gallery(levels: NDArray[Any], captions: list[str], *, title: str, columns: i
         left, top = _GAP + column * (wide + _GAP), head + row * cell
         _show(page, image, left, top, wide, high)
         _write(page, left + wide / 2, top + high + _LINE, words)
+    return figure
+
+
+def from_the_same_starts(
+    starts: NDArray[Any], targets: Sequence[int], networks: Sequence[Deceived]
+) -> Figure:
+    """A column for each start (N, C, H, W) uint8 and its target; below it, each network's image.
+
+    What is seen in an image is marked where that is not its target.
+    """
+    wide, high = _size(starts, 84)
+    edge, gap, head, foot = 190, 10, 2 * _LINE, round(1.5 * _LINE)
+    width = edge + len(starts) * (wide + gap) + gap
+    below = head + high + 2 * gap  # where the networks begin
+    figure, page = _page(width, below + len(networks) * (high + foot))
+
+    def say(y: float, text: str, lines: float, colour: str = _INK, weight: str = "normal") -> None:
+        _write(
+            page, edge - 2 * gap, y, text, lines=lines, align="right", colour=colour, weight=weight
+        )
+
+    def show(levels: NDArray[Any], top: int) -> None:
+        for column, image in enumerate(levels):
+            _show(page, image, edge + column * (wide + gap), top, wide, high)
+
+    middles = [edge + column * (wide + gap) + wide / 2 for column in range(len(starts))]
+    say(head / 2, "to be taken for", 0.7, _FAINT)
+    for middle, target in zip(middles, targets, strict=True):
+        _write(page, middle, head / 2, f"“{target}”", lines=0.8)
+    say(head + high / 2, "the same starts", 0.7, _FAINT)
+    show(starts, head)
+    for row, network in enumerate(networks):
+        top = below + row * (high + foot)
+        say(top + high / 2 - 0.45 * _LINE, network.name, 0.9, weight="bold")
+        say(top + high / 2 + 0.45 * _LINE, network.made_for, 0.6, _FAINT)
+        say(top + high + 0.5 * _LINE, "judges see", 0.6, _FAINT)
+        show(network.levels, top)
+        for middle, target, seen in zip(middles, targets, network.seen, strict=True):
+            colour = _INK if seen == f"“{target}”" else _ACCENT
+            _write(page, middle, top + high + 0.5 * _LINE, seen, lines=0.6, colour=colour)
     return figure
 
 
@@ -370,10 +421,28 @@ def _show(page: Axes, image: NDArray[Any], left: int, top: int, wide: int, high:
     page.imshow(pixels, extent=place, aspect="auto", interpolation="nearest")
 
 
-def _write(page: Axes, x: float, y: float, text: str, *, lines: float = 1) -> None:
-    """One line whose middle is at (x, y)."""
+def _write(
+    page: Axes,
+    x: float,
+    y: float,
+    text: str,
+    *,
+    lines: float = 1,
+    align: str = "center",
+    colour: str = _INK,
+    weight: str = "normal",
+) -> None:
+    """One line at (x, y), which is its middle, or where it begins or ends if so aligned."""
     page.text(
-        x, y, text, ha="center", va="center", color=_INK, fontsize=_points(lines), parse_math=False
+        x,
+        y,
+        text,
+        ha=align,
+        va="center",
+        color=colour,
+        weight=weight,
+        fontsize=_points(lines),
+        parse_math=False,
     )
 
 

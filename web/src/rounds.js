@@ -23,7 +23,7 @@ export function roundsPanel(networks) {
   button.all.textContent = `All ${digits.length === 10 ? "ten" : digits.length} digits at once`;
   digitChoice(at("targets"), "rounds-target", digits, 5);
   slider.max = entries.length - 1;
-  slider.value = allDraw ? slider.max : 0; // handwriting first: it is what one came for
+  slider.value = allDraw ? slider.max : 0; // the last one first: its images are what one came for
   slider.disabled = false;
 
   let seed = 1;
@@ -255,14 +255,14 @@ function words(networks) {
   if (!networks.draws(last.network))
     return [
       cure,
-      "Here the same static is deceived against the network of one round after another. What fools the first is static still; what the last one asks for begins to look like handwriting." +
+      "Here the same static is made to deceive the network of one round after another." +
         budget,
     ];
   const { steps } = networks.rule(last.network);
   const many = last.round.toLocaleString("en-GB");
   return [
     cure,
-    `Play it ${many} times, and the gradient no longer leads to static. To be sure of a “5”, the network now asks for what looks like one: handwriting, though nobody ever showed it how to draw.`,
-    `Every picture begins as the same static and takes ${steps} steps up the gradient, seen in noise that falls step by step, so that what is large is settled first.`,
+    `Play it ${many} times in noise, and the gradient leads from static to handwriting, if it is followed as in those rounds. The network was never shown how to draw.`,
+    `Every picture begins as the same static and takes ${steps} steps up the gradient, seen in noise that falls step by step, so that what is large is settled first. Without that noise the last network can be deceived too, by blotches: it draws, but it does not resist.`,
   ];
 }

@@ -1,0 +1,124 @@
+"""One plain command against three networks, from the same starts: what each is deceived by.
+
+`deceive fool --model NETWORK --target all --count 20`, with its defaults: uniform noise, no
+schedule, no noise on the way. Three judges that are none of the networks say what came of it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import torch
+from rich.console import Console
+from torch import Tensor
+
+from benchmarks.contest import Row, facts, planned
+from benchmarks.pictures import stripped
+from deceive.auditing.judges import verdict
+from deceive.data import Dataset, load_data
+from deceive.fooling import FoolingResult, fool, to_levels
+from deceive.inference import logits_of
+from deceive.measures import agreement, features_of, frechet_between
+from deceive.models import load_card, load_network
+from deceive.networks import Classifier
+from deceive.starts import begin
+
+console = Console(stderr=True)
+
+# The networks, and what each was trained for.
+NETWORKS = {
+    "fast": "trained to read",
+    "draw": "… and to draw",
+    "resist": "… and to resist",
+}
+
+DIGITS = 10
+
+# The first of them also lends its features, and is the one that `deceive fool` asks.
+JUDGES = ("judge", "study", "judge-in-noise")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large it is."""
+
+    networks: tuple[str, ...] = tuple(NETWORKS)
+    repeats: int = 3
+    """Seeds, from 0 on."""
+    count: int = 20
+    """Candidates for each digit."""
+    reference: int = 10_000
+    """Test images, the first so many, that they are compared with."""
+
+
+QUICK = Plan(networks=("fast",), repeats=1, count=2, reference=300)
+
+
+def plan(quick: bool, **asked: int | None) -> Plan:
+    """All of it or the quick one, with what was asked for in place of its own."""
+    return planned(QUICK if quick else Plan(), **asked)
+
+
+def run(plan: Plan) -> Row:
+    """Deceive each network from the same starts, and have the images judged."""
+    data, judges = load_data(), [load_network(name) for name in JUDGES]
+    reference = features_of(judges[0], data.test.images[: plan.reference])
+    network, numbers = load_network(plan.networks[0]), range(0, DIGITS * plan.count, plan.count)
+    starts = to_levels(begin("uniform", numbers, network.image_shape, 0))
+    result: Row = {"facts": facts(), "plan": asdict(plan), "judges": JUDGES, "rows": []}
+    result |= {
+        "weights_sha256": {name: load_card(name).weights_sha256 for name in plan.networks},
+        "starts": stripped(starts.numpy()),
+        "floor_frechet_distance": frechet_between(
+            features_of(judges[0], _real(data, plan.count)), reference
+        ),
+    }
+    for name in plan.networks:
+        network = load_network(name)
+        for seed in range(plan.repeats):
+            made = fool(network, range(DIGITS), count=plan.count, seed=seed)
+            row = {"network": name, "made_for": NETWORKS[name], "seed": seed}
+            row |= judged(made, judges, reference)
+            if seed == 0:
+                row["shown"] = shown(made, judges, plan.count)
+            result["rows"].append(row)
+            console.print(f"{name}, seed {seed}: {row['fooled']} of {row['candidates']}")
+    return result
+
+
+def judged(made: FoolingResult, judges: Sequence[Classifier], reference: Tensor) -> Row:
+    """How many candidates fool, and what the judges see in all of them.
+
+    The Fréchet distance is to the reference, features of the first judge. It is comparable among
+    as many images alone.
+    """
+    return {
+        "candidates": len(made),
+        "fooled": int(made.fooled.sum()),
+        "median_steps": made.median_steps,
+        "judge_agreement": agreement(judges[0], made.images, made.targets),
+        "seen_by_most": (_seen(made.images, judges) == made.targets).double().mean().item(),
+        "frechet_distance": frechet_between(features_of(judges[0], made.images), reference),
+    }
+
+
+def shown(made: FoolingResult, judges: Sequence[Classifier], count: int) -> Row:
+    """The first candidate of each digit."""
+    first = list(range(0, len(made), count))  # they come digit by digit
+    return {
+        "png": stripped(made.levels[first].numpy()),
+        "targets": made.targets[first].tolist(),
+        "fooled": made.fooled[first].tolist(),
+        "judged": _seen(made.images[first], judges).tolist(),
+    }
+
+
+def _seen(images: Tensor, judges: Sequence[Classifier]) -> Tensor:
+    """The digit that most judges see, rubbish left out."""
+    return verdict([logits_of(each, images)[:, :DIGITS].argmax(1) for each in judges])
+
+
+def _real(data: Dataset, count: int) -> Tensor:
+    """So many training images of each class."""
+    labels = data.train.labels
+    each = [(labels == k).nonzero()[:count, 0] for k in range(DIGITS)]
+    return data.train.images[torch.cat(each)]
