@@ -13,8 +13,7 @@ import sys
 import torch
 from deceive.auditing.formats import load_model
 
-model = load_model(sys.argv[1]).model
-assert model(torch.zeros(2, 1, 2, 2)).shape == (2, 4)
+load_model(sys.argv[1]).model(torch.zeros(2, 1, 2, 2))
 """
 FACTORY = """
 import onnxruntime
