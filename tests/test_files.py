@@ -193,15 +193,12 @@ for call in (check_writable, lambda path: write_text(path, "text")):
 
 
 @as_root
-def test_a_closed_folder_and_a_read_only_file_are_one_sentence(tmp_path):
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
-    (tmp_path / "closed").mkdir(mode=0o755)
-    (tmp_path / "read-only.txt").write_text("old")
-    (tmp_path / "read-only.txt").chmod(0o444)
-    tmp_path.chmod(0o777)
+def test_a_closed_folder_and_a_read_only_file_are_one_sentence(open_folder):
+    (open_folder / "closed").mkdir(mode=0o755)
+    (open_folder / "read-only.txt").write_text("old")
+    (open_folder / "read-only.txt").chmod(0o444)
     said = subprocess.run(
-        [sys.executable, "-c", AS_ANOTHER_USER, tmp_path],
+        [sys.executable, "-c", AS_ANOTHER_USER, open_folder],
         capture_output=True,
         text=True,
         check=True,
@@ -210,7 +207,7 @@ def test_a_closed_folder_and_a_read_only_file_are_one_sentence(tmp_path):
         "Permission denied",
         "it is read-only",
     ] * 2
-    assert (tmp_path / "read-only.txt").read_text() == "old"
+    assert (open_folder / "read-only.txt").read_text() == "old"
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EROFS])

@@ -156,10 +156,8 @@ def test_a_planted_symlink_is_not_followed(tmp_path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
-def test_another_user_takes_over_a_lock_that_is_left(tmp_path):
-    for folder in (tmp_path, tmp_path.parent, tmp_path.parent.parent):
-        folder.chmod(0o755)
-    folder = tmp_path / "run"
+def test_another_user_takes_over_a_lock_that_is_left(open_folder):
+    folder = open_folder / "run"
     folder.mkdir()
     (folder / LOCK).touch(mode=0o644)  # as root's, and never removed
     folder.chmod(0o777)

@@ -9,6 +9,7 @@ import resource
 import struct
 import tracemalloc
 import zipfile
+from pathlib import Path
 
 import pytest
 import torch
@@ -17,9 +18,11 @@ from soak.mutations import zipped
 
 from deceive.arrays import read_arrays
 from deceive.auditing import read_report
-from deceive.data import read_idx
+from deceive.auditing.formats import load_model
+from deceive.data import load_data, read_idx
 from deceive.errors import InputError
 from deceive.files import parse_json, read_json
+from deceive.leaderboard import write_leaderboard
 from deceive.models import Card, load_card, load_network, save_network
 from deceive.networks import Classifier
 from deceive.runs import Run
@@ -275,3 +278,38 @@ def test_arrays_that_are_not_what_they_should_be(tmp_path, members, said):
     assert str(caught.value).startswith(f"{path}: expected arrays; ")
     assert any(each in str(caught.value) for each in said.split("|")), caught.value
     assert "\n" not in str(caught.value)
+
+
+OF_PATHS = {
+    "a network": load_network,
+    "a card": load_card,
+    "a run": Run.open,
+    "a new run": lambda path: Run(path, {"seed": 0}),
+    "an audit": lambda path: write_leaderboard([path], path.with_name("out.md")),
+    "a model": load_model,
+    "a data set": load_data,
+}
+
+
+@pytest.mark.parametrize("call", OF_PATHS.values(), ids=OF_PATHS)
+@pytest.mark.parametrize("name", ["x" * 300, "x" * 300 + "/x.safetensors", "loop", "loop/x.pt2"])
+def test_a_path_that_cannot_be_is_one_sentence(call, name, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(InputError, match="expected"):
+        call(tmp_path / name)
+
+
+@pytest.mark.parametrize("call", OF_PATHS.values(), ids=OF_PATHS)
+def test_a_path_that_may_not_be_read_is_one_sentence(call, tmp_path, monkeypatch):
+    def refused(function):
+        def call(path, *rest, **options):
+            if "closed" in path.parts:
+                raise PermissionError(13, "Permission denied")
+            return function(path, *rest, **options)
+
+        return call
+
+    for name in ("stat", "open"):
+        monkeypatch.setattr(Path, name, refused(getattr(Path, name)))
+    with pytest.raises(InputError, match=r"expected .*; Permission denied"):
+        call(tmp_path / "closed" / "x.safetensors")

@@ -239,22 +239,32 @@ def read_json(path: Path, expected: str = "a JSON object") -> dict[str, Any]:
     return parse_json(read_bounded(path, _LARGEST_JSON, expected), str(path), expected)
 
 
+@contextmanager
+def read_errors(path: Path, expected: str = "a place that can be read") -> Iterator[None]:
+    """Within the block, what the system refuses is an `InputError` about `path`.
+
+    Looking whether something is there is reading too: a folder may be closed, a name too long.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: expected {expected}; {reason}") from error
+
+
 def read_bounded(path: Path, most: int, expected: str) -> bytes:
     """The content of a file, of which no more than `most` bytes are ever read.
 
     Raises `InputError` when it holds more, or cannot be read.
     """
-    try:
-        with path.open("rb") as file:
-            # In pieces, since a buffer for all that is asked for is made at once.
-            pieces, left = [], most + 1
-            while left and (piece := file.read(min(left, _PIECE))):
-                pieces.append(piece)
-                left -= len(piece)
-    except (OSError, ValueError) as error:  # a NUL in the name is a ValueError
-        raise InputError(
-            f"{path}: expected {expected}; {getattr(error, 'strerror', None) or error}"
-        ) from error
+    with read_errors(path, expected), path.open("rb") as file:
+        # In pieces, since a buffer for all that is asked for is made at once.
+        pieces, left = [], most + 1
+        while left and (piece := file.read(min(left, _PIECE))):
+            pieces.append(piece)
+            left -= len(piece)
     if not left:
         raise InputError(f"{path}: expected {expected}, at most {most:,} bytes, got more")
     return b"".join(pieces)

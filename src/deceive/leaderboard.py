@@ -7,7 +7,7 @@ from deceive import markdown
 from deceive.auditing.schema import KINDS, Report, read_report
 from deceive.auditing.verdict import sure
 from deceive.errors import InputError
-from deceive.files import write_text
+from deceive.files import read_errors, write_text
 from deceive.runs import Row
 
 _ASKED = 0.99
@@ -57,7 +57,7 @@ def write_leaderboard(files: Sequence[Path], out: Path) -> list[Row]:
     """
     if not files:
         raise InputError("files: expected at least one audit.json, got none")
-    reports = [read_report(file / "audit.json" if file.is_dir() else file) for file in files]
+    reports = [_report(file) for file in files]
     for file, report in zip(files, reports, strict=True):
         if report.settings.confidence != _ASKED:
             raise InputError(
@@ -70,6 +70,12 @@ def write_leaderboard(files: Sequence[Path], out: Path) -> list[Row]:
     table = markdown.table(_COLUMNS, [list(row.values()) for row in rows])
     write_text(out, _ABOUT.format(command=command) + table)
     return [dict(row) for row in rows]
+
+
+def _report(file: Path) -> Report:
+    with read_errors(file):
+        is_folder = file.is_dir()
+    return read_report(file / "audit.json" if is_folder else file)
 
 
 def _worst(report: Report) -> float:

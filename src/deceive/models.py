@@ -13,7 +13,14 @@ from torch import Tensor
 
 from deceive import checks
 from deceive.errors import InputError
-from deceive.files import check_writable, read_bounded, read_json, replacing, write_text
+from deceive.files import (
+    check_writable,
+    read_bounded,
+    read_errors,
+    read_json,
+    replacing,
+    write_text,
+)
 from deceive.networks import ARCHITECTURES, Classifier
 from deceive.rules import Ascent
 
@@ -153,7 +160,9 @@ def _locate(name: str | Path) -> Path:
     if str(name) in shipped_names():
         return shipped_folder() / f"{name}.safetensors"
     path = Path(name)
-    if not path.is_file():
+    with read_errors(path):
+        there = path.is_file()
+    if not there:
         raise InputError(
             f"model: expected a shipped network ({', '.join(shipped_names())}) or the path of a "
             f"safetensors file, got {str(name)!r}"
@@ -177,7 +186,8 @@ def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:
     It is beside them, or still where `save_network` left it when it was killed.
     """
     beside = path.with_suffix(".json")
-    places = [place for place in (beside, _coming(beside)) if place.is_file()] or [beside]
+    with read_errors(beside):
+        places = [each for each in (beside, _coming(beside)) if each.is_file()] or [beside]
     cards = [_read_card(place, path) for place in places]
     described = [_described(*pair) for pair in zip(cards, places, strict=True)]
     rooms = [sum(tensor.nbytes for tensor in each.values()) for each in described]

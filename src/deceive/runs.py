@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from deceive import __version__
 from deceive.arrays import CANDIDATES, Arrays, Layout, read_arrays, write_arrays
 from deceive.errors import InputError
-from deceive.files import parse_json, read_json, write_text
+from deceive.files import parse_json, read_errors, read_json, write_text
 from deceive.fooling import FoolingResult
 
 Row = dict[str, Any]
@@ -32,7 +32,7 @@ class Run:
     def __init__(self, folder: Path, settings: Row) -> None:
         self.folder, self.settings = folder, settings
         path = folder / "settings.json"
-        if path.exists():
+        if _is_there(path):
             earlier = read_json(path)
             if earlier != settings:
                 changed = sorted(
@@ -62,7 +62,7 @@ class Run:
         Writes nothing.
         """
         path = folder / "settings.json"
-        if not path.exists():
+        if not _is_there(path):
             raise InputError(f"{folder}: expected the folder of a run, found no {path.name} in it")
         return cls(folder, read_json(path))
 
@@ -74,9 +74,10 @@ class Run:
     def rows(self) -> list[Row]:
         """All rows, in the order they were written. Raises `InputError` for a damaged one."""
         path = self.folder / "rows.jsonl"
-        if not path.exists():
+        if not _is_there(path):
             return []
-        lines = path.read_bytes().splitlines()
+        with read_errors(path):
+            lines = path.read_bytes().splitlines()
         return [parse_json(line, f"{path}, line {n}") for n, line in enumerate(lines, start=1)]
 
     def row(self, **like: Any) -> Row | None:
@@ -96,7 +97,7 @@ class Run:
 
     def has_arrays(self, name: str) -> bool:
         """Whether `arrays/NAME.npz` is there."""
-        return (self.folder / "arrays" / f"{name}.npz").exists()
+        return _is_there(self.folder / "arrays" / f"{name}.npz")
 
     def load_arrays(self, name: str, layout: Layout | None = None, **sizes: int) -> Arrays:
         """Read `arrays/NAME.npz`, laid out so (`arrays.read_arrays`).
@@ -113,7 +114,7 @@ class Run:
 def holds_run(folder: Path) -> bool:
     """Whether a folder holds a run that was begun here, whatever has become of it since."""
     settings, environment = folder / "settings.json", folder / "environment.json"
-    return settings.is_file() and (
+    return _is_there(settings) and (
         _tells(environment, "deceive") or _tells(settings, "data_checksum")
     )
 
@@ -123,20 +124,25 @@ def check_place(folder: Path) -> None:
 
     Hidden files are nothing. So is what a run leaves that was killed as it began.
     """
-    try:
+    with read_errors(folder):
+        if not folder.exists():
+            return
+        if not folder.is_dir():
+            raise InputError(
+                f"{folder}: expected the folder of a run, or nothing yet; it is no folder"
+            )
         names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    except FileNotFoundError:
-        return
-    except NotADirectoryError as error:
-        raise InputError(
-            f"{folder}: expected the folder of a run, or nothing yet; it is no folder"
-        ) from error
     begun = names == {"environment.json"} and _tells(folder / "environment.json", "deceive")
     if names and not begun and not holds_run(folder):
         raise InputError(
             f"{folder}: expected the folder of a run, or an empty one; found {min(names)!r} in it "
             "and no run; choose another with --out"
         )
+
+
+def _is_there(path: Path) -> bool:
+    with read_errors(path):
+        return path.exists()
 
 
 def _tells(path: Path, name: str) -> bool:

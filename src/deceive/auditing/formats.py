@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deceive.errors import InputError
+from deceive.files import read_errors
 from deceive.models import load_card, load_network, shipped_names
 from deceive.runtime import forbid_telemetry, onnx_runtime
 from deceive.starts import Shape
@@ -82,7 +83,9 @@ def load_model(model: Model, *, trust: bool = False) -> Loaded:
     if spec in shipped_names() or spec.endswith(".safetensors"):
         return _ours(spec)
     path = Path(spec)
-    if path.is_file():
+    with read_errors(path):
+        there = path.is_file()
+    if there:
         return _file(path, trust)
     module, _, attribute = spec.partition(":")
     if attribute and all(part.isidentifier() for part in [*module.split("."), attribute]):
