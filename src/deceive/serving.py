@@ -1,6 +1,5 @@
 """An HTTP server, on this machine alone, of the files that a folder's list names."""
 
-import json
 import socket
 import sys
 import threading
@@ -13,6 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from deceive.errors import InputError
+from deceive.files import read_json
 
 HOST = "127.0.0.1"
 LIST = "build.json"  # in the folder; its "files" are the names of what is served
@@ -58,10 +58,10 @@ def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
 
 def _read(folder: Path) -> dict[str, bytes]:
     """The listed files, by their path in a URL: `/name`."""
+    listed = read_json(folder / LIST, "the list of a built page")
     try:
-        names = json.loads((folder / LIST).read_text(encoding="utf-8"))["files"]
-        return {f"/{name}": _inside(folder, name).read_bytes() for name in names}
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return {f"/{name}": _inside(folder, name).read_bytes() for name in listed["files"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder}: expected a built page with its {LIST}; {error}") from error
 
 
