@@ -150,7 +150,7 @@ def candidates(network: nn.Module, data: Dataset, plan: Plan) -> Case:
         start: range(min(plan.count, data.n_classes) if start == "blank" else plan.count)
         for start in WHITE_STARTS
     }
-    targets = [targets_of(of, data.n_classes) for of in numbers.values()]
+    targets = [targets_of(of, data.n_classes, plan.count) for of in numbers.values()]
 
     def begun(attempt: int) -> Tensor:
         seed = plan.seed + 1_000_003 * attempt

@@ -13,10 +13,10 @@ from torch import nn
 
 from conftest import Bands, same_state, state_of
 from deceive.auditing import AuditSettings, audit, read_report
-from deceive.auditing.assemble import assemble, command, write_audit
+from deceive.auditing.assemble import _outcome, assemble, command, stored_outcomes, write_audit
 from deceive.auditing.attacks import CERTAIN, WAYS, WHITE_STARTS, attack, curve, targets_of
 from deceive.auditing.formats import load_model
-from deceive.auditing.garbage import draw, scores_of
+from deceive.auditing.garbage import compare, draw, scores_of
 from deceive.auditing.judges import meet_judges
 from deceive.auditing.measuring import Measurements
 from deceive.auditing.scaling import Scaling, usual
@@ -26,6 +26,7 @@ from deceive.auditing.verdict import still_to_come, sure, verdict
 from deceive.data import Dataset, Split, load_data
 from deceive.errors import InputError, WriteError
 from deceive.fooling import fool, to_levels
+from deceive.inference import FrozenCopy
 from deceive.runs import Run
 from deceive.starts import begin
 
@@ -152,6 +153,71 @@ def test_gibberish_is_what_the_judge_does_not_call_the_target(data):
     assert "gibberish with 33 of 44 candidates, 75.0%" in verdict(report)[0]
 
 
+def test_the_median_is_of_what_the_sentence_counts(data, tmp_path):
+    report = audit(Bands(sure=12), data, judge=Strict(), settings=TINY, out=tmp_path)
+    run, steps = Run.open(tmp_path), {}
+    for row in run.rows():  # by hand: the fewest steps of each candidate that is gibberish
+        if row["part"].startswith("attack/"):
+            arrays = stored_outcomes(run, row)["asked"]
+            nonsense = arrays["fooled"] & (arrays["judged"] != arrays["targets"])
+            for place in np.flatnonzero(nonsense):
+                key = (row["start"], row["first"] + place)
+                steps[key] = min(steps.get(key, 10**9), arrays["steps"][place])
+    found = outcome(report)
+    assert len(steps) == 33
+    assert found.gibberish_median == np.median([*steps.values()])
+    assert (
+        f"33 of 44 candidates, 75.0%, in a median of {found.gibberish_median:g} steps"
+        in (verdict(report)[0])
+    )
+    # Without a judge it is of all that reach the threshold.
+    assert found.model_copy(update={"gibberish_rate": None}).effort == found.median
+
+
+def test_the_median_of_gibberish_is_not_that_of_what_shows_the_class():
+    def group(steps, judged):
+        arrays = {"fooled": np.array([True] * len(steps)), "steps": np.array(steps)}
+        return arrays | {"judged": np.array(judged), "targets": np.ones(len(steps), np.int64)}
+
+    found = _outcome("asked", [group([1, 2, 3], [1, 1, 1]), group([10, 20, 30, 40], [0, 0, 0, 1])])
+    assert found.median == 10
+    assert found.gibberish_median == 20
+
+
+def test_every_class_is_a_target_where_there_are_more_than_candidates():
+    def targets(n_classes, count, starts=6):
+        options = [{"earlier": count * at, "total": count * starts} for at in range(starts)]
+        return [targets_of(range(count), n_classes, count, **each).tolist() for each in options]
+
+    def all_of(lists):
+        return [each for listed in lists for each in listed]
+
+    # As many candidates as classes, or more: the classes in turn, from every start.
+    assert targets(10, 50) == [[*range(10)] * 5] * 6
+    assert targets(10, 10) == [[*range(10)]] * 6
+    # Fewer: from all starts together each class, equally often.
+    counted = np.bincount(all_of(targets(100, 50)), minlength=100)
+    assert counted.tolist() == [3] * 100
+    # Fewer altogether: evenly among the classes, none twice.
+    few = all_of(targets(1000, 50))
+    assert len(set(few)) == 300
+    assert set(np.diff(few)) == {3, 4}
+    assert targets_of(range(20), 100, 20).tolist() == [*range(0, 100, 5)]
+    # A group of candidates has the targets that it has among all.
+    whole = targets_of(range(250), 300, 250, earlier=250, total=1500)
+    assert targets_of(range(100, 200), 300, 250, earlier=250, total=1500).equal(whole[100:200])
+
+
+def test_an_audit_of_many_classes_tries_them_all(tmp_path):
+    bands = Bands(n_classes=12, shape=(1, 12, 2), sure=24)
+    data = band_data(bands)
+    audit(bands, data, judge=None, settings=TINY, out=tmp_path)
+    run = Run.open(tmp_path)
+    tried = (row for row in run.rows() if row["part"].startswith("attack/"))
+    targets = [run.load_arrays(row["arrays"])["targets"] for row in tried]
+    assert set(np.concatenate(targets).tolist()) == set(range(12))
+
+
 def test_a_shy_model_is_told_by_its_own_threshold(data):
     shy = Bands(sure=4)
     report = audit(shy, data, judge=Strict(), settings=TINY)
@@ -258,24 +324,55 @@ def test_a_rubbish_class_is_none_of_the_classes():
     assert grey.mean_confidence < unsaid.kind_of_garbage("constant").mean_confidence - 0.3
 
 
-@pytest.mark.parametrize("black", [False, True])
-def test_probabilities_are_recognised(data, black):
-    class Softmax(Bands):
-        def forward(self, images):
-            return super().forward(images).softmax(1)
+class Squashed(Bands):
+    """Bands with something done to its logits at last."""
 
-    model = Softmax(sure=12)
-    subject = (lambda images: model(images).detach()) if black else model
-    report = audit(subject, data, judge=Strict(), settings=TINY)
+    def __init__(self, squash, sure=12):
+        super().__init__(sure=sure)
+        self.squash = squash
+
+    def forward(self, images):
+        return self.squash(super().forward(images))
+
+
+SQUASHES = {
+    "probabilities": lambda logits: logits.softmax(1),
+    "log-probabilities": lambda logits: logits.log_softmax(1),
+}
+
+
+@pytest.mark.parametrize("kind", SQUASHES)
+def test_probabilities_and_their_logarithms_are_recognised(data, kind):
+    model = Squashed(SQUASHES[kind])
+    report = audit(lambda images: model(images).detach(), data, judge=Strict(), settings=TINY)
     assert report.complete
-    assert report.model.answers == "probabilities"
-    assert any("answers with probabilities" in note for note in report.notes)
+    assert report.model.answers == kind
+    assert any(f"answers with {kind}" in note for note in report.notes)
     logits = audit(Bands(sure=12), data, judge=Strict(), settings=TINY)
     assert report.clean.mean_confidence == pytest.approx(logits.clean.mean_confidence)
     found, expected = report.kind_of_garbage("uniform"), logits.kind_of_garbage("uniform")
     assert found.mean_confidence == pytest.approx(expected.mean_confidence, abs=1e-6)
     assert set(found.scores) == {"msp"}
     assert set(expected.scores) == {"msp", "max_logit", "energy"}
+
+
+@pytest.mark.parametrize("name", ["softmax", "log_softmax", "sigmoid"])
+def test_what_is_reached_before_a_softmax_is_scored_as_logits(data, name):
+    squash = getattr(torch, name)
+    squash = squash if name == "sigmoid" else (lambda logits: getattr(torch, name)(logits, 1))
+    subject, garbage = meet(load_model(Squashed(squash)), data), draw("uniform", 20, data.test, 0)
+    assert subject.answers == "logits"
+    assert any(f"the {name.replace('_', '-')} of logits" in note for note in subject.notes)
+    logits = [Bands(sure=12)(images).detach() for images in (data.test.images, garbage)]
+    torch.testing.assert_close(subject.logits(garbage), logits[1])
+    real, rubbish = (scores_of(subject, subject.logits(x)) for x in (data.test.images, garbage))
+    found = compare(real, real, rubbish)["energy"]["auroc"]
+    # By hand: of all pairs, those in which the real image has more.
+    ahead = logits[0].logsumexp(1)[:, None] - logits[1].logsumexp(1)[None]
+    by_hand = ((ahead > 0).double() + (ahead == 0).double() / 2).mean().item()
+    assert found == pytest.approx(by_hand, abs=1e-3)
+    copy = FrozenCopy(subject.module, garbage[:1])
+    torch.testing.assert_close(copy.exact_logits(garbage), logits[1])
 
 
 # Figures that say nothing.
@@ -827,7 +924,7 @@ def test_thresholds_together_find_what_each_finds_alone(way, steps):
             Bands(sure=8).eval(),
             WAYS[way],
             lambda attempt: begin("uniform", range(12), (1, 4, 4), attempt),
-            targets_of(range(12), 4),
+            targets_of(range(12), 4, 12),
             thresholds=thresholds,
             steps=steps,
             restarts=3,
@@ -846,7 +943,7 @@ def test_thresholds_together_find_what_each_finds_alone(way, steps):
 @pytest.mark.parametrize("name", ["momentum", "smoothed"])
 def test_a_curve_is_what_each_budget_alone_would_come_to(name):
     model, way, asked = Bands(sure=20).eval(), WAYS[name], [1, 3, 10, 30]
-    start, targets = begin("uniform", range(8), (1, 4, 4), 0), targets_of(range(8), 4)
+    start, targets = begin("uniform", range(8), (1, 4, 4), 0), targets_of(range(8), 4, 8)
     arrays = curve(model, way, start, targets, budgets=asked, seed=1, callback=lambda now: None)
     assert (np.diff(arrays["confidence"], axis=0) >= 0).all()
     for place, steps in enumerate(asked):

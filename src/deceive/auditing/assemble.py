@@ -1,6 +1,7 @@
 """The folder of an audit → its `audit.json`. Reads what is stored, and asks no model."""
 
 import shlex
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -198,17 +199,16 @@ def _attacks(run: Run, rows: list[Row]) -> list[Attack]:
 def _outcome(name: Name, groups: list[Arrays]) -> Outcome:
     fooled = np.concatenate([group["fooled"] for group in groups])
     steps = np.concatenate([group["steps"] for group in groups])
-    judged = [gibberish(group) for group in groups]
-    rate = None
-    if all(each is not None for each in judged):
-        rate = float(np.concatenate([each for each in judged if each is not None]).mean())
+    judged = [each for group in groups if (each := gibberish(group)) is not None]
+    nonsense = np.concatenate(judged) if len(judged) == len(groups) else None
     stalled = [group["stalled"] for group in groups if "stalled" in group]
     return Outcome(
         threshold=name,
         candidates=len(fooled),
         fooling_rate=float(fooled.mean()),
-        gibberish_rate=rate,
-        median=float(np.median(steps[fooled])) if fooled.any() else None,
+        gibberish_rate=None if nonsense is None else float(nonsense.mean()),
+        median=_median(steps[fooled]),
+        gibberish_median=None if nonsense is None else _median(steps[nonsense]),
         stalled=float(np.concatenate(stalled).mean()) if stalled else None,
     )
 
@@ -232,6 +232,7 @@ def _union(name: Name, stored: list[tuple[Row, Arrays]]) -> Outcome:
     fooled: dict[tuple[str, int], bool] = {}
     nonsense: dict[tuple[str, int], bool] = {}
     steps: dict[tuple[str, int], int] = {}
+    to_nonsense: dict[tuple[str, int], int] = {}
     stalled: dict[tuple[str, int], list[bool]] = {}
     judged = True
     for row, arrays in stored:
@@ -245,8 +246,11 @@ def _union(name: Name, stored: list[tuple[Row, Arrays]]) -> Outcome:
             fooled[key] = fooled.get(key, False) or reached
             if found is not None:
                 nonsense[key] = nonsense.get(key, False) or bool(found[place])
+            taken = int(arrays["steps"][place])
             if reached:
-                steps[key] = min(steps.get(key, 2**62), int(arrays["steps"][place]))
+                steps[key] = min(steps.get(key, taken), taken)
+            if found is not None and found[place]:
+                to_nonsense[key] = min(to_nonsense.get(key, taken), taken)
             if "stalled" in arrays:
                 stalled.setdefault(key, []).append(bool(arrays["stalled"][place]))
     stuck = [not fooled[key] and sum(each) > len(each) / 2 for key, each in stalled.items()]
@@ -255,7 +259,8 @@ def _union(name: Name, stored: list[tuple[Row, Arrays]]) -> Outcome:
         candidates=len(fooled),
         fooling_rate=sum(fooled.values()) / len(fooled),
         gibberish_rate=sum(nonsense.values()) / len(fooled) if judged else None,
-        median=float(np.median(list(steps.values()))) if steps else None,
+        median=_median([*steps.values()]),
+        gibberish_median=_median([*to_nonsense.values()]) if judged else None,
         stalled=sum(stuck) / len(stuck) if stuck else None,
     )
 
@@ -273,6 +278,10 @@ def _without_gradient(headlines: list[Headline]) -> list[str]:
         "fool. Give its logits, not probabilities; where it rounds and no gradient passes, go by "
         "the search without one."
     ]
+
+
+def _median(steps: Sequence[int] | NDArray[np.int64]) -> float | None:
+    return float(np.median(steps)) if len(steps) else None
 
 
 def _fields(row: Row, schema: type[Any]) -> Row:

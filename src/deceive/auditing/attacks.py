@@ -48,9 +48,29 @@ WAYS: dict[str, Way] = {
 }
 
 
-def targets_of(numbers: range, n_classes: int) -> Tensor:
-    """The target of each candidate by its number: the classes in turn, (n,) int64."""
-    return torch.tensor([number % n_classes for number in numbers], dtype=torch.int64)
+def targets_of(
+    numbers: range, n_classes: int, count: int, *, earlier: int = 0, total: int | None = None
+) -> Tensor:
+    """The target of each candidate by its number, (n,) int64: the classes in turn.
+
+    Where there are more classes than candidates of a start, the next start goes on with the next
+    class; where there are more than candidates altogether, targets lie evenly among the classes.
+
+    Args:
+        numbers: of the candidates, below `count`.
+        n_classes: how many classes there are.
+        count: candidates that have the same start.
+        earlier: candidates of the starts before.
+        total: candidates of all starts; by default there is but one.
+    """
+    total = count if total is None else total
+    if count >= n_classes:
+        targets = [number % n_classes for number in numbers]
+    elif total >= n_classes:
+        targets = [(earlier + number) % n_classes for number in numbers]
+    else:
+        targets = [(earlier + number) * n_classes // total for number in numbers]
+    return torch.tensor(targets, dtype=torch.int64)
 
 
 def start_images(start: str, numbers: range, targets: Tensor, real: Split, seed: int) -> Tensor:

@@ -299,19 +299,25 @@ class Measurements:
             return {"kind": "optimised", "images": 0, "not_finite": 0} | empty | {"scores": {}}
         return self._score("optimised", images, tick)
 
-    def _candidates(self, numbers: range, start: str, seed: int) -> tuple[Tensor, Tensor]:
-        targets = targets_of(numbers, self.data.n_classes)
+    def _starts(self, numbers: range, start: str, targets: Tensor, seed: int) -> Tensor:
         real = self.data.validation if start == REAL else self.data.test
-        return targets, start_images(start, numbers, targets, real, seed)
+        return start_images(start, numbers, targets, real, seed)
 
     def _attack(self, module: nn.Module, name: str, start: str, numbers: range, tick: Tick) -> Row:
         seed = self.settings.seed
-        targets = targets_of(numbers, self.data.n_classes)
+        count = self.settings.candidates
+        targets = targets_of(
+            numbers,
+            self.data.n_classes,
+            count,
+            earlier=count * WHITE_STARTS.index(start),
+            total=count * len(WHITE_STARTS),
+        )
         arrays = attack(
             module,
             WAYS[name],
             # Another seed for each attempt, far from those of other audits.
-            lambda attempt: self._candidates(numbers, start, seed + 1_000_003 * attempt)[1],
+            lambda attempt: self._starts(numbers, start, targets, seed + 1_000_003 * attempt),
             targets,
             thresholds=self._thresholds(),
             steps=self.settings.steps,
@@ -330,9 +336,9 @@ class Measurements:
         }
 
     def _curve(self, module: nn.Module, name: str, start: str, tick: Tick) -> Row:
-        targets, images = self._candidates(
-            range(self.settings.curve_candidates), start, self.settings.seed
-        )
+        numbers = range(self.settings.curve_candidates)
+        targets = targets_of(numbers, self.data.n_classes, len(numbers))
+        images = self._starts(numbers, start, targets, self.settings.seed)
         asked = budgets(self.settings.steps)
         arrays = curve(
             module,
@@ -354,7 +360,8 @@ class Measurements:
     def _transfer(self, name: str, tick: Tick) -> Row:
         """Images that another network is very sure of, each tried once."""
         numbers = range(self.settings.searched)
-        targets, images = self._candidates(numbers, "uniform", self.settings.seed)
+        targets = targets_of(numbers, self.data.n_classes, len(numbers))
+        images = self._starts(numbers, "uniform", targets, self.settings.seed)
         made = fool(
             load_network(name),
             targets,
@@ -377,7 +384,8 @@ class Measurements:
         return {"attack": f"made for {name}", "box": "black", "start": "uniform", "arrays": key}
 
     def _search(self, method: str, tick: Tick) -> Row:
-        targets = targets_of(range(self.settings.searched), self.data.n_classes)
+        numbers = range(self.settings.searched)
+        targets = targets_of(numbers, self.data.n_classes, len(numbers))
         thresholds = self._thresholds()
         asked = budgets(self.settings.queries, least=30)
         found = search(

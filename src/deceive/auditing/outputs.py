@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from deceive.auditing.formats import Function, Loaded
 from deceive.errors import InputError
 from deceive.inference import logits_of
+from deceive.modules import original
 
 Kind = Literal["logits", "probabilities", "log-probabilities"]
 
@@ -149,7 +150,7 @@ def _answer(loaded: Loaded, images: Tensor) -> Any:
     """What the model answers, of whatever type."""
     with asking(images):
         if isinstance(loaded.model, nn.Module):
-            listening = _Listening(loaded.model)
+            listening = _Listening(original(loaded.model))
             logits_of(listening, images)
             return listening.heard
         return loaded.model(images.clone())  # some work in place

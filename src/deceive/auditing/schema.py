@@ -171,6 +171,8 @@ class Outcome(_Part):
     """Share that reach it and are not the target to the judges; None without judges."""
     median: float | None = Field(ge=0)
     """Median steps (queries, for a search) of those that reach it."""
+    gibberish_median: float | None = Field(default=None, ge=0)
+    """The same of those that are gibberish; None without judges."""
     stalled: float | None = None
     """Share that don't reach it and had no gradient to follow in the end: it was 0, or too small
     for float32, in nearly all pixels. Of all attacks together those that stalled in most of them.
@@ -180,6 +182,11 @@ class Outcome(_Part):
     def rate(self) -> float:
         """The gibberish rate; without judges the fooling rate."""
         return self.fooling_rate if self.gibberish_rate is None else self.gibberish_rate
+
+    @property
+    def effort(self) -> float | None:
+        """Median steps or queries of those that the rate counts."""
+        return self.median if self.gibberish_rate is None else self.gibberish_median
 
 
 def _both(outcomes: list[Outcome]) -> list[Outcome]:

@@ -5,7 +5,7 @@ once.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -15,7 +15,8 @@ from deceive.auditing.outputs import Kind, asking, kind_of, pick, rows
 from deceive.auditing.scaling import Scaling, best_read, check_channels, usual
 from deceive.data import Dataset, Split
 from deceive.errors import InputError
-from deceive.inference import BATCH, has_gradient, logits_of
+from deceive.inference import BATCH, before_softmax, has_gradient, logits_of
+from deceive.modules import float_type, original
 from deceive.starts import Shape
 
 # A logit has to be finite, so that no probability counts for less than this.
@@ -120,6 +121,8 @@ def meet(
 
         scaling, said = best_read(right, data)
         notes += said
+    loaded, said = _before_squashing(loaded, scaling(first[:1]))
+    notes += said
     outputs = _outputs_of(loaded, scaling(first))
     rubbish = _rubbish(loaded, rubbish_class, data.n_classes, outputs.shape[1])
     answers = kind_of(outputs)
@@ -146,6 +149,20 @@ def meet(
         warnings=(),
         _answer=_answering(loaded, scaling, answers),
     )
+
+
+def _before_squashing(loaded: Loaded, example: Tensor) -> tuple[Loaded, list[str]]:
+    """A model that gives the logits before its softmax or sigmoid, where those can be reached."""
+    if not isinstance(loaded.model, nn.Module) or loaded.format == "safetensors":
+        return loaded, []
+    model = original(loaded.model)
+    reached = before_softmax(model, example.to(float_type(model)))
+    if reached is None:
+        return loaded, []
+    said = f"It answers with the {reached.squashing} of logits, which are read in its place"
+    if reached.squashing == "sigmoid":
+        said += "; its confidence is their softmax"
+    return replace(loaded, model=reached), [f"{said}."]
 
 
 def _rubbish(loaded: Loaded, declared: int | None, n_classes: int, n_outputs: int) -> int | None:

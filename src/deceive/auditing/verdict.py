@@ -59,7 +59,7 @@ def _at_asked(report: Report, headline: Headline) -> str:
     return (
         f"{_BY[headline.box]} makes it at least {asked} sure of {things} with {count:,} of "
         f"{outcome.candidates:,} candidates, {outcome.rate:.1%}"
-        + ("." if outcome.median is None else f", in a median of {_effort(headline, outcome)}.")
+        + ("." if outcome.effort is None else f", in a median of {_effort(headline, outcome)}.")
     )
 
 
@@ -159,4 +159,4 @@ def _confidence(report: Report, name: Name) -> str:
 
 
 def _effort(headline: Headline, outcome: Outcome) -> str:
-    return f"{outcome.median:g} {'steps' if headline.box == 'white' else 'queries'}"
+    return f"{outcome.effort:g} {'steps' if headline.box == 'white' else 'queries'}"

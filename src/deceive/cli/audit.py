@@ -290,7 +290,7 @@ def _audit_tables(report: Any) -> list[Table]:
             )
         tables.append(garbage)
     if report.attacks:
-        attacks = Table("attack", "start", "candidates", "fooled", "gibberish", "median")
+        attacks = Table("attack", "start", "candidates", "fooled", "gibberish", "median to fool")
         for each in report.attacks:
             outcome = each.outcomes[0]
             median = "–" if outcome.median is None else f"{outcome.median:g}"
