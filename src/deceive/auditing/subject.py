@@ -121,7 +121,7 @@ def meet(
 
         scaling, said = best_read(right, data)
         notes += said
-    loaded, said = _before_squashing(loaded, scaling(first[:1]))
+    loaded, said = _before_squashing(loaded, scaling(first[:2]))
     notes += said
     outputs = _outputs_of(loaded, scaling(first))
     rubbish = _rubbish(loaded, rubbish_class, data.n_classes, outputs.shape[1])
