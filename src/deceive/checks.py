@@ -12,6 +12,9 @@ from deceive.errors import InputError
 
 Checked = TypeVar("Checked")
 
+# Nothing is done so often, and tensors hold no greater numbers than the square of it.
+MOST = 10**9
+
 # Below it is a seed from which others are counted up; torch takes twice as many.
 SEEDS = 2**63
 
@@ -31,9 +34,11 @@ def half_open_interval(name: str, value: float, low: float, high: float) -> None
 
 
 def at_least(name: str, value: int, least: int) -> None:
-    """Raise `InputError` unless value is a whole number of at least `least`."""
+    """Raise `InputError` unless value is a whole number of at least `least`, and below `MOST`."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise InputError(f"{name}: expected a whole number of at least {least}, got {shown(value)}")
+    if value >= MOST:
+        raise InputError(f"{name}: expected a whole number below {shown(MOST)}, got {shown(value)}")
 
 
 def seed(name: str, value: int, below: int = 2 * SEEDS) -> None:
@@ -90,6 +95,11 @@ def shown(value: object) -> str:
         return f"{'-' * (value < 0)}10^{math.log10(abs(value)):.0f}"
     said = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else repr(value)
     return said if len(said) <= 200 else f"{said[:100]}…"
+
+
+def counted(number: int, noun: str) -> str:
+    """So many of something: `1 image`, `2,000 images`."""
+    return f"{shown(number)} {noun}{'s' * (number != 1)}"
 
 
 def _memory() -> int:

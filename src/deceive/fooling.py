@@ -82,7 +82,7 @@ class FoolingResult:
 
     def __repr__(self) -> str:
         """In a line, without the tensors: `FoolingResult(10 candidates, 9 fooled, …)`."""
-        said = [f"{len(self):,} candidates", f"{int(self.fooled.sum()):,} fooled"]
+        said = [checks.counted(len(self), "candidate"), f"{int(self.fooled.sum()):,} fooled"]
         if self.median_steps is not None:
             said.append(f"median steps {self.median_steps:g}")
         if self.stalled.any():
