@@ -74,7 +74,7 @@ def test_a_candidate_out_of_steps_is_said(tmp_path, capsys):
         (["fool", "--out", "x.png"], "--out: expected an .npz for 10 images, got x.png; a .png"),
         (["fool", "--out", "x.jpg"], "--out: expected an .npz, or a .png for one image, got x.jpg"),
         (["fool", "--steps", str(10**30)], "steps: expected a whole number below 1,000,000,000"),
-        (["study", "--network", "nope"], "network: expected one of adversarial, fast, judge"),
+        (["study", "--network", "nope"], "network: expected one of fast, judge, study"),
         (["study", "--epochs", "inf"], "--epochs: Input should be a finite number; got inf"),
         (["study", "--steps", str(10**30)], "--steps: Input should be less than 1000000000"),
         (["rounds", "--epochs", "nan"], "--epochs: Input should be a finite number; got nan"),

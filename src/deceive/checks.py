@@ -12,7 +12,7 @@ from deceive.errors import InputError
 
 Checked = TypeVar("Checked")
 
-# Nothing is done so often, and tensors hold no greater numbers than the square of it.
+# Nothing is done so often.
 MOST = 10**9
 
 # Below it is a seed from which others are counted up; torch takes twice as many.
@@ -33,12 +33,12 @@ def half_open_interval(name: str, value: float, low: float, high: float) -> None
         )
 
 
-def at_least(name: str, value: int, least: int) -> None:
-    """Raise `InputError` unless value is a whole number of at least `least`, and below `MOST`."""
+def at_least(name: str, value: int, least: int, below: int | None = None) -> None:
+    """Raise `InputError` unless value is a whole number of at least `least` (and below `below`)."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise InputError(f"{name}: expected a whole number of at least {least}, got {shown(value)}")
-    if value >= MOST:
-        raise InputError(f"{name}: expected a whole number below {shown(MOST)}, got {shown(value)}")
+    if below is not None and value >= below:
+        raise InputError(f"{name}: expected a whole number below {below:,}, got {shown(value)}")
 
 
 def seed(name: str, value: int, below: int = 2 * SEEDS) -> None:

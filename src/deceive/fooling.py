@@ -208,7 +208,7 @@ def fool(
         raise InputError(
             f"measured: expected True where a confidence is asked for, got {confidence:g}"
         )
-    checks.at_least("steps", steps, 0)
+    checks.at_least("steps", steps, 0, checks.MOST)
     checks.at_least("chunk", chunk, 1)
     checks.seed("seed", seed)
     low, high = bounds = _checked_bounds(bounds)

@@ -15,19 +15,19 @@ class AuditSettings(BaseModel):
 
     confidence: float = Field(default=0.99, gt=0, lt=1)
     """The threshold named `asked`."""
-    candidates: int = Field(default=50, ge=1, lt=checks.MOST)
+    candidates: int = Field(default=50, ge=1)
     """For each start; their targets are the classes in turn."""
     steps: int = Field(default=200, ge=1, lt=checks.MOST)
     """The most that a candidate may take."""
     restarts: int = Field(default=1, ge=1, lt=checks.MOST)
     """Fresh starts for a candidate, in the attack of that name."""
-    curve_candidates: int = Field(default=20, ge=1, lt=checks.MOST)
+    curve_candidates: int = Field(default=20, ge=1)
     """Candidates of a curve of confidence against steps."""
-    searched: int = Field(default=20, ge=1, lt=checks.MOST)
+    searched: int = Field(default=20, ge=1)
     """Candidates of each black-box attack."""
     queries: int = Field(default=1000, ge=100, lt=checks.MOST)
     """Answers that a search may ask for, for each candidate."""
-    garbage_images: int = Field(default=2000, ge=10, lt=checks.MOST)
+    garbage_images: int = Field(default=2000, ge=10)
     """Of each kind that nobody optimised."""
     every_search: bool = False
     """Search by every method, also where there is a gradient."""

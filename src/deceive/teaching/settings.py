@@ -26,7 +26,7 @@ class RoundsSettings(BaseModel):
     judge: str = "judge"
     """Network that says what the images look like; it was trained on the same data."""
     rounds: int = Field(default=16_000, ge=1, lt=checks.MOST)
-    candidates: int = Field(default=64, ge=1, lt=checks.MOST)
+    candidates: int = Field(default=64, ge=1)
     """Images that are deceived with in a round."""
     starts: tuple[str, ...] = ("uniform",)
     """Where candidates begin, by lot: kinds of noise (`starts.STARTS`), or `real`, a digit, which
@@ -38,7 +38,7 @@ class RoundsSettings(BaseModel):
     """Where an image is left; without one it takes all its steps."""
     ascent: Ascent = DRAWING
     """How images climb."""
-    kept: int | None = Field(default=2000, ge=1, lt=checks.MOST)
+    kept: int | None = Field(default=2000, ge=1)
     """Size of a rubbish set whose images are deceived with again and again, until they have gone
     through the ascent's schedule and begin anew. Without one each round begins with fresh noise,
     and what fooled joins the rubbish for good."""
@@ -46,23 +46,23 @@ class RoundsSettings(BaseModel):
     """In place of a schedule: the share of a round's candidates that begin anew. Every round then
     has an ascent of its own: the rules in turn, steps of up to 30 times the size, and noise in
     every other. Images are as they are, and what is taught is to resist."""
-    searched: int = Field(default=0, ge=0, lt=checks.MOST)
+    searched: int = Field(default=0, ge=0)
     """Candidates more in a round that are led by a search without a gradient, which puts squares
     where they help (`teaching.searching`). Their own set is as many times as large as `kept` is of
     `candidates`. With `restarted`."""
-    noise_images: int = Field(default=0, ge=0, lt=checks.MOST)
+    noise_images: int = Field(default=0, ge=0)
     """Images of uniform noise that are rubbish before the first round; of use without `kept`."""
     epochs: float | None = Field(default=None, gt=0, lt=10_000)
     """Passes over digits and rubbish with which a new network is trained in every round. Without
     it the same network takes one step of its optimiser, on as many digits as there are candidates.
     """
-    training_images: int = Field(default=55_000, ge=100, lt=checks.MOST)
+    training_images: int = Field(default=55_000, ge=100)
     """The first so many of the training images."""
     learning_rate: float = Field(default=6e-4, gt=0)
     """Of the optimiser, at its greatest; it falls by a cosine to a twentieth. Without `epochs`."""
     rubbish_weight: float = Field(default=1, gt=0)
     """How much an image of rubbish counts beside a digit. Without `epochs`."""
-    clean_digits: int = Field(default=64, ge=0, lt=checks.MOST)
+    clean_digits: int = Field(default=64, ge=0)
     """Digits in a round that are shown without noise, turned, stretched, shifted and bent, only to
     be told from each other. With a schedule."""
     averaging: float = Field(default=0.999, ge=0, lt=1)
@@ -72,9 +72,9 @@ class RoundsSettings(BaseModel):
     network from growing so steep that its gradient leads nowhere. Without `epochs`."""
     shown: tuple[int, ...] = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
     """Rounds after which the network is kept and measured; the last one always is."""
-    measured: int = Field(default=100, ge=1, lt=checks.MOST)
+    measured: int = Field(default=100, ge=1)
     """Images for each class on which it is measured, against the validation images."""
-    judged: int = Field(default=1000, ge=0, lt=checks.MOST)
+    judged: int = Field(default=1000, ge=0)
     """Images for each class that the last network draws, to be judged against the test images by
     every measure; 0 for none. With a schedule."""
     digits_sure: float | None = Field(default=None, gt=0, lt=1)
