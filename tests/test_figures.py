@@ -23,6 +23,7 @@ from deceive.figures import (
     study_pictures,
 )
 from deceive.runs import Run
+from deceive.study import StudySettings
 
 
 def noise(*shape, seed=0):
@@ -202,7 +203,7 @@ def test_the_same_picture_is_the_same_bytes(tmp_path):
 
 
 def test_the_studys_pictures_are_those_whose_arrays_are_there(tmp_path):
-    run = Run(tmp_path / "run", {"confidence": 0.9})
+    run = Run(tmp_path / "run", StudySettings(confidence=0.9).model_dump())
     assert study_pictures(run) == []
     assert not (run.folder / "images").exists()
     run.save_arrays("mnist_confidence", **ten())
@@ -218,14 +219,15 @@ def test_the_studys_pictures_are_those_whose_arrays_are_there(tmp_path):
     expected = gallery(ten()["levels"], study_captions(ten()), title=TITLES["mnist_confidence"])
     assert paths[0].read_bytes() == png(expected)
     assert paths[1].read_bytes() == png(study_filmstrip(run))
+    read = {"predicted": np.arange(10), "predicted_confidence": np.ones(10)}
     for name in TITLES:
-        run.save_arrays(name, **ten())
+        run.save_arrays(name, **ten(), **read)
     assert {path.stem for path in study_pictures(run)} == {*TITLES, "filmstrip"}
     assert {path.stem for path in (run.folder / "images").iterdir()} == {*TITLES, "filmstrip"}
 
 
 def test_damaged_arrays_are_said(tmp_path):
-    run = Run(tmp_path / "run", {"confidence": 0.9})
+    run = Run(tmp_path / "run", StudySettings(confidence=0.9).model_dump())
     run.save_arrays("mnist_confidence", **ten())
     path = run.folder / "arrays" / "mnist_confidence.npz"
     path.write_bytes(path.read_bytes()[:100])

@@ -261,13 +261,13 @@ def test_a_part_that_was_cut_off_shows_the_pictures_it_had(tmp_path):
 def test_strings_are_text_and_never_tags(tmp_path):
     evil = '"><script>alert(1)</script><img src=http://evil.example/x onerror=a>'
     run = study_folder(tmp_path / "run", 2, SETTINGS | {"network": evil, "data_checksum": evil})
-    run.add(ROWS[2] | {"name": evil, "caught": evil})
+    run.add(ROWS[2] | {"name": evil, "start": evil})
     environment = run.environment | {"machine": evil, evil: 1}
     (run.folder / "environment.json").write_text(json.dumps(environment))
     page = Page(write_report(run))
     assert not page.all("script")
     assert all("onerror" not in image for image in page.all("img"))
-    assert page.text.count(evil) >= 4
+    assert page.text.count(evil) >= 3
 
 
 def test_nothing_fooled_is_a_dash_and_no_claim_that_nothing_can(tmp_path):
@@ -355,7 +355,10 @@ def test_the_command_makes_the_same_study(changed):
 
 def test_a_run_of_another_kind_is_no_study(tmp_path):
     run = Run(tmp_path / "run", {"seed": 1, "steps": 3})
-    with pytest.raises(InputError, match="a study, found settings without confidence, fooling_im"):
+    with pytest.raises(
+        InputError,
+        match="a study as this version writes it, found settings without candidates, con",
+    ):
         write_report(run)
     assert not (run.folder / "report.html").exists()
 

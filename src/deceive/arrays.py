@@ -35,7 +35,7 @@ CANDIDATES: Layout = {
 _KINDS: dict[str, tuple[str, float, float]] = {
     "levels": ("u", 0, 255),
     "flags": ("b", 0, 1),
-    "shares": ("f", 0, 1),
+    "shares": ("f", 0, 1 + 1e-6),
     "scores": ("f", -math.inf, math.inf),
     "counts": ("i", 0, math.inf),
     "classes": ("i", 0, math.inf),  # and below K, or the number of them where that isn't known
@@ -78,7 +78,7 @@ def read_arrays(path: Path, layout: Layout | None = None, **sizes: int) -> Array
     Args:
         path: a file that unfolds to no more than 256 MiB, or fifty times its own size where that
             is more. Pickled objects are never opened.
-        layout: what it holds, and nothing else.
+        layout: what it holds, at the least.
         sizes: what is known of the layout's letters.
 
     Raises:
@@ -147,10 +147,9 @@ def _trouble(arrays: Arrays, layout: Layout, sizes: dict[str, int]) -> str | Non
     wanted = {name for name in layout if not name.endswith("?")}
     if lacking := sorted(wanted - arrays.keys()):
         return f"found no {', '.join(lacking)}"
-    if others := sorted(arrays.keys() - names.keys()):
-        return f"found {', '.join(others)} as well"
     known = dict(sizes)
-    for name, array in sorted(arrays.items()):
+    for name in sorted(arrays.keys() & names.keys()):
+        array = arrays[name]
         kind, *letters = names[name].split()
         type_of, least, most = _KINDS[kind]
         shape = tuple(known.setdefault(k, n) for k, n in zip(letters, array.shape, strict=False))

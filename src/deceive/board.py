@@ -9,6 +9,7 @@ from deceive.errors import InputError
 from deceive.figures import contact_sheet, shown_images
 from deceive.runs import Row, Run, round_name
 from deceive.teaching import Report, Task
+from deceive.teaching.rows import ROUNDS, load_made
 
 # News come with every round; those of one in so many are written down.
 _EVERY = 50
@@ -35,7 +36,7 @@ class Board:
     """
 
     def __init__(self, run: Run) -> None:
-        self.run = run
+        self.run = run = run.of(ROUNDS)
         self.shown: list[Row] = []
         folder = run.folder / "tensorboard"
         if folder.exists():
@@ -55,7 +56,7 @@ class Board:
                 self.writer.add_scalar(f"{row['part']}/{name}", value, step)
         arrays = "drawn" if row["part"] == "quality" else round_name(step)
         if row["part"] != "rollback" and self.run.has_arrays(arrays):
-            levels = shown_images(self.run.load_arrays(arrays))
+            levels = shown_images(load_made(self.run, arrays))
             sheet = contact_sheet(levels.reshape(-1, *levels.shape[2:]), columns=levels.shape[1])
             self.writer.add_image(f"{row['part']}/images", sheet, step)
         self.writer.flush()

@@ -1,22 +1,36 @@
 """One clear sentence for a value that is out of range."""
 
+import json
 import math
 import os
 from collections.abc import Collection, Sequence
 from numbers import Integral
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
 
 from deceive.errors import InputError
 
 Checked = TypeVar("Checked")
 
-# Nothing is done so often.
-MOST = 10**9
-
 # Below it is a seed from which others are counted up; torch takes twice as many.
 SEEDS = 2**63
+
+# How far beyond 0 and 1 a share may be, since sums in float32 are rounded.
+_ROUNDING = 1e-6
+
+
+def _share(value: float) -> float:
+    if not -_ROUNDING <= value <= 1 + _ROUNDING:
+        raise ValueError(f"expected a share, 0 to 1, got {value:g}")
+    return value
+
+
+Share = Annotated[float, AfterValidator(_share)]
+"""Of a schema: a number in [0, 1]."""
+
+Count = Annotated[int, Field(ge=0, le=10**15)]
+"""Of a schema: a whole number of things."""
 
 
 def open_interval(name: str, value: float, low: float, high: float) -> None:
@@ -33,12 +47,10 @@ def half_open_interval(name: str, value: float, low: float, high: float) -> None
         )
 
 
-def at_least(name: str, value: int, least: int, below: int | None = None) -> None:
-    """Raise `InputError` unless value is a whole number of at least `least` (and below `below`)."""
+def at_least(name: str, value: int, least: int) -> None:
+    """Raise `InputError` unless value is a whole number of at least `least`."""
     if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise InputError(f"{name}: expected a whole number of at least {least}, got {shown(value)}")
-    if below is not None and value >= below:
-        raise InputError(f"{name}: expected a whole number below {below:,}, got {shown(value)}")
 
 
 def seed(name: str, value: int, below: int = 2 * SEEDS) -> None:
@@ -56,15 +68,24 @@ def one_of(name: str, value: object, choices: Collection[str]) -> None:
 
 
 def fits(
-    schema: type[Checked] | TypeAdapter[Checked], content: Any, where: str, expected: str
+    schema: type[Checked], content: Any, where: str, expected: str, *, strict: bool = False
 ) -> Checked:
     """What was read, as the schema has it.
+
+    Args:
+        schema: a pydantic model.
+        content: JSON.
+        where: it was read.
+        expected: what it should be, in words.
+        strict: don't take text for numbers and the like.
 
     Raises `InputError` when it doesn't fit: it says where what was expected, and the first field
     that is wrong.
     """
-    adapter = schema if isinstance(schema, TypeAdapter) else TypeAdapter(schema)
+    adapter = TypeAdapter(schema)
     try:
+        if strict:  # as JSON, where a list is all there is for a tuple
+            return adapter.validate_json(json.dumps(content), strict=True)
         return adapter.validate_python(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
@@ -95,11 +116,6 @@ def shown(value: object) -> str:
         return f"{'-' * (value < 0)}10^{math.log10(abs(value)):.0f}"
     said = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else repr(value)
     return said if len(said) <= 200 else f"{said[:100]}…"
-
-
-def counted(number: int, noun: str) -> str:
-    """So many of something: `1 image`, `2,000 images`."""
-    return f"{shown(number)} {noun}{'s' * (number != 1)}"
 
 
 def _memory() -> int:

@@ -14,6 +14,8 @@ from PIL import Image
 from deceive.files import replacing
 from deceive.plotting import import_matplotlib
 from deceive.runs import Run, round_name
+from deceive.study import FILMSTRIP, STUDY, load_gallery
+from deceive.teaching.rows import ROUNDS, load_made
 
 import_matplotlib()
 
@@ -209,10 +211,10 @@ def study_captions(arrays: Mapping[str, NDArray[Any]]) -> list[str]:
 
 def study_pictures(run: Run) -> list[Path]:
     """Draw every picture whose arrays are in the run folder, into its `images/`."""
-    figures = {}
+    run, figures = run.of(STUDY), {}
     for name, title in TITLES.items():
         if run.has_arrays(name):
-            arrays = run.load_arrays(name)
+            arrays = load_gallery(run, name)
             figures[name] = gallery(arrays["levels"], study_captions(arrays), title=title)
     if run.has_arrays("filmstrip"):
         figures["filmstrip"] = study_filmstrip(run)
@@ -224,27 +226,28 @@ def study_pictures(run: Run) -> list[Path]:
 
 def study_filmstrip(run: Run) -> Figure:
     """The filmstrip whose arrays are in the run folder."""
-    way = run.load_arrays("filmstrip")
+    way = run.load_arrays("filmstrip", FILMSTRIP)
     asked = run.settings["confidence"]
     return filmstrip(way["levels"], way["confidence"], target=int(way["target"]), asked=asked)
 
 
 def rounds_pictures(run: Run) -> list[Path]:
     """Draw every picture that a run of rounds has the rows and arrays for, into its `images/`."""
+    run = run.of(ROUNDS)
     shown = shown_rounds(run)
     figures: dict[str, Figure | NDArray[Any]] = {}
     if shown:
         figures["rounds"] = emergence(shown)
         figures["curves"] = rounds_curves([row for row in run.rows() if row["part"] == "round"])
     if run.has_arrays("drawn"):
-        drawn = run.load_arrays("drawn")
+        drawn = load_made(run, "drawn")
         figures["drawn"] = contact_sheet(_of_each_class(drawn, 20), columns=20)
-        ways = run.load_arrays("ways")["levels"]
+        ways = run.load_arrays("ways", {"levels": "levels K S C H W"})["levels"]
         steps = np.linspace(0, ways.shape[1] - 1, 11).round().astype(int)
         figures["ways"] = contact_sheet(_flat(ways[:, steps]), columns=len(steps))
-        between = run.load_arrays("between")["levels"]
+        between = run.load_arrays("between", {"levels": "levels K F C H W"})["levels"]
         figures["between"] = contact_sheet(_flat(between), columns=between.shape[1])
-        near = run.load_arrays("nearest")
+        near = run.load_arrays("nearest", {"levels": "levels N C H W", "nearest": "levels N C H W"})
         pairs = _flat(np.stack([near["levels"], near["nearest"]], 1))
         figures["nearest"] = contact_sheet(pairs, columns=8)
     paths = [run.folder / "images" / f"{name}.png" for name in figures]
@@ -258,10 +261,12 @@ def rounds_pictures(run: Run) -> list[Path]:
 
 def shown_rounds(run: Run) -> dict[int, NDArray[Any]]:
     """What each round shown came to: round → levels (K, n, C, H, W), n images of each class."""
-    found = {}
+    found: dict[int, NDArray[Any]] = {}
+    sizes: dict[str, int] = {}
     for row in run.rows():
         if row["part"] == "round" and run.has_arrays(name := round_name(row["round"])):
-            found[row["round"]] = shown_images(run.load_arrays(name))
+            found[row["round"]] = shown_images(load_made(run, name, **sizes))
+            sizes = dict(zip("CHW", found[row["round"]].shape[2:], strict=True))
     return found
 
 

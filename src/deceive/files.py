@@ -39,7 +39,7 @@ _DESCRIPTOR = re.compile(r"/proc/(\d+)(?:/task/\d+)?/fd/(\d+)")
 _NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
 
 # More than any file of ours holds, and little enough to be read whole.
-_LARGEST_JSON = 16 * 2**20
+LARGEST_JSON = 16 * 2**20
 
 # How much of a file is read at once where it may be longer than it should.
 _PIECE = 2**20
@@ -236,7 +236,7 @@ def read_json(path: Path, expected: str = "a JSON object") -> dict[str, Any]:
     Raises:
         InputError: when it cannot be read, is too large, or isn't what `parse_json` takes.
     """
-    return parse_json(read_bounded(path, _LARGEST_JSON, expected), str(path), expected)
+    return parse_json(read_bounded(path, LARGEST_JSON, expected), str(path), expected)
 
 
 @contextmanager

@@ -16,7 +16,6 @@ from deceive.auditing.assemble import gibberish, stored_outcomes, write_audit
 from deceive.auditing.judges import in_words
 from deceive.auditing.schema import KINDS, Report
 from deceive.auditing.verdict import failures, still_to_come, sure, verdict
-from deceive.checks import counted
 from deceive.errors import InputError
 from deceive.figures import (
     TITLES,
@@ -29,9 +28,10 @@ from deceive.figures import (
 )
 from deceive.files import write_text
 from deceive.runs import Row, Run
-from deceive.study import command
+from deceive.study import FILMSTRIP, STUDY, command, load_gallery
 from deceive.teaching import RoundsSettings
 from deceive.teaching import command as rounds_command
+from deceive.teaching.rows import ROUNDS
 
 # The parts of a study, in words, each with what its row says.
 _PARTS: dict[str, Row] = {
@@ -46,9 +46,6 @@ Picture = tuple[str, str]
 
 # Images in a gallery of an audit.
 _SHOWN = 10
-
-# What a page cannot do without.
-_SETTINGS = {"confidence", "steps", "noise_images", "fooling_images", "seed"}
 
 # What is known of a network once its part is whole; its place in the table is empty until then.
 _MEASURES = (
@@ -93,12 +90,8 @@ def write_report(run: Run, path: Path | None = None) -> Path:
     Raises:
         InputError: when the run is no study, or a file of it is damaged.
     """
+    run = run.of(STUDY)
     settings = run.settings
-    if lacking := sorted(_SETTINGS - settings.keys()):
-        raise InputError(
-            f"{run.folder}: expected the folder of a study, found settings without "
-            f"{', '.join(lacking)}"
-        )
     stages = _stages(run)
     page = _template("report.html.jinja").render(
         settings=settings,
@@ -158,6 +151,7 @@ def write_rounds_report(run: Run) -> Path:
     """
     if not is_rounds(run):
         raise InputError(f"{run.folder}: expected the folder of a run of rounds")
+    run = run.of(ROUNDS)
     settings, rows = run.settings, run.rows()
     played = RoundsSettings.model_validate(
         {name: value for name, value in settings.items() if name != "data_checksum"}
@@ -197,9 +191,7 @@ def rounds_finding(rows: list[Row], quality: Row | None) -> list[str]:
         return []
     first, last = rows[0], rows[-1]
     seen, before = last["judge_agreement"], first["judge_agreement"]
-    rounds = (
-        f"After {counted(last['round'], 'round')}" if last["round"] else "Before the first round"
-    )
+    rounds = f"After {last['round']:,} rounds" if last["round"] else "Before the first round"
     said = [
         f"{rounds} the judge, another network, takes {seen:.1%} of the images for their targets; "
         f"it began with {before:.1%}."
@@ -312,7 +304,7 @@ def _stages(run: Run) -> list[Row]:
 
 def _gallery(run: Run, name: str) -> dict[str, Any]:
     """A gallery of the study: (source, caption, target) of each image, and what came of them."""
-    arrays = run.load_arrays(name)
+    arrays = load_gallery(run, name)
     targets = arrays["targets"].tolist()
     sources = (_embedded(png(image)) for image in arrays["levels"])
     return {
@@ -323,7 +315,7 @@ def _gallery(run: Run, name: str) -> dict[str, Any]:
 
 
 def _filmstrip(run: Run) -> dict[str, Any]:
-    way = run.load_arrays("filmstrip")
+    way = run.load_arrays("filmstrip", FILMSTRIP)
     return {
         "picture": _embedded(png(study_filmstrip(run))),
         "target": int(way["target"]),

@@ -4,22 +4,60 @@ A row is one JSON object on a line of `rows.jsonl`, written when its part is who
 is there is never done again.
 """
 
+import copy
 import json
 import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
 
-from deceive import __version__
+from deceive import __version__, checks
 from deceive.arrays import CANDIDATES, Arrays, Layout, read_arrays, write_arrays
 from deceive.errors import InputError
-from deceive.files import parse_json, read_errors, read_json, write_text
+from deceive.files import (
+    LARGEST_JSON,
+    parse_json,
+    read_bounded,
+    read_errors,
+    read_json,
+    write_text,
+)
 from deceive.fooling import FoolingResult
 
 Row = dict[str, Any]
+
+
+class RowSchema(BaseModel):
+    """What stands in a row, at the least: other fields may be there too."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What the settings and the rows of a kind of run are."""
+
+    name: str
+    """In words: a study."""
+    settings: type[BaseModel]
+    """All of them."""
+    schemas: Callable[[Row, Row], Sequence[type[BaseModel]]]
+    """Settings and row → what the row has to fit; nothing for one that doesn't belong there."""
+
+    def check(self, settings: Row, row: Row, where: str) -> None:
+        """Raise `InputError` unless a row, read at `where`, is one of such a run."""
+        said = f"a row of {self.name}"
+        schemas = self.schemas(settings, row)
+        if not schemas:
+            raise InputError(f"{where}: expected {said}, got one of part {row.get('part')!r}")
+        for schema in schemas:
+            checks.fits(schema, row, where, said, strict=True)
 
 
 class Run:
@@ -31,6 +69,7 @@ class Run:
 
     def __init__(self, folder: Path, settings: Row) -> None:
         self.folder, self.settings = folder, settings
+        self.kind: Kind | None = None
         path = folder / "settings.json"
         if _is_there(path):
             earlier = read_json(path)
@@ -66,6 +105,27 @@ class Run:
             raise InputError(f"{folder}: expected the folder of a run, found no {path.name} in it")
         return cls(folder, read_json(path))
 
+    def of(self, kind: Kind) -> "Run":
+        """The same run, if it is one of that kind: its rows are checked whenever they are read.
+
+        Raises `InputError` when its settings are those of another, or damaged.
+        """
+        fields = kind.settings.model_fields.items()
+        names = {name for name, field in fields if name != "data_checksum"}
+        if lacking := sorted(names - self.settings.keys()):
+            raise InputError(
+                f"{self.folder}: expected the folder of {kind.name} as this version writes it, "
+                f"found settings without {', '.join(lacking)}; choose another folder, or --fresh "
+                "to start anew"
+            )
+        path = self.folder / "settings.json"
+        checks.fits(
+            kind.settings, self.settings, str(path), f"settings of {kind.name}", strict=True
+        )
+        run = copy.copy(self)
+        run.kind = kind
+        return run
+
     @property
     def environment(self) -> Row:
         """The versions and the machine that the run was begun with."""
@@ -76,9 +136,14 @@ class Run:
         path = self.folder / "rows.jsonl"
         if not _is_there(path):
             return []
-        with read_errors(path):
-            lines = path.read_bytes().splitlines()
-        return [parse_json(line, f"{path}, line {n}") for n, line in enumerate(lines, start=1)]
+        lines = read_bounded(path, LARGEST_JSON, "rows").splitlines()
+        return [self._parsed(line, f"{path}, line {n}") for n, line in enumerate(lines, start=1)]
+
+    def _parsed(self, line: bytes, where: str) -> Row:
+        row = parse_json(line, where)
+        if self.kind is not None:
+            self.kind.check(self.settings, row, where)
+        return row
 
     def row(self, **like: Any) -> Row | None:
         """The first row that has all these values, if there is one."""
@@ -86,9 +151,14 @@ class Run:
         return next(matching, None)
 
     def add(self, row: Row) -> Row:
-        """Append a row; the file is replaced as a whole, and no reader sees half a line."""
+        """Append a row; the file is replaced as a whole, and no reader sees half a line.
+
+        Raises `InputError` for one that could not be read again.
+        """
+        path = self.folder / "rows.jsonl"
         lines = [json.dumps(each) for each in [*self.rows(), row]]
-        write_text(self.folder / "rows.jsonl", "\n".join(lines) + "\n")
+        self._parsed(lines[-1].encode(), f"{path}, line {len(lines)}")
+        write_text(path, "\n".join(lines) + "\n")
         return row
 
     def save_arrays(self, name: str, **arrays: NDArray[Any]) -> None:

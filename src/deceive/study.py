@@ -4,13 +4,15 @@ import shlex
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from deceive import checks, processes
+from deceive.arrays import CANDIDATES, Arrays, Layout
+from deceive.checks import Count, Share
 from deceive.data import Dataset
 from deceive.errors import InputError
 from deceive.fooling import FoolingResult, fool, from_levels
@@ -21,7 +23,7 @@ from deceive.networks import Classifier
 from deceive.recipes import RECIPES, train
 from deceive.rubbish import RubbishSet
 from deceive.rules import Ascent
-from deceive.runs import Row, Run, arrays_of
+from deceive.runs import Kind, Row, RowSchema, Run, arrays_of
 
 
 class StudySettings(BaseModel):
@@ -33,14 +35,14 @@ class StudySettings(BaseModel):
     """Architecture of the classifier that is deceived."""
     judge: str = "judge"
     """Shipped network that says what the fooling images look like."""
-    epochs: float | None = Field(default=None, gt=0, lt=10_000)
+    epochs: float | None = Field(default=None, gt=0)
     """Passes over the training images, each of the three times; by default its own recipe's."""
     training_images: int = Field(default=55_000, ge=1000)
     """The first so many of the training images."""
     confidence: float = Field(default=0.99, gt=0, lt=1)
     candidates: int = Field(default=100, ge=1)
     """Candidates for each digit, when a fooling rate is measured."""
-    steps: int = Field(default=1000, ge=1, lt=checks.MOST)
+    steps: int = Field(default=1000, ge=1)
     """The most steps a candidate may take."""
     noise_images: int = Field(default=6000, ge=1)
     """Images of uniform noise that are the first rubbish set."""
@@ -62,6 +64,74 @@ class StudySettings(BaseModel):
             )
 
 
+class _Settings(StudySettings):
+    data_checksum: str | None = None
+
+
+class _Part(RowSchema):
+    seconds: float = Field(ge=0)
+
+
+class _Classifier(_Part):
+    network: str
+    validation_accuracy: Share
+    test_accuracy: Share
+
+
+class _Fooling(_Part):
+    candidates: Count = Field(ge=1)
+    start: str
+    confidence: Share
+    fooling_rate: Share
+    median_steps: float | None = Field(ge=0)
+    judge_agreement: Share
+    chance: Share
+
+
+class _Rubbish(_Fooling):
+    stage: Literal[1, 2]
+    name: str
+    rubbish_images: Count
+    test_accuracy: Share
+    test_accuracy_digits: Share
+    caught: Share
+    caught_all: Share
+
+
+_ROWS: dict[str, type[RowSchema]] = {
+    "classifier": _Classifier,
+    "fooling": _Fooling,
+    "rubbish": _Rubbish,
+    "done": _Part,
+}
+
+STUDY = Kind("a study", _Settings, lambda _, row: [_ROWS[k] for k in _ROWS if k == row.get("part")])
+
+FILMSTRIP: Layout = {
+    "levels": "levels S C H W",
+    "confidence": "shares S",
+    "target": "counts",
+}
+"""The arrays of the filmstrip: each of S images on the way, and what it is taken for."""
+
+_READ: Layout = {"predicted": "counts N", "predicted_confidence": "shares N"}
+
+
+def load_gallery(run: Run, name: str, **sizes: int) -> Arrays:
+    """The arrays of one of the study's galleries, an image for each class.
+
+    Args:
+        run: a study.
+        name: of the gallery.
+        sizes: what is known of `arrays.CANDIDATES`' letters.
+
+    Raises:
+        InputError: when they aren't there, damaged, or something else.
+    """
+    read = _READ if name == "improved_model_predictions" else {}
+    return run.load_arrays(name, {**CANDIDATES, **read}, **sizes)
+
+
 # The networks of the three stages, by the names of their weights.
 _STAGES = ("clean", "rubbish-1", "rubbish-2")
 
@@ -78,6 +148,7 @@ def study(data: Dataset, run: Run, settings: StudySettings, task: Task) -> Itera
     The parts: `classifier`, `fooling` (part 1), `rubbish` stages 1 and 2 (parts 2 to 4), `done`.
     """
     settings.check(data)
+    run = run.of(STUDY)
     judge = load_network(settings.judge)
 
     def once(like: Row, make: Callable[[], Row]) -> Row:
@@ -176,8 +247,9 @@ def _teach(
     network, card = _train(run, data, settings, task, stage=stage, rubbish=rubbish)
 
     # What fooled the network before: is it caught now?
-    ten = run.load_arrays("mnist_confidence" if stage == 1 else "deceive_improved")
-    old = run.load_arrays(f"candidates-{stage - 1}")
+    sizes = dict(zip("CHW", data.image_shape, strict=True), K=data.n_classes)
+    ten = load_gallery(run, "mnist_confidence" if stage == 1 else "deceive_improved", **sizes)
+    old = run.load_arrays(f"candidates-{stage - 1}", CANDIDATES, **sizes)
     if stage == 1:
         confidence, predicted = probabilities_of(network, _images(ten["levels"])).max(1)
         run.save_arrays(
@@ -213,11 +285,7 @@ def _train(
     recipe = RECIPES[settings.network]
     if settings.epochs is not None:
         recipe = recipe.model_copy(update={"epochs": settings.epochs})
-    lesson = (
-        settings.network
-        if rubbish is None
-        else f"with {checks.counted(len(rubbish), 'image')} of rubbish"
-    )
+    lesson = settings.network if rubbish is None else f"with {len(rubbish):,} images of rubbish"
     with task(f"training {lesson}") as report:
         network, card = train(
             settings.network,
@@ -271,7 +339,7 @@ def _deceive(
     count: int,
     seed: int | None = None,
 ) -> FoolingResult:
-    with task(f"deceiving, {checks.counted(count * data.n_classes, 'candidate')}") as report:
+    with task(f"deceiving, {count * data.n_classes:,} candidates") as report:
         return fool(
             network,
             range(data.n_classes),

@@ -19,6 +19,7 @@ from pydantic import (
 
 from deceive import checks
 from deceive.auditing.settings import AuditSettings
+from deceive.checks import Count, Share
 from deceive.errors import InputError
 from deceive.files import read_json
 
@@ -26,9 +27,6 @@ VERSION: Literal[3] = 3
 
 # Files of this version are read too: what it lacks has a value that says "not measured".
 _EARLIER = 2
-
-# How far beyond 0 and 1 a share may be since sums in float32 are rounded.
-_ROUNDING = 1e-6
 
 Name = Literal["asked", "own"]
 """Of the two thresholds."""
@@ -47,16 +45,6 @@ KINDS = {
     "other data": "other data",
     "optimised": "optimised",
 }
-
-
-def _share(value: float) -> float:
-    if not -_ROUNDING <= value <= 1 + _ROUNDING:
-        raise ValueError(f"expected a share, 0 to 1, got {value:g}")
-    return value
-
-
-Share = Annotated[float, AfterValidator(_share)]
-Count = Annotated[int, Field(ge=0)]
 
 
 class _Part(BaseModel):

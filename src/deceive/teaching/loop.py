@@ -8,7 +8,6 @@ from typing import Any, Protocol, cast
 import torch
 
 from deceive import processes
-from deceive.checks import counted
 from deceive.data import Dataset
 from deceive.errors import InputError
 from deceive.finale import finale
@@ -21,6 +20,7 @@ from deceive.teaching.emerging import Emerging
 from deceive.teaching.game import FINAL, DivergedError, Game
 from deceive.teaching.resisting import Resisting
 from deceive.teaching.retraining import Retraining
+from deceive.teaching.rows import ROUNDS
 from deceive.teaching.settings import RoundsSettings, command
 
 # A run is saved at least this often, in rounds.
@@ -61,12 +61,13 @@ def rounds(
             number of processes.
         LostProcessError: when another process is gone.
     """
+    run = run.of(ROUNDS)
     game = _game(data, settings)
     checkpoint = run.folder / "checkpoint.safetensors"
     goes_on = processes.on_main(checkpoint.exists)
     if goes_on:
         game.load(checkpoint)
-    with task(counted(settings.rounds, "round")) as report:
+    with task(f"{settings.rounds:,} rounds") as report:
         game.begin()
         if not goes_on:  # so that there is always something to go back to
             game.save(checkpoint)

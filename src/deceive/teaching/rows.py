@@ -1,0 +1,108 @@
+"""What stands in the folder of a run of rounds: its settings, rows and images, as they are read."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from pydantic import Field
+
+from deceive.arrays import Arrays, Layout
+from deceive.checks import Count, Share
+from deceive.errors import InputError
+from deceive.runs import Kind, Row, RowSchema, Run
+from deceive.teaching.settings import RoundsSettings
+
+# Of the images that a round is measured by, or that are drawn at the end, what is shown.
+_MADE: Layout = {"levels": "levels N C H W", "targets": "classes N"}
+
+
+class _Settings(RoundsSettings):
+    data_checksum: str | None = None
+
+
+class _Round(RowSchema):
+    round: Count
+    seconds: float = Field(ge=0)
+    images: Count
+    judge_agreement: Share
+    rubbish_caught: Share | None
+    validation_accuracy: Share
+    test_accuracy: Share
+
+
+class _Emerging(_Round):
+    frechet_distance: float
+    density: float
+    coverage: Share
+
+
+class _Resisting(_Round):
+    fooling_rate: Share
+    gibberish_rate: Share
+    median_steps: float | None = Field(ge=0)
+    digits_sure: Share
+
+
+class _Retraining(_Round):
+    rubbish_images: Count
+    fooling_rate: Share
+    median_steps: float | None = Field(ge=0)
+
+
+class _Rollback(RowSchema):
+    round: Count
+    to: Count
+    because: str
+    learning_rate: float
+
+
+class _Quality(RowSchema):
+    round: Count
+    images: Count
+    judge_agreement: Share
+    frechet_distance: float
+    floor_frechet_distance: float
+    density: float
+    floor_density: float
+    coverage: Share
+    floor_coverage: Share
+    classification_accuracy_score: Share
+    nearest_median: float
+    nearest_first_percentile: float
+    held_out_nearest_median: float
+    held_out_nearest_first_percentile: float
+    images_per_second: float
+
+
+def _schemas(settings: Row, row: Row) -> Sequence[type[RowSchema]]:
+    of_round: type[RowSchema] = _Emerging if settings["restarted"] is None else _Resisting
+    if settings["epochs"] is not None:
+        of_round = _Retraining
+    known: dict[str, type[RowSchema]] = {
+        "round": of_round,
+        "rollback": _Rollback,
+        "quality": _Quality,
+    }
+    return [schema for part, schema in known.items() if part == row.get("part")]
+
+
+ROUNDS = Kind("a run of rounds", _Settings, _schemas)
+
+
+def load_made(run: Run, name: str, **sizes: int) -> Arrays:
+    """The images of a round, or those drawn at the end: as many of each class.
+
+    Args:
+        run: one of rounds.
+        name: of its arrays.
+        sizes: what is known of their C, H and W.
+
+    Raises:
+        InputError: when they aren't there, damaged, or something else.
+    """
+    arrays = run.load_arrays(name, _MADE, **sizes)
+    if len(set(np.bincount(arrays["targets"]).tolist())) > 1:
+        raise InputError(
+            f"{run.folder}: expected images of every class in arrays/{name}.npz, as many of each, "
+            "got others"
+        )
+    return arrays
