@@ -20,6 +20,10 @@ class NoGradientWarning(UserWarning):
     """Where a search along the gradient ended for want of one, and says nothing of the model."""
 
 
+class UnsteadyWarning(UserWarning):
+    """Where an image alone does not settle what a model answers to it."""
+
+
 def warn(message: str, category: type[UserWarning] = UserWarning) -> None:
     """Warn the user of a line of their own: the first on the way up that isn't ours or torch's."""
     frame, level = sys._getframe(), 1

@@ -10,7 +10,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from deceive import checks, processes
-from deceive.errors import InputError, NoGradientWarning, warn
+from deceive.errors import InputError, NoGradientWarning, UnsteadyWarning, warn
 from deceive.inference import FrozenCopy
 from deceive.objectives import OBJECTIVES, Objective
 from deceive.rules import RULES, Ascent
@@ -26,6 +26,10 @@ SLACK = 1e-5
 # candidate without one in this share of its pixels has nothing to follow. Fewer are no sign of it:
 # where a maximum is pooled, or a part of the image is all that is looked at, most pixels have none.
 _LEAST, _FLAT = torch.finfo(torch.float32).tiny, 0.95
+
+
+# Images of noise by which a model is watched, and those that are asked about at once in the end.
+_SHOWN, _AT_ONCE = 2, 250
 
 
 class Progress(NamedTuple):
@@ -201,6 +205,8 @@ def fool(
 
     Warns:
         UserWarning: when the model gives probabilities, and what is done about it.
+        UnsteadyWarning: when the model answers differently each time, or by the company that an
+            image is asked in, and what is done about it; a `UserWarning`.
         NoGradientWarning: when candidates have stalled (`FoolingResult.stalled`); a `UserWarning`.
     """
     asked = _checked_confidences(confidence, waypoints)
@@ -217,7 +223,7 @@ def fool(
     starts = _starts(start, len(wanted), shape or _shape_of(model), seed, bounds)
     score_of = _objective(objective)
     ascent = ascent or Ascent()
-    net = model if isinstance(model, FrozenCopy) else FrozenCopy(model, starts(range(1)))
+    net = model if isinstance(model, FrozenCopy) else _frozen(model, starts(range(1)), bounds)
     if (given := tuple(starts(range(0)).shape[1:])) != net.image_shape:
         raise InputError(
             f"model: expected a frozen copy for images of {given}, got {net.image_shape}"
@@ -315,6 +321,9 @@ def fool(
             fooled = int((reached[-1] >= passing[-1]).sum())
             callback(Progress(len(mine), finished, fooled, image_steps))
 
+    if net.manner.at_random:
+        _ask_again(net, levels, reached, passing, wanted, bounds)
+
     trajectories = []
     for image in mine if trajectory else ():
         if int(steps_taken[-1, image]) not in shown:
@@ -338,6 +347,35 @@ def fool(
     if measured and result.caution is not None and processes.here().is_main:
         warn(result.caution, NoGradientWarning)
     return replace(result, trajectories=ways, waypoints=tuple(lesser))
+
+
+def _frozen(model: nn.Module, example: Tensor, bounds: Bounds) -> FrozenCopy:
+    """A copy that does the work, and says where an image alone does not settle the answer."""
+    net, (low, high) = FrozenCopy(model, example), bounds
+    _, channels, height, width = example.shape
+    noise = begin("uniform", range(_SHOWN), (channels, height, width), 0)
+    net.watch(noise * (high - low) + low)
+    for caution in net.manner.cautions:
+        warn(f"the model is not steady: {caution}", UnsteadyWarning)
+    return net
+
+
+def _ask_again(
+    net: FrozenCopy,
+    levels: Tensor,
+    reached: Tensor,
+    passing: Tensor,
+    targets: Tensor,
+    bounds: Bounds,
+) -> None:
+    """Ask a model that answers at random once more about what fooled it, in `reached` (M, N).
+
+    An image leaves when it first passes, and among so many answers some do by luck.
+    """
+    for mark, least in enumerate(passing):
+        for rows in torch.split((reached[mark] >= least).nonzero()[:, 0], _AT_ONCE):
+            logits = net.exact_logits(from_levels(levels[mark, rows], bounds))
+            reached[mark, rows] = _confidence(logits, targets[rows])
 
 
 def _gradient(score: Tensor, images: Tensor) -> Tensor:
@@ -373,7 +411,9 @@ def _confidence(logits: Tensor, targets: Tensor) -> Tensor:
 
 
 def _trajectory(net: FrozenCopy, levels: Tensor, target: Tensor, bounds: Bounds) -> Trajectory:
-    logits = torch.cat([net.exact_logits(from_levels(v, bounds)) for v in torch.split(levels, 250)])
+    logits = torch.cat(
+        [net.exact_logits(from_levels(v, bounds)) for v in torch.split(levels, _AT_ONCE)]
+    )
     return Trajectory(levels.cpu(), _confidence(logits, target.expand(len(logits))).cpu())
 
 

@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 
 from deceive.errors import InputError, warn
 from deceive.modules import copied, float_type, in_float32, materialised, original
+from deceive.steadiness import STEADY, manner_of, settled
 
 BATCH = 500
 
@@ -155,6 +156,7 @@ class FrozenCopy:
         self.hears_noise = getattr(model, "hears_noise", False)
         self._dtype = working_dtype(self.device)
         self._gives_probabilities = False
+        self.manner = STEADY
         pair = example.to(self.device).repeat(2, 1, 1, 1)
         with exactly(self.device):
             try:
@@ -212,6 +214,14 @@ class FrozenCopy:
         if not alike:
             self._dtype = torch.float32
 
+    def watch(self, images: Tensor) -> None:
+        """Find out whether an image settles its answer, by some that differ, (N, C, H, W), N ≥ 2.
+
+        Where it doesn't, `logits` and `exact_logits` see to it from now on: `steadiness.settled`.
+        """
+        self.manner = STEADY
+        self.manner = manner_of(self.exact_logits, images.to(self.device))
+
     @torch.no_grad()
     def follow(self, model: nn.Module) -> None:
         """Become a copy of what that model is now: its weights have changed and nothing else."""
@@ -226,9 +236,12 @@ class FrozenCopy:
         A network that wants to know how noisy its images are is told so: standard deviations (N,).
         """
         told = (noise,) if self.hears_noise and noise is not None else ()
+
+        def ask(images: Tensor, *told: Tensor) -> Tensor:
+            return self._checked(self._ask(self._quick, images, *told), images)
+
         with torch.autocast(self.device.type, self._dtype, self._dtype != torch.float32):
-            answer = self._ask(self._quick, images, *told)
-            return self._checked(answer, images)
+            return settled(ask, self.manner, images, *told)
 
     def plain_logits(self, images: Tensor, *told: Tensor) -> Tensor:
         """Logits (N, K) in the network's own type, unchecked: what a tracer can follow.
@@ -240,8 +253,12 @@ class FrozenCopy:
 
     def exact_logits(self, images: Tensor) -> Tensor:
         """Logits (N, K), worked out in float32; no gradient."""
-        with exactly(self.device):
+
+        def ask(images: Tensor) -> Tensor:
             return self._checked(self._ask(self._model, images), images).clone()
+
+        with exactly(self.device):
+            return settled(ask, self.manner, images)
 
     def _ask(self, network: nn.Module, images: Tensor, *told: Tensor) -> object:
         """What the network says; what goes wrong in it is told with its own words."""

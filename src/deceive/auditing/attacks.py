@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from deceive.arrays import Arrays
 from deceive.data import Split
-from deceive.errors import NoGradientWarning
+from deceive.errors import NoGradientWarning, UnsteadyWarning
 from deceive.fooling import FoolingResult, Progress, fool
 from deceive.rules import Ascent
 from deceive.starts import REAL, STARTS, Shape, begin, generator_for
@@ -195,9 +195,10 @@ def curve(
 
 
 def _fooled(*arguments: Any, **options: Any) -> FoolingResult:
-    """`fool`; that some have stalled is kept, and said of all attacks together."""
+    """`fool`; what it warns of, the audit says itself, and of all attacks together."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoGradientWarning)
+        warnings.simplefilter("ignore", UnsteadyWarning)
         return fool(*arguments, **options)
 
 

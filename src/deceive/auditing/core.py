@@ -266,7 +266,12 @@ class _Audit:
         judges = [{"name": each.name} | _shown_as(each.scaling) for each in self.judges]
         said = [*subject.notes, *notes, *self._not_applicable()]
         about_it = {"model": about, "data": data, "judges": judges, "again": self._again()}
-        return about_it | {"warnings": [*subject.warnings], "notes": said}
+        return about_it | {"warnings": self._cautions(), "notes": said}
+
+    def _cautions(self) -> list[str]:
+        """Why figures may not mean what they say, as far as it is known before any is there."""
+        said = [f"Judge {each.name}: {word}" for each in self.judges for word in each.warnings]
+        return [*self.subject.warnings, *said]
 
     def _again(self) -> Row:
         """What `assemble.command` has to know beside the settings."""

@@ -1,7 +1,7 @@
 """What an audit measures, part by part: each is whole in the run folder, or not there."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -22,7 +22,7 @@ from deceive.auditing.formats import load_model
 from deceive.auditing.garbage import GARBAGE, compare, draw, scores_of
 from deceive.auditing.identity import same_network
 from deceive.auditing.judges import verdict
-from deceive.auditing.search import SEARCHES, search
+from deceive.auditing.search import SEARCHES, SearchResult, search
 from deceive.auditing.settings import AuditSettings, budgets
 from deceive.auditing.subject import Subject, meet
 from deceive.data import Dataset
@@ -398,6 +398,8 @@ class Measurements:
             seed=self.settings.seed,
             callback=tick,
         )
+        if self.subject.manner.at_random:
+            found = self._asked_again(found, list(thresholds.values()), targets, tick)
         arrays: Arrays = {}
         for name, passed in zip(thresholds, found.passed, strict=True):
             arrays |= {
@@ -412,6 +414,22 @@ class Measurements:
         self._keep(f"{key}-passed", targets, arrays, tick)
         about = {"attack": method, "curve": method, "box": "black", "unit": "queries"}
         return row | about | {"start": "search", "arrays": f"{key}-passed"}
+
+    def _asked_again(
+        self, found: SearchResult, thresholds: list[float], targets: Tensor, tick: Tick
+    ) -> SearchResult:
+        """What is left of it when the model is asked once more: some answers pass by luck."""
+
+        def confidence(levels: Tensor) -> Tensor:
+            return _of(self._ask(self.subject, from_levels(levels), tick).softmax(1), targets)
+
+        passed = []
+        for each, threshold in zip(found.passed, thresholds, strict=True):
+            again = confidence(each.levels)
+            fooled = each.fooled & (again >= threshold)
+            passed.append(replace(each, confidence=again, fooled=fooled))
+        ends = torch.stack([confidence(levels) for levels in found.levels])
+        return replace(found, passed=passed, confidence=ends)
 
     def _finite(self, images: Tensor, tick: Tick) -> Tensor:
         logits = self._ask(self.subject, images, tick)

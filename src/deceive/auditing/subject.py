@@ -18,12 +18,16 @@ from deceive.errors import InputError
 from deceive.inference import BATCH, before_softmax, has_gradient, logits_of
 from deceive.modules import float_type, original
 from deceive.starts import Shape
+from deceive.steadiness import STEADY, Manner, manner_of, settled
 
 # A logit has to be finite, so that no probability counts for less than this.
 _LEAST = 1e-38
 
 # Validation images whose outputs say what kind of outputs they are.
 _FIRST = 32
+
+# Images by which it is found out whether an image settles the answer.
+_WATCHED = 8
 
 
 class Adapted(nn.Module):
@@ -58,6 +62,8 @@ class Subject:
     """What was found out on the way, in sentences."""
     warnings: tuple[str, ...]
     """Why figures may not mean what they say, in sentences."""
+    manner: Manner
+    """Whether an image settles its answer. `logits` sees to it; `module` is the model as it is."""
     _answer: Callable[[Tensor], Tensor]
 
     @property
@@ -136,7 +142,7 @@ def meet(
             "No gradient passes through it, as none does through detach(), no_grad(), integers and "
             "8-bit layers."
         )
-    return Subject(
+    subject = Subject(
         loaded=loaded,
         scaling=scaling,
         image_shape=data.image_shape,
@@ -147,7 +153,24 @@ def meet(
         module=module,
         notes=(*notes, *_found(outputs.shape[1], rubbish, answers, data.n_classes)),
         warnings=(),
+        manner=STEADY,
         _answer=_answering(loaded, scaling, answers),
+    )
+    return _watched(subject, first[:_WATCHED])
+
+
+def _watched(subject: Subject, images: Tensor) -> Subject:
+    """The same model, asked in such a way that an image settles its answer."""
+    ask = subject._answer
+    try:
+        manner = manner_of(ask, images)
+    except Exception:
+        return subject  # the audit's first part asks about such images, and says what is wrong
+    return replace(
+        subject,
+        manner=manner,
+        warnings=(*subject.warnings, *manner.cautions),
+        _answer=lambda shown: settled(ask, manner, shown),
     )
 
 

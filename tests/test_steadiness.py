@@ -1,0 +1,164 @@
+"""Models whose answer to an image is not settled by the image."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from conftest import After, Bands
+from deceive.auditing import audit
+from deceive.auditing.attacks import WAYS
+from deceive.auditing.formats import load_model
+from deceive.auditing.measuring import Measurements
+from deceive.auditing.subject import meet
+from deceive.auditing.verdict import verdict
+from deceive.errors import UnsteadyWarning
+from deceive.fooling import fool
+from deceive.inference import FrozenCopy, logits_of
+from deceive.runs import Run
+from deceive.steadiness import ASKINGS, STEADY, Manner, manner_of, settled
+from test_auditing import TINY, band_data
+
+IMAGES = torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+
+
+class Dropping(Bands):
+    """Forgets pixels by chance, in evaluation mode too."""
+
+    def forward(self, images):
+        return super().forward(F.dropout(images, 0.3))
+
+
+class InCompany(Bands):
+    """Normalises by the statistics of the batch."""
+
+    def forward(self, images):
+        return super().forward(images / images.amax().clamp_min(0.1) + (images - images.mean(0)) * 0.3)
+
+
+class NeverAlone(InCompany):
+    def forward(self, images):
+        if len(images) == 1:
+            raise ValueError("more than 1 value per channel, please")
+        return super().forward(images)
+
+
+class Both(Dropping):
+    def forward(self, images):
+        spread = images.var(0, unbiased=False).mean()  # none in one image
+        return super().forward(images) + spread * torch.tensor([100, 0, 0, 0])
+
+
+@pytest.mark.parametrize(
+    ("model", "manner"),
+    [
+        (Bands(), STEADY),
+        (After(lambda logits: logits.half().float()), STEADY),
+        (After(lambda logits: logits * torch.nan), STEADY),  # that is another fault
+        (Dropping(), Manner(at_random=True)),
+        (InCompany(), Manner(by_company=True)),
+        (NeverAlone(), Manner(by_company=True, alone=False)),
+        (Both(), Manner(at_random=True, by_company=True)),
+    ],
+    ids=["plain", "half", "nan", "dropout", "batch", "never alone", "both"],
+)
+@pytest.mark.parametrize("seed", range(3))
+def test_how_a_model_answers_is_found_out_by_asking_it_the_same(model, manner, seed):
+    torch.manual_seed(seed)
+    assert manner_of(lambda images: logits_of(model, images), IMAGES) == manner
+
+
+def test_the_mean_of_several_answers_is_of_their_probabilities():
+    answers = iter(torch.randn(ASKINGS, 8, 4))
+    given = []
+
+    def ask(images):
+        given.append(next(answers))
+        return given[-1]
+
+    settled_by = settled(ask, Manner(at_random=True), IMAGES)
+    expected = torch.stack(given).softmax(2).mean(0)
+    torch.testing.assert_close(settled_by.exp(), expected)
+    assert len(given) == ASKINGS
+
+
+def test_an_image_is_asked_about_alone_where_company_matters():
+    model = InCompany()
+    found = settled(lambda images: model(images), Manner(by_company=True), IMAGES)
+    torch.testing.assert_close(found, torch.cat([model(image[None]) for image in IMAGES]))
+
+
+def test_what_fooled_a_model_in_company_fools_it_alone():
+    model = InCompany(sure=12)
+    with pytest.warns(UnsteadyWarning, match="depends on the images beside it"):
+        result = fool(model, range(4), count=3, shape=(1, 4, 4), steps=60)
+    assert result.fooled.any()
+    alone = torch.cat([model(image[None]) for image in result.images]).softmax(1)
+    confidence = alone.gather(1, result.targets[:, None])[:, 0]
+    torch.testing.assert_close(result.confidence, confidence)
+    assert (confidence[result.fooled] >= 0.99).all()
+
+
+def test_what_fooled_a_model_by_luck_does_not_count():
+    """Four in five answers are sure of anything; all of five answers are in one case of three."""
+
+    class Lucky(nn.Module):
+        image_shape = (1, 4, 4)
+
+        def forward(self, images):
+            sure = 20.0 * (torch.rand(len(images), 1) < 0.8)
+            return F.pad(sure + 0.01 * images.flatten(1).sum(1, keepdim=True), (0, 3))
+
+    torch.manual_seed(0)
+    with pytest.warns(UnsteadyWarning, match="answers differently each time"):
+        result = fool(Lucky(), 0, count=200, steps=30, confidence=0.99)
+    # Nearly each one has at some time been called the target with 0.99.
+    assert (result.steps < 30).double().mean() > 0.8
+    assert 0.2 < result.fooling_rate < 0.5
+    assert (result.confidence[~result.fooled] < 0.99).all()
+    assert (result.confidence >= 0.99).sum() == result.fooled.sum()
+
+
+def test_a_steady_model_is_asked_no_more_than_once():
+    frozen = FrozenCopy(Bands(), IMAGES[:1])
+    frozen.watch(IMAGES)
+    assert frozen.manner == STEADY
+    assert STEADY.cautions == ()
+
+
+@pytest.mark.parametrize(
+    ("model", "said"),
+    [
+        (Dropping(sure=20), "answers differently each time"),
+        (InCompany(sure=12), "depends on the images beside it"),
+    ],
+)
+@pytest.mark.parametrize("black", [False, True])
+def test_an_audit_says_that_its_model_is_not_steady(model, said, black, monkeypatch):
+    monkeypatch.setattr("deceive.auditing.measuring.WAYS", {"momentum": WAYS["momentum"]})
+    torch.manual_seed(0)
+    subject = (lambda images: model(images).detach()) if black else model
+    found = audit(subject, band_data(), judge=None, settings=TINY, bounds=(0, 1))
+    assert said in found.warnings[0]
+    assert found.complete
+    assert verdict(found)[0] == found.warnings[0]
+
+
+def test_what_fooled_a_search_by_luck_does_not_count(tmp_path):
+    def lucky(images):
+        return F.pad(20.0 * (torch.rand(len(images), 1) < 0.8), (0, 3))
+
+    torch.manual_seed(0)
+    data = band_data()
+    subject = meet(load_model(lucky), data)
+    settings = TINY.model_copy(update={"searched": 40})
+    run = Run(tmp_path, {})
+    measurements = Measurements(subject, data, (), None, settings, run)
+    run.add({"part": "clean", "thresholds": [{"name": "asked", "confidence": 0.99}]})
+    measurements._search("squares", lambda done, total: None)
+    kept = run.load_arrays("search-squares-passed")
+    targets = kept["targets"] == 0
+    assert (kept["asked_steps"][targets] < 200).all()  # each of them passed at some time
+    assert 0 < kept["asked_fooled"][targets].mean() < 0.8
+    assert not kept["asked_fooled"][~targets].any()
+    assert ((kept["asked_confidence"] >= 0.99) >= kept["asked_fooled"]).all()
