@@ -33,7 +33,9 @@ class InCompany(Bands):
     """Normalises by the statistics of the batch."""
 
     def forward(self, images):
-        return super().forward(images / images.amax().clamp_min(0.1) + (images - images.mean(0)) * 0.3)
+        return super().forward(
+            images / images.amax().clamp_min(0.1) + (images - images.mean(0)) * 0.3
+        )
 
 
 class NeverAlone(InCompany):
