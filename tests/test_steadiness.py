@@ -133,6 +133,7 @@ def test_a_steady_model_is_asked_no_more_than_once():
     [
         (Dropping(sure=20), "answers differently each time"),
         (InCompany(sure=12), "depends on the images beside it"),
+        (NeverAlone(sure=12), "it cannot be asked about one alone"),
     ],
 )
 @pytest.mark.parametrize("black", [False, True])

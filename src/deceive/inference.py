@@ -178,7 +178,7 @@ class FrozenCopy:
 
         Whether it answers otherwise from now on.
         """
-        reached = before_softmax(self._model, pair[:1])
+        reached = before_softmax(self._model, pair)
         if reached is not None and reached.squashing == kind:
             self._model = self._quick = reached
             told = (

@@ -93,7 +93,7 @@ def manner_of(ask: Callable[[Tensor], Tensor], images: Tensor) -> Manner:
 
 
 def settled(ask: Callable[..., Tensor], manner: Manner, images: Tensor, *others: Tensor) -> Tensor:
-    """Logits (N, K) by which an image's answer is settled.
+    """Logits (N, K) that an image alone settles, as far as that can be.
 
     Args:
         ask: images (N, C, H, W), and what else there is to say of each, to logits (N, K).
@@ -107,9 +107,12 @@ def settled(ask: Callable[..., Tensor], manner: Manner, images: Tensor, *others:
     """
 
     def once() -> Tensor:
+        given = (images, *others)
+        if not manner.alone and len(images) == 1:  # its own company
+            return ask(*(torch.cat([each, each]) for each in given))[:1]
         if not (manner.by_company and manner.alone) or len(images) < 2:
-            return ask(images, *others)
-        parts = zip(*(torch.split(each, 1) for each in (images, *others)), strict=True)
+            return ask(*given)
+        parts = zip(*(torch.split(each, 1) for each in given), strict=True)
         return torch.cat([ask(*part) for part in parts])
 
     if not manner.at_random:

@@ -136,7 +136,7 @@ def meet(
     if isinstance(loaded.model, nn.Module):
         plain = scaling == Scaling() and answers != "probabilities"
         module = loaded.model if plain else Adapted(loaded.model, scaling, answers)
-    if module is not None and not has_gradient(module, first[:1]):
+    if module is not None and not _has_gradient(module, first[:2]):  # some need company
         module = None
         notes.append(
             "No gradient passes through it, as none does through detach(), no_grad(), integers and "
@@ -157,6 +157,11 @@ def meet(
         _answer=_answering(loaded, scaling, answers),
     )
     return _watched(subject, first[:_WATCHED])
+
+
+def _has_gradient(module: nn.Module, images: Tensor) -> bool:
+    with asking(images):
+        return has_gradient(module, images)
 
 
 def _watched(subject: Subject, images: Tensor) -> Subject:
