@@ -150,6 +150,10 @@ def test_a_judge_for_other_images_is_refused_before_the_study(data):
     other = replace(data, train=replace(data.train, images=data.train.images[:, :, :8, :8]))
     with pytest.raises(InputError, match=r"judge: expected a network for images of \(1, 8, 8\)"):
         StudySettings().check(other)
+    with pytest.raises(
+        InputError, match="judge: expected a network that was trained on the images"
+    ):
+        StudySettings().check(replace(data, checksum="of other images"))
 
 
 def test_numbers_and_texts_of_any_length_can_be_said():

@@ -57,10 +57,16 @@ class StudySettings(BaseModel):
         checks.in_memory("candidates", self.candidates * data.n_classes, shape)
         checks.in_memory("noise_images", self.noise_images, shape)
         checks.in_memory("fooling_images", self.fooling_images, shape)
-        if (seen := load_card(self.judge).image_shape) != shape:
+        judge = load_card(self.judge)
+        if judge.image_shape != shape:
             raise InputError(
                 f"judge: expected a network for images of {shape} as the data's, "
-                f"got {self.judge!r} for {seen}"
+                f"got {self.judge!r} for {judge.image_shape}"
+            )
+        if judge.data_checksum != data.checksum:
+            raise InputError(
+                f"judge: expected a network that was trained on the images in {data.folder}, "
+                f"got {self.judge!r}, trained on others; deceive train --data makes one"
             )
 
 

@@ -18,7 +18,7 @@ class Study:
     network: str = "fast"
     """Architecture of the classifier: fast, judge or study."""
     judge: str = "judge"
-    """Shipped network that says what the fooling images look like."""
+    """Network that says what the fooling images look like; it was trained on the same data."""
     epochs: float | None = None
     """Passes over the training images, each of the three times; by default its own recipe's."""
     training_images: int = 55_000
