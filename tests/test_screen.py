@@ -161,6 +161,16 @@ def test_text_is_shown_as_it_is_and_steers_no_terminal(capsys):
     assert set(filter(lambda c: not c.isprintable(), err)) == {"\n"}
 
 
+def test_what_is_wrong_with_a_command_line_steers_no_terminal(capsys):
+    code, _, err = run(capsys, "fool", "--count", "\x1b[2J[/b]", "--\x1b]0;title\x07")
+    assert code == 2
+    assert "\\x1b]0;title\\x07" in err
+    code, _, err = run(capsys, "fool", "--count", "\x1b[2J[/b]")
+    assert code == 2
+    assert "[/b]" in err
+    assert "\x1b[2J" not in err
+
+
 def test_a_name_with_markup_goes_through_a_whole_command(tmp_path, capsys):
     name = tmp_path / f"{NASTY.replace('/', '')}.safetensors"
     save_network(build("reader", load_data(), seed=0), name, load_card("fast"))

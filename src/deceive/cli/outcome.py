@@ -38,7 +38,8 @@ def outcome(arguments: list[str]) -> int:
 def _outcome(arguments: list[str]) -> int:
     try:
         try:
-            command = commands.parse(arguments)
+            with screen.of_others():
+                command = commands.parse(arguments)
         except SystemExit as end:  # tyro has printed help, or what is wrong with the form
             return end.code if isinstance(end.code, int) else 2
         return _run(command)

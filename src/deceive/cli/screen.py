@@ -7,11 +7,12 @@ that would steer the terminal is shown as an escape.
 import io
 import json
 import os
+import re
 import sys
 import traceback
 import unicodedata
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from typing import Any
 
 from rich.console import Console
@@ -107,6 +108,20 @@ def trace(error: BaseException) -> None:
     for part in traceback.format_exception(error):
         for line in part.splitlines():
             log.print(line, soft_wrap=True)
+
+
+@contextmanager
+def of_others() -> Iterator[None]:
+    """Within the block others write to stderr: their colours stay, other escapes are shown."""
+    written = io.StringIO()
+    try:
+        with redirect_stderr(written):
+            yield
+    finally:
+        for line in written.getvalue().splitlines():
+            parts = re.split(r"(\x1b\[[0-9;]*m)", line)  # every other one is a colour
+            shown = (part if n % 2 else visible(part) for n, part in enumerate(parts))
+            print(*shown, sep="", file=sys.stderr)
 
 
 def take_any_text() -> None:
