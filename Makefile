@@ -19,7 +19,7 @@ study: $(READY) ## train, deceive, teach rubbish, deceive again: the whole case 
 draw: $(READY) ## deceive, teach, again: until digits emerge from noise
 	$(BIN)/deceive rounds
 
-resist: $(READY) ## deceive, teach, again: until gibberish no longer deceives
+resist: $(READY) ## deceive, teach, again: until gibberish hardly deceives
 	$(BIN)/deceive rounds --preset resist
 
 test: check ## formatter, linter, types and every test

@@ -19,7 +19,7 @@ class Rounds:
 
     what: Annotated[Any, tyro.conf.Suppress] = None
     preset: str = "draw"
-    """draw (until digits emerge), resist (until gibberish no longer deceives), or study (the case
+    """draw (until digits emerge), resist (until gibberish hardly deceives), or study (the case
     study's own procedure)."""
     settings: Path | None = None
     """A JSON file of settings; they take the place of the preset's."""
