@@ -7,6 +7,7 @@ is there is never done again.
 import copy
 import json
 import platform
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -194,10 +195,12 @@ def check_place(folder: Path) -> None:
 
     Hidden files are nothing. So is what a run leaves that was killed as it began.
     """
-    with read_errors(folder):
-        if not folder.exists():
+    with read_errors(folder, "the folder of a run, or nothing yet"):
+        try:
+            mode = folder.stat().st_mode
+        except FileNotFoundError:
             return
-        if not folder.is_dir():
+        if not stat.S_ISDIR(mode):
             raise InputError(
                 f"{folder}: expected the folder of a run, or nothing yet; it is no folder"
             )
