@@ -205,6 +205,21 @@ def test_a_model_near_chance_passes_no_gate(place, capsys):
     assert audit(capsys, "relabelled", *options, "0.5")[0] == 1
 
 
+def test_other_data_may_have_any_labels(place, capsys):
+    letters = place / "letters"
+    letters.mkdir()
+    for path in (place / "bands").iterdir():
+        content = bytearray(path.read_bytes())
+        if "labels" in path.name:
+            content[8:] = [label + 1 for label in content[8:]]
+        (letters / path.name).write_bytes(content)
+    code, _, err = audit(capsys, "sure", "--judge", "none", "--other-data", "letters")
+    assert code == 0
+    code, _, err = run(capsys, "audit", "bands_of_ones_own:sure", "--data", "letters")
+    assert code == 2
+    assert "labels up to 4 and none of 0; number the classes 0, 1, 2" in err
+
+
 def test_every_judges_accuracy_is_shown(place, capsys):
     judges = ["bands_of_ones_own:judge", "bands_of_ones_own:strict"]
     code, out, _ = audit(capsys, "sure", "--judge", *judges)

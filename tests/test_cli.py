@@ -1,13 +1,16 @@
 import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
+import deceive
 from deceive.cli import main
 from deceive.cli.study import Study
+from deceive.fooling import from_levels
 from deceive.models import load_network
 from deceive.runs import Run
 from deceive.study import StudySettings
@@ -21,6 +24,50 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
         main(list(arguments))
     out, err = capsys.readouterr()
     return end.value.code, out, err
+
+
+def test_a_failure_is_said_without_a_median(tmp_path, capsys):
+    where = ["--out", str(tmp_path / "fooled.npz")]
+    code, out, _ = run(capsys, "fool", "--target", "5", "--steps", "0", *where)
+    assert code == 1
+    assert "0 of 1 candidates fool fast; the judge takes" in out
+    assert "None" not in out
+    code, out, _ = run(
+        capsys, "fool", "--target", "5", "--steps", "0", "--out", str(tmp_path / "five.png")
+    )
+    assert code == 1
+    assert re.search(r"it is a 5 with confidence 0\.\d{4}, short of 0\.99, 0 steps", out)
+
+
+def test_no_network_judges_itself(tmp_path, capsys):
+    options = ["--target", "5", "--steps", "3", "--out", str(tmp_path / "fooled.npz")]
+    _, out, _ = run(capsys, "fool", "--model", "judge", *options)
+    assert "; the judge, study, takes" in out
+    said = json.loads(run(capsys, "fool", "--model", "judge", *options, "--json")[1])
+    assert said["judge"] == "study"
+    assert said["judge_agreement"] == deceive.agreement(
+        deceive.load_network("study"), *images_in(tmp_path / "fooled.npz")
+    )
+    assert "; the judge takes" in run(capsys, "fool", *options)[1]
+    code, _, err = run(capsys, "fool", "--model", "judge", "--judge", "judge", *options)
+    assert code == 2
+    assert "--judge: expected another network than judge, which is judged, got itself" in err
+
+
+def images_in(path):
+    with np.load(path) as arrays:
+        levels, targets = (torch.from_numpy(arrays[name]) for name in ("images", "targets"))
+    return from_levels(levels[:, None]), targets
+
+
+@pytest.mark.parametrize(("asked", "what"), [("10", ", which is rubbish"), ("11", "")])
+def test_rubbish_is_no_class_to_be_made(tmp_path, capsys, asked, what):
+    out = tmp_path / "made.npz"
+    for command in (["draw", "--digit"], ["fool", "--model", "draw", "--target"]):
+        code, _, err = run(capsys, *command, asked, "--out", str(out))
+        assert code == 2
+        assert f"{command[-1]}: expected a class, 0 to 9, or all, got {asked}{what}" in err
+        assert not out.exists()
 
 
 def test_one_image_is_a_png_that_still_fools(tmp_path, capsys):
@@ -67,7 +114,7 @@ def test_a_candidate_out_of_steps_is_said(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["fool", "--target", "12"], "targets: expected classes 0 to 9"),
+        (["fool", "--target", "12"], "--target: expected a class, 0 to 9, or all, got 12"),
         (["fool", "--target", "five"], "--target: expected a class number or all"),
         (["fool", "--confidence", "1"], "confidence: expected a number between 0 and 1"),
         (["fool", "--model", "nowhere"], "expected a shipped network"),

@@ -160,8 +160,34 @@ def test_any_spelling_packed_or_not_whatever_the_name_says(
 
 
 def test_classes_are_counted_in_both_halves(make: Callable[..., Path]) -> None:
-    last = idx(np.array([0, 0, 0, 0, 46], np.uint8))
-    assert load_data(make({TEST_LABELS: last}), validation=2).n_classes == 47
+    last = idx(np.array([0, 0, 0, 0, 4], np.uint8))
+    assert load_data(make({TEST_LABELS: last}), validation=2).n_classes == 5
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda labels: labels + 1, r"{train}: .* labels up to 4 and none of 0; number the"),
+        (lambda labels: labels * 3, r"{train}: .* labels up to 9 and none of 1 to 2, 4 to 5, 7 to"),
+        (lambda labels: labels * 2 + 1, r"up to 7 and none of 0, 2, 4, 6; number the classes 0, 1"),
+        (lambda labels: labels * 7, r"up to 21 and none of 1 to 6, 8 to 13, 15 to 20; number"),
+        (lambda labels: np.append(labels[:-1], 255), r"up to 255 and none of 4 to 254; .* 255\)"),
+    ],
+)
+def test_labels_are_classes_without_a_gap(make, change, said) -> None:
+    labels = {TRAIN_LABELS: np.arange(12) % 4, TEST_LABELS: np.arange(5) % 3}
+    changed = {name: idx(change(of).astype(np.uint8)) for name, of in labels.items()}
+    folder = make(changed)
+    with pytest.raises(InputError, match=said.format(train=TRAIN_LABELS)):
+        load_data(folder, validation=2)
+    # Where nobody reads them they may be anything.
+    assert len(load_data(folder, validation=2, any_labels=True).test) == 5
+
+
+def test_a_stray_label_among_the_test_images_is_told_by_its_file(make) -> None:
+    stray = idx(np.array([0, 1, 2, 0, 255], np.uint8))
+    with pytest.raises(InputError, match=f"{TEST_LABELS}: .* none of 4 to 254"):
+        load_data(make({TEST_LABELS: stray}), validation=2)
 
 
 def test_images_with_channels(tmp_path: Path) -> None:

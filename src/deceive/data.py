@@ -75,7 +75,7 @@ class Dataset:
     test: Split
     """10,000 for MNIST."""
     n_classes: int
-    """One more than the greatest label in any split."""
+    """One more than the greatest label in any split; there are images of each class."""
     checksum: str
     """SHA-256 that identifies the data, however the files are packed."""
     folder: Path
@@ -93,7 +93,9 @@ class Dataset:
         return replace(self, train=train)
 
 
-def load_data(folder: str | Path | None = None, *, validation: int = 5000) -> Dataset:
+def load_data(
+    folder: str | Path | None = None, *, validation: int = 5000, any_labels: bool = False
+) -> Dataset:
     """Read MNIST, or a data set like it, whole into memory, on the CPU.
 
     Args:
@@ -102,14 +104,17 @@ def load_data(folder: str | Path | None = None, *, validation: int = 5000) -> Da
             DECEIVE_DATA names, else the clone's `data/mnist`, else the user's cache, into which
             MNIST is downloaded once.
         validation: how many of the last training images are held out, at least 1.
+        any_labels: take labels as they are, for images whose labels say nothing. Otherwise they
+            are the classes 0 to K - 1, with an image of each.
 
     Returns:
         A `Dataset`. Images are (N, 1, H, W), or (N, C, H, W) where the files have four dimensions.
 
     Raises:
         InputError: when a file is missing, unreadable, damaged or no IDX file of unsigned bytes;
-            when the files don't fit each other; when too few images are left to train on; when
-            MNIST's own files are not what they should be, or cannot be downloaded.
+            when the files don't fit each other; when there is a class without an image; when too
+            few images are left to train on; when MNIST's own files are not what they should be, or
+            cannot be downloaded.
     """
     at_least("validation", validation, 1)
     given = folder or os.environ.get("DECEIVE_DATA")
@@ -127,6 +132,8 @@ def load_data(folder: str | Path | None = None, *, validation: int = 5000) -> Da
             f"{paths[2]}: expected images of {_by(whole.images.shape[1:])} as in {paths[0].name}, "
             f"got {_by(test.images.shape[1:])}"
         )
+    if not any_labels:
+        _check_labels(paths, whole.labels, test.labels)
     left = len(whole) - validation
     if left < 1:
         raise InputError(
@@ -260,6 +267,32 @@ def _pair(paths: Sequence[Path], arrays: Sequence[NDArray[np.uint8]]) -> Split:
     if images.ndim == 3:
         images = images.reshape(len(images), 1, *images.shape[1:])
     return Split(torch.from_numpy(images).float().div_(255), torch.from_numpy(labels).long())
+
+
+def _check_labels(paths: Sequence[Path], train: Tensor, test: Tensor) -> None:
+    """Raise `InputError` unless there are images of every class from 0 to the greatest label."""
+    counts = torch.bincount(torch.cat([train, test]))
+    unused = [label for label, count in enumerate(counts.tolist()) if count == 0]
+    if not unused:
+        return
+    path = paths[1] if train.max() >= test.max() else paths[3]
+    raise InputError(
+        f"{path}: expected labels from 0 up, with an image of each class, got labels up to "
+        f"{len(counts) - 1} and none of {_ranges(unused)}; number the classes 0, 1, 2 and so on, "
+        "and leave out images without a label (often 255)"
+    )
+
+
+def _ranges(numbers: Sequence[int], most: int = 5) -> str:
+    """Ascending numbers in words, neighbours together: 0, 10 to 254."""
+    ranges: list[list[int]] = []
+    for number in numbers:
+        if ranges and number == ranges[-1][1] + 1:
+            ranges[-1][1] = number
+        else:
+            ranges.append([number, number])
+    said = [str(low) if low == high else f"{low} to {high}" for low, high in ranges]
+    return ", ".join(said[:most]) + (" and others" if len(said) > most else "")
 
 
 def _find(folder: Path, name: str) -> Path:

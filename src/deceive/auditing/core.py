@@ -115,7 +115,7 @@ def audit(
     data = data if isinstance(data, Dataset) else load_data(data)
     settings.check(data.image_shape)
     if other_data is not None and not isinstance(other_data, Dataset):
-        other_data = load_data(other_data)
+        other_data = load_data(other_data, any_labels=True)
     if other_data is not None and other_data.image_shape != data.image_shape:
         raise InputError(
             f"other_data: expected images of shape {data.image_shape} as the data's, "

@@ -12,10 +12,16 @@ _MOST_DIGITS = 9
 
 def targets_of(asked: str, card: Any, flag: str) -> Sequence[int]:
     """The classes that a flag asks for: one by its number, or all but rubbish."""
+    classes = [output for output in range(card.n_outputs) if output != card.rubbish_class]
     if asked == "all":
-        return range(card.n_outputs - (card.rubbish_class is not None))
+        return classes
     if not asked.isdecimal() or len(asked) > _MOST_DIGITS:
         raise InputError(f"{flag}: expected a class number or all, got {checks.shown(asked)}")
+    if int(asked) not in classes:
+        what = ", which is rubbish" if int(asked) == card.rubbish_class else ""
+        raise InputError(
+            f"{flag}: expected a class, {classes[0]} to {classes[-1]}, or all, got {asked}{what}"
+        )
     return [int(asked)]
 
 

@@ -8,6 +8,9 @@ from deceive.cli.flags import targets_of
 from deceive.cli.screen import show, task
 from deceive.errors import InputError
 
+# Shipped networks that judge where none is named: the first that isn't judged itself.
+_JUDGES = ("judge", "study")
+
 
 @dataclass(frozen=True)
 class Fool:
@@ -27,8 +30,9 @@ class Fool:
     """Where an image begins: uniform, gaussian, smooth, blank or squares."""
     steps: int = 1000
     """The most steps an image may take."""
-    judge: str = "judge"
-    """A network that says what the images look like, if it was trained on the same data."""
+    judge: str | None = None
+    """A network that says what the images look like, if it was trained on the same data; by default
+    the shipped judge, or study where that is deceived itself."""
     seed: int = 0
     json: bool = False
     """End with one JSON object on stdout."""
@@ -50,7 +54,7 @@ class Fool:
                 f"for {checks.shown(len(targets) * self.count)} images"
             )
         _check_place(self.out, card)
-        judge = _judge(self.judge, card)
+        judge = _judge(self.judge, card, self.model)
         with task(f"deceiving {self.model}") as report, warnings.catch_warnings():
             warnings.simplefilter("ignore", NoGradientWarning)  # said in the end
             result = fool(
@@ -78,7 +82,8 @@ class Fool:
         if self.out.suffix == ".png":
             target = int(result.targets[0])
             confidence = _write_and_reread(self.out, network, result.levels[0], target)
-            verdict = f"is a {target} with confidence {confidence:.4f}"
+            short = "" if result.fooled[0] else f", short of {self.confidence:g}"
+            verdict = f"is a {target} with confidence {confidence:.4f}{short}"
             text = f"{self.out}: read back, it {verdict}, {int(result.steps[0])} steps"
             summary["confidence"] = confidence
         else:
@@ -90,8 +95,10 @@ class Fool:
             write_arrays(self.out, images=_without_one_channel(levels), **arrays)
             text = (
                 f"{self.out}: {int(result.fooled.sum())} of {len(result)} candidates fool "
-                f"{self.model}, median steps {result.median_steps}"
+                f"{self.model}"
             )
+            if result.median_steps is not None:
+                text += f", median steps {result.median_steps:g}"
             text += verdict_of_judge
         if result.caution is not None:
             text += f"\n{result.caution}"
@@ -112,8 +119,9 @@ class Draw:
     """A shipped network of the rounds, or a safetensors file."""
     attempts: int = 3
     """How often an image may be drawn: one that the network itself doubts is drawn again."""
-    judge: str = "judge"
-    """A network that says what the images look like, if it was trained on the same data."""
+    judge: str | None = None
+    """A network that says what the images look like, if it was trained on the same data; by default
+    the shipped judge, or study where that is deceived itself."""
     seed: int = 0
     json: bool = False
     """End with one JSON object on stdout."""
@@ -132,7 +140,7 @@ class Draw:
         if self.out.suffix not in (".npz", ".png"):
             raise InputError(f"--out: expected a .png or an .npz, got {self.out}")
         _check_place(self.out, card)
-        judge = _judge(self.judge, card)
+        judge = _judge(self.judge, card, self.model)
         targets = targets_of(self.digit, card, "--digit")
         with task(f"drawing with {self.model}") as report:
             result = draw(
@@ -172,11 +180,19 @@ def _check_place(out: Path, card: Any) -> None:
     check_writable(out)
 
 
-def _judge(name: str, card: Any) -> Any:
-    """The network that judges images of the model with this card; None if it knows other data."""
+def _judge(asked: str | None, card: Any, model: str) -> Any:
+    """The network that judges images of the model with this card, and its name.
+
+    None if it knows other data. Raises `InputError` when the model itself is asked for.
+    """
     from deceive.models import load_card, load_network
 
-    return load_network(name) if load_card(name).data_checksum == card.data_checksum else None
+    for name in _JUDGES if asked is None else (asked,):
+        its = load_card(name)
+        if its.weights_sha256 == card.weights_sha256:
+            continue
+        return (name, load_network(name)) if its.data_checksum == card.data_checksum else None
+    raise InputError(f"--judge: expected another network than {model}, which is judged, got itself")
 
 
 def _judged(judge: Any, result: Any, summary: dict[str, Any]) -> str:
@@ -185,9 +201,11 @@ def _judged(judge: Any, result: Any, summary: dict[str, Any]) -> str:
 
     if judge is None:
         return ""
-    agreed = agreement(judge, result.images, result.targets)
-    summary["judge_agreement"] = agreed
-    return f"; the judge takes {agreed:.1%} for their targets"
+    name, network = judge
+    agreed = agreement(network, result.images, result.targets)
+    summary |= {"judge": name, "judge_agreement": agreed}
+    by = "the judge" if name == _JUDGES[0] else f"the judge, {name},"
+    return f"; {by} takes {agreed:.1%} for their targets"
 
 
 def _without_one_channel(levels: Any) -> Any:
