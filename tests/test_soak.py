@@ -4,7 +4,6 @@ import json
 import random
 
 import pytest
-
 from soak import mutations
 
 GOOD = json.dumps({"name": "a", "sizes": [1, 2, {"deep": None}], "share": 0.5}).encode()
