@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deceive.auditing import AuditSettings as AuditSettings
+    from deceive.auditing import Scaling as Scaling
     from deceive.auditing import audit as audit
     from deceive.data import Dataset as Dataset
     from deceive.data import Split as Split
@@ -31,7 +32,7 @@ __version__ = version("deceive")
 
 # Where each public name lives. Looked up on first use, so that `import deceive` is quick.
 _HOMES = {
-    "auditing": ("AuditSettings", "audit"),
+    "auditing": ("AuditSettings", "Scaling", "audit"),
     "data": ("Dataset", "Split", "load_data"),
     "drawing": ("draw",),
     "errors": ("InputError",),

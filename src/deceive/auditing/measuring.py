@@ -476,8 +476,8 @@ def _at_chance(accuracy: float, n_classes: int) -> list[str]:
         f"It reads {accuracy:.1%} of the test images, about what guessing gives "
         f"({1 / n_classes:.1%}): the labels or the preprocessing probably don't fit, and then no "
         "figure here says anything. Its outputs have to be the data's classes in the order of the "
-        "labels (label 3 is output 3; some libraries sort labels by name), and --bounds, --mean "
-        "and --std say how it wants its pixels."
+        "labels (label 3 is output 3; some libraries sort labels by name); --bounds, --mean and "
+        "--std say how it wants its pixels, and --output which of several outputs to read."
     ]
 
 

@@ -111,17 +111,18 @@ def usual(data: Dataset) -> list[Scaling]:
 
 
 def best_read(
-    right: Callable[[Scaling, Split], Tensor], data: Dataset
+    right: Callable[[Scaling, Split], Tensor], tried: Sequence[Scaling], data: Dataset
 ) -> tuple[Scaling, list[str]]:
-    """The usual scaling under which a model reads most validation images, and what to say of it.
+    """The scaling under which a model reads most validation images, and what to say of it.
 
     Every one is tried on 500 images, and those that are close to the best on all of them. Then the
-    best wins whatever its margin; of equals the likelier (`usual`). What is still as close as
+    best wins whatever its margin; of equals the first. What is still as close as
     chance could make it is named. Where none reads more than guessing would, it is [0, 1].
 
     Args:
         right: says which images of a split a model reads correctly, (N,) bool, if they are scaled
             like that. It may raise `InputError`: a model need not stand all pixels.
+        tried: the scalings, the likeliest first, as `usual` gives them.
         data: the real images.
 
     Raises:
@@ -130,7 +131,7 @@ def best_read(
     validation, errors = data.validation, []
     sample = Split(validation.images[:_SAMPLE], validation.labels[:_SAMPLE])
     read: dict[Scaling, Tensor] = {}
-    for scaling in usual(data):
+    for scaling in tried:
         try:
             read[scaling] = right(scaling, sample)
         except InputError as error:

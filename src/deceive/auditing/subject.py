@@ -125,7 +125,7 @@ def meet(
         def right(scaling: Scaling, split: Split) -> Tensor:
             return _outputs_of(loaded, scaling(split.images)).argmax(1) == split.labels
 
-        scaling, said = best_read(right, data)
+        scaling, said = best_read(right, tried, data)
         notes += said
     loaded, said = _before_squashing(loaded, scaling(first[:2]))
     notes += said
