@@ -144,6 +144,18 @@ def audit(capsys, model, *arguments):
     return run(capsys, "audit", name, "--data", "bands", *SMALL, *arguments)
 
 
+def test_names_outside_ascii_and_with_markup_are_json_and_words_like_others(place, capsys):
+    (place / "bands").rename(place / "bänder [/b]")
+    options = ["--data", "bänder [/b]", *SMALL, "--judge", "none", "--budget", "1e-6"]
+    code, out, err = run(capsys, "audit", "bands_of_ones_own:sure", *options, "--json")
+    assert code == 3
+    assert out.isascii()
+    assert json.loads(out)["data"]["name"] == "bänder [/b]"
+    page = (place / "runs/audit-sure/report.html").read_text(encoding="utf-8")
+    assert "bänder [/b]" in page
+    assert "Traceback" not in err
+
+
 def test_an_audit_from_end_to_end(place, capsys):
     code, out, _ = audit(capsys, "sure", "--judge", "bands_of_ones_own:strict")
     assert code == 0
