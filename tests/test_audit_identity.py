@@ -115,6 +115,12 @@ def test_files_that_an_onnx_graph_names_elsewhere_are_not_read(data, tmp_path):
     assert set(load_model(path).digests) == {"net.onnx"}
 
 
+def test_a_module_whose_parameters_cannot_be_read_has_no_fingerprint():
+    assert len(load_model(Bands()).fingerprint) == 64
+    assert load_model(nn.Sequential(nn.Flatten(), nn.LazyLinear(4))).fingerprint == ""
+    assert load_model(nn.Linear(2, 2, device="meta")).fingerprint == ""
+
+
 def test_a_judge_that_has_changed_is_another_judge(data, tmp_path):
     def judge(sure):
         model = Bands(sure=sure)

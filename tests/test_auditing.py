@@ -685,6 +685,18 @@ def test_a_crash_is_said_and_the_rest_is_done(data):
     assert verdict(report)[0].startswith("It failed in")
 
 
+def test_arrays_that_were_damaged_meanwhile_are_not_the_models_failure(data, tmp_path):
+    class Damaging(Bands):
+        def forward(self, images):
+            if len(images) == TINY.garbage_images:
+                (tmp_path / "arrays/scores-test.npz").write_bytes(b"rubbish")
+            return super().forward(images)
+
+    with pytest.raises(InputError, match=r"scores-test\.npz: expected arrays; "):
+        audit(Damaging(sure=12), data, judge=None, settings=TINY, out=tmp_path)
+    assert "failure" not in (tmp_path / "rows.jsonl").read_text()
+
+
 def test_without_a_finite_answer_to_real_images_nothing_is_measured(data):
     report = audit(Bands(sure=float("nan")), data, judge=None, settings=TINY)
     assert report.clean is None

@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from deceive.errors import InputError
+from deceive.errors import DamageError
 from deceive.files import replacing
 
 Arrays = dict[str, NDArray[Any]]
@@ -82,7 +82,7 @@ def read_arrays(path: Path, layout: Layout | None = None, **sizes: int) -> Array
         sizes: what is known of the layout's letters.
 
     Raises:
-        InputError: when it is missing, damaged, unfolds to more, is laid out otherwise, or has a
+        DamageError: when it is missing, damaged, unfolds to more, is laid out otherwise, or has a
             number in it that is none of its kind.
     """
     try:
@@ -91,9 +91,9 @@ def read_arrays(path: Path, layout: Layout | None = None, **sizes: int) -> Array
             arrays = {name: _array(archive, member) for name, member in members.items()}
     except _DAMAGED as error:
         said = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise InputError(f"{path}: expected arrays; {said.splitlines()[0]}") from error
+        raise DamageError(f"{path}: expected arrays; {said.splitlines()[0]}") from error
     if layout is not None and (trouble := _trouble(arrays, layout, sizes)):
-        raise InputError(f"{path}: expected arrays; {trouble}")
+        raise DamageError(f"{path}: expected arrays; {trouble}")
     return arrays
 
 

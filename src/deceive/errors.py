@@ -12,6 +12,10 @@ class WriteError(InputError):
     """A place that cannot be written to, a full disk, or another reason why a file is not there."""
 
 
+class DamageError(InputError):
+    """A file of a run that is missing, or not as it was written."""
+
+
 class LostProcessError(Exception):
     """Among several processes: another one is gone, or the launcher asked this one to end."""
 

@@ -18,7 +18,7 @@ from deceive.auditing.schema import VERSION, Report
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
 from deceive.auditing.subject import Subject, meet
 from deceive.data import MNIST, Dataset, load_data
-from deceive.errors import InputError, WriteError
+from deceive.errors import DamageError, InputError, WriteError
 from deceive.fooling import Bounds
 from deceive.runs import Row, Run
 
@@ -230,7 +230,7 @@ class _Audit:
         try:
             tick(0, 1)
             row = part.do(tick)
-        except (_OutOfTime, KeyboardInterrupt, WriteError):
+        except (_OutOfTime, KeyboardInterrupt, WriteError, DamageError):
             raise  # none of these is the model's
         except BaseException as error:  # a user's model may raise anything, and call sys.exit
             said = str(error) if isinstance(error, InputError) else repr(error)

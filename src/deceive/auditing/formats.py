@@ -48,7 +48,7 @@ class Loaded:
     model: nn.Module | Function
     """Images (N, C, H, W) float32 in, (N, K) out; only an `nn.Module` has a gradient."""
     fingerprint: str = ""
-    """SHA-256 of its file or its parameters; empty for a callable, which has neither."""
+    """SHA-256 of its files or its parameters; empty where there are none that can be read."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of each file it came from, by name; empty for code and objects."""
     rubbish_class: int | None = None
@@ -379,10 +379,17 @@ _ONNX_TYPES = {
 
 
 def _fingerprint(model: nn.Module) -> str:
+    """SHA-256 of the parameters and buffers; empty where one can't be read, as of a lazy layer.
+
+    It is for the record alone: which model it is, its answers say (`identity`).
+    """
     digest = hashlib.sha256()
-    for name, tensor in model.state_dict().items():
-        digest.update(name.encode())
-        if isinstance(tensor, Tensor):
-            content = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8)
-            digest.update(content.numpy().tobytes())
+    try:
+        for name, tensor in model.state_dict().items():
+            digest.update(name.encode())
+            if isinstance(tensor, Tensor):
+                content = tensor.detach().cpu().resolve_conj().contiguous().view(-1)
+                digest.update(content.view(torch.uint8).numpy().tobytes())
+    except Exception:  # of many kinds: lazy, sparse, without data, or a state_dict of one's own
+        return ""
     return digest.hexdigest()

@@ -79,7 +79,7 @@ class Model(_Part):
     answers: Literal["logits", "probabilities", "log-probabilities"]
     """What it gives; of probabilities the logarithm is taken for the logits."""
     fingerprint: str
-    """SHA-256 of its file or parameters; empty for a callable."""
+    """SHA-256 of its files or parameters; empty where there are none that can be read."""
     training_seconds: float | None = Field(ge=0)
     """From its card, where it has one."""
 
