@@ -89,30 +89,38 @@ def join(announce: Callable[[str], None] | None = None) -> None:
             f"LOCAL_WORLD_SIZE={here_too}: expected one process a GPU, of which there are {gpus}; "
             "with CUDA_VISIBLE_DEVICES= in the environment all of them work on the CPU"
         )
-    seconds = _whole_number(
-        "DECEIVE_JOIN_SECONDS", os.environ.get("DECEIVE_JOIN_SECONDS", "300"), 1
-    )
-    said = threading.Timer(
-        _UNANNOUNCED,
-        announce or (lambda words: None),
-        (f"waiting for the other processes at {place}, for {seconds} s at most",),
-    )
-    said.daemon = True
-    said.start()
-    try:
+    seconds = _patience()
+    with _meeting(place, seconds, announce):
         _reach(seconds)
         state = PartialState(cpu=gpus == 0, timeout=timedelta(seconds=seconds))
+    torch.distributed.distributed_c10d._set_pg_timeout(_PATIENCE)
+    _place.set(Place(state.process_index, state.num_processes, state.device))
+    signal.signal(signal.SIGTERM, _asked_to_end)
+
+
+@contextmanager
+def _meeting(place: str, seconds: int, announce: Callable[[str], None] | None) -> Iterator[None]:
+    """Waiting for the others: announced when it takes long, and one sentence if they don't come."""
+    words = f"waiting for the other processes at {place}, for {seconds} s at most"
+    timer = threading.Timer(_UNANNOUNCED, announce or (lambda words: None), (words,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
     except (RuntimeError, ValueError, OSError) as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
+        count = os.environ["WORLD_SIZE"]
         raise InputError(
             f"WORLD_SIZE={count}: expected {count} processes to meet at {place} within "
             f"{seconds} s, but: {first}; without WORLD_SIZE one process works alone"
         ) from error
     finally:
-        said.cancel()
-    torch.distributed.distributed_c10d._set_pg_timeout(_PATIENCE)
-    _place.set(Place(state.process_index, state.num_processes, state.device))
-    signal.signal(signal.SIGTERM, _asked_to_end)
+        timer.cancel()
+
+
+def _patience() -> int:
+    """For how many seconds a process waits until all of them have met."""
+    return _whole_number("DECEIVE_JOIN_SECONDS", os.environ.get("DECEIVE_JOIN_SECONDS", "300"), 1)
 
 
 def _launched(count: str) -> str:
