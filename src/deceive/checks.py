@@ -4,7 +4,8 @@ import json
 import math
 import os
 from collections.abc import Collection, Sequence
-from numbers import Integral
+from fractions import Fraction
+from numbers import Integral, Real
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
@@ -35,21 +36,23 @@ Count = Annotated[int, Field(ge=0, le=10**15)]
 
 def open_interval(name: str, value: float, low: float, high: float) -> None:
     """Raise `InputError` unless low < value < high (and value is a number, not NaN)."""
-    if not low < value < high:
-        raise InputError(f"{name}: expected a number between {low:g} and {high:g}, got {value!r}")
+    if not (is_number(value) and low < value < high):
+        raise InputError(
+            f"{name}: expected a number between {low:g} and {high:g}, got {shown(value)}"
+        )
 
 
 def half_open_interval(name: str, value: float, low: float, high: float) -> None:
     """Raise `InputError` unless low ≤ value < high (and value is a number, not NaN)."""
-    if not low <= value < high:
+    if not (is_number(value) and low <= value < high):
         raise InputError(
-            f"{name}: expected a number of at least {low:g} and below {high:g}, got {value!r}"
+            f"{name}: expected a number of at least {low:g} and below {high:g}, got {shown(value)}"
         )
 
 
 def at_least(name: str, value: int, least: int) -> None:
-    """Raise `InputError` unless value is a whole number of at least `least`."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+    """Raise `InputError` unless value is a whole number of at least `least`, of 64 bits."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= value < 2**63:
         raise InputError(f"{name}: expected a whole number of at least {least}, got {shown(value)}")
 
 
@@ -63,8 +66,8 @@ def seed(name: str, value: int, below: int = 2 * SEEDS) -> None:
 
 def one_of(name: str, value: object, choices: Collection[str]) -> None:
     """Raise `InputError` unless value is among the choices."""
-    if value not in choices:
-        raise InputError(f"{name}: expected one of {', '.join(choices)}; got {value!r}")
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(f"{name}: expected one of {', '.join(choices)}; got {shown(value)}")
 
 
 def fits(
@@ -115,7 +118,15 @@ def shown(value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**30:
         return f"{'-' * (value < 0)}10^{math.log10(abs(value)):.0f}"
     said = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else repr(value)
+    said = " ".join(said.split())
     return said if len(said) <= 200 else f"{said[:100]}…"
+
+
+def is_number(value: object) -> bool:
+    """Whether it is one that float can hold."""
+    if isinstance(value, bool | Fraction) or not isinstance(value, Real):
+        return False
+    return not isinstance(value, int) or abs(value) < 2**1023
 
 
 def _memory() -> int:

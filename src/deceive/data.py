@@ -21,6 +21,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deceive import arguments
 from deceive.checks import at_least
 from deceive.errors import InputError
 
@@ -63,6 +64,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.images)
 
+    def __repr__(self) -> str:
+        """In a line, without the tensors."""
+        return f"Split({len(self):,} images of {tuple(self.images.shape[1:])})"
+
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
@@ -81,6 +86,14 @@ class Dataset:
     folder: Path
     """Where it was read."""
 
+    def __repr__(self) -> str:
+        """In a line, without the tensors."""
+        sizes = " + ".join(f"{len(each):,}" for each in (self.train, self.validation, self.test))
+        return (
+            f"Dataset({self.folder.name}: {sizes} images of {self.image_shape}, "
+            f"{self.n_classes} classes)"
+        )
+
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(C, H, W) of every image."""
@@ -89,10 +102,12 @@ class Dataset:
 
     def first(self, count: int) -> "Dataset":
         """The same with the first `count` training images alone (all, where there are fewer)."""
+        at_least("count", count, 1)
         train = Split(self.train.images[:count], self.train.labels[:count])
         return replace(self, train=train)
 
 
+@arguments.taking(folder=arguments.maybe(arguments.place), any_labels=arguments.flag)
 def load_data(
     folder: str | Path | None = None, *, validation: int = 5000, any_labels: bool = False
 ) -> Dataset:

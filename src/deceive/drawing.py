@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from deceive import checks
+from deceive import arguments, checks
 from deceive.errors import InputError
 from deceive.fooling import FoolingResult, Progress, Trajectory, fool, from_levels
 from deceive.inference import BATCH, FrozenCopy
@@ -47,6 +47,12 @@ _IN_NOISE = 0.3
 _APART, _POLISHED = 10_000_019, 5_000_011
 
 
+@arguments.taking(
+    network=arguments.module,
+    polish=arguments.maybe(arguments.of("an Ascent or None", Ascent)),
+    ascent=arguments.of("an Ascent", Ascent),
+    trajectory=arguments.flag,
+)
 def draw(
     network: Classifier,
     targets: int | Iterable[int] | Tensor,

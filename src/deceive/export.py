@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch._decomp import core_aten_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from deceive import checks
+from deceive import arguments, checks
 from deceive.errors import InputError
 from deceive.files import replacing
 from deceive.inference import FrozenCopy
@@ -37,6 +37,12 @@ _TOLERANCE = 1e-3
 _SMALL = 1024
 
 
+@arguments.taking(
+    network=arguments.module,
+    path=arguments.place,
+    gradient=arguments.flag,
+    shape=arguments.maybe(arguments.shape),
+)
 def export_onnx(
     network: nn.Module,
     path: str | Path,
@@ -69,8 +75,6 @@ def export_onnx(
             or when ONNX Runtime disagrees with torch about the result.
     """
     checks.one_of("objective", objective, OBJECTIVES)
-    if not isinstance(network, nn.Module):
-        raise InputError(f"network: expected a torch.nn.Module, got {type(network).__name__}")
     onnxruntime = _onnxruntime()
     shape = shape or getattr(network, "image_shape", None)
     if shape is None:

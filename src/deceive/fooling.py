@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Generator, Tensor, nn
 
-from deceive import checks, processes
+from deceive import arguments, checks, processes
 from deceive.errors import InputError, NoGradientWarning, UnsteadyWarning, warn
 from deceive.inference import FrozenCopy
 from deceive.objectives import OBJECTIVES, Objective
@@ -135,6 +135,18 @@ def from_levels(levels: Tensor, bounds: Bounds = (0.0, 1.0)) -> Tensor:
     return levels.float().div(255).mul_(high - low).add_(low).clamp_(low, high)
 
 
+@arguments.taking(
+    confidence=arguments.maybe(arguments.number),
+    ascent=arguments.maybe(arguments.of("an Ascent", Ascent)),
+    begun=arguments.maybe(arguments.tensor),
+    objective=arguments.name_or_function,
+    bounds=arguments.pair,
+    shape=arguments.maybe(arguments.shape),
+    trajectory=arguments.steps,
+    waypoints=arguments.numbers,
+    measured=arguments.flag,
+    callback=arguments.maybe(arguments.function),
+)
 @torch.inference_mode(False)  # there would be no gradient in it
 def fool(
     model: nn.Module | FrozenCopy,
@@ -248,8 +260,9 @@ def fool(
     steps_taken = wanted.new_zeros(len(marks), total)
     flat = torch.zeros(total, dtype=torch.bool, device=net.device)  # what the last step was along
     shakers: list[Generator] = []  # what each image's noise is drawn from
+    keeps = isinstance(trajectory, Collection) or bool(trajectory)
     shown = trajectory if isinstance(trajectory, Collection) else range(steps + 1)
-    frames: list[list[Tensor]] = [[] for _ in range(total)] if trajectory else []
+    frames: list[list[Tensor]] = [[] for _ in range(total)] if keeps else []
     entered, finished, image_steps = mine.start, 0, 0
 
     while finished < len(mine):
@@ -262,7 +275,7 @@ def fool(
             taken, passed = (torch.cat([v, v.new_zeros(len(new))]) for v in (taken, passed))
             if ascent.noise:
                 shakers += [generator_for(seed, index, "noise") for index in new]
-        if trajectory:
+        if keeps:
             kept = [i for i, step in enumerate(taken.tolist()) if step in shown]
             for image, frame in zip(row[kept].tolist(), to_levels(x[kept], bounds), strict=True):
                 frames[image].append(frame)
@@ -325,7 +338,7 @@ def fool(
         _ask_again(net, levels, reached, passing, wanted, bounds)
 
     trajectories = []
-    for image in mine if trajectory else ():
+    for image in mine if keeps else ():
         if int(steps_taken[-1, image]) not in shown:
             frames[image].append(levels[-1, image])
         trajectories.append(_trajectory(net, torch.stack(frames[image]), wanted[image], bounds))
@@ -343,7 +356,7 @@ def fool(
         )
         for mark, least in enumerate(passing.cpu())
     )
-    ways = tuple(chain(*processes.gathered(trajectories))) if trajectory else None
+    ways = tuple(chain(*processes.gathered(trajectories))) if keeps else None
     if measured and result.caution is not None and processes.here().is_main:
         warn(result.caution, NoGradientWarning)
     return replace(result, trajectories=ways, waypoints=tuple(lesser))
@@ -445,18 +458,23 @@ def _checked_targets(
     checks.at_least("count", count, 1)
     try:
         if isinstance(targets, Tensor):
+            arguments.tensor("targets", targets)
             listed = targets
         else:
             given = list(targets) if isinstance(targets, Iterable) else targets
             listed = torch.as_tensor(given, device="cpu")
-    except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"targets: expected classes, got {targets!r}") from error
+    except InputError:
+        raise
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise arguments.refusal("targets", "classes", targets) from error
     if listed.numel() == 0:
         raise InputError("targets: expected at least one class, got none")
     if listed.is_floating_point() or listed.is_complex() or listed.dtype == torch.bool:
         raise InputError(f"targets: expected whole numbers, got {listed.dtype}")
     if listed.ndim > 1 or listed.min() < 0:
-        raise InputError(f"targets: expected a list of classes from 0 up, got {listed.tolist()}")
+        raise InputError(
+            f"targets: expected a list of classes from 0 up, got {checks.shown(listed.tolist())}"
+        )
     checks.in_memory("count", listed.numel() * count, shape)
     return listed.reshape(-1).long().cpu().repeat_interleave(count)
 
@@ -499,6 +517,7 @@ def _starts(
         )
     if not isinstance(start, Tensor):
         raise InputError(f"start: expected a name or a tensor, got {type(start).__name__}")
+    arguments.tensor("start", start)
     if start.ndim != 4 or len(start) not in (1, total) or not start.is_floating_point():
         raise InputError(
             f"start: expected float images (N, C, H, W) with N = 1 or {total}, "
@@ -534,5 +553,7 @@ def _noisy(images: Tensor, sigma: Tensor, generators: list[Generator]) -> Tensor
 
 
 def _shape_of(model: nn.Module | FrozenCopy) -> Shape:
-    channels, height, width = getattr(model, "image_shape", (1, 28, 28))
+    shape = getattr(model, "image_shape", (1, 28, 28))
+    arguments.shape("the model's image_shape", shape)
+    channels, height, width = shape
     return channels, height, width

@@ -13,6 +13,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval, fuse_linear_bn_eval
 from torch.nn.utils.parametrize import is_parametrized
 from torch.overrides import TorchFunctionMode
 
+from deceive import arguments
 from deceive.errors import InputError, warn
 from deceive.modules import copied, float_type, in_float32, materialised, original
 from deceive.steadiness import STEADY, manner_of, settled
@@ -82,14 +83,29 @@ def logits_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:
         return torch.cat([each.to("cpu", torch.float32, copy=True) for each in answers])
 
 
+def answers_of(name: str, model: nn.Module, images: Tensor) -> Tensor:
+    """`logits_of`; where the model doesn't take the images, an `InputError` names the argument."""
+    try:
+        return logits_of(model, images)
+    except InputError:
+        raise
+    except Exception as error:  # a user's model may raise anything
+        raise InputError(
+            f"{name}: expected one that takes images of shape {tuple(images.shape)}; "
+            f"it says: {error!r}"
+        ) from error
+
+
 def probabilities_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:
     """Softmax at temperature 1 over all outputs: (N, K), float32, on the CPU."""
     return logits_of(model, images, batch).softmax(1)
 
 
+@arguments.taking(model=arguments.module, images=arguments.images, labels=arguments.labels)
 def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
     """Share of images (N, C, H, W) whose greatest logit is that of their label (N,), in [0, 1]."""
-    right: Tensor = logits_of(model, images).argmax(1) == labels.cpu()
+    arguments.as_many("labels", labels, len(images), "images")
+    right: Tensor = answers_of("model", model, images).argmax(1) == labels.cpu()
     return right.double().mean().item()
 
 

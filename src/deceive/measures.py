@@ -5,9 +5,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from deceive import checks
+from deceive import arguments, checks
 from deceive.errors import InputError
-from deceive.inference import BATCH, device_of, evaluating, exactly, logits_of
+from deceive.inference import BATCH, answers_of, device_of, evaluating, exactly, logits_of
 from deceive.networks import Classifier
 from deceive.plotting import import_matplotlib
 
@@ -33,13 +33,15 @@ def skill(accuracy: float, n_classes: int) -> float:
     return (accuracy - chance) / (1 - chance)
 
 
+@arguments.taking(judge=arguments.module, images=arguments.images, targets=arguments.labels)
 def agreement(judge: nn.Module, images: Tensor, targets: Tensor) -> float:
     """Share of images (N, C, H, W) that the judge takes for their target (N,), in [0, 1].
 
     The judge is a classifier outside the loop, that never saw gibberish. For gibberish its
     agreement is near chance, 1 / K.
     """
-    agreed: Tensor = logits_of(judge, images).argmax(1) == targets
+    arguments.as_many("targets", targets, len(images), "images")
+    agreed: Tensor = answers_of("judge", judge, images).argmax(1) == targets
     return agreed.double().mean().item()
 
 

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from torch import Tensor
 
-from deceive import checks
+from deceive import arguments, checks
 from deceive.errors import InputError
 from deceive.files import (
     check_writable,
@@ -94,6 +94,12 @@ def halved(network: Classifier) -> Classifier:
     return copied.half().float()
 
 
+@arguments.taking(
+    network=arguments.module,
+    path=arguments.of("a pathlib.Path", Path),
+    card=arguments.of("a Card", Card),
+    half=arguments.flag,
+)
 def save_network(network: Classifier, path: Path, card: Card, *, half: bool = False) -> None:
     """Write the weights to `path` (`.safetensors`) and the card beside them (`.json`).
 
@@ -131,6 +137,7 @@ def check_savable(path: Path) -> None:
         check_writable(each, streams=False)
 
 
+@arguments.taking(name=arguments.place)
 def load_card(name: str | Path) -> Card:
     """The card of a shipped network, or of a safetensors file.
 
@@ -139,6 +146,7 @@ def load_card(name: str | Path) -> Card:
     return _read(_locate(name))[0]
 
 
+@arguments.taking(name=arguments.place)
 def load_network(name: str | Path) -> Classifier:
     """A trained classifier, in evaluation mode, on the CPU.
 

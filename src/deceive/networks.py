@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deceive import checks
+from deceive import arguments, checks
 from deceive.errors import InputError
 from deceive.starts import Shape
 
@@ -50,6 +50,9 @@ class Classifier(nn.Module):
         super().__init__()
         checks.one_of("architecture", architecture, ARCHITECTURES)
         checks.at_least("n_outputs", n_outputs, 2)
+        arguments.shape("image_shape", image_shape)
+        arguments.number("mean", mean)
+        arguments.number("std", std)
         least = LEAST_SIDES.get(architecture, 1)
         if min(image_shape[1:]) < least:
             raise InputError(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor
 
+from deceive import arguments, checks
 from deceive.data import Split
 from deceive.fooling import FoolingResult, from_levels, to_levels
 from deceive.starts import Shape, begin
@@ -13,6 +14,7 @@ from deceive.starts import Shape, begin
 class RubbishSet:
     """Images that a network is to be taught are rubbish, kept as 8-bit levels (N, C, H, W)."""
 
+    @arguments.taking(levels=arguments.tensor)
     def __init__(self, levels: Tensor) -> None:
         self.levels = levels
 
@@ -21,6 +23,10 @@ class RubbishSet:
         cls, count: int, shape: Shape, *, start: str = "uniform", seed: int = 0
     ) -> "RubbishSet":
         """`count` images of a kind of noise from `starts.STARTS`."""
+        checks.at_least("count", count, 0)
+        arguments.shape("shape", shape)
+        checks.in_memory("count", count, shape)
+        checks.seed("seed", seed)
         return cls(to_levels(begin(start, range(count), shape, seed)))
 
     def __len__(self) -> int:
@@ -77,6 +83,10 @@ class CandidateSet:
 
     def __len__(self) -> int:
         return len(self.targets)
+
+    def __repr__(self) -> str:
+        """In a line, without the tensors."""
+        return f"CandidateSet({len(self):,} of {tuple(self.levels.shape[1:])})"
 
     def choose(self, count: int, n_classes: int, *, end: int, generator: Generator) -> Tensor:
         """Indices (count,) of some; whoever has taken `end` steps starts anew from noise."""

@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from deceive.checks import shown
 from deceive.errors import InputError
 
 Shape = tuple[int, int, int]
@@ -111,9 +112,9 @@ def begin(start: str, indices: range, shape: Shape, seed: int) -> Tensor:
 
     Raises `InputError` when `start` is not one of `STARTS`.
     """
-    if start not in STARTS:
+    if not isinstance(start, str) or start not in STARTS:
         raise InputError(
-            f"start: expected one of {', '.join(STARTS)}, or a tensor of images; got {start!r}"
+            f"start: expected one of {', '.join(STARTS)}, or a tensor of images; got {shown(start)}"
         )
     draw = STARTS[start]
     images = [draw(shape, generator_for(seed, index)) for index in indices]

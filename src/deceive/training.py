@@ -11,9 +11,9 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Generator, Tensor, nn
 
-from deceive import checks, processes
+from deceive import arguments, checks, processes
 from deceive.errors import InputError
-from deceive.inference import device_of, logits_of, working_dtype
+from deceive.inference import answers_of, device_of, logits_of, working_dtype
 from deceive.networks import Classifier
 
 
@@ -69,6 +69,14 @@ class TrainingProgress(NamedTuple):
     loss: float
 
 
+@arguments.taking(
+    network=arguments.module,
+    images=arguments.images,
+    labels=arguments.labels,
+    settings=arguments.maybe(arguments.of("TrainingSettings", TrainingSettings)),
+    still=arguments.maybe(arguments.mask),
+    callback=arguments.maybe(arguments.function),
+)
 def fit(
     network: nn.Module,
     images: Tensor,
@@ -194,6 +202,7 @@ def _bicubic(height: int, width: int) -> Tensor:
     return F.interpolate(unit, size=(height, width), mode="bicubic", align_corners=True).flatten(1)
 
 
+@arguments.taking(network=arguments.module, images=arguments.images, labels=arguments.labels)
 @torch.no_grad()
 def calibrate(network: Classifier, images: Tensor, labels: Tensor) -> float:
     """Scale the network's logits so that its confidence is as great as it is right.
@@ -209,7 +218,8 @@ def calibrate(network: Classifier, images: Tensor, labels: Tensor) -> float:
     Returns:
         The temperature under which the labels are likeliest, between 0.1 and 10.
     """
-    logits = logits_of(network, images).double()
+    arguments.as_many("labels", labels, len(images), "images")
+    logits = answers_of("network", network, images).double()
     right = logits.gather(1, labels.cpu()[:, None]).squeeze(1)
     # Newton's method in 1 / temperature, in which the cross-entropy is convex; no step more than
     # halves or doubles it. Where every image is read rightly there is no minimum but the bound.

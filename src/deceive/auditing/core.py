@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from deceive import checks
+from deceive import arguments, checks
 from deceive.auditing.assemble import write_audit
 from deceive.auditing.formats import WANT_TRUST, Model, importable, load_model
 from deceive.auditing.identity import identity_of, recognise
@@ -45,6 +45,23 @@ def _contained() -> Iterator[None]:
 
 @_contained()
 @importable()
+@arguments.taking(
+    data=arguments.maybe(arguments.of("a Dataset or its folder", Dataset, str, Path)),
+    judge=arguments.maybe(arguments.models),
+    bounds=arguments.maybe(arguments.two),
+    mean=arguments.maybe(arguments.numbers),
+    std=arguments.maybe(arguments.numbers),
+    rubbish_class=arguments.maybe(arguments.whole),
+    output=arguments.maybe(arguments.name_or_place),
+    judge_scaling=arguments.maybe(arguments.of("a Scaling", Scaling)),
+    judge_output=arguments.maybe(arguments.name_or_place),
+    other_data=arguments.maybe(arguments.of("a Dataset or its folder", Dataset, str, Path)),
+    settings=arguments.maybe(arguments.of("AuditSettings", AuditSettings)),
+    thorough=arguments.flag,
+    out=arguments.maybe(arguments.place),
+    trust=arguments.flag,
+    task=arguments.maybe(arguments.function),
+)
 def audit(
     model: Model,
     data: Dataset | str | Path | None = None,
@@ -60,7 +77,7 @@ def audit(
     other_data: Dataset | str | Path | None = None,
     settings: AuditSettings | None = None,
     thorough: bool = False,
-    out: Path | None = None,
+    out: Path | str | None = None,
     budget: float | None = None,
     trust: bool = False,
     task: Task | None = None,
@@ -152,7 +169,7 @@ def audit(
         return audited.go_on(ends, task or _silent, notes)
 
     if out is not None:
-        return begin(out)
+        return begin(Path(out))
     with _temporary() as folder:
         return begin(Path(folder))
 

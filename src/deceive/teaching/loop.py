@@ -7,7 +7,7 @@ from typing import Any, Protocol, cast
 
 import torch
 
-from deceive import processes
+from deceive import arguments, processes
 from deceive.data import Dataset
 from deceive.errors import InputError
 from deceive.finale import finale
@@ -39,6 +39,13 @@ class Report(Protocol):
 Task = Callable[[str], AbstractContextManager[Report]]
 
 
+@arguments.taking(
+    data=arguments.of("a Dataset", Dataset),
+    run=arguments.of("a Run", Run),
+    settings=arguments.of("RoundsSettings", RoundsSettings),
+    judge=arguments.module,
+    task=arguments.function,
+)
 def rounds(
     data: Dataset, run: Run, settings: RoundsSettings, judge: Classifier, task: Task
 ) -> Iterator[Row]:
