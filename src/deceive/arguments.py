@@ -90,13 +90,13 @@ def two(name: str, value: Any) -> None:
     numbers(name, value)
 
 
-def shape(name: str, value: Any) -> None:
+def shape(name: str, value: Any, least: int = 1) -> None:
     """(C, H, W) of an image."""
     sides = _several(name, "(C, H, W), three whole numbers", value)
     if len(sides) != 3:
         raise refusal(name, "(C, H, W), three whole numbers", value)
     for side in sides:
-        at_least(name, side, 1)
+        at_least(name, side, least)
 
 
 def steps(name: str, value: Any) -> None:

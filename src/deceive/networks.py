@@ -50,7 +50,7 @@ class Classifier(nn.Module):
         super().__init__()
         checks.one_of("architecture", architecture, ARCHITECTURES)
         checks.at_least("n_outputs", n_outputs, 2)
-        arguments.shape("image_shape", image_shape)
+        arguments.shape("image_shape", image_shape, least=0)
         arguments.number("mean", mean)
         arguments.number("std", std)
         least = LEAST_SIDES.get(architecture, 1)
