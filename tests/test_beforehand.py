@@ -95,8 +95,14 @@ def test_a_folder_in_the_place_of_weights_or_card_is_found_first(taken, tmp_path
         (["audit", "fast", "--garbage-images", "1" + "0" * 12], "garbage_images: expected at most"),
         (["fool", "--count", "1" + "0" * 12], "got 10,000,000,000,000"),
         (["draw", "--count", "1" + "0" * 12], "which fit into the memory of this machine, got 10"),
-        (["fool", "--count", "9" * 4300, "--out", "x.png"], "got x.png for 10^4301 images"),
-        (["fool", "--count", "9" * 4300], "fit into the memory of this machine, got 10^4301"),
+        (
+            ["fool", "--count", "9" * 4300, "--out", "x.png"],
+            "expected an .npz for 10^4301 images, got x.png",
+        ),
+        (
+            ["fool", "--count", "9" * 4300],
+            "count: expected a whole number below 9,223,372,036,854,775,808, got",
+        ),
         (["fool", "--target", "9" * 5000], "--target: expected a class number or all, got '999"),
     ],
 )

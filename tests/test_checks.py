@@ -55,6 +55,20 @@ def test_at_least_refuses_the_rest(value):
     assert str(raised.value) == f"count: expected a whole number of at least 3, got {value!r}"
 
 
+def test_more_than_anything_could_do_is_refused():
+    with pytest.raises(
+        InputError, match=r"^steps: expected a whole number below 1,000,000,000, go"
+    ):
+        checks.at_least("steps", 10**30, 0, 10**9)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"), [(0, "0 images"), (1, "1 image"), (2000, "2,000 images")]
+)
+def test_numbers_agree_with_their_nouns(number, said):
+    assert checks.counted(number, "image") == said
+
+
 @pytest.mark.parametrize("value", [0, 2**64 - 1, np.int64(5)])
 def test_a_seed_is_what_torch_takes(value):
     checks.seed("seed", value)

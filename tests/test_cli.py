@@ -71,7 +71,7 @@ def test_rubbish_is_no_class_to_be_made(tmp_path, capsys, asked, what):
 
 
 def test_one_image_is_a_png_that_still_fools(tmp_path, capsys):
-    path = tmp_path / "five.png"
+    path = tmp_path / "FIVE.PNG"
     code, out, _ = run(capsys, "fool", "--target", "5", "--out", str(path), "--json")
     assert code == 0
     said = json.loads(out.splitlines()[-1])
@@ -118,7 +118,14 @@ def test_a_candidate_out_of_steps_is_said(tmp_path, capsys):
         (["fool", "--target", "five"], "--target: expected a class number or all"),
         (["fool", "--confidence", "1"], "confidence: expected a number between 0 and 1"),
         (["fool", "--model", "nowhere"], "expected a shipped network"),
-        (["fool", "--out", "x.png"], "--out: expected an .npz"),
+        (["fool", "--out", "x.png"], "--out: expected an .npz for 10 images, got x.png; a .png"),
+        (["fool", "--out", "x.jpg"], "--out: expected an .npz, or a .png for one image, got x.jpg"),
+        (["fool", "--steps", str(10**30)], "steps: expected a whole number below 1,000,000,000"),
+        (["study", "--network", "nope"], "network: expected one of fast, judge, study"),
+        (["study", "--epochs", "inf"], "--epochs: Input should be a finite number; got inf"),
+        (["study", "--steps", str(10**30)], "--steps: Input should be less than 1000000000"),
+        (["rounds", "--epochs", "nan"], "--epochs: Input should be a finite number; got nan"),
+        (["audit", "fast", "--queries", str(10**30)], "--queries: Input should be less than"),
         (["fool", "--start", "fog"], "start: expected one of"),
         (["train", "--recipe", "slow"], "recipe: expected one of adversarial, fast"),
         (["train", "--architecture", "slow"], "recipe: expected one of adversarial, fast"),

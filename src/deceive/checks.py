@@ -14,6 +14,9 @@ from deceive.errors import InputError
 
 Checked = TypeVar("Checked")
 
+# Nothing is done so often.
+MOST = 10**9
+
 # Below it is a seed from which others are counted up; torch takes twice as many.
 SEEDS = 2**63
 
@@ -50,10 +53,12 @@ def half_open_interval(name: str, value: float, low: float, high: float) -> None
         )
 
 
-def at_least(name: str, value: int, least: int) -> None:
-    """Raise `InputError` unless value is a whole number of at least `least`, of 64 bits."""
-    if isinstance(value, bool) or not isinstance(value, Integral) or not least <= value < 2**63:
+def at_least(name: str, value: int, least: int, below: int = 2**63) -> None:
+    """Raise `InputError` unless value is a whole number of at least `least` and below `below`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
         raise InputError(f"{name}: expected a whole number of at least {least}, got {shown(value)}")
+    if value >= below:
+        raise InputError(f"{name}: expected a whole number below {below:,}, got {shown(value)}")
 
 
 def seed(name: str, value: int, below: int = 2 * SEEDS) -> None:
@@ -127,6 +132,11 @@ def is_number(value: object) -> bool:
     if isinstance(value, bool | Fraction) or not isinstance(value, Real):
         return False
     return not isinstance(value, int) or abs(value) < 2**1023
+
+
+def counted(number: int, noun: str) -> str:
+    """So many of something: `1 image`, `2,000 images`."""
+    return f"{shown(number)} {noun}{'s' * (number != 1)}"
 
 
 def _memory() -> int:

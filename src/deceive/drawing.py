@@ -99,7 +99,7 @@ def draw(
     for name, one in (("ascent", ascent), ("polish", polish)):
         if one is not None and one.schedule is None:
             raise InputError(f"{name}: expected one with a schedule, got none")
-    checks.at_least("attempts", attempts, 1)
+    checks.at_least("attempts", attempts, 1, checks.MOST)
     checks.seed("seed", seed, checks.SEEDS)
     if accepted is not None:
         checks.open_interval("accepted", accepted, 0, 1)

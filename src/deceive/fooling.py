@@ -86,7 +86,7 @@ class FoolingResult:
 
     def __repr__(self) -> str:
         """In a line, without the tensors: `FoolingResult(10 candidates, 9 fooled, …)`."""
-        said = [f"{len(self):,} candidates", f"{int(self.fooled.sum()):,} fooled"]
+        said = [checks.counted(len(self), "candidate"), f"{int(self.fooled.sum()):,} fooled"]
         if self.median_steps is not None:
             said.append(f"median steps {self.median_steps:g}")
         if self.stalled.any():
@@ -226,7 +226,7 @@ def fool(
         raise InputError(
             f"measured: expected True where a confidence is asked for, got {confidence:g}"
         )
-    checks.at_least("steps", steps, 0)
+    checks.at_least("steps", steps, 0, checks.MOST)
     checks.at_least("chunk", chunk, 1)
     checks.seed("seed", seed)
     low, high = bounds = _checked_bounds(bounds)

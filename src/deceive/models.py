@@ -175,7 +175,7 @@ def _locate(name: str | Path) -> Path:
             f"model: expected a shipped network ({', '.join(shipped_names())}) or the path of a "
             f"safetensors file, got {str(name)!r}"
         )
-    if path.suffix != ".safetensors":
+    if path.suffix.lower() != ".safetensors":
         raise InputError(
             f"{path}: expected a .safetensors file; pickled weights (.pt, .pth, .bin) can run code "
             "when they are read, and are not opened"

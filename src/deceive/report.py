@@ -16,6 +16,7 @@ from deceive.auditing.assemble import gibberish, stored_outcomes, write_audit
 from deceive.auditing.judges import in_words
 from deceive.auditing.schema import KINDS, Report
 from deceive.auditing.verdict import failures, still_to_come, sure, verdict
+from deceive.checks import counted
 from deceive.errors import InputError
 from deceive.figures import (
     TITLES,
@@ -191,7 +192,9 @@ def rounds_finding(rows: list[Row], quality: Row | None) -> list[str]:
         return []
     first, last = rows[0], rows[-1]
     seen, before = last["judge_agreement"], first["judge_agreement"]
-    rounds = f"After {last['round']:,} rounds" if last["round"] else "Before the first round"
+    rounds = (
+        f"After {counted(last['round'], 'round')}" if last["round"] else "Before the first round"
+    )
     said = [
         f"{rounds} the judge, another network, takes {seen:.1%} of the images for their targets; "
         f"it began with {before:.1%}."

@@ -35,14 +35,14 @@ class StudySettings(BaseModel):
     """Architecture of the classifier that is deceived."""
     judge: str = "judge"
     """Shipped network that says what the fooling images look like."""
-    epochs: float | None = Field(default=None, gt=0)
+    epochs: float | None = Field(default=None, gt=0, lt=10_000)
     """Passes over the training images, each of the three times; by default its own recipe's."""
     training_images: int = Field(default=55_000, ge=1000)
     """The first so many of the training images."""
     confidence: float = Field(default=0.99, gt=0, lt=1)
     candidates: int = Field(default=100, ge=1)
     """Candidates for each digit, when a fooling rate is measured."""
-    steps: int = Field(default=1000, ge=1)
+    steps: int = Field(default=1000, ge=1, lt=checks.MOST)
     """The most steps a candidate may take."""
     noise_images: int = Field(default=6000, ge=1)
     """Images of uniform noise that are the first rubbish set."""
@@ -291,7 +291,11 @@ def _train(
     recipe = RECIPES[settings.network]
     if settings.epochs is not None:
         recipe = recipe.model_copy(update={"epochs": settings.epochs})
-    lesson = settings.network if rubbish is None else f"with {len(rubbish):,} images of rubbish"
+    lesson = (
+        settings.network
+        if rubbish is None
+        else f"with {checks.counted(len(rubbish), 'image')} of rubbish"
+    )
     with task(f"training {lesson}") as report:
         network, card = train(
             settings.network,
@@ -345,7 +349,7 @@ def _deceive(
     count: int,
     seed: int | None = None,
 ) -> FoolingResult:
-    with task(f"deceiving, {count * data.n_classes:,} candidates") as report:
+    with task(f"deceiving, {checks.counted(count * data.n_classes, 'candidate')}") as report:
         return fool(
             network,
             range(data.n_classes),

@@ -80,7 +80,7 @@ def load_model(model: Model, *, trust: bool = False) -> Loaded:
             )
         return Loaded(getattr(model, "__name__", type(model).__name__), "callable", model)
     spec = str(model)
-    if spec in shipped_names() or spec.endswith(".safetensors"):
+    if spec in shipped_names() or spec.lower().endswith(".safetensors"):
         return _ours(spec)
     path = Path(spec)
     with read_errors(path):
@@ -147,7 +147,7 @@ def _imported(module: str, attribute: str) -> Loaded:
 
 
 def _file(path: Path, trust: bool) -> Loaded:
-    if path.suffix == ".onnx":
+    if path.suffix.lower() == ".onnx":
         network = OnnxModel(path)
         digests = {each.name: _sha256(each) for each in (path, *_external_data(path))}
         return Loaded(path.stem, "ONNX", network, _together(digests), digests)
@@ -220,7 +220,7 @@ def _kind_of_archive(path: Path) -> Literal["torch.export", "TorchScript"] | Non
         return None
     with zipfile.ZipFile(path) as archive:
         names = archive.namelist()
-    if path.suffix == ".pt2" or any(name.endswith("archive_format") for name in names):
+    if path.suffix.lower() == ".pt2" or any(name.endswith("archive_format") for name in names):
         return "torch.export"
     return "TorchScript" if any("/code/" in name for name in names) else None
 

@@ -17,15 +17,15 @@ class AuditSettings(BaseModel):
     """The threshold named `asked`."""
     candidates: int = Field(default=50, ge=1)
     """For each start; their targets are the classes in turn."""
-    steps: int = Field(default=200, ge=1)
+    steps: int = Field(default=200, ge=1, lt=checks.MOST)
     """The most that a candidate may take."""
-    restarts: int = Field(default=1, ge=1)
+    restarts: int = Field(default=1, ge=1, lt=checks.MOST)
     """Fresh starts for a candidate, in the attack of that name."""
     curve_candidates: int = Field(default=20, ge=1)
     """Candidates of a curve of confidence against steps."""
     searched: int = Field(default=20, ge=1)
     """Candidates of each black-box attack."""
-    queries: int = Field(default=1000, ge=100)
+    queries: int = Field(default=1000, ge=100, lt=checks.MOST)
     """Answers that a search may ask for, for each candidate."""
     garbage_images: int = Field(default=2000, ge=10)
     """Of each kind that nobody optimised."""

@@ -13,6 +13,7 @@ from typing import Any, NoReturn
 import tyro
 from rich.table import Table
 
+from deceive.checks import counted
 from deceive.cli.flags import flag_error
 from deceive.cli.folders import claimed
 from deceive.cli.screen import log, results, show, task
@@ -222,7 +223,7 @@ class Leaderboard:
 
         check_writable(self.out)
         rows = write_leaderboard(self.files, self.out)
-        said = f"{self.out}: {len(rows)} model{'s' * (len(rows) != 1)}"
+        said = f"{self.out}: {counted(len(rows), 'model')}"
         show(said, {"out": str(self.out), "rows": rows}, self.json)
         return 0
 

@@ -1,6 +1,7 @@
 """What several commands make of their flags."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from deceive import checks
@@ -8,6 +9,11 @@ from deceive.errors import InputError
 
 # Of the number of a class; Python itself reads some thousands.
 _MOST_DIGITS = 9
+
+
+def ending(path: Path) -> str:
+    """The suffix of a file's name in small letters: `FIVE.PNG` is a .png."""
+    return path.suffix.lower()
 
 
 def targets_of(asked: str, card: Any, flag: str) -> Sequence[int]:

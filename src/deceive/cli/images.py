@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deceive.cli.flags import targets_of
+from deceive.checks import counted
+from deceive.cli.flags import ending, targets_of
 from deceive.cli.screen import show, task
 from deceive.errors import InputError
 
@@ -40,18 +41,20 @@ class Fool:
     def run(self) -> int:
         import warnings
 
-        from deceive import checks, processes
+        from deceive import processes
         from deceive.errors import NoGradientWarning
         from deceive.fooling import fool
         from deceive.models import load_card, load_network
 
         network, card = load_network(self.model), load_card(self.model)
         targets = targets_of(self.target, card, "--target")
-        single = len(targets) * self.count == 1
-        if self.out.suffix not in (".npz", ".png") or (self.out.suffix == ".png" and not single):
+        if ending(self.out) not in (".npz", ".png"):
+            raise InputError(f"--out: expected an .npz, or a .png for one image, got {self.out}")
+        total = len(targets) * self.count
+        if ending(self.out) == ".png" and total > 1:
             raise InputError(
-                f"--out: expected an .npz, or a .png for one image, got {self.out} "
-                f"for {checks.shown(len(targets) * self.count)} images"
+                f"--out: expected an .npz for {counted(total, 'image')}, got {self.out}; "
+                "a .png holds one"
             )
         _check_place(self.out, card)
         judge = _judge(self.judge, card, self.model)
@@ -79,12 +82,13 @@ class Fool:
             "stalled": int(result.stalled.sum()),
         }
         verdict_of_judge = _judged(judge, result, summary)
-        if self.out.suffix == ".png":
+        if ending(self.out) == ".png":
             target = int(result.targets[0])
             confidence = _write_and_reread(self.out, network, result.levels[0], target)
             short = "" if result.fooled[0] else f", short of {self.confidence:g}"
             verdict = f"is a {target} with confidence {confidence:.4f}{short}"
-            text = f"{self.out}: read back, it {verdict}, {int(result.steps[0])} steps"
+            steps = counted(int(result.steps[0]), "step")
+            text = f"{self.out}: read back, it {verdict}, {steps}"
             summary["confidence"] = confidence
         else:
             from deceive.arrays import write_arrays
@@ -100,9 +104,7 @@ class Fool:
             if result.median_steps is not None:
                 text += f", median steps {result.median_steps:g}"
             text += verdict_of_judge
-        if result.caution is not None:
-            text += f"\n{result.caution}"
-        show(text, summary, self.json)
+        show(text, summary, self.json, note=result.caution)
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ class Draw:
                 f"--model: expected a network that draws, whose card says how; {self.model!r} "
                 "has no schedule in its card"
             )
-        if self.out.suffix not in (".npz", ".png"):
+        if ending(self.out) not in (".npz", ".png"):
             raise InputError(f"--out: expected a .png or an .npz, got {self.out}")
         _check_place(self.out, card)
         judge = _judge(self.judge, card, self.model)
@@ -160,9 +162,9 @@ class Draw:
         from deceive.figures import contact_sheet, save
 
         summary: dict[str, Any] = {"out": str(self.out), "images": len(result)}
-        text = f"{self.out}: {len(result):,} images"
+        text = f"{self.out}: {counted(len(result), 'image')}"
         text += _judged(judge, result, summary)
-        if self.out.suffix == ".npz":
+        if ending(self.out) == ".npz":
             images = _without_one_channel(result.levels.numpy())
             write_arrays(self.out, images=images, targets=result.targets.numpy())
         else:
@@ -175,7 +177,7 @@ def _check_place(out: Path, card: Any) -> None:
     """Raise `InputError` where such images cannot be written: better now than when all is done."""
     from deceive.files import check_writable
 
-    if out.suffix == ".png" and card.image_shape[0] not in (1, 3, 4):
+    if ending(out) == ".png" and card.image_shape[0] not in (1, 3, 4):
         raise InputError(f"--out: expected an .npz for images of {card.image_shape[0]} channels")
     check_writable(out)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 from rich.table import Table
 
+from deceive.cli.flags import ending
 from deceive.cli.screen import log, results, show, task
 from deceive.errors import InputError
 
@@ -41,7 +42,7 @@ class Train:
         if self.epochs is not None:
             checks.open_interval("epochs", self.epochs, 0, 10_000)
             settings = settings.model_copy(update={"epochs": self.epochs})
-        if self.out.suffix != ".safetensors":
+        if ending(self.out) != ".safetensors":
             raise InputError(f"--out: expected a name that ends in .safetensors, got {self.out}")
         check_savable(self.out)
         data = load_data(self.data)
@@ -88,7 +89,7 @@ class Export:
         from deceive.models import load_network
 
         out = self.out or Path(f"{Path(self.model).stem}.onnx")
-        if out.suffix != ".onnx":
+        if ending(out) != ".onnx":
             raise InputError(f"--out: expected a name that ends in .onnx, got {out}")
         check_writable(out, streams=False)
         network = load_network(self.model)

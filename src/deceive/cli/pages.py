@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tyro
 
+from deceive.checks import counted
 from deceive.cli.screen import log, show
 
 
@@ -35,7 +36,7 @@ class Report:
         if is_rounds(run):
             pictures, page = rounds_pictures(run), write_rounds_report(run)
             said = {"report": str(page), "pictures": [str(path) for path in pictures]}
-            show(f"{page}: {len(run.rows())} rows", said, self.json)
+            show(f"{page}: {counted(len(run.rows()), 'row')}", said, self.json)
             return 0
         if is_audit(run):
             page, found = write_audit_page(run), assemble(run)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import tyro
 
+from deceive.checks import counted
 from deceive.cli.flags import flag_error
 from deceive.cli.folders import claimed
 from deceive.cli.screen import log, show, task
@@ -85,7 +86,7 @@ class Rounds:
         rows = run.rows()
         last = next(row for row in reversed(rows) if row["part"] == "round")
         show(
-            f"{page}: {last['round']:,} rounds in {last['seconds']:.0f} s",
+            f"{page}: {counted(last['round'], 'round')} in {last['seconds']:.0f} s",
             {"rows": rows, "report": str(page)},
             self.json,
         )

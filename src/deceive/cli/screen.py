@@ -77,23 +77,28 @@ def task(description: str, *, transient: bool = False) -> Iterator[Callable[...,
     def report(done: float, total: float, note: str = "") -> None:
         progress.update(bar, completed=done, total=total, note=visible(note))
 
-    with progress:
-        try:
-            yield report
-        except BaseException:
-            progress.live.transient = True
-            progress.update(bar, visible=False)
-            raise
+    progress.start()
+    try:
+        yield report
         progress.update(bar, completed=progress.tasks[0].total)
+    except BaseException:
+        progress.live.transient = True
+        progress.update(bar, visible=False)
+        progress.live.stop()  # `Progress.stop` would leave an empty line
+        raise
+    progress.stop()
 
 
-def show(text: str, summary: dict[str, Any], as_json: bool) -> None:
-    """What came of it: `text` for a reader, or `summary` as the last line of stdout."""
+def show(text: str, summary: dict[str, Any], as_json: bool, note: str | None = None) -> None:
+    """What came of it: `text`, and a note on it, or `summary` as the last line of stdout."""
+    lines = [text] if note is None else [text, note]
+    for line in lines:
+        if as_json:
+            log.print(line)
+        else:
+            print(visible(line))
     if as_json:
-        log.print(text)
         print(json.dumps(summary))
-    else:
-        print(visible(text))
 
 
 def complain(words: str) -> None:

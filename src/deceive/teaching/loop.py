@@ -8,6 +8,7 @@ from typing import Any, Protocol, cast
 import torch
 
 from deceive import arguments, processes
+from deceive.checks import counted
 from deceive.data import Dataset
 from deceive.errors import InputError
 from deceive.finale import finale
@@ -74,7 +75,7 @@ def rounds(
     goes_on = processes.on_main(checkpoint.exists)
     if goes_on:
         game.load(checkpoint)
-    with task(f"{settings.rounds:,} rounds") as report:
+    with task(counted(settings.rounds, "round")) as report:
         game.begin()
         if not goes_on:  # so that there is always something to go back to
             game.save(checkpoint)

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from deceive.checks import counted
 from deceive.data import Dataset
 from deceive.fooling import FoolingResult, fool
 from deceive.measures import agreement, caught
@@ -64,7 +65,7 @@ class Retraining(Game):
         self._train()
 
     def news(self) -> str:
-        return f"{len(self.rubbish):,} images of rubbish"
+        return f"{counted(len(self.rubbish), 'image')} of rubbish"
 
     def tensors(self) -> dict[str, Tensor]:
         state = {f"network.{k}": v for k, v in self.network.state_dict().items()}

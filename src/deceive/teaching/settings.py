@@ -25,14 +25,14 @@ class RoundsSettings(BaseModel):
     """Architecture of the classifier; it has one more output than there are classes."""
     judge: str = "judge"
     """Network that says what the images look like; it was trained on the same data."""
-    rounds: int = Field(default=16_000, ge=1)
+    rounds: int = Field(default=16_000, ge=1, lt=checks.MOST)
     candidates: int = Field(default=64, ge=1)
     """Images that are deceived with in a round."""
     starts: tuple[str, ...] = ("uniform",)
     """Where candidates begin, by lot: kinds of noise (`starts.STARTS`), or `real`, a digit, which
     is to be taken for another class. What is named twice is as likely again. With `restarted`; else
     all begin as uniform noise."""
-    steps: int = Field(default=2, ge=1)
+    steps: int = Field(default=2, ge=1, lt=checks.MOST)
     """The most steps that each of them takes in a round."""
     confidence: float | None = Field(default=None, gt=0, lt=1)
     """Where an image is left; without one it takes all its steps."""
@@ -52,7 +52,7 @@ class RoundsSettings(BaseModel):
     `candidates`. With `restarted`."""
     noise_images: int = Field(default=0, ge=0)
     """Images of uniform noise that are rubbish before the first round; of use without `kept`."""
-    epochs: float | None = Field(default=None, gt=0)
+    epochs: float | None = Field(default=None, gt=0, lt=10_000)
     """Passes over digits and rubbish with which a new network is trained in every round. Without
     it the same network takes one step of its optimiser, on as many digits as there are candidates.
     """
