@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help study draw resist test check format models pictures notebooks page bench clean
+.PHONY: help study draw resist test lowest check format models pictures notebooks page bench clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -24,6 +24,12 @@ resist: $(READY) ## deceive, teach, again: until gibberish hardly deceives
 
 test: check ## formatter, linter, types and every test
 	$(BIN)/python -m pytest -n auto --dist loadfile
+
+lowest: ## every test with the oldest versions that pyproject.toml allows
+	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -c constraints-lowest.txt -e '.[dev]'
+	.venv-lowest/bin/python -m pytest -n auto --dist loadfile
 
 check: $(READY) ## formatter's check, linter and types
 	$(BIN)/ruff format --check .
@@ -67,5 +73,5 @@ bench: $(READY) ## contests with other libraries; writes benchmarks/results
 	$(BIN)/python -m benchmarks
 
 clean: ## remove the environment and the caches, not your runs
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache
 	rm -rf web/node_modules web/dist web/public/networks web/public/notebooks
