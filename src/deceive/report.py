@@ -14,6 +14,14 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 
 from deceive.auditing.assemble import gibberish, stored_outcomes, write_audit
 from deceive.auditing.judges import in_words
+from deceive.auditing.rows import (
+    AUDIT,
+    Sizes,
+    garbage_name,
+    load_curve,
+    load_garbage,
+    sizes_of,
+)
 from deceive.auditing.schema import KINDS, Report
 from deceive.auditing.verdict import failures, still_to_come, sure, verdict
 from deceive.checks import counted
@@ -117,6 +125,7 @@ def write_audit_page(run: Run) -> Path:
     Raises `InputError` when the run is no audit, or a file of it is damaged.
     """
     report = write_audit(run)
+    run = run.of(AUDIT)
     panels: dict[str, list[Curve]] = {}
     for each in report.curves:
         label = each.name if each.start in ("uniform", "search") else f"{each.name}, {each.start}"
@@ -131,7 +140,7 @@ def write_audit_page(run: Run) -> Path:
         environment=run.environment,
         kinds=KINDS,
         fooling=_fooling_images(run, report),
-        ends=_ends(run),
+        ends=_ends(run, report),
         curves=_embedded(png(drawn)) if drawn else None,
         garbage=_surest_garbage(run, report),
     )
@@ -338,7 +347,7 @@ def _fooling_images(run: Run, report: Report) -> list[Picture]:
     for row in run.rows():
         if headline is None or row.get("box") != headline.box or "attack" not in row:
             continue
-        arrays = stored_outcomes(run, row)["asked"]
+        arrays = stored_outcomes(run, row, _sizes(report))["asked"]
         nonsense = gibberish(arrays)
         for place, target in enumerate(arrays["targets"].tolist()):
             fooled = bool(arrays["fooled"][place])
@@ -349,12 +358,12 @@ def _fooling_images(run: Run, report: Report) -> list[Picture]:
     return [picture for _, (_, picture) in sorted(found.items())][:_SHOWN]
 
 
-def _ends(run: Run) -> list[Picture]:
+def _ends(run: Run, report: Report) -> list[Picture]:
     """What the first curve's candidates end in, with what most judges see in each."""
     row = next((row for row in run.rows() if "curve" in row), None)
     if row is None:
         return []
-    arrays = run.load_arrays(row["part"].replace("/", "-"))
+    arrays = load_curve(run, row, _sizes(report))
     pictures = []
     for place, target in enumerate(arrays["targets"].tolist()[:_SHOWN]):
         words = caption(target, float(arrays["confidence"][-1][place]))
@@ -368,12 +377,15 @@ def _surest_garbage(run: Run, report: Report) -> list[Picture]:
     """Of each kind of garbage the image that the model is surest of."""
     pictures = []
     for each in report.garbage:
-        name = f"garbage-{each.kind.replace(' ', '-')}"
-        if each.kind != "optimised" and run.has_arrays(name):
-            arrays = run.load_arrays(name)
+        if each.kind != "optimised" and run.has_arrays(garbage_name(each.kind)):
+            arrays = load_garbage(run, each.kind, _sizes(report))
             said = caption(int(arrays["predicted"][0]), float(arrays["confidence"][0]))
             pictures.append((_embedded(png(arrays["levels"][0])), f"{KINDS[each.kind]}\n{said}"))
     return pictures
+
+
+def _sizes(report: Report) -> Sizes:
+    return sizes_of(report.model.image_shape, report.data.n_classes)
 
 
 def _embedded(content: bytes) -> str:

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from deceive import __version__
 from deceive.arrays import Arrays
 from deceive.auditing.attacks import arrays_named
+from deceive.auditing.rows import AUDIT, Sizes, load_outcomes, sizes_of
 from deceive.auditing.schema import (
     Attack,
     Clean,
@@ -32,6 +33,9 @@ from deceive.files import write_text
 from deceive.runs import Row, Run
 
 _NAMES: tuple[Name, Name] = ("asked", "own")
+
+# Of an attack, at each threshold: the arrays of its candidates.
+Outcomes = dict[Name, Arrays]
 
 # The share of candidates without a gradient to follow at which the audit warns.
 _STALLED = 0.1
@@ -57,7 +61,8 @@ def assemble(run: Run) -> Report:
 
     Raises `InputError` when the folder holds no audit, or one of another version of this package.
     """
-    subject = run.row(part="subject") if is_audit(run) else None
+    run = run.of(AUDIT) if is_audit(run) else run
+    subject = run.row(part="subject") if run.kind is AUDIT else None
     if subject is None:
         raise InputError(f"{run.folder}: expected the folder of an audit, found another run's")
     try:
@@ -84,7 +89,9 @@ def _assembled(run: Run, subject: Row) -> Report:
     attacks = [row for row in rows.values() if "attack" in row]
     clean = rows.get("clean")
     warnings = [said for row in rows.values() for said in row.get("warnings", [])]
-    headlines = _headlines(run, attacks)
+    sizes = sizes_of(subject["model"]["image_shape"], subject["data"]["n_classes"])
+    stored = [(row, stored_outcomes(run, row, sizes)) for row in attacks]
+    headlines = _headlines(stored)
     warnings += _without_gradient(headlines)
     return Report(
         deceive=__version__,
@@ -102,7 +109,7 @@ def _assembled(run: Run, subject: Row) -> Report:
         clean=Clean(**_fields(clean, Clean)) if clean else None,
         thresholds=[Threshold(**each) for each in clean["thresholds"]] if clean else [],
         headlines=headlines,
-        attacks=_attacks(run, attacks),
+        attacks=_attacks(stored),
         curves=[
             Curve(name=row["curve"], **_fields(row, Curve))
             for row in rows.values()
@@ -115,8 +122,13 @@ def _assembled(run: Run, subject: Row) -> Report:
 
 def _judges(judges: list[Row], clean: Row | None) -> list[Judge]:
     accuracies = clean["judge_accuracies"] if clean else [None] * len(judges)
+    if len(accuracies) != len(judges):
+        raise InputError(
+            f"judge_accuracies: expected one for each of {len(judges)} judges, "
+            f"got {len(accuracies)}"
+        )
     return [
-        Judge(accuracy=accuracy, **judge)
+        Judge.model_validate(judge | {"accuracy": accuracy})
         for judge, accuracy in zip(judges, accuracies, strict=True)
     ]
 
@@ -163,9 +175,12 @@ def command(
     return shlex.join(words)
 
 
-def stored_outcomes(run: Run, row: Row) -> dict[Name, Arrays]:
-    """For each threshold what became of an attack's candidates: levels, fooled and so on."""
-    arrays = run.load_arrays(row["arrays"])
+def stored_outcomes(run: Run, row: Row, sizes: Sizes) -> Outcomes:
+    """For each threshold what became of an attack's candidates: levels, fooled and so on.
+
+    Raises `InputError` when it isn't there, damaged, or of other sizes.
+    """
+    arrays = load_outcomes(run, row, sizes)
     return {name: arrays_named(arrays, name) | {"targets": arrays["targets"]} for name in _NAMES}
 
 
@@ -177,12 +192,12 @@ def gibberish(arrays: Arrays) -> NDArray[np.bool_] | None:
     return found
 
 
-def _attacks(run: Run, rows: list[Row]) -> list[Attack]:
+def _attacks(stored: list[tuple[Row, Outcomes]]) -> list[Attack]:
     """The groups of one attack from one start are put together."""
-    together: dict[tuple[str, str, str], list[dict[Name, Arrays]]] = {}
-    for row in rows:
+    together: dict[tuple[str, str, str], list[Outcomes]] = {}
+    for row, outcomes in stored:
         key = (row["attack"], row["box"], row["start"])
-        together.setdefault(key, []).append(stored_outcomes(run, row))
+        together.setdefault(key, []).append(outcomes)
     return [
         Attack.model_validate(
             {
@@ -213,16 +228,13 @@ def _outcome(name: Name, groups: list[Arrays]) -> Outcome:
     )
 
 
-def _headlines(run: Run, rows: list[Row]) -> list[Headline]:
+def _headlines(stored: list[tuple[Row, Outcomes]]) -> list[Headline]:
     """For each box, the candidates with which any attack succeeds."""
     headlines = []
     for box in ("white", "black"):
-        here = [row for row in rows if row["box"] == box]
+        here = [(row, each) for row, each in stored if row["box"] == box]
         if here:
-            stored = [(row, stored_outcomes(run, row)) for row in here]
-            outcomes = [
-                _union(name, [(row, each[name]) for row, each in stored]) for name in _NAMES
-            ]
+            outcomes = [_union(name, [(row, each[name]) for row, each in here]) for name in _NAMES]
             headlines.append(Headline.model_validate({"box": box, "outcomes": outcomes}))
     return headlines
 

@@ -13,6 +13,7 @@ from deceive.auditing.formats import WANT_TRUST, Model, importable, load_model
 from deceive.auditing.identity import identity_of, recognise
 from deceive.auditing.judges import AUTO, meet_judges
 from deceive.auditing.measuring import Measurements, Part, Tick
+from deceive.auditing.rows import AUDIT
 from deceive.auditing.scaling import Scaling, declared
 from deceive.auditing.schema import VERSION, Report
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
@@ -216,7 +217,7 @@ class _Audit:
             "other_data": None if other_data is None else other_data.folder.name,
             "other_data_checksum": None if other_data is None else other_data.checksum,
         }
-        self.run = Run(folder, described | settings.model_dump())
+        self.run = Run(folder, described | settings.model_dump()).of(AUDIT)
         models = [identity_of(subject, data, "the model")]
         models += [identity_of(each, data, f"judge {each.name}") for each in judges]
         recognise(self.run, models)

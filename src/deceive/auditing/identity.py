@@ -16,6 +16,7 @@ from torch import Tensor
 from deceive.auditing.subject import Subject
 from deceive.data import Dataset
 from deceive.errors import InputError
+from deceive.files import parse_json
 from deceive.runs import Run
 from deceive.starts import begin
 
@@ -182,7 +183,7 @@ def _restored(run: Run, models: Sequence[Identity]) -> list[Identity]:
     restored = []
     for place, model in enumerate(models):
         try:
-            digests = dict(json.loads(arrays[f"digests_{place}"].tobytes()))
+            digests = parse_json(arrays[f"digests_{place}"].tobytes(), f"{run.folder}")
             answers = {
                 half: torch.from_numpy(arrays[f"{half}_{place}"])
                 for half in ("real", "noise")

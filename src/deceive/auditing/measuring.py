@@ -22,6 +22,7 @@ from deceive.auditing.formats import load_model
 from deceive.auditing.garbage import GARBAGE, compare, draw, scores_of
 from deceive.auditing.identity import same_network
 from deceive.auditing.judges import verdict
+from deceive.auditing.rows import garbage_name, load_curve, sizes_of
 from deceive.auditing.search import SEARCHES, SearchResult, search
 from deceive.auditing.settings import AuditSettings, budgets
 from deceive.auditing.subject import Subject, meet
@@ -259,14 +260,18 @@ class Measurements:
         confidence, predicted = self.subject.class_outputs(probabilities).max(1)
         surest = confidence.argsort(descending=True)[:_SHOWN]
         self.run.save_arrays(
-            f"garbage-{kind.replace(' ', '-')}",
+            garbage_name(kind),
             levels=images[surest].mul(255).round().to(torch.uint8).numpy(),
             predicted=predicted[surest].numpy(),
             confidence=confidence[surest].float().numpy(),
         )
+        scores = scores_of(self.subject, logits)
+        layout = dict.fromkeys(scores, "scores N")
         held_out, test = (
-            {name: torch.from_numpy(values) for name, values in stored.items()}
-            for stored in map(self.run.load_arrays, ("scores-validation", "scores-test"))
+            {name: torch.from_numpy(stored[name]) for name in scores}
+            for stored in (
+                self.run.load_arrays(f"scores-{split}", layout) for split in ("validation", "test")
+            )
         )
         rubbish = self.subject.rubbish_class
         caught = None
@@ -277,7 +282,7 @@ class Measurements:
             "asked_share": (confidence >= thresholds["asked"]).double().mean().item(),
             "own_share": (confidence >= thresholds["own"]).double().mean().item(),
             "caught": caught,
-            "scores": compare(held_out, test, scores_of(self.subject, logits)),
+            "scores": compare(held_out, test, scores),
         }
 
     def _optimised(self, tick: Tick) -> Row:
@@ -287,7 +292,8 @@ class Measurements:
             if row["part"].startswith(("curve/", "search/")):
                 if self.subject.module is not None and row["part"].startswith("search/"):
                     continue
-                stored = self.run.load_arrays(row["part"].replace("/", "-"))
+                sizes = sizes_of(self.data.image_shape, self.data.n_classes)
+                stored = load_curve(self.run, row, sizes)
                 images = from_levels(torch.from_numpy(stored["levels"][-1]))
                 kept = torch.ones(len(images), dtype=torch.bool)
                 if "judged" in stored:

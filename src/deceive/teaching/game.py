@@ -4,17 +4,19 @@ import json
 import time
 from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from deceive import processes
+from deceive import checks, processes
+from deceive.checks import Count
 from deceive.data import Dataset
 from deceive.errors import InputError
-from deceive.files import replacing
+from deceive.files import parse_json, replacing
 from deceive.fooling import FoolingResult
 from deceive.models import halved
 from deceive.networks import Classifier
@@ -30,11 +32,28 @@ class DivergedError(Exception):
     """A network that has nothing more to learn from its rubbish, or has unlearnt the digits."""
 
 
+class Facts(BaseModel):
+    """What a checkpoint says beside its tensors."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    number: Count
+    """Of rounds played."""
+    seconds: float = Field(ge=0)
+    """That they took."""
+    slowed: float = Field(gt=0, le=1)
+    """By what the learning rate is multiplied since the last rollback."""
+    rollbacks: Count
+    """So far."""
+
+
 class Game(ABC):
     """A network, its rubbish, and the number of rounds they have been through."""
 
     network: Classifier
     """The one that is deceived and taught."""
+    growing: ClassVar[tuple[str, ...]] = ()
+    """Names of those `tensors` that are longer after each round."""
 
     def __init__(self, data: Dataset, settings: RoundsSettings) -> None:
         self.data, self.settings = data.first(settings.training_images), settings
@@ -90,18 +109,18 @@ class Game(ABC):
 
     def save(self, path: Path) -> None:
         """Write everything to `path`, whole or not at all: every process's share of it."""
-        facts = {
-            "number": self.number,
-            "seconds": self.seconds,
-            "slowed": self.slowed,
-            "rollbacks": self.rollbacks,
-        }
+        facts = Facts(
+            number=self.number,
+            seconds=self.seconds,
+            slowed=self.slowed,
+            rollbacks=self.rollbacks,
+        )
         shares = processes.gathered(self.own())
         state = self.tensors() | {k: torch.cat([own[k] for own in shares]) for k in shares[0]}
 
         def write() -> None:
             tensors = {name: tensor.contiguous() for name, tensor in state.items()}
-            content = save(tensors, {"facts": json.dumps(facts)})
+            content = save(tensors, {"facts": json.dumps(facts.model_dump())})
             with replacing(path, streams=False) as temporary:
                 temporary.write_bytes(content)
 
@@ -110,31 +129,75 @@ class Game(ABC):
     def load(self, path: Path) -> None:
         """Go on from what `save` wrote.
 
-        Raises `InputError` when it is damaged, or was written by more processes or fewer.
+        Raises `InputError` when it is damaged, of another run, or was written by more processes or
+        fewer.
         """
-
-        def read() -> tuple[dict[str, Any], dict[str, Tensor]]:
-            with safe_open(path, "pt") as stored:
-                facts = json.loads(stored.metadata()["facts"])
-                return facts, {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-
-        try:
-            facts, state = processes.on_main(read)
-            wrote = len(state["generator"]) // len(self.generator.get_state())
-            if wrote == self.here.count:
-                mine = {k: state[k].chunk(wrote)[self.here.rank] for k in self.own()}
-                self.restore(state | mine)
-                self.generator.set_state(mine["generator"].clone())
-        except (SafetensorError, KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise InputError(f"{path}: expected the checkpoint of this run; {error}") from error
-        if wrote != self.here.count:
+        facts, state = processes.on_main(lambda: _read(path))
+        own = self.own()
+        wrote = len(state.get("generator", ())) // len(own["generator"])
+        if wrote not in (0, self.here.count):
             raise InputError(
                 f"{path}: expected the checkpoint of {self.here.count} process(es), got one of "
                 f"{wrote}; a run goes on with as many as it was begun with"
             )
-        self.number, self.seconds = facts["number"], facts["seconds"]
-        self.slowed, self.rollbacks = facts["slowed"], facts["rollbacks"]
+        if trouble := self._trouble(facts, state):
+            raise InputError(f"{path}: expected the checkpoint of this run; {trouble}")
+        mine = {name: state[name].chunk(wrote)[self.here.rank] for name in own}
+        try:
+            self.generator.set_state(mine["generator"].clone())
+        except RuntimeError as error:
+            raise InputError(f"{path}: expected the checkpoint of this run; {error}") from error
+        self.restore(state | mine)
+        self.number, self.seconds = facts.number, facts.seconds
+        self.slowed, self.rollbacks = facts.slowed, facts.rollbacks
+
+    def _trouble(self, facts: Facts, state: dict[str, Tensor]) -> str | None:
+        """What is wrong with a checkpoint's content, if anything is."""
+        if facts.number > self.settings.rounds:
+            return f"it is of round {facts.number:,} of {self.settings.rounds:,}"
+        own, count = self.own(), self.here.count
+        expected = self.tensors() | own
+        if names := sorted(state.keys() ^ expected.keys()):
+            return f"{names[0]} should be {'there' if names[0] in expected else 'absent'}"
+        for name, like in expected.items():
+            came, shape = state[name], list(like.shape)
+            if name in own:
+                shape[0] *= count
+            elif name in self.growing and came.ndim:
+                shape[0] = len(came)
+            if came.dtype != like.dtype or list(came.shape) != shape:
+                return f"{name} should be {like.dtype} {shape}, is {came.dtype} {list(came.shape)}"
+            least, most = _range(name, self.data.n_classes)
+            if came.numel() and not least <= came.min().item() <= came.max().item() <= most:
+                return f"{name} should be finite numbers of {least:g} to {most:g}, has others"
+        return None
 
     @abstractmethod
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take over what `tensors` and `own` gave."""
+
+
+def _read(path: Path) -> tuple[Facts, dict[str, Tensor]]:
+    try:
+        with safe_open(path, "pt") as stored:
+            said = (stored.metadata() or {}).get("facts", "")
+            state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: expected the checkpoint of this run; {error}") from error
+    where, expected = str(path), "the checkpoint of this run, with its facts"
+    facts = parse_json(said.encode("utf-8", "surrogatepass"), where, expected)
+    return checks.fits(Facts, facts, where, expected, strict=True), state
+
+
+# The greatest number of float32, beyond which there is infinity alone.
+_GREATEST = torch.finfo(torch.float32).max
+
+
+def _range(name: str, n_classes: int) -> tuple[float, float]:
+    """The least and the greatest number that a tensor of a checkpoint may hold."""
+    if name.endswith("targets"):
+        return 0, n_classes - 1
+    if name == "vitals":
+        return 0, 1
+    counted = ("begun", ".step", ".exp_avg_sq", ".running_var", ".num_batches_tracked")
+    return (0 if name.endswith(counted) else -_GREATEST), _GREATEST

@@ -18,6 +18,8 @@ from deceive.teaching.settings import RoundsSettings
 class Retraining(Game):
     """Great rounds: thousands of fresh candidates, then a new network on all there is."""
 
+    growing = ("rubbish",)
+
     def __init__(self, data: Dataset, settings: RoundsSettings) -> None:
         super().__init__(data, settings)
         self.rubbish = RubbishSet.of_noise(
