@@ -1103,7 +1103,9 @@ def test_scores_tell_apart_beyond_what_a_probability_can(data):
 
 def test_the_folder_of_another_version_is_said(data, tmp_path):
     audit(Bands(sure=12), data, judge=None, settings=TINY, out=tmp_path)
-    path = tmp_path / "rows.jsonl"
-    path.write_text(path.read_text().replace('"n_outputs"', '"outputs"'))
-    with pytest.raises(InputError, match="expected an audit as this version writes it"):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"audit": 2}))
+    with pytest.raises(
+        InputError, match=r"as this version writes it, found .* version 2; .*--fresh"
+    ):
         assemble(Run.open(tmp_path))

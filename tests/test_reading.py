@@ -312,3 +312,12 @@ def test_a_path_that_may_not_be_read_is_one_sentence(call, tmp_path, monkeypatch
         monkeypatch.setattr(Path, name, refused(getattr(Path, name)))
     with pytest.raises(InputError, match=r"expected .*; Permission denied"):
         call(tmp_path / "closed" / "x.safetensors")
+
+
+def test_names_in_a_file_cannot_make_a_sentence_long_or_break_it(tmp_path):
+    for name in ("a\nb\u2028c", "x" * 100_000):
+        path = put(tmp_path, **{name: 1})
+        with pytest.raises(InputError, match=r"net\.json: expected the card") as caught:
+            load_card(path)
+        assert len(str(caught.value).splitlines()) == 1
+        assert len(str(caught.value)) < 600

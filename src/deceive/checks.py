@@ -97,8 +97,8 @@ def fits(
         return adapter.validate_python(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        field = ".".join(str(part) for part in first["loc"])
-        said = first["msg"].removeprefix("Value error, ")
+        field = on_one_line(".".join(str(part) for part in first["loc"]))
+        said = on_one_line(first["msg"].removeprefix("Value error, "))
         raise InputError(
             f"{where}: expected {expected}; {field + ': ' if field else ''}{said}"
         ) from error
@@ -145,3 +145,9 @@ def _memory() -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
         return 64 * 2**30
+
+
+def on_one_line(text: str, most: int = 200) -> str:
+    """Text of a file in a sentence: on one line, and no longer than that."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"

@@ -262,7 +262,7 @@ def rounds_pictures(run: Run) -> list[Path]:
 def shown_rounds(run: Run) -> dict[int, NDArray[Any]]:
     """What each round shown came to: round → levels (K, n, C, H, W), n images of each class."""
     found: dict[int, NDArray[Any]] = {}
-    sizes: dict[str, int] = {}
+    run, sizes = run.of(ROUNDS), dict[str, int]()
     for row in run.rows():
         if row["part"] == "round" and run.has_arrays(name := round_name(row["round"])):
             found[row["round"]] = shown_images(load_made(run, name, **sizes))

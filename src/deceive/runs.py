@@ -56,7 +56,8 @@ class Kind:
         said = f"a row of {self.name}"
         schemas = self.schemas(settings, row)
         if not schemas:
-            raise InputError(f"{where}: expected {said}, got one of part {row.get('part')!r}")
+            part = checks.on_one_line(repr(row.get("part")))
+            raise InputError(f"{where}: expected {said}, got one of part {part}")
         for schema in schemas:
             checks.fits(schema, row, where, said, strict=True)
 
@@ -80,7 +81,8 @@ class Run:
                 )
                 raise InputError(
                     f"{folder}: expected a run with the same settings, found one that differs in "
-                    f"{', '.join(changed)}; choose another folder, or --fresh to start anew"
+                    f"{checks.on_one_line(', '.join(changed))}; choose another folder, or --fresh "
+                    "to start anew"
                 )
         else:
             check_place(folder)

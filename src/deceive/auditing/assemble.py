@@ -13,6 +13,7 @@ from deceive.arrays import Arrays
 from deceive.auditing.attacks import arrays_named
 from deceive.auditing.rows import AUDIT, Sizes, load_outcomes, sizes_of
 from deceive.auditing.schema import (
+    VERSION,
     Attack,
     Clean,
     Curve,
@@ -61,17 +62,23 @@ def assemble(run: Run) -> Report:
 
     Raises `InputError` when the folder holds no audit, or one of another version of this package.
     """
-    run = run.of(AUDIT) if is_audit(run) else run
-    subject = run.row(part="subject") if run.kind is AUDIT else None
-    if subject is None:
+    if not is_audit(run):
         raise InputError(f"{run.folder}: expected the folder of an audit, found another run's")
+    if (version := run.settings["audit"]) != VERSION:
+        raise InputError(
+            f"{run.folder}: expected an audit as this version writes it, found one of schema "
+            f"version {version!r}; choose another folder, or --fresh to start anew"
+        )
+    run = run.of(AUDIT)
+    subject = run.row(part="subject")
+    if subject is None:
+        raise InputError(f"{run.folder}: expected the row of an audit's subject, found none")
     try:
         return _assembled(run, subject)
     except (KeyError, ValidationError) as error:
-        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else str(error)
+        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else repr(error)
         raise InputError(
-            f"{run.folder}: expected an audit as this version writes it, found another's ({said}); "
-            "choose another folder, or --fresh to start anew"
+            f"{run.folder}: expected rows of one audit that fit each other, got others ({said})"
         ) from error
 
 
