@@ -12,6 +12,8 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
+from deceive import checks
+
 # After so many steps without success an image's steps are twice as long as at first, and so on,
 # until it has taken so many of them.
 PATIENCE, GROWING = 10, 30
@@ -119,7 +121,7 @@ class Ascent(BaseModel):
     """What the noise falls to under a schedule."""
     noise_power: float = Field(default=1, gt=0)
     """Above 1 the noise falls quickly at first, and spends more steps near its least."""
-    schedule: int | None = Field(default=None, ge=1)
+    schedule: int | None = Field(default=None, ge=1, lt=checks.MOST)
     """Over how many steps noise and step size fall."""
     hold: float | None = Field(default=None, gt=0, lt=1)
     """The confidence, in noise, at which an image stays where it is for this step: at the boundary
