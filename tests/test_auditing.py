@@ -158,7 +158,7 @@ def test_the_median_is_of_what_the_sentence_counts(data, tmp_path):
     run, steps = Run.open(tmp_path), {}
     for row in run.rows():  # by hand: the fewest steps of each candidate that is gibberish
         if row["part"].startswith("attack/"):
-            arrays = stored_outcomes(run, row)["asked"]
+            arrays = stored_outcomes(run, row, {"K": 4})["asked"]
             nonsense = arrays["fooled"] & (arrays["judged"] != arrays["targets"])
             for place in np.flatnonzero(nonsense):
                 key = (row["start"], row["first"] + place)

@@ -2,12 +2,15 @@
 
 import gzip
 import json
+import re
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from soak import mutations
 
 from deceive.auditing import AuditSettings, audit, read_report
@@ -174,6 +177,60 @@ def test_checkpoints(tmp_path, data, kind):
     game.number = 3
     game.save(path)
     survive(path, mutations.SAFETENSORS, lambda: again.load(path), 40)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"number": None}, "number: Input should be a valid integer"),
+        ({"number": 7}, "it is of round 7 of 6"),
+        ({"number": -1}, "number: Input should be greater than or equal to 0"),
+        ({"seconds": "long"}, "seconds: Input should be a valid number"),
+        ({"slowed": 0}, "slowed: Input should be greater than 0"),
+        ({"candidates.targets": torch.full((16,), 4)}, "candidates.targets should be finite num"),
+        ({"candidates.levels": torch.zeros(16, 8, 8)}, "candidates.levels should be torch.uint8"),
+        ({"vitals": torch.tensor([0.5, torch.nan])}, "vitals should be finite numbers of 0 to 1"),
+        ({"vitals": None}, "vitals should be there"),
+        ({"extra": torch.zeros(1)}, "extra should be absent"),
+    ],
+)
+def test_a_checkpoint_says_what_is_wrong_with_it(tmp_path, data, change, said):
+    game = Emerging(data, RoundsSettings(candidates=8, rounds=6, judged=0, kept=16))
+    path = tmp_path / "checkpoint.safetensors"
+    game.save(path)
+    with safe_open(path, "pt") as stored:
+        facts = json.loads(stored.metadata()["facts"])
+        state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
+    facts |= {name: value for name, value in change.items() if name in facts}
+    state |= {name: value for name, value in change.items() if name not in facts}
+    state = {name: value for name, value in state.items() if value is not None}
+    save_file(state, path, {"facts": json.dumps(facts)})
+    with pytest.raises(InputError, match=rf"checkpoint of this run.*; {re.escape(said)}"):
+        game.load(path)
+
+
+@pytest.mark.parametrize(
+    ("line", "change", "said"),
+    [
+        (2, {"fooling_rate": "0.5"}, "fooling_rate: Input should be a valid number"),
+        (2, {"judge_agreement": 1.5}, "judge_agreement: expected a share, 0 to 1, got 1.5"),
+        (2, {"candidates": True}, "candidates: Input should be a valid integer"),
+        (3, {"stage": 3}, "stage: Input should be 1 or 2"),
+        (3, {"part": "rubish"}, "got one of part 'rubish'"),
+        (3, {"part": ["rubbish"]}, r"got one of part ['rubbish']"),
+        (5, {"seconds": None}, "seconds: Input should be a valid number"),
+    ],
+)
+def test_a_row_of_a_study_says_where_and_what_is_wrong(tmp_path, line, change, said):
+    run = study_folder(tmp_path / "run")
+    path = run.folder / "rows.jsonl"
+    rows = [json.loads(row) for row in path.read_text().splitlines()]
+    rows[line - 1] |= change
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with pytest.raises(
+        InputError, match=rf"line {line}: expected a row of a study.*{re.escape(said)}"
+    ):
+        write_report(Run.open(run.folder))
 
 
 def test_the_folder_of_an_audit(tmp_path, data):
