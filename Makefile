@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help study draw resist test lowest check format models pictures notebooks page bench clean
+.PHONY: help study draw resist test lowest check format models pictures notebooks page bench soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -71,6 +71,11 @@ bench: $(READY) ## contests with other libraries; writes benchmarks/results
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'torchattacks==3.5.1'
 	$(BIN)/python -m benchmarks
+
+SOAK_MINUTES ?= 60
+
+soak: $(READY) ## an hour of damaged inputs and kills (SOAK_MINUTES=5: less); new failures in soak/failures
+	$(BIN)/python -m soak --minutes $(SOAK_MINUTES)
 
 clean: ## remove the environment and the caches, not your runs
 	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache

@@ -252,11 +252,12 @@ def _quoted(text: str) -> str:
 
 # Archives: gzip, zip with .npy members, safetensors.
 
-_BOMB = 2**28  # what a few hundred kilobytes unfold to
+BOMB = 2**29
+"""Bytes that a file of half a megabyte unfolds to."""
 
 
 def within_gzip(inner: Sequence[Mutation]) -> Mutation:
-    """A mutation of what a gzip file holds, packed again; at times it unfolds to 256 MiB."""
+    """A mutation of what a gzip file holds, packed again; at times it unfolds to `BOMB` bytes."""
 
     def change(content: bytes, rng: Random) -> bytes:
         try:
@@ -278,19 +279,28 @@ def packed(content: bytes) -> bytes:
 
 
 @functools.cache
-def _zeros_packed(size: int = _BOMB) -> bytes:
-    """A gzip member of so many zeros: a thousandth of the size."""
-    return gzip.compress(bytes(size), 9, mtime=0)
+def _zeros_packed() -> bytes:
+    """A gzip member that unfolds to `BOMB` zeros, a thousand times its size."""
+    buffer, block = io.BytesIO(), bytes(2**20)
+    with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=1, mtime=0) as file:
+        for _ in range(BOMB // len(block)):
+            file.write(block)
+    return buffer.getvalue()
 
 
 @functools.cache
-def _array_of_zeros(name: str, size: int = _BOMB) -> bytes:
-    """A zip whose one member is an array of so many zeros."""
-    buffer = io.BytesIO()
-    np.lib.format.write_array_header_1_0(
-        buffer, {"descr": "|u1", "fortran_order": False, "shape": (size,)}
-    )
-    return zipped([(name, buffer.getvalue() + bytes(size))])
+def _array_of_zeros(name: str) -> bytes:
+    """A zip whose one member is an array of `BOMB` zeros."""
+    buffer, block = io.BytesIO(), bytes(2**20)
+    info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        info.compress_type = zipfile.ZIP_DEFLATED
+        with archive.open(info, "w") as member:
+            header = {"descr": "|u1", "fortran_order": False, "shape": (BOMB,)}
+            np.lib.format.write_array_header_1_0(member, header)
+            for _ in range(BOMB // len(block)):
+                member.write(block)
+    return buffer.getvalue()
 
 
 def change_npy(content: bytes, rng: Random) -> bytes:
@@ -421,7 +431,7 @@ def change_safetensors(content: bytes, rng: Random) -> bytes:
 IDX: tuple[Mutation, ...] = (overwrite, overwrite, overwrite, *BYTES)
 NPZ: tuple[Mutation, ...] = (*[change_zip] * 3, *BYTES)
 SAFETENSORS: tuple[Mutation, ...] = (*[change_safetensors] * 3, *BYTES)
-GZIPPED_IDX: tuple[Mutation, ...] = (within_gzip(IDX), within_gzip(IDX), *BYTES)
+GZIPPED_IDX: tuple[Mutation, ...] = (*[within_gzip(IDX)] * 4, *BYTES)
 
 
 # Command lines and arguments.
@@ -466,7 +476,7 @@ EXPRESSIONS = (
     "10**30", "0.5", "1.5", "-0.5", "float('nan')", "float('inf')", "-float('inf')", "1e308", "1j",
     "''", "'a'", "'0'", "'\\ud800'", "'a' * 100_000", "b'a'", "[]", "()", "{}", "set()", "[None]",
     "[1, 'a']", "[[1], [2, 3]]", "{'a': 1}", "range(3)", "range(0)", "range(10**12)", "object()",
-    "int", "len", "lambda *a, **k: None", "iter([1, 2])", "slice(3)", "Ellipsis", "Path('.')",
+    "int", "lambda *a, **k: None", "iter([1, 2])", "slice(3)", "Ellipsis", "Path('.')",
     "Path('/nowhere/at/all')", "np.nan", "np.int64(3)", "np.float32(0.5)", "np.zeros(3)",
     "np.zeros((2, 1, 8, 8))", "np.array('a')", "np.array([None])", "np.array(5)",
     "torch.zeros(())", "torch.zeros(3)", "torch.zeros(0, 1, 8, 8)",

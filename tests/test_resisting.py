@@ -37,6 +37,10 @@ def play(folder, settings=SMALL):
     return run, rows
 
 
+def interrupt(game):
+    raise KeyboardInterrupt
+
+
 def random_network(seed=0):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
@@ -95,6 +99,26 @@ def test_a_row_and_a_network_for_each_round_shown(tmp_path):
         assert 0 <= row["gibberish_rate"] <= row["fooling_rate"] <= 1
     _, again = play(tmp_path)
     assert again == []
+
+
+def test_readers_that_are_in_the_checkpoint_are_not_trained_again(tmp_path, monkeypatch):
+    checkpoint = tmp_path / "checkpoint.safetensors"
+    save = Resisting.save
+
+    def interrupted(game, path):
+        save(game, path)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Resisting, "save", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            play(tmp_path)
+    before = checkpoint.read_bytes()
+    monkeypatch.setattr("deceive.teaching.resisting.train", None)  # a call of it would fail
+    monkeypatch.setattr(Resisting, "play", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        play(tmp_path)
+    assert checkpoint.read_bytes() == before
 
 
 def test_same_seed_same_rows_and_network(tmp_path):

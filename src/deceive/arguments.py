@@ -167,10 +167,15 @@ def mask(name: str, value: Any) -> None:
         raise refusal(name, "a mask (N,), of torch.bool", value)
 
 
+# Nothing that is asked for one by one is asked for so often; a range of 10^12 is as easy to write.
+_MANY = 1_000_000
+
+
 def _several(name: str, expected: str, value: Any) -> list[Any]:
     if not isinstance(value, str | bytes) and isinstance(value, Collection):
         try:
-            return [*value]
+            if len(value) <= _MANY:
+                return [*value]
         except TypeError:  # tensors and arrays of no dimension call themselves collections
             pass
     raise refusal(name, expected, value)

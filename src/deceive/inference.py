@@ -84,9 +84,12 @@ def logits_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:
 
 
 def answers_of(name: str, model: nn.Module, images: Tensor) -> Tensor:
-    """`logits_of`; where the model doesn't take the images, an `InputError` names the argument."""
+    """`logits_of`; where the model doesn't take the images, an `InputError` names the argument.
+
+    So it does where the model's answer is no row of scores for each image.
+    """
     try:
-        return logits_of(model, images)
+        answers = logits_of(model, images)
     except InputError:
         raise
     except Exception as error:  # a user's model may raise anything
@@ -94,6 +97,12 @@ def answers_of(name: str, model: nn.Module, images: Tensor) -> Tensor:
             f"{name}: expected one that takes images of shape {tuple(images.shape)}; "
             f"it says: {error!r}"
         ) from error
+    if answers.ndim != 2 or len(answers) != len(images):
+        raise InputError(
+            f"{name}: expected one that gives a row of scores for each of {len(images):,} images, "
+            f"got an answer of shape {tuple(answers.shape)}"
+        )
+    return answers
 
 
 def probabilities_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:

@@ -12,7 +12,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from deceive import arguments, checks
-from deceive.errors import InputError
+from deceive.errors import InputError, WriteError
 from deceive.files import (
     check_writable,
     read_bounded,
@@ -132,6 +132,8 @@ def save_network(network: Classifier, path: Path, card: Card, *, half: bool = Fa
 
 def check_savable(path: Path) -> None:
     """Raise the `WriteError` that `save_network` would, before a network is trained."""
+    if not path.name:
+        raise WriteError(f"{path}: expected the name of a file, got a folder")
     beside = path.with_suffix(".json")
     for each in (path, beside, _coming(beside)):
         check_writable(each, streams=False)

@@ -63,8 +63,8 @@ class Classifier(nn.Module):
         self.architecture = architecture
         self.image_shape = image_shape
         self.n_outputs = n_outputs
-        self.register_buffer("mean", torch.tensor(mean))
-        self.register_buffer("std", torch.tensor(std))
+        self.register_buffer("mean", torch.tensor(float(mean)))
+        self.register_buffer("std", torch.tensor(float(std)))
         self.body, self.num_features = ARCHITECTURES[architecture](image_shape)
         self.head = nn.Linear(self.num_features, n_outputs)
         self.shifts = SHIFTS.get(architecture)

@@ -76,9 +76,9 @@ def rounds(
     if goes_on:
         game.load(checkpoint)
     with task(counted(settings.rounds, "round")) as report:
-        game.begin()
-        if not goes_on:  # so that there is always something to go back to
-            game.save(checkpoint)
+        if not goes_on:
+            game.begin()
+            game.save(checkpoint)  # so that there is always something to go back to
         while True:
             # Measuring changes nothing, so it is made up for where a run was cut off before it.
             if settings.is_shown(game.number) and not _has(run, part="round", round=game.number):

@@ -76,7 +76,7 @@ class Resisting(Continual):
 
     def begin(self) -> None:
         """Train the readers, if the network has some."""
-        if self.number > 0 or not self.readers:
+        if not self.readers:
             return
         started = time.perf_counter()
         powers = {_EASY: 1.0} | _READERS

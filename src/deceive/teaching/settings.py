@@ -102,6 +102,13 @@ class RoundsSettings(BaseModel):
             )
         return self
 
+    @field_validator("starts", "shown", mode="before")
+    @classmethod
+    def _listed(cls, values: object) -> tuple[object, ...]:
+        if not isinstance(values, list | tuple):  # a range may be without end
+            raise ValueError(f"expected a list, got {type(values).__name__}")
+        return tuple(values)
+
     @field_validator("starts")
     @classmethod
     def _known(cls, starts: tuple[str, ...]) -> tuple[str, ...]:

@@ -1,0 +1,63 @@
+"""`python -m soak`: damage and kills for as long as is asked for, and the counts."""
+
+import json
+import tempfile
+from pathlib import Path
+
+import tyro
+
+from soak.campaign import Campaign, Plan
+from soak.counts import FAILURES, tried_by
+
+
+def main(
+    *,
+    minutes: float | None = None,
+    seed: int = 0,
+    only: str = "",
+    cases: int | None = None,
+    kills: int | None = None,
+    workers: int = 2,
+    failures: Path = FAILURES,
+    json_to: Path | None = None,
+    replay: tuple[Path, ...] = (),
+) -> None:
+    """Meet every reader with damaged inputs, and kill and resume every kind of run.
+
+    Ends with the counts, and with exit code 1 if anything failed. Each failure of a new kind is
+    kept as a file, which --replay tries again.
+
+    Args:
+        minutes: how long; by default 60, and with --replay alone no longer than that takes.
+        seed: another one damages and kills otherwise.
+        only: readers and kinds of runs, separated by commas (`idx,network,kill-study`); by default
+            all.
+        cases: inputs for each reader; by default as many as there is time for.
+        kills: kills for each kind of run.
+        workers: processes at a time.
+        failures: the folder for what failed.
+        json_to: write the counts there as JSON too.
+        replay: kept failures that are tried again first.
+    """
+    names = tuple(filter(None, only.split(",")))
+    if minutes is None:
+        minutes = 0 if replay and not names else 60
+    replayed = tuple(map(tried_by, replay))
+    plan = Plan(seed, minutes, names or replayed, cases, kills, workers, replayed)
+    with tempfile.TemporaryDirectory(prefix="soak-") as folder:
+        campaign = Campaign(plan, Path(folder).resolve(), failures.resolve())
+        campaign.prepare(lambda words: print(words, flush=True))
+        again = {path: campaign.replay(path) for path in replay}
+        counts = campaign.run()
+    for path, how in again.items():
+        print(f"{path}: {how or 'fails no more'}")
+    print(counts.table())
+    for path in campaign.new:
+        print(f"new: python -m soak --replay {path}")
+    if json_to is not None:
+        json_to.write_text(json.dumps(counts.summary(), indent=1) + "\n")
+    raise SystemExit(1 if counts.failed or any(again.values()) else 0)
+
+
+if __name__ == "__main__":
+    tyro.cli(main, prog="python -m soak")
