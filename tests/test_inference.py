@@ -292,6 +292,24 @@ def test_where_the_output_comes_from_no_softmax_nothing_is_left_out(change):
     assert before_softmax(After(change), torch.rand(2, 1, 4, 4)) is None
 
 
+class MeanOfTwo(Bands):
+    """Of probabilities that are so sure that each is 0 or 1."""
+
+    def forward(self, images):
+        ours, its = super().forward(images), super().forward(images.flip(2))
+        return ((ours * 1e4).softmax(1) + (its * 1e4).softmax(1)) / 2
+
+
+def test_the_mean_of_several_softmaxes_is_not_one_of_them_where_all_of_them_agree():
+    model, agreed = MeanOfTwo(), torch.zeros(2, 1, 4, 4)
+    agreed[:, :, 0], agreed[:, :, 3] = 1, 1
+    assert before_softmax(model, agreed) is None
+    with pytest.warns(UserWarning, match="probabilities where logits are expected"):
+        frozen = FrozenCopy(model, agreed[:1])
+    images = torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    torch.testing.assert_close(frozen.exact_logits(images).softmax(1), logits_of(model, images))
+
+
 def test_a_probability_of_zero_is_no_infinity():
     one_hot = After(lambda logits: torch.eye(4)[: len(logits)])
     with pytest.warns(UserWarning, match="probabilities"):

@@ -51,6 +51,18 @@ class Both(Dropping):
         return super().forward(images) + spread * torch.tensor([100, 0, 0, 0])
 
 
+class Seldom(Bands):
+    """Every third answer is another, as of one that is chosen from several networks."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = 0
+
+    def forward(self, images):
+        self.asked += 1
+        return super().forward(images if self.asked % 3 else images.flip(2))
+
+
 @pytest.mark.parametrize(
     ("model", "manner"),
     [
@@ -68,6 +80,23 @@ class Both(Dropping):
 def test_how_a_model_answers_is_found_out_by_asking_it_the_same(model, manner, seed):
     torch.manual_seed(seed)
     assert manner_of(lambda images: logits_of(model, images), IMAGES) == manner
+
+
+def test_a_model_that_answers_the_same_twice_may_answer_otherwise_later():
+    model = Seldom()
+    assert manner_of(lambda images: logits_of(model, images), IMAGES).at_random
+
+
+def test_a_model_that_answers_at_random_and_is_fooled_by_nothing_is_not_asked_again():
+    class Picky(Dropping):
+        def forward(self, images):
+            assert len(images) > 0
+            return super().forward(images)
+
+    torch.manual_seed(0)
+    with pytest.warns(UnsteadyWarning, match="answers differently each time"):
+        result = fool(Picky(sure=1), 0, steps=2)
+    assert not result.fooled.any()
 
 
 def test_the_mean_of_several_answers_is_of_their_probabilities():

@@ -386,7 +386,8 @@ def _ask_again(
     An image leaves when it first passes, and among so many answers some do by luck.
     """
     for mark, least in enumerate(passing):
-        for rows in torch.split((reached[mark] >= least).nonzero()[:, 0], _AT_ONCE):
+        passed = (reached[mark] >= least).nonzero()[:, 0]
+        for rows in torch.split(passed, _AT_ONCE) if len(passed) else ():
             logits = net.exact_logits(from_levels(levels[mark, rows], bounds))
             reached[mark, rows] = _confidence(logits, targets[rows])
 

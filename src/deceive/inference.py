@@ -356,12 +356,20 @@ def before_softmax(model: nn.Module, example: Tensor) -> BeforeSoftmax | None:
         A module that gives the logits (N, K), and says in `squashing` what it leaves out; None
         where there is no such call.
     """
-    with evaluating(model), exactly(device_of(model)), _Noting() as noted:
-        output = model(example.to(device_of(model), copy=True))  # some work in place
-    for place in range(-1, -1 - len(noted.calls), -1):
-        call = noted.calls[place]
-        if call.logits.shape == output.shape and _identical(call.output, output):
-            return BeforeSoftmax(model, call.squashing, place)
+    device = device_of(model)
+
+    def ask(place: int | None = None) -> tuple[object, list[_Call]]:
+        with _Noting(place) as noted:
+            return model(example.to(device, copy=True)), noted.calls  # some work in place
+
+    with evaluating(model), exactly(device):
+        output, calls = ask()
+        for place, call in reversed([*enumerate(calls)]):
+            if not _identical(call.output, output) or call.logits.shape != call.output.shape:
+                continue
+            told, again = ask(place)  # a mean of several is identical too, where all are certain
+            if len(again) == len(calls) and _identical(again[place].output, told):
+                return BeforeSoftmax(model, call.squashing, place - len(calls))
     return None
 
 
@@ -372,11 +380,16 @@ class _Call(NamedTuple):
 
 
 class _Noting(TorchFunctionMode):
-    """Notes each softmax and its like that is worked out within the block."""
+    """Notes each softmax and its like that is worked out within the block.
 
-    def __init__(self) -> None:
+    The outcome of one of them, by its number from 0, can be replaced by that of other logits,
+    which show where it goes: they make it sure of nothing.
+    """
+
+    def __init__(self, replaced: int | None = None) -> None:
         super().__init__()
         self.calls: list[_Call] = []
+        self._replaced = replaced
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -385,13 +398,28 @@ class _Noting(TorchFunctionMode):
         given: Any = args[0] if args else (kwargs or {}).get("input")
         if func in _SQUASHES:
             squashing, logits_of_given = _SQUASHES[func]
-            self.calls.append(_Call(squashing, output, logits_of_given(given)))
-        elif func in (torch.log, Tensor.log):
+            return self._noted(_Call(squashing, output, logits_of_given(given)))
+        if func in (torch.log, Tensor.log):
             for call in self.calls:
                 if call.output is given and call.squashing == "softmax":
-                    self.calls.append(_Call("logarithm of a softmax", output, call.logits))
-                    break
+                    return self._noted(_Call("logarithm of a softmax", output, call.logits))
         return output
+
+    def _noted(self, call: _Call) -> Tensor:
+        if len(self.calls) == self._replaced:
+            call = call._replace(output=_unsure(call))
+        self.calls.append(call)
+        return call.output
+
+
+def _unsure(call: _Call) -> Tensor:
+    """What such a call would give for small logits that differ."""
+    logits = torch.linspace(0, 1, call.output.numel(), device=call.output.device)
+    logits = logits.view(call.output.shape)
+    if call.squashing == "sigmoid":
+        return logits.sigmoid().to(call.output.dtype)
+    shares = logits.softmax(-1)
+    return (shares if call.squashing == "softmax" else shares.log()).to(call.output.dtype)
 
 
 def _itself(logits: Tensor) -> Tensor:
@@ -423,8 +451,10 @@ def _looks_like(output: Tensor) -> Squashing | None:
     return "sigmoid" if (output <= 1).all() else None
 
 
-def _identical(one: Tensor, other: Tensor) -> bool:
-    return one is other or (one.shape == other.shape and bool((one == other).all()))
+def _identical(one: Tensor, other: object) -> bool:
+    return one is other or (
+        isinstance(other, Tensor) and one.shape == other.shape and bool((one == other).all())
+    )
 
 
 def _alike(one: Tensor, other: Tensor, tolerance: float) -> bool:

@@ -19,7 +19,7 @@ from deceive.errors import InputError
 ASKINGS = 5
 
 # How far two answers to the same question may lie apart, as a share of how far answers to different
-# ones do. The first is asked twice in the same words, which at most changes the order of a GPU's
+# ones do. The first is asked in the same words, which at most changes the order of a GPU's
 # sums; the second in batches of two sizes, where half precision makes 0.001 and the scales of 8-bit
 # layers 0.01. Dropout and batch statistics make 0.1 and more.
 _TWICE, _APART = 1e-3, 0.05
@@ -76,7 +76,9 @@ def manner_of(ask: Callable[[Tensor], Tensor], images: Tensor) -> Manner:
     spread = together.std()
     if not spread.isfinite():
         return STEADY
-    at_random = bool(_rms(together - ask(images)) > _TWICE * spread)
+    at_random = any(  # one that chooses between two networks often chooses the same twice
+        bool(_rms(together - ask(images)) > _TWICE * spread) for _ in range(ASKINGS - 1)
+    )
     try:
         first, alone = ask(images[:1]), True
     except Exception:  # batch statistics of one image may be none
