@@ -1,7 +1,7 @@
 """`fool`: optimise images until a frozen classifier is sure of them. The one image loop."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence, Sized
 from dataclasses import dataclass, replace
 from itertools import chain, compress, pairwise
 from typing import NamedTuple
@@ -462,6 +462,8 @@ def _checked_targets(
             arguments.tensor("targets", targets)
             listed = targets
         else:
+            if isinstance(targets, Sized):  # a range without end is not listed first
+                checks.in_memory("targets", len(targets), shape)
             given = list(targets) if isinstance(targets, Iterable) else targets
             listed = torch.as_tensor(given, device="cpu")
     except InputError:
