@@ -565,6 +565,14 @@ def test_imagenets_scaling_is_tried_on_images_of_three_channels():
     assert usual(data)[2:5] == [whole, each, imagenet]
 
 
+@pytest.mark.parametrize("shapeless", [nn.Identity(), nn.Flatten(0)])
+def test_a_module_that_gives_no_row_for_each_image_is_refused(data, shapeless):
+    with pytest.raises(InputError, match=r"expected outputs of shape \(\d+, K\)"):
+        audit(shapeless, data, judge=None, settings=TINY)
+    with pytest.raises(InputError, match=r"expected outputs of shape \(\d+, K\)"):
+        audit(Bands(), data, judge=shapeless, settings=TINY)
+
+
 def test_a_judge_is_met_the_same_way_or_told_how(data):
     class Judge(Bands):
         """Reads nothing whose pixels aren't from -1 to 1."""

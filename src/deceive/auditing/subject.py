@@ -230,7 +230,7 @@ def _outputs_of(loaded: Loaded, images: Tensor) -> Tensor:
     """The model's own outputs (N, K), checked. Raises `InputError` where they are none."""
     with asking(images):
         if isinstance(loaded.model, nn.Module):
-            return logits_of(loaded.model, images)
+            return rows(logits_of(loaded.model, images), len(images))
         return rows(loaded.model(images.clone()), len(images))  # some work in place
 
 
@@ -240,7 +240,7 @@ def _answering(loaded: Loaded, scaling: Scaling, answers: Kind) -> Callable[[Ten
     def ask(images: Tensor) -> Tensor:
         scaled = scaling(images)
         if isinstance(loaded.model, nn.Module):
-            return _as_logits(logits_of(loaded.model, scaled), answers)
+            return _as_logits(rows(logits_of(loaded.model, scaled), len(images)), answers)
         function: Function = loaded.model
         return _as_logits(rows(function(scaled.clone()), len(images)), answers)
 
