@@ -2,6 +2,7 @@
 
 import copy
 import threading
+import warnings
 
 import pytest
 import torch
@@ -78,6 +79,13 @@ def compiled(model):
     return torch.compile(model, backend="eager")
 
 
+def scripted():
+    """As TorchScript, which in part forbids what other modules allow."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`torch.jit", DeprecationWarning)
+        return torch.jit.trace(Small().eval(), torch.rand(2, *SHAPE))
+
+
 def nested():
     return nn.Sequential(compiled(Small()), nn.Identity())
 
@@ -93,6 +101,7 @@ MODELS = {
     "half": lambda: Small().half(),
     "bfloat16": lambda: Small().bfloat16(),
     "data parallel": lambda: nn.DataParallel(Small()),
+    "TorchScript": scripted,
 }
 
 
@@ -117,6 +126,15 @@ def test_so_is_one_with_the_old_weight_norm():
     before = state_of(model)
     assert fool(model, range(4), shape=SHAPE, confidence=0.9, steps=300).fooled.all()
     assert same_state(before, state_of(model))
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_so_is_a_frozen_script_which_has_no_mode():
+    model = torch.jit.freeze(scripted())
+    result = fool(model, range(4), shape=SHAPE, confidence=0.9, steps=300)
+    assert result.fooled.all()
+    asked = probabilities_of(model, result.images).gather(1, result.targets[:, None])[:, 0]
+    torch.testing.assert_close(asked, result.confidence)
 
 
 def test_what_a_copy_keeps_is_its_own():

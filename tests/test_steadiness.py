@@ -130,6 +130,14 @@ def test_what_fooled_a_model_in_company_fools_it_alone():
     assert (confidence[result.fooled] >= 0.99).all()
 
 
+def test_a_model_is_watched_by_images_whose_statistics_differ():
+    torch.manual_seed(0)
+    norm = nn.BatchNorm2d(8, track_running_stats=False)
+    parts = [nn.Conv2d(1, 8, 5, 2), norm, nn.ReLU(), nn.Flatten(), nn.Linear(1152, 10)]
+    with pytest.warns(UnsteadyWarning, match="depends on the images beside it"):
+        fool(nn.Sequential(*parts), 0, steps=1)
+
+
 def test_what_fooled_a_model_by_luck_does_not_count():
     """Four in five answers are sure of anything; all of five answers are in one case of three."""
 

@@ -28,8 +28,11 @@ SLACK = 1e-5
 _LEAST, _FLAT = torch.finfo(torch.float32).tiny, 0.95
 
 
-# Images of noise by which a model is watched, and those that are asked about at once in the end.
-_SHOWN, _AT_ONCE = 2, 250
+# Starts of images by which a model is watched: two of one kind have much the same statistics.
+_SHOWN = ("uniform", "squares")
+
+# Images that are asked about at once in the end.
+_AT_ONCE = 250
 
 
 class Progress(NamedTuple):
@@ -366,8 +369,9 @@ def _frozen(model: nn.Module, example: Tensor, bounds: Bounds) -> FrozenCopy:
     """A copy that does the work, and says where an image alone does not settle the answer."""
     net, (low, high) = FrozenCopy(model, example), bounds
     _, channels, height, width = example.shape
-    noise = begin("uniform", range(_SHOWN), (channels, height, width), 0)
-    net.watch(noise * (high - low) + low)
+    size = (channels, height, width)
+    shown = torch.cat([begin(start, range(1), size, 0) for start in _SHOWN])
+    net.watch(shown * (high - low) + low)
     for caution in net.manner.cautions:
         warn(f"the model is not steady: {caution}", UnsteadyWarning)
     return net

@@ -36,7 +36,8 @@ _MATRIX_UNITS = (
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
     """Put `model` into evaluation mode, and each of its modules back as it was on the way out."""
-    was_training = [module for module in model.modules() if module.training]
+    # A frozen TorchScript module has no mode.
+    was_training = [module for module in model.modules() if getattr(module, "training", False)]
     model.eval()
     try:
         yield model

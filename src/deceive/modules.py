@@ -88,7 +88,9 @@ def materialised(network: nn.Module, images: Tensor) -> nn.Module:
             "the model is lazy and has no weights yet: a copy with random ones was asked, and its "
             "own will be others; show it a batch of images first"
         )
-    return network.requires_grad_(False)
+    for parameter in network.parameters():  # TorchScript's own `requires_grad_` is an error
+        parameter.requires_grad_(False)
+    return network
 
 
 def float_type(model: nn.Module) -> torch.dtype:
