@@ -501,7 +501,13 @@ def _objective(objective: str | Objective) -> Objective:
         return OBJECTIVES[objective]
 
     def checked(logits: Tensor, targets: Tensor) -> Tensor:
-        score = objective(logits.clone(), targets)  # some work in place
+        try:
+            score = objective(logits.clone(), targets)  # some work in place
+        except Exception as error:  # a function of the user's may raise anything
+            raise InputError(
+                "objective: expected a function of logits (N, K) and targets (N,); "
+                f"it says: {error!r}"
+            ) from error
         if not isinstance(score, Tensor) or score.shape != targets.shape:
             came = tuple(score.shape) if isinstance(score, Tensor) else type(score).__name__
             raise InputError(
