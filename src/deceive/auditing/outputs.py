@@ -36,10 +36,17 @@ def pick(
 
     Raises:
         InputError: when no output, or more than one, has so many columns and none is named, or the
-            one that is named isn't there; and when the model doesn't take such images.
+            one that is named isn't there; when the model doesn't take such images, and when it is
+            a module that answers with something else.
     """
-    named, count = _named(_first_answer(loaded, scaled)), len(scaled[0])
+    answer, count = _first_answer(loaded, scaled), len(scaled[0])
+    named = _named(answer)
     if named is None:
+        if isinstance(loaded.model, nn.Module) and not isinstance(answer, Tensor):
+            raise InputError(
+                "model: expected a tensor of scores (N, K), or several outputs in a tuple or by "
+                f"name, got {type(answer).__name__}"
+            )
         if output is not None:
             raise InputError(f"output: expected none for a model with a single one, got {output!r}")
         return loaded
@@ -83,11 +90,19 @@ def kind_of(outputs: Tensor) -> Kind:
     """What kind of scores (N, K) these are.
 
     Raises `InputError` for those of a sigmoid for each class, which aren't confidences that share
-    a whole. (Of real images it is more than half sure of something; small logits are not.)
+    a whole, and for shares of another whole than 1: per cent, votes. (Of real images a sigmoid is
+    more than half sure of something; small logits are not.)
     """
     sums = outputs.sum(1)
     if (outputs >= 0).all() and ((sums - 1).abs() < _ROUNDING).all():
         return "probabilities"
+    whole, differ = sums.mean(), (outputs != outputs[0]).any()
+    shares = (outputs >= 0).all() and differ and ((sums / whole - 1).abs() < _ROUNDING).all()
+    if shares and whole > 1:
+        raise InputError(
+            "model: expected logits, or probabilities that sum to 1 for each image, got outputs "
+            f"that sum to {whole:.4g}, as per cent and votes do; let the model divide by that"
+        )
     if (outputs >= 0).all() and 0.5 < outputs.max() <= 1:
         raise InputError(
             "model: expected logits, or probabilities that sum to 1 for each image, got outputs "

@@ -139,11 +139,12 @@ def best_read(
     if not read:
         raise errors[0]
     close = _close(read)
+    stands_plain = Scaling() in read
     if len(close) > 1 and len(validation) > len(sample):
         read = {scaling: right(scaling, validation) for scaling in close}
         close = _close(read)
     best = close[0]
-    if skill(_share(read[best]), data.n_classes) < NEAR_CHANCE and Scaling() in read:
+    if skill(_share(read[best]), data.n_classes) < NEAR_CHANCE and stands_plain:
         return Scaling(), []
     return best, _said(best, close[1:], read)
 

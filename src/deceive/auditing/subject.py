@@ -15,7 +15,7 @@ from deceive.auditing.outputs import Kind, asking, kind_of, pick, rows
 from deceive.auditing.scaling import Scaling, best_read, check_channels, usual
 from deceive.data import Dataset, Split
 from deceive.errors import InputError
-from deceive.inference import BATCH, before_softmax, has_gradient, logits_of
+from deceive.inference import BATCH, BeforeSoftmax, before_softmax, has_gradient, logits_of
 from deceive.modules import float_type, original
 from deceive.starts import Shape
 from deceive.steadiness import STEADY, Manner, manner_of, settled
@@ -131,7 +131,9 @@ def meet(
     notes += said
     outputs = _outputs_of(loaded, scaling(first))
     rubbish = _rubbish(loaded, rubbish_class, data.n_classes, outputs.shape[1])
-    answers = kind_of(outputs)
+    answers: Kind = "logits"  # also where those before a softmax are probabilities themselves
+    if not isinstance(loaded.model, BeforeSoftmax):
+        answers = kind_of(outputs)
     module = None
     if isinstance(loaded.model, nn.Module):
         plain = scaling == Scaling() and answers != "probabilities"
