@@ -61,7 +61,7 @@ def test_a_factory_is_imported_from_the_working_directory(tmp_path, monkeypatch,
         torch.testing.assert_close(meet(loaded, data).logits(data.test.images), expected)
     assert sys.path == path
     for name, message in [
-        ("broken", r"users_own:broken to give a model; it says: KeyError\('weights'\)"),
+        ("broken", r"users_own:broken to give a model; it raised KeyError\('weights'\)"),
         ("nothing", "to give a torch.nn.Module or a callable, got int"),
         ("absent", "has no attribute 'absent'"),
     ]:
@@ -278,12 +278,12 @@ def test_of_several_outputs_the_one_with_a_column_a_class_is_read(tmp_path, data
 )
 def test_outputs_that_cannot_be_told_apart_are_listed(tmp_path, data, expected, outputs, listed):
     path = several(tmp_path / "several.onnx", outputs)
-    with pytest.raises(InputError, match=f"4 scores .*{listed}; name the scores with --output"):
+    with pytest.raises(InputError, match=f"4 columns.*{listed}; choose one with --output"):
         meet(load_model(path), data)
     if "scores" in outputs:
         found = meet(load_model(path), data, output="scores").logits(data.test.images)
         torch.testing.assert_close(found, expected)
-    with pytest.raises(InputError, match=f"output: expected scores .* among {listed}, got 'x'"):
+    with pytest.raises(InputError, match=f"output: expected scores .* one of {listed}, got 'x'"):
         meet(load_model(path), data, output="x")
 
 
@@ -317,7 +317,9 @@ def test_a_module_that_answers_with_something_of_its_own_is_refused(data):
 
 def test_a_sigmoid_for_each_class_is_refused(data):
     model = Bands()
-    message = "outputs from 0 to 1 that sum to .* as a sigmoid .* return the logits before it"
+    message = (
+        r"outputs in \[0, 1\] with sums from .* sigmoid .* return the logits before the sigmoid"
+    )
     with pytest.raises(InputError, match=message):
         meet(load_model(lambda images: model(images).sub(4).sigmoid().detach()), data)
     # Small logits aren't taken for it.
@@ -356,7 +358,7 @@ def test_a_model_in_python_may_have_several_outputs_too(data, expected, way, out
         copy = FrozenCopy(subject.module, images.detach()[:1])
         (gradient,) = torch.autograd.grad(copy.logits(images)[:, 0].sum(), images)
         assert (gradient > 0).any()
-    with pytest.raises(InputError, match="expected none for a model with a single one, got '1'"):
+    with pytest.raises(InputError, match="expected none for a model with one output, got '1'"):
         meet(load_model(Bands()), data, output="1")
 
 

@@ -76,7 +76,7 @@ def test_code_that_has_changed_is_another_model(data, tmp_path, monkeypatch, nam
     begin(spec, data, out)  # it is still the same
     for change in (" / 50", " * 1.001"):
         write_module(tmp_path, change)
-        with pytest.raises(InputError, match="the model answers differently; --fresh starts anew"):
+        with pytest.raises(InputError, match="the model answers differently; start anew"):
             begin(spec, data, out)
     write_module(tmp_path)
     begin(spec, data, out)
@@ -93,10 +93,12 @@ def test_weights_beside_an_onnx_file_are_part_of_it(data, tmp_path):
     # The same answers, but not the same file.
     kept = weights.read_bytes()
     weights.write_bytes(kept + b"\0")
-    with pytest.raises(InputError, match=r"but by now the model has another net\.onnx\.data; --fr"):
+    with pytest.raises(
+        InputError, match=r"but net\.onnx\.data of the model has changed; start anew"
+    ):
         begin(path, data, out)
     weights.write_bytes(torch.rand(16, 4).numpy().tobytes())
-    said = "the model has another net.onnx.data and the model answers differently"
+    said = "net.onnx.data of the model has changed and the model answers differently"
     with pytest.raises(InputError, match=re.escape(said)):
         begin(path, data, out)
     assert path.read_bytes() == graph
@@ -133,7 +135,7 @@ def test_a_judge_that_has_changed_is_another_judge(data, tmp_path):
     model, out = Bands(sure=12), tmp_path / "out"
     begin(model, data, out, judge=[judge(9), Bands(sure=7)])
     begin(model, data, out, judge=[judge(9), Bands(sure=7)])
-    with pytest.raises(InputError, match="but by now judge reader answers differently; --fresh"):
+    with pytest.raises(InputError, match="but judge reader answers differently; start anew"):
         begin(model, data, out, judge=[judge(8), Bands(sure=7)])
     with pytest.raises(InputError, match="differs in judges"):
         begin(model, data, out, judge=judge(9))
@@ -159,7 +161,7 @@ def test_what_the_run_forgot_is_not_taken_for_the_same(data, tmp_path):
     path = tmp_path / "arrays" / "identity.npz"
     content = path.read_bytes()
     path.unlink()
-    with pytest.raises(InputError, match=r"expected arrays/identity\.npz, which tells"):
+    with pytest.raises(InputError, match=r"expected arrays/identity\.npz, which identifies"):
         begin(Bands(sure=12), data, tmp_path)
     path.write_bytes(content[:100])
     with pytest.raises(InputError, match=r"identity\.npz: expected arrays"):
@@ -186,7 +188,7 @@ def test_no_wrapper_makes_a_model_its_own_judge(data, kind):
     judge, model = wrapped(kind), Bands(sure=12)
     if kind == "rubbish":  # one output more, and the others are the same
         judge, model = model, judge
-    with pytest.raises(InputError, match="judge: expected another model than the audited one"):
+    with pytest.raises(InputError, match="judge: expected models other than the audited one"):
         audit(model, data, judge=[Bands(sure=9), judge], settings=TINY, rubbish_class=None)
 
 

@@ -94,7 +94,7 @@ def test_a_folder_in_the_place_of_weights_or_card_is_found_first(taken, tmp_path
         (["study", "--noise-images", "1" + "0" * 12], "noise_images: expected at most"),
         (["audit", "fast", "--garbage-images", "1" + "0" * 12], "garbage_images: expected at most"),
         (["fool", "--count", "1" + "0" * 12], "got 10,000,000,000,000"),
-        (["draw", "--count", "1" + "0" * 12], "which fit into the memory of this machine, got 10"),
+        (["draw", "--count", "1" + "0" * 12], "as many as this machine's memory holds, got 10"),
         (
             ["fool", "--count", "9" * 4300, "--out", "x.png"],
             "expected an .npz for 10^4301 images, got x.png",
@@ -154,11 +154,11 @@ def test_what_does_not_fit_into_memory(bands, data, monkeypatch):
 
 def test_a_judge_for_other_images_is_refused_before_the_study(data):
     other = replace(data, train=replace(data.train, images=data.train.images[:, :, :8, :8]))
-    with pytest.raises(InputError, match=r"judge: expected a network for images of \(1, 8, 8\)"):
-        StudySettings().check(other)
     with pytest.raises(
-        InputError, match="judge: expected a network that was trained on the images"
+        InputError, match=r"judge: expected a network for the data's images, \(1, 8, 8\)"
     ):
+        StudySettings().check(other)
+    with pytest.raises(InputError, match="judge: expected a network trained on the images"):
         StudySettings().check(replace(data, checksum="of other images"))
 
 

@@ -51,7 +51,7 @@ def test_no_network_judges_itself(tmp_path, capsys):
     assert "; the judge takes" in run(capsys, "fool", *options)[1]
     code, _, err = run(capsys, "fool", "--model", "judge", "--judge", "judge", *options)
     assert code == 2
-    assert "--judge: expected another network than judge, which is judged, got itself" in err
+    assert "--judge: expected a network other than judge, got the same one" in err
 
 
 def images_in(path):
@@ -60,7 +60,7 @@ def images_in(path):
     return from_levels(levels[:, None]), targets
 
 
-@pytest.mark.parametrize(("asked", "what"), [("10", ", which is rubbish"), ("11", "")])
+@pytest.mark.parametrize(("asked", "what"), [("10", ", the rubbish class"), ("11", "")])
 def test_rubbish_is_no_class_to_be_made(tmp_path, capsys, asked, what):
     out = tmp_path / "made.npz"
     for command in (["draw", "--digit"], ["fool", "--model", "draw", "--target"]):

@@ -216,8 +216,8 @@ def test_a_checkpoint_says_what_is_wrong_with_it(tmp_path, data, change, said):
         (2, {"judge_agreement": 1.5}, "judge_agreement: expected a share, 0 to 1, got 1.5"),
         (2, {"candidates": True}, "candidates: Input should be a valid integer"),
         (3, {"stage": 3}, "stage: Input should be 1 or 2"),
-        (3, {"part": "rubish"}, "got one of part 'rubish'"),
-        (3, {"part": ["rubbish"]}, r"got one of part ['rubbish']"),
+        (3, {"part": "rubish"}, "got one with part 'rubish'"),
+        (3, {"part": ["rubbish"]}, r"got one with part ['rubbish']"),
         (5, {"seconds": None}, "seconds: Input should be a valid number"),
     ],
 )

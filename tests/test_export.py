@@ -309,7 +309,7 @@ def test_probabilities_become_logits(tmp_path):
         ("fast", {}, "network: expected a torch.nn.Module, got str"),
         (Bands(), {"objective": "loss"}, "objective: expected one of log_odds, .*got 'loss'"),
         (nn.Flatten(), {}, r"shape: expected \(C, H, W\), since the network has no image_shape"),
-        (Bands(), {"shape": (1, 5, 5)}, r"model: expected one that takes images of shape"),
+        (Bands(), {"shape": (1, 5, 5)}, r"model: expected a model that takes images of shape"),
         (
             nn.Sequential(nn.AvgPool2d(2), nn.Flatten()),
             {"shape": (1, 4, 4)},

@@ -106,7 +106,7 @@ def test_a_device_is_written_through(tmp_path):
 
 
 def test_a_full_device_is_one_sentence(tmp_path):
-    with pytest.raises(WriteError, match=r"full: expected a place .*; No space left"):
+    with pytest.raises(WriteError, match=r"full: expected a writable path; No space left"):
         write_text(device(tmp_path / "full", 7), "text")
 
 

@@ -54,7 +54,7 @@ def test_a_lock_keeps_out_who_has_another_temporary_folder_and_goes_with_its_pro
     with holder:
         assert holder.stdout.readline() == b"claimed\n"
         monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "other"))
-        with pytest.raises(InputError, match=f"no other command is at work, got {folder}; wait"):
+        with pytest.raises(InputError, match=f"no other command is using, got {folder}; wait"):
             claim(folder, fresh=True)
         holder.send_signal(signal.SIGKILL)
     left = ["one", "other", "run", f"run/{LOCK}", "run/environment.json", "run/settings.json"]
@@ -72,7 +72,7 @@ def test_no_two_commands_work_in_one_folder(command, tmp_path, capsys):
         code, _, err = run(capsys, *command, "--out", str(folder), "--fresh")
         assert names(tmp_path) == before  # nor was it put aside
     assert code == 2
-    assert "expected a folder in which no other command is at work" in " ".join(err.split())
+    assert "expected a folder that no other command is using" in " ".join(err.split())
 
 
 def test_a_run_is_put_aside_and_the_new_folder_is_locked(tmp_path):
@@ -82,7 +82,7 @@ def test_a_run_is_put_aside_and_the_new_folder_is_locked(tmp_path):
     link.symlink_to("run")
     with claimed(link, fresh=True):
         assert names(folder) == [LOCK]
-        with pytest.raises(InputError, match="no other command is at work"):
+        with pytest.raises(InputError, match="no other command is using"):
             claim(folder, fresh=True)
         Run(folder, SETTINGS)
     assert names(tmp_path / "run.2") == ["environment.json", "settings.json"]
@@ -150,7 +150,7 @@ def test_a_planted_symlink_is_not_followed(tmp_path):
     victim.write_text("text")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / LOCK).symlink_to(victim)
-    with pytest.raises(WriteError, match="run: expected a place that can be written to"):
+    with pytest.raises(WriteError, match="run: expected a writable path"):
         claim(tmp_path / "run")
     assert victim.read_text() == "text"
 
@@ -186,6 +186,6 @@ def test_a_lock_that_is_removed_while_another_waits_for_it_is_no_lock(tmp_path, 
     monkeypatch.setattr(os, "open", remove_once)
     with claimed(folder, fresh=False):
         assert names(folder) == [LOCK]
-        with pytest.raises(InputError, match="no other command is at work"):
+        with pytest.raises(InputError, match="no other command is using"):
             claim(folder)
     assert names(folder) == []

@@ -357,14 +357,14 @@ def test_not_a_module(model):
 
 
 def test_images_the_model_does_not_take():
-    message = r"model: expected one that takes images of shape \(2, 3, 5, 5\); it says: .*16"
+    message = r"model: expected a model that takes images of shape \(2, 3, 5, 5\); it raised .*16"
     with pytest.raises(InputError, match=message):
         FrozenCopy(Bands(), torch.rand(1, 3, 5, 5))
 
 
 @pytest.mark.parametrize("error", [AssertionError, ValueError, IndexError, TypeError])
 def test_a_model_that_refuses_images_in_its_own_words(error):
-    with pytest.raises(InputError, match=r"takes images of shape .* it says: .*32x32, please"):
+    with pytest.raises(InputError, match=r"takes images of shape .* it raised .*32x32, please"):
         FrozenCopy(Failing(error("32x32, please")), torch.rand(1, 1, 4, 4))
 
 

@@ -208,7 +208,7 @@ def test_weights_of_neither_card_are_refused(tmp_path):
     coming.write_text(CARD_OF[1].model_copy(update={"weights_sha256": "ab"}).model_dump_json())
     assert thing.read() == 0
     thing.path.write_bytes(thing.path.read_bytes()[:-1])
-    with pytest.raises(InputError, match="expected the weights of its card"):
+    with pytest.raises(InputError, match="expected the weights with the card's"):
         thing.read()
 
 

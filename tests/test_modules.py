@@ -161,7 +161,7 @@ def test_one_that_refuses_to_be_copied_is_one_clear_error():
             raise NotImplementedError("there is\nbut one of me")
 
     with pytest.raises(
-        InputError, match=r"^model: expected one that copy\.deepcopy can copy, .*me"
+        InputError, match=r"^model: expected a module that copy\.deepcopy can copy, .*me"
     ):
         FrozenCopy(Refusing(), torch.rand(1, *SHAPE))
 
@@ -230,7 +230,9 @@ def test_a_model_that_gives_up_midway_is_one_clear_error():
                 raise ValueError("two at most")
             return super().forward(images)
 
-    with pytest.raises(InputError, match=r"images of shape \(3, 1, 6, 6\); it says: .*two at most"):
+    with pytest.raises(
+        InputError, match=r"images of shape \(3, 1, 6, 6\); it raised .*two at most"
+    ):
         fool(Giving(), [0, 1, 2])
 
 

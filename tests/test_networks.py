@@ -197,7 +197,7 @@ def test_images_of_another_shape_are_refused(architecture, shape):
     network = Classifier(architecture).eval()
     with pytest.raises(RuntimeError):
         network(torch.rand(2, *shape))
-    with pytest.raises(InputError, match="model: expected one that takes images of shape"):
+    with pytest.raises(InputError, match="model: expected a model that takes images of shape"):
         fool(network, 0, shape=shape)
 
 

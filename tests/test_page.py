@@ -978,7 +978,7 @@ def test_an_old_node_and_a_failing_npm_are_one_sentence(unbuilt, tmp_path):
     _program(unbuilt / "node", "echo v22.1.0")
     (tmp_path / "web" / "package-lock.json").write_text("{}")
     with pytest.raises(
-        InputError, match=r"expected `npm ci .*` to succeed; it says: nothing works"
+        InputError, match=r"expected `npm ci .*` to succeed; it printed: nothing works"
     ):
         build()
     assert not (tmp_path / "web" / "dist").exists()
@@ -1027,13 +1027,15 @@ def test_what_an_earlier_build_left_damaged_is_made_anew(unbuilt, tmp_path, monk
 def test_what_the_build_lacks_is_one_sentence(unbuilt, tmp_path, monkeypatch):
     built_by(unbuilt, monkeypatch)
     _program(unbuilt / "npm", "exit 0")
-    with pytest.raises(InputError, match=r"page: expected npm to build .*index.html, found none"):
+    with pytest.raises(InputError, match=r"page: expected npm to build .*index.html, got none"):
         build()
     _program(unbuilt / "npm", "exit 7")
-    with pytest.raises(InputError, match=r"expected `npm run .*` to succeed; it says: exit code 7"):
+    with pytest.raises(
+        InputError, match=r"expected `npm run .*` to succeed; it printed: exit code 7"
+    ):
         build()
     _program(unbuilt / "node", "exit 1")
-    with pytest.raises(InputError, match=r"expected `node --version` to succeed; it says: exit"):
+    with pytest.raises(InputError, match=r"expected `node --version` to succeed; it printed: exit"):
         build()
     (unbuilt / "node").write_text("no program")
     (unbuilt / "node").chmod(0o644)
@@ -1041,7 +1043,7 @@ def test_what_the_build_lacks_is_one_sentence(unbuilt, tmp_path, monkeypatch):
         build()
     (tmp_path / "web" / "package-lock.json").unlink()
     _program(unbuilt / "node", "echo v22.1.0")
-    with pytest.raises(InputError, match=r"expected a clone that can be read, .*package-lock.json"):
+    with pytest.raises(InputError, match=r"expected a readable clone .*package-lock.json"):
         build()
 
 

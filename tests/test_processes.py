@@ -308,9 +308,9 @@ def test_shares_cover_all_once():
 
 @pytest.mark.usefixtures("second_of_three")
 def test_what_does_not_fit_the_processes_is_one_clear_error(capsys, monkeypatch):
-    with pytest.raises(InputError, match=r"candidates: expected as many for each of 3 .* got 16"):
+    with pytest.raises(InputError, match=r"candidates: expected a multiple of the 3 .* got 16"):
         SMALL.check(data())
-    with pytest.raises(InputError, match=r"kept: expected as many for each of 3 .* got 32"):
+    with pytest.raises(InputError, match=r"kept: expected a multiple of the 3 .* got 32"):
         SMALL.model_copy(update={"candidates": 15}).check(data())
     settings = RECIPES["fast"].model_copy(update={"batch_size": 5})
     with pytest.raises(InputError, match="at least 2 images for each of 3 processes, got 5"):
@@ -368,7 +368,7 @@ def test_a_main_process_that_is_not_there_is_waited_for_aloud_and_not_for_long(c
         code, _, err = run(capsys, "info")
     assert code == 2
     waiting, refused = err.splitlines()
-    assert waiting.startswith("waiting for the other processes at 127.0.0.1:")
+    assert waiting.startswith("waiting up to 1 s for the other processes at 127.0.0.1:")
     assert "expected 2 processes to meet at 127.0.0.1:" in refused
     assert "within 1 s" in refused
 

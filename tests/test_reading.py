@@ -38,7 +38,7 @@ DEEP = b'{"a": ' + b"[" * 3000 + b"]" * 3000 + b"}"
         (b"[1]", "expected a JSON object, got list"),
         (b"null", "expected a JSON object, got NoneType"),
         (b'{"a": 1} x', "expected a JSON object; Extra data"),
-        (DEEP, "nested at most 50 deep, got one nested deeper"),
+        (DEEP, "nested at most 50 deep, got deeper nesting"),
         (b'{"a": ' + b"[" * 60 + b"]" * 60 + b"}", "nested at most 50 deep"),
         (b"[" * 100_000, "nested at most 50 deep"),
         (b'{"a": "\xff"}', "expected a JSON object in UTF-8; invalid start byte"),
@@ -47,7 +47,7 @@ DEEP = b'{"a": ' + b"[" * 3000 + b"]" * 3000 + b"}"
         (b'{"a": NaN}', "NaN is not a finite number"),
         (b'{"a": [-Infinity]}', "-Infinity is not a finite number"),
         (b'{"a": 1e999}', "1e999 is not a finite number"),
-        (b'{"a": 1, "b": 2, "a": 3}', "the key 'a' is there twice"),
+        (b'{"a": 1, "b": 2, "a": 3}', "the key 'a' appears twice"),
         (b'{"a": ' + b"1" * 5000 + b"}", r"Exceeds the limit \(4300 digits\)"),
     ],
 )
@@ -174,9 +174,9 @@ def test_a_card_is_checked_before_anything_is_built(tmp_path, changes, said):
         ),
         (
             state(**{"head.bias": torch.tensor([0.0, math.nan])}),
-            "'head.bias' has NaN or infinity in it",
+            "'head.bias' contains NaN or infinity",
         ),
-        (state(extra=torch.zeros(2**19)), "card says, at most "),
+        (state(extra=torch.zeros(2**19)), "in its card, at most "),
     ],
 )
 def test_weights_that_a_card_does_not_describe_are_named(tmp_path, tensors, said):
@@ -188,7 +188,7 @@ def test_a_weights_file_is_read_no_further_than_its_card_needs(tmp_path):
     path = put(tmp_path)
     with path.open("r+b") as file:
         file.truncate(2**40)  # takes no room
-    with pytest.raises(InputError, match="network as its card says, at most 1,"):
+    with pytest.raises(InputError, match="network, as in its card, at most 1,"):
         load_network(path)
 
 
@@ -257,14 +257,14 @@ def npy(shape, body=b"\0" * 8, dtype="|u1"):
                 ("levels.npy", npy("(1, 8)")),
                 ("share.npy", npy("(1,)", struct.pack("<d", math.nan), "<f8")),
             ],
-            "share should be numbers of 0 to 1, has others",
+            "share should be from 0 to 1, has other values",
         ),
         (
             [
                 ("levels.npy", npy("(2, 4)")),
                 ("targets.npy", npy("(2,)", struct.pack("<2q", 0, 2), "<i8")),
             ],
-            "targets should be numbers of 0 to 1, has others",
+            "targets should be from 0 to 1, has other values",
         ),
     ],
 )

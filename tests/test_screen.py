@@ -51,9 +51,9 @@ def recurse() -> None:
     [
         (raises(OSError(errno.ENOSPC, "No space left on device", "x.npz")), "x.npz: expected"),
         (raises(OSError(errno.EROFS, "Read-only file system", "x.npz")), "x.npz: expected"),
-        (raises(OSError(errno.EIO, "Input/output error")), "output: expected a place that can be"),
-        (lambda: np.empty(2**59), "memory: expected as much as this takes"),
-        (lambda: torch.empty(2**50), "memory: expected as much as this takes"),
+        (raises(OSError(errno.EIO, "Input/output error")), "output: expected a readable"),
+        (lambda: np.empty(2**59), "memory: expected enough for this command"),
+        (lambda: torch.empty(2**50), "memory: expected enough for this command"),
     ],
 )
 def test_what_the_machine_lacks_is_bad_input_in_one_sentence(work, said, monkeypatch, capsys):
@@ -81,7 +81,7 @@ def test_a_fault_in_deceive_has_a_code_that_means_no_finding(work, monkeypatch, 
     assert (code, out) == (70, "")
     assert err.startswith("Traceback")
     assert err.splitlines()[-1] == (
-        "deceive: this is a fault in deceive itself; please report it with these lines"
+        "deceive: this is a bug in deceive; please report it with the lines above"
     )
 
 
@@ -114,7 +114,7 @@ def test_results_that_find_no_room_are_one_sentence():
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
     assert ended.returncode == 2
     assert ended.stderr == (
-        "deceive: output: expected a place that can be read and written; No space left on device\n"
+        "deceive: output: expected a readable and writable path; No space left on device\n"
     )
 
 
@@ -199,7 +199,7 @@ def test_text_that_cannot_be_written_is_refused_before_any_work(tmp_path, capsys
     monkeypatch.chdir(tmp_path)
     code, _, err = run(capsys, "fool", "--out", "\udcff.npz")
     assert code == 2
-    assert err == "deceive: command line: expected text in UTF-8, got '\\udcff.npz'\n"
+    assert err == "deceive: command line: expected UTF-8, got '\\udcff.npz'\n"
     assert list(tmp_path.iterdir()) == []
 
 

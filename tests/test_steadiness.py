@@ -94,7 +94,7 @@ def test_a_model_that_answers_at_random_and_is_fooled_by_nothing_is_not_asked_ag
             return super().forward(images)
 
     torch.manual_seed(0)
-    with pytest.warns(UnsteadyWarning, match="answers differently each time"):
+    with pytest.warns(UnsteadyWarning, match="answers vary between calls"):
         result = fool(Picky(sure=1), 0, steps=2)
     assert not result.fooled.any()
 
@@ -121,7 +121,7 @@ def test_an_image_is_asked_about_alone_where_company_matters():
 
 def test_what_fooled_a_model_in_company_fools_it_alone():
     model = InCompany(sure=12)
-    with pytest.warns(UnsteadyWarning, match="depends on the images beside it"):
+    with pytest.warns(UnsteadyWarning, match="depend on the other images in the batch"):
         result = fool(model, range(4), count=3, shape=(1, 4, 4), steps=60)
     assert result.fooled.any()
     alone = torch.cat([model(image[None]) for image in result.images]).softmax(1)
@@ -134,7 +134,7 @@ def test_a_model_is_watched_by_images_whose_statistics_differ():
     torch.manual_seed(0)
     norm = nn.BatchNorm2d(8, track_running_stats=False)
     parts = [nn.Conv2d(1, 8, 5, 2), norm, nn.ReLU(), nn.Flatten(), nn.Linear(1152, 10)]
-    with pytest.warns(UnsteadyWarning, match="depends on the images beside it"):
+    with pytest.warns(UnsteadyWarning, match="depend on the other images in the batch"):
         fool(nn.Sequential(*parts), 0, steps=1)
 
 
@@ -149,7 +149,7 @@ def test_what_fooled_a_model_by_luck_does_not_count():
             return F.pad(sure + 0.01 * images.flatten(1).sum(1, keepdim=True), (0, 3))
 
     torch.manual_seed(0)
-    with pytest.warns(UnsteadyWarning, match="answers differently each time"):
+    with pytest.warns(UnsteadyWarning, match="answers vary between calls"):
         result = fool(Lucky(), 0, count=200, steps=30, confidence=0.99)
     # Nearly each one has at some time been called the target with 0.99.
     assert (result.steps < 30).double().mean() > 0.8
@@ -168,9 +168,9 @@ def test_a_steady_model_is_asked_no_more_than_once():
 @pytest.mark.parametrize(
     ("model", "said"),
     [
-        (Dropping(sure=20), "answers differently each time"),
-        (InCompany(sure=12), "depends on the images beside it"),
-        (NeverAlone(sure=12), "it cannot be asked about one alone"),
+        (Dropping(sure=20), "answers vary between calls"),
+        (InCompany(sure=12), "depend on the other images in the batch"),
+        (NeverAlone(sure=12), "it can't run single images"),
     ],
 )
 @pytest.mark.parametrize("black", [False, True])

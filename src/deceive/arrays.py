@@ -113,7 +113,7 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
     room = max(_ROOM, _UNFOLDED * size)
     unfolded = sum(each.file_size for each in members.values())
     if unfolded > room:
-        raise ValueError(f"{unfolded:,} bytes of them are more than a file of {size:,} should hold")
+        raise ValueError(f"unpacks to {unfolded:,} bytes, too many for a file of {size:,}")
     return members
 
 
@@ -161,5 +161,5 @@ def _trouble(arrays: Arrays, layout: Layout, sizes: dict[str, int]) -> str | Non
         if kind in ("classes", "seen"):
             most = known.get("K", array.size) - 1
         if not least <= array.min() <= array.max() <= most:  # which NaN isn't
-            return f"{name} should be numbers of {least:g} to {most:g}, has others"
+            return f"{name} should be from {least:g} to {most:g}, has other values"
     return None

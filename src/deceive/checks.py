@@ -113,7 +113,7 @@ def in_memory(name: str, count: int, shape: Sequence[int]) -> None:
     most = _memory() // (5 * math.prod(shape) + 100)
     if count > most:
         raise InputError(
-            f"{name}: expected at most {most:,} images, which fit into the memory of this machine, "
+            f"{name}: expected at most {most:,} images, as many as this machine's memory holds, "
             f"got {shown(count)}"
         )
 

@@ -186,7 +186,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             room = os.fstat(raw.fileno()).st_size
             if size > room * ratio:  # before memory is asked for on a header's word alone
                 raise InputError(
-                    f"{path}: expected {size:,} values ({_by(shape)}) as its header says, "
+                    f"{path}: expected {size:,} values ({_by(shape)}) according to its header, "
                     f"got a file of {room:,} bytes"
                 )
             values = np.empty(size, np.uint8)
@@ -198,7 +198,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
         ) from error
     if came < size or more:
         raise InputError(
-            f"{path}: expected {size:,} values ({_by(shape)}) as its header says, "
+            f"{path}: expected {size:,} values ({_by(shape)}) according to its header, "
             f"got {'more' if more else f'{came:,}'}"
         )
     return values.reshape(shape)
@@ -276,8 +276,8 @@ def _pair(paths: Sequence[Path], arrays: Sequence[NDArray[np.uint8]]) -> Split:
         )
     if images.ndim == 4 and images.shape[3] in _CHANNELS and images.shape[1] not in _CHANNELS:
         raise InputError(
-            f"{images_path}: expected channels before rows and columns, as in 60000×3×32×32, got "
-            f"{_by(images.shape)}; numpy's transpose(0, 3, 1, 2) puts them there"
+            f"{images_path}: expected channels first, as in 60000×3×32×32, got "
+            f"{_by(images.shape)}; reorder them with numpy's transpose(0, 3, 1, 2)"
         )
     if images.ndim == 3:
         images = images.reshape(len(images), 1, *images.shape[1:])
@@ -292,9 +292,9 @@ def _check_labels(paths: Sequence[Path], train: Tensor, test: Tensor) -> None:
         return
     path = paths[1] if train.max() >= test.max() else paths[3]
     raise InputError(
-        f"{path}: expected labels from 0 up, with an image of each class, got labels up to "
-        f"{len(counts) - 1} and none of {_ranges(unused)}; number the classes 0, 1, 2 and so on, "
-        "and leave out images without a label (often 255)"
+        f"{path}: expected labels 0, 1, 2, … with no gaps, got labels up to "
+        f"{len(counts) - 1} without {_ranges(unused)}; renumber the classes, and remove "
+        "unlabelled images (often labelled 255)"
     )
 
 

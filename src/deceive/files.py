@@ -108,9 +108,7 @@ def write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise WriteError(
-            f"{path}: expected a place that can be written to; {error.strerror or error}"
-        ) from error
+        raise WriteError(f"{path}: expected a writable path; {error.strerror or error}") from error
 
 
 def remove_temporaries(folder: Path) -> None:
@@ -144,9 +142,9 @@ class _Place:
         is_stream = descriptor is not None or stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)
         if not (is_stream and streams) and not (stat.S_ISREG(mode) and not is_stream):
             kind = _KINDS.get(stat.S_IFMT(mode), "something else")
-            raise WriteError(f"{path}: expected a file, or nothing yet; got {kind}")
+            raise WriteError(f"{path}: expected a file or a new path, got {kind}")
         if not os.access(path, os.W_OK):
-            raise WriteError(f"{path}: expected a file that may be written to; it is read-only")
+            raise WriteError(f"{path}: expected a writable file; it is read-only")
         return cls(path if is_stream else resolved, there, descriptor, is_stream)
 
     def nearest_folder(self) -> Path:
@@ -240,7 +238,7 @@ def read_json(path: Path, expected: str = "a JSON object") -> dict[str, Any]:
 
 
 @contextmanager
-def read_errors(path: Path, expected: str = "a place that can be read") -> Iterator[None]:
+def read_errors(path: Path, expected: str = "a readable path") -> Iterator[None]:
     """Within the block, what the system refuses is an `InputError` about `path`.
 
     Looking whether something is there is reading too: a folder may be closed, a name too long.
@@ -293,8 +291,7 @@ def parse_json(text: bytes, where: str, expected: str = "a JSON object") -> dict
         raise InputError(f"{where}: expected {expected}; {str(error).split(';')[0]}") from error
     except RecursionError as error:
         raise InputError(
-            f"{where}: expected {expected} nested at most {_DEEPEST_JSON} deep, got one nested "
-            "deeper"
+            f"{where}: expected {expected} nested at most {_DEEPEST_JSON} deep, got deeper nesting"
         ) from error
     if not isinstance(content, dict):
         raise InputError(f"{where}: expected {expected}, got {type(content).__name__}")
@@ -306,7 +303,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(content) < len(pairs):
         names = [name for name, _ in pairs]
         twice = next(name for name in names if names.count(name) > 1)
-        raise ValueError(f"the key {twice[:100]!r} is there twice")
+        raise ValueError(f"the key {twice[:100]!r} appears twice")
     return content
 
 

@@ -119,10 +119,9 @@ class FoolingResult:
             return None
         return (
             f"{count:,} of {len(self):,} candidates ({count / len(self):.0%}) stalled: the "
-            "gradient was 0, or too small for float32, in nearly all pixels, so that they say "
-            "nothing about how hard the model is to fool; return the logits before the softmax or "
-            "begin elsewhere; where the model rounds and no gradient passes, `audit` can search it "
-            "as a black box"
+            "gradient vanished (0, or too small for float32) in nearly all pixels, so they say "
+            "nothing about how hard the model is to fool; return the logits before the softmax, or "
+            "try another start; if the model rounds its input, `audit` can search it as a black box"
         )
 
 
@@ -404,8 +403,8 @@ def _gradient(score: Tensor, images: Tensor) -> Tensor:
         (gradient,) = torch.autograd.grad(score, images, ones, allow_unused=True)
     if gradient is None:
         raise InputError(
-            "model: expected logits with a gradient in the image, got none: something in it cuts "
-            "it off, as detach(), no_grad() and integers do; `audit` can search it as a black box"
+            "model: expected logits with a gradient in the image, got none: something blocks it "
+            "(detach(), no_grad(), integers); `audit` can search the model as a black box"
         )
     return gradient
 
@@ -415,7 +414,7 @@ def _check_finite(gradient: Tensor) -> None:
     if not gradient.sum().isfinite() and not gradient.isfinite().all():
         raise InputError(
             "model: expected a finite gradient in the image, got NaN or infinity though its logits "
-            "are finite; the root, the norm and the logarithm of 0 have such"
+            "are finite; look for a square root, norm or logarithm of 0"
         )
 
 

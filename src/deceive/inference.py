@@ -95,13 +95,13 @@ def answers_of(name: str, model: nn.Module, images: Tensor) -> Tensor:
         raise
     except Exception as error:  # a user's model may raise anything
         raise InputError(
-            f"{name}: expected one that takes images of shape {tuple(images.shape)}; "
-            f"it says: {error!r}"
+            f"{name}: expected a model that takes images of shape {tuple(images.shape)}; "
+            f"it raised {error!r}"
         ) from error
     if answers.ndim != 2 or len(answers) != len(images):
         raise InputError(
-            f"{name}: expected one that gives a row of scores for each of {len(images):,} images, "
-            f"got an answer of shape {tuple(answers.shape)}"
+            f"{name}: expected a model that gives a row of scores per image, ({len(images)}, K), "
+            f"got an output of shape {tuple(answers.shape)}"
         )
     return answers
 
@@ -208,15 +208,15 @@ class FrozenCopy:
         if reached is not None and reached.squashing == kind:
             self._model = self._quick = reached
             told = (
-                f"the model gives probabilities; the logits before its {kind} are used, and their "
-                "softmax is taken for its confidence"
+                f"the model returns probabilities; the logits before its {kind} are used instead, "
+                "and their softmax is the confidence"
             )
         elif kind == "softmax":
             self._gives_probabilities = True
             told = (
-                "the model gives probabilities where logits are expected (rows that are ≥ 0 and "
-                "sum to 1); their logarithm is used, which has no gradient where float32 rounds "
-                "one of them to 0 or 1: better return the logits"
+                "the model returns probabilities where logits are expected (rows that are ≥ 0 and "
+                "sum to 1); their logarithm is used, whose gradient vanishes where float32 rounds "
+                "a probability to 0 or 1; return the logits instead"
             )
         else:
             return False
@@ -297,8 +297,8 @@ class FrozenCopy:
 
     def _refused(self, images: Tensor, error: Exception) -> InputError:
         return InputError(
-            f"model: expected one that takes images of shape {tuple(images.shape)}; "
-            f"it says: {error!r}"
+            f"model: expected a model that takes images of shape {tuple(images.shape)}; "
+            f"it raised {error!r}"
         )
 
     def _rows(self, output: object, images: Tensor) -> Tensor:

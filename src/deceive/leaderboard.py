@@ -15,15 +15,15 @@ _ASKED = 0.99
 _ABOUT = """\
 # How sure are classifiers of garbage?
 
-One row an audit, made of `audit.json` files by {command}. To add a
-row, audit your model (`deceive audit MODEL`, see [Audit your own classifier](audit.md)) and name
-its `audit.json` as well. The table is sorted by the gibberish rate, the lesser first: the greater
-of the rates at 0.99 and at the model's own threshold, which 95% of the validation images reach
-that it reads correctly. Audits with warnings, whose figures may not mean what they say, come last.
-*Passes* is the share of real test images that get at least 0.99: the rate there says something only
-where they do. What the columns mean is in [the schema](audit-schema.md).
+One row per audit, made from `audit.json` files by {command}. To add a
+row, audit your model (`deceive audit MODEL`, see [Audit your own classifier](audit.md)) and add
+its `audit.json` to the command. Rows are sorted by gibberish rate, lowest first: the greater of the
+rates at 0.99 and at the model's own threshold, which 95% of the validation images that it reads
+correctly reach. Audits with warnings, whose figures may be misleading, come last. *Passes* is the
+share of real test images that get at least 0.99: where few do, the rate at 0.99 says little.
+[The schema](audit-schema.md) explains the columns.
 
-Audits of another size, or with other judges, are not comparable: the last columns say which.
+Compare only audits of the same size and with the same judges; the last columns list both.
 
 """
 

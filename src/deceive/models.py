@@ -133,7 +133,7 @@ def save_network(network: Classifier, path: Path, card: Card, *, half: bool = Fa
 def check_savable(path: Path) -> None:
     """Raise the `WriteError` that `save_network` would, before a network is trained."""
     if not path.name:
-        raise WriteError(f"{path}: expected the name of a file, got a folder")
+        raise WriteError(f"{path}: expected a file name, got a folder")
     beside = path.with_suffix(".json")
     for each in (path, beside, _coming(beside)):
         check_writable(each, streams=False)
@@ -201,15 +201,15 @@ def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:
     cards = [_read_card(place, path) for place in places]
     described = [_described(*pair) for pair in zip(cards, places, strict=True)]
     rooms = [sum(tensor.nbytes for tensor in each.values()) for each in described]
-    said = f"the weights of a {cards[0].architecture!r} network as its card says"
+    said = f"the weights of a {cards[0].architecture!r} network, as in its card"
     content = read_bounded(path, max(rooms) + _HEADER, said)
     found = hashlib.sha256(content).hexdigest()
     for card, expected in zip(cards, described, strict=True):
         if card.weights_sha256 == found:
             return card, _parsed(content, expected, path, card.architecture)
     raise InputError(
-        f"{path}: expected the weights of its card (SHA-256 {cards[0].weights_sha256[:12]}…), "
-        f"got others ({found[:12]}…); the file is damaged or the card belongs to another"
+        f"{path}: expected the weights with the card's SHA-256 {cards[0].weights_sha256[:12]}…, "
+        f"got {found[:12]}…; the file is damaged, or the card belongs to another file"
     )
 
 
@@ -240,13 +240,13 @@ def _parsed(
         weights = load(content)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(f"{path}: expected safetensors; {error}") from error
-    sentence = f"{path}: expected the weights of a {architecture!r} network as its card says"
+    sentence = f"{path}: expected the weights of a {architecture!r} network, as in its card"
     for name in sorted(weights.keys() | expected.keys()):
         wanted, came = (_in_words(each.get(name)) for each in (expected, weights))
         if wanted.replace("float32", "float16") != came.replace("float32", "float16"):
             raise InputError(f"{sentence}; {name!r} should be {wanted}, is {came}")
         if not weights[name].isfinite().all():
-            raise InputError(f"{sentence}; {name!r} has NaN or infinity in it")
+            raise InputError(f"{sentence}; {name!r} contains NaN or infinity")
     return weights
 
 

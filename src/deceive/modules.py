@@ -38,8 +38,8 @@ def copied(model: nn.Module) -> nn.Module:
             twin = copy.deepcopy(model, memo)
         except Exception as error:
             raise InputError(
-                "model: expected one that copy.deepcopy can copy, as a frozen copy does the work; "
-                f"it says: {error!r}"
+                "model: expected a module that copy.deepcopy can copy, since deceive works on a "
+                f"copy; it raised {error!r}"
             ) from error
     for module in twin.modules():
         for name, child in module._modules.items():
@@ -85,8 +85,8 @@ def materialised(network: nn.Module, images: Tensor) -> nn.Module:
             torch.default_generator.manual_seed(0)
             network(images.clone())
         warn(
-            "the model is lazy and has no weights yet: a copy with random ones was asked, and its "
-            "own will be others; show it a batch of images first"
+            "the model is lazy and has no weights yet, so deceive uses a copy with random weights, "
+            "which the model won't share; run a batch of images through it first"
         )
     for parameter in network.parameters():  # TorchScript's own `requires_grad_` is an error
         parameter.requires_grad_(False)

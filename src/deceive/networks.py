@@ -60,7 +60,7 @@ class Classifier(nn.Module):
         if min(image_shape[1:]) < least:
             raise InputError(
                 f"image_shape: expected images of at least {least}×{least} pixels for a network "
-                f"{architecture!r}, got {image_shape[1]}×{image_shape[2]}; fast reads smaller ones"
+                f"{architecture!r}, got {image_shape[1]}×{image_shape[2]}; fast takes smaller ones"
             )
         mean, std = NORMALISATION.get(architecture, (mean, std))
         self.architecture = architecture

@@ -47,7 +47,7 @@ def build(report: Callable[[str], None] = lambda text: None) -> Path:
             write_list(web / "dist", sources)
     except OSError as error:
         raise InputError(
-            f"page: expected a clone that can be read, and written to in {web}; {error}"
+            f"page: expected a readable clone in which {web} is writable; {error}"
         ) from error
     return web / "dist"
 
@@ -95,7 +95,7 @@ def _build(web: Path, report: Callable[[str], None]) -> None:
     report("building the page")
     _run([npm, "run", "--silent", "build"], web)
     if not (web / "dist" / "index.html").is_file():
-        raise InputError(f"page: expected npm to build {web / 'dist' / 'index.html'}, found none")
+        raise InputError(f"page: expected npm to build {web / 'dist' / 'index.html'}, got none")
 
 
 def manifest() -> dict[str, Any]:
@@ -181,9 +181,7 @@ def _title(notebook: Path) -> str:
         lines = "".join("".join(cell["source"]) + "\n" for cell in cells).splitlines()
         return next(line.lstrip("# ") for line in lines if line.startswith("# "))
     except (KeyError, TypeError, StopIteration) as error:
-        raise InputError(
-            f"{notebook}: expected a notebook with a heading, got something else; {error!r}"
-        ) from error
+        raise InputError(f"{notebook}: expected a notebook with a heading; {error!r}") from error
 
 
 def _write_notebooks(folder: Path, report: Callable[[str], None]) -> None:
@@ -268,5 +266,5 @@ def _run(command: list[str], folder: Path | None = None) -> str:
         raise InputError(f"page: expected `{called}` to run; {error}") from error
     if done.returncode != 0:
         said = " ".join((done.stderr or done.stdout).split()) or f"exit code {done.returncode}"
-        raise InputError(f"page: expected `{called}` to succeed; it says: {said}")
+        raise InputError(f"page: expected `{called}` to succeed; it printed: {said}")
     return done.stdout

@@ -101,7 +101,7 @@ def join(announce: Callable[[str], None] | None = None) -> None:
 @contextmanager
 def _meeting(place: str, seconds: int, announce: Callable[[str], None] | None) -> Iterator[None]:
     """Waiting for the others: announced when it takes long, and one sentence if they don't come."""
-    words = f"waiting for the other processes at {place}, for {seconds} s at most"
+    words = f"waiting up to {seconds} s for the other processes at {place}"
     timer = threading.Timer(_UNANNOUNCED, announce or (lambda words: None), (words,))
     timer.daemon = True
     timer.start()
@@ -112,7 +112,7 @@ def _meeting(place: str, seconds: int, announce: Callable[[str], None] | None) -
         count = os.environ["WORLD_SIZE"]
         raise InputError(
             f"WORLD_SIZE={count}: expected {count} processes to meet at {place} within "
-            f"{seconds} s, but: {first}; without WORLD_SIZE one process works alone"
+            f"{seconds} s; {first}; unset WORLD_SIZE to run a single process"
         ) from error
     finally:
         timer.cancel()
@@ -129,8 +129,8 @@ def _launched(count: str) -> str:
     for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         if not os.environ.get(name):
             raise InputError(
-                f"WORLD_SIZE={count}: expected {name} beside it in the environment, as accelerate "
-                "launch and torchrun set it, got none; without WORLD_SIZE one process works alone"
+                f"WORLD_SIZE={count}: expected {name} in the environment too, as set by accelerate "
+                "launch and torchrun, got none; unset WORLD_SIZE to run a single process"
             )
     for name, most in (("RANK", int(count) - 1), ("LOCAL_RANK", int(count) - 1)):
         _whole_number(name, os.environ[name], 0, most)

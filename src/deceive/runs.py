@@ -57,7 +57,7 @@ class Kind:
         schemas = self.schemas(settings, row)
         if not schemas:
             part = checks.on_one_line(repr(row.get("part")))
-            raise InputError(f"{where}: expected {said}, got one of part {part}")
+            raise InputError(f"{where}: expected {said}, got one with part {part}")
         for schema in schemas:
             checks.fits(schema, row, where, said, strict=True)
 
@@ -80,9 +80,9 @@ class Run:
                     k for k in {*earlier, *settings} if earlier.get(k) != settings.get(k)
                 )
                 raise InputError(
-                    f"{folder}: expected a run with the same settings, found one that differs in "
-                    f"{checks.on_one_line(', '.join(changed))}; choose another folder, or --fresh "
-                    "to start anew"
+                    f"{folder}: expected a run with the same settings, got one that differs in "
+                    f"{checks.on_one_line(', '.join(changed))}; choose another folder, or start "
+                    "anew with --fresh"
                 )
         else:
             check_place(folder)
@@ -117,9 +117,9 @@ class Run:
         names = {name for name, field in fields if name != "data_checksum"}
         if lacking := sorted(names - self.settings.keys()):
             raise InputError(
-                f"{self.folder}: expected the folder of {kind.name} as this version writes it, "
-                f"found settings without {', '.join(lacking)}; choose another folder, or --fresh "
-                "to start anew"
+                f"{self.folder}: expected the folder of {kind.name} written by this version, "
+                f"got settings without {', '.join(lacking)}; choose another folder, or start "
+                "anew with --fresh"
             )
         path = self.folder / "settings.json"
         checks.fits(
@@ -197,21 +197,19 @@ def check_place(folder: Path) -> None:
 
     Hidden files are nothing. So is what a run leaves that was killed as it began.
     """
-    with read_errors(folder, "the folder of a run, or nothing yet"):
+    with read_errors(folder, "a run folder or a new path"):
         try:
             mode = folder.stat().st_mode
         except FileNotFoundError:
             return
         if not stat.S_ISDIR(mode):
-            raise InputError(
-                f"{folder}: expected the folder of a run, or nothing yet; it is no folder"
-            )
+            raise InputError(f"{folder}: expected a run folder or a new path, got a file")
         names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
     begun = names == {"environment.json"} and _tells(folder / "environment.json", "deceive")
     if names and not begun and not holds_run(folder):
         raise InputError(
-            f"{folder}: expected the folder of a run, or an empty one; found {min(names)!r} in it "
-            "and no run; choose another with --out"
+            f"{folder}: expected a run folder or an empty one, got a folder with "
+            f"{min(names)!r} in it and no run; choose another with --out"
         )
 
 

@@ -68,7 +68,7 @@ def _read(folder: Path) -> dict[str, bytes]:
 def _inside(folder: Path, name: str) -> Path:
     path = (folder / name).resolve(strict=True)
     if not path.is_relative_to(folder.resolve()):
-        raise ValueError(f"{name} leads out of it")
+        raise ValueError(f"{name} is outside the folder")
     return path
 
 

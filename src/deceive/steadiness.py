@@ -41,20 +41,19 @@ class Manner(NamedTuple):
         said = []
         if self.at_random:
             said.append(
-                "It answers differently each time it is asked the same, as with dropout that is "
-                f"left on: every confidence is the mean of {ASKINGS} answers, and what fooled it "
-                "counts only where it does so again."
+                "Its answers vary between calls with the same images, as with dropout left on: "
+                f"every confidence is the mean of {ASKINGS} answers, and an image counts as fooled "
+                "only if it fools the model again."
             )
         if self.by_company and self.alone:
             said.append(
-                "Its answer to an image depends on the images beside it, as with batch statistics: "
-                "it was asked about each one alone, and in company it may answer otherwise."
+                "Its answers depend on the other images in the batch, as with batch statistics: "
+                "each image was run alone, and larger batches may get other answers."
             )
         elif self.by_company:
             said.append(
-                "Its answer to an image depends on the images beside it, as with batch statistics, "
-                "and it cannot be asked about one alone: the figures hold for these batches, and "
-                "for no others."
+                "Its answers depend on the other images in the batch, as with batch statistics, "
+                "and it can't run single images: the figures hold for these batches only."
             )
         return tuple(said)
 

@@ -60,13 +60,13 @@ class StudySettings(BaseModel):
         judge = load_card(self.judge)
         if judge.image_shape != shape:
             raise InputError(
-                f"judge: expected a network for images of {shape} as the data's, "
+                f"judge: expected a network for the data's images, {shape}, "
                 f"got {self.judge!r} for {judge.image_shape}"
             )
         if judge.data_checksum != data.checksum:
             raise InputError(
-                f"judge: expected a network that was trained on the images in {data.folder}, "
-                f"got {self.judge!r}, trained on others; deceive train --data makes one"
+                f"judge: expected a network trained on the images in {data.folder}, "
+                f"got {self.judge!r}, trained on others; train one with deceive train --data"
             )
 
 

@@ -66,19 +66,19 @@ def assemble(run: Run) -> Report:
         raise InputError(f"{run.folder}: expected the folder of an audit, found another run's")
     if (version := run.settings["audit"]) != VERSION:
         raise InputError(
-            f"{run.folder}: expected an audit as this version writes it, found one of schema "
-            f"version {version!r}; choose another folder, or --fresh to start anew"
+            f"{run.folder}: expected an audit of schema version {VERSION}, got version "
+            f"{version!r}; choose another folder, or start anew with --fresh"
         )
     run = run.of(AUDIT)
     subject = run.row(part="subject")
     if subject is None:
-        raise InputError(f"{run.folder}: expected the row of an audit's subject, found none")
+        raise InputError(f"{run.folder}: expected the audited model's row, got none")
     try:
         return _assembled(run, subject)
     except (KeyError, ValidationError) as error:
         said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else repr(error)
         raise InputError(
-            f"{run.folder}: expected rows of one audit that fit each other, got others ({said})"
+            f"{run.folder}: expected consistent rows of one audit, got others ({said})"
         ) from error
 
 
@@ -292,10 +292,10 @@ def _without_gradient(headlines: list[Headline]) -> list[str]:
     if share < _STALLED:
         return []
     return [
-        f"The gradient was 0, or too small for float32, for {share:.0%} of the candidates that "
-        "were to follow it: that these don't fool the model says nothing about how hard it is to "
-        "fool. Give its logits, not probabilities; where it rounds and no gradient passes, go by "
-        "the search without one."
+        f"The gradient vanished (0, or too small for float32) for {share:.0%} of the candidates "
+        "of the gradient attacks, so their failure says nothing about how hard the model is to "
+        "fool. Let the model return logits, not probabilities; if it rounds its input, trust the "
+        "black-box search instead."
     ]
 
 

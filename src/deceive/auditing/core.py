@@ -40,7 +40,7 @@ def _contained() -> Iterator[None]:
         raise
     except BaseException as error:
         raise InputError(
-            f"model: expected code that leaves the audit to its end, got {error!r} from it"
+            f"model: expected code that lets the audit finish, got {error!r}"
         ) from error
 
 
@@ -180,7 +180,7 @@ def _temporary() -> "tempfile.TemporaryDirectory[str]":
         return tempfile.TemporaryDirectory()
     except OSError as error:
         raise WriteError(
-            f"out: expected a temporary folder where none is given; {error.strerror}"
+            f"out: expected a run folder or a writable temporary folder; {error.strerror}"
         ) from error
 
 

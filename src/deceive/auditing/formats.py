@@ -135,7 +135,7 @@ def _imported(module: str, attribute: str) -> Loaded:
         raise
     except BaseException as error:  # a script may end in sys.exit
         raise InputError(
-            f"model: expected {module}:{attribute} to give a model; it says: {error!r}"
+            f"model: expected {module}:{attribute} to give a model; it raised {error!r}"
         ) from error
     loaded = load_model(made) if callable(made) else None
     if loaded is None:

@@ -58,7 +58,7 @@ class Identity:
         """What has changed since then, in words; nothing for the same model."""
         files = dict.fromkeys([*earlier.digests, *self.digests])
         changed = [
-            f"{self.name} has another {file}"
+            f"{file} of {self.name} has changed"
             for file in files
             if self.digests.get(file) != earlier.digests.get(file)
         ]
@@ -102,9 +102,8 @@ def recognise(run: Run, models: Sequence[Identity]) -> None:
     if not run.has_arrays(_ARRAYS):
         if run.rows():
             raise InputError(
-                f"{run.folder}: expected arrays/{_ARRAYS}.npz, which tells whether these are still "
-                "the models that the audit began with; choose another folder, or --fresh to start "
-                "anew"
+                f"{run.folder}: expected arrays/{_ARRAYS}.npz, which identifies the models the "
+                "audit began with, got none; choose another folder, or start anew with --fresh"
             )
         run.save_arrays(_ARRAYS, **_stored(models))
         return
@@ -116,8 +115,8 @@ def recognise(run: Run, models: Sequence[Identity]) -> None:
     ]
     if changed:
         raise InputError(
-            f"{run.folder}: expected the models that this audit began with, but by now "
-            f"{' and '.join(changed)}; --fresh starts anew, and another --out keeps both"
+            f"{run.folder}: expected the models that this audit began with, but "
+            f"{' and '.join(changed)}; start anew with --fresh, or keep both with another --out"
         )
 
 

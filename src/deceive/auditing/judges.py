@@ -76,11 +76,11 @@ def meet_judges(
         raise InputError(f"judge: expected models, or {AUTO} alone, got {AUTO} and others")
     if (scaling or output) and (not chosen or AUTO in chosen):
         raise InputError(
-            "judge: expected models, whose scaling and output are given, "
+            "judge: expected models for the given scaling or output to apply to, "
             f"got {AUTO if chosen else 'none'}"
         )
     if not chosen:
-        return (), ["There is no judge, so gibberish and real images are not told apart."]
+        return (), ["There is no judge, so gibberish and real images both count."]
     if chosen == [AUTO]:
         if load_card(_SHIPPED[0]).data_checksum != data.checksum:
             return (), [
@@ -95,14 +95,14 @@ def meet_judges(
     for judge in judges:
         if same_network(judge, subject, data):
             raise InputError(
-                "judge: expected another model than the audited one, got the same: "
-                f"{judge.name} gives the same answers"
+                "judge: expected models other than the audited one, got "
+                f"{judge.name}, which gives the same answers"
             )
     for one, other in combinations(judges, 2):
         if same_network(one, other, data):
             raise InputError(
                 f"judge: expected models that differ, got {one.name} and {other.name}, which give "
-                "the same answers; one network would count twice"
+                "the same answers; drop one, or one network votes twice"
             )
     return judges, [f"Judge {each.name}: {note}" for each in judges for note in each.notes]
 
@@ -120,9 +120,8 @@ def _examined(
     if skill(accuracy, data.n_classes) < NEAR_CHANCE:
         raise InputError(
             f"judge: expected models that read the data, got {judge.name}, which reads "
-            f"{accuracy:.1%} of {len(images):,} validation images where guessing gives "
-            f"{1 / data.n_classes:.1%}; is it trained, are its outputs the data's classes in the "
-            "order of the labels, and does it want its pixels otherwise (--judge-bounds, "
-            "--judge-mean, --judge-std)?"
+            f"{accuracy:.1%} of {len(images):,} validation images (guessing: "
+            f"{1 / data.n_classes:.1%}); check that it is trained, that its outputs follow the "
+            "order of the labels, and its scaling (--judge-bounds, --judge-mean, --judge-std)"
         )
     return judge

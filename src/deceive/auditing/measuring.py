@@ -188,7 +188,7 @@ class Measurements:
             if not finite[name].any():
                 raise InputError(
                     f"model: expected finite outputs for the {name} images, got NaN or infinity; "
-                    "for a class that never wins a great negative number does what -inf does"
+                    "to rule out a class, use a large negative logit, not -inf"
                 )
             scores = scores_of(self.subject, answers[finite[name]])
             self.run.save_arrays(f"scores-{name}", **{k: v.numpy() for k, v in scores.items()})
@@ -479,11 +479,11 @@ def _at_chance(accuracy: float, n_classes: int) -> list[str]:
     if skill(accuracy, n_classes) >= NEAR_CHANCE:
         return []
     return [
-        f"It reads {accuracy:.1%} of the test images, about what guessing gives "
-        f"({1 / n_classes:.1%}): the labels or the preprocessing probably don't fit, and then no "
-        "figure here says anything. Its outputs have to be the data's classes in the order of the "
-        "labels (label 3 is output 3; some libraries sort labels by name); --bounds, --mean and "
-        "--std say how it wants its pixels, and --output which of several outputs to read."
+        f"It reads {accuracy:.1%} of the test images, no better than guessing "
+        f"({1 / n_classes:.1%}): the labels or the preprocessing probably don't match, which makes "
+        "every figure here meaningless. Output k must be the class of label k (some libraries sort "
+        "labels by name); set the scaling with --bounds, or --mean and --std, and choose among "
+        "several outputs with --output."
     ]
 
 

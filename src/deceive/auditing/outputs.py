@@ -48,7 +48,7 @@ def pick(
                 f"name, got {type(answer).__name__}"
             )
         if output is not None:
-            raise InputError(f"output: expected none for a model with a single one, got {output!r}")
+            raise InputError(f"output: expected none for a model with one output, got {output!r}")
         return loaded
     listed = ", ".join(_described(name, value) for name, value in named.items())
     if output is None and len(named) > 1:
@@ -59,13 +59,13 @@ def pick(
         ]
         if len(fitting) != 1:
             raise InputError(
-                f"output: expected one with {n_classes} scores for each image, one a class (or "
-                f"{n_classes + 1}, with rubbish), got {listed}; name the scores with --output"
+                f"output: expected exactly one output with {n_classes} columns, one per class "
+                f"(or {n_classes + 1}, with rubbish), got {listed}; choose one with --output"
             )
         (output,) = fitting
     output = next(iter(named)) if output is None else output
     if output not in named or not _is_scores(named[output], count):
-        raise InputError(f"output: expected scores (N, K) among {listed}, got {output!r}")
+        raise InputError(f"output: expected scores (N, K), one of {listed}, got {output!r}")
     model = loaded.model
     picked = Picked(model, output) if isinstance(model, nn.Module) else _picking(model, output)
     return replace(loaded, model=picked, output=output if len(named) > 1 else None)
@@ -106,8 +106,8 @@ def kind_of(outputs: Tensor) -> Kind:
     if (outputs >= 0).all() and 0.5 < outputs.max() <= 1:
         raise InputError(
             "model: expected logits, or probabilities that sum to 1 for each image, got outputs "
-            f"from 0 to 1 that sum to {sums.min():.3g} to {sums.max():.3g}, as a sigmoid for each "
-            "class gives them; let the model return the logits before it"
+            f"in [0, 1] with sums from {sums.min():.3g} to {sums.max():.3g}, as of a sigmoid per "
+            "class; let the model return the logits before the sigmoid"
         )
     return "log-probabilities" if (outputs.logsumexp(1).abs() < _ROUNDING).all() else "logits"
 
@@ -147,7 +147,7 @@ def asking(images: Tensor) -> Iterator[None]:
         raise
     except Exception as error:
         raise InputError(
-            f"model: expected one that takes images of shape {tuple(images.shape)}; it says: "
+            f"model: expected a model that takes images of shape {tuple(images.shape)}; it raised "
             f"{error!r}"
         ) from error
 

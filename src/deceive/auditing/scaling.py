@@ -46,7 +46,7 @@ class Scaling:
         if self.mean is None or self.std is None:
             return words
         mean, std = (", ".join(f"{v:g}" for v in values) for values in (self.mean, self.std))
-        return f"{words}, less the mean {mean}, divided by {std}"
+        return f"{words}, normalised by mean {mean} and std {std}"
 
 
 def declared(
@@ -75,7 +75,7 @@ def declared(
             f"{of}bounds: expected (low, high) with low < high, got ({low:g}, {high:g})"
         )
     if (mean is None) != (std is None):
-        raise InputError(f"{of}mean, {of}std: expected both of them or neither, got one alone")
+        raise InputError(f"{of}mean, {of}std: expected both or neither, got one")
     if mean is None or std is None:
         return Scaling((float(low), float(high)))
     for value in std:
@@ -88,7 +88,7 @@ def check_channels(scaling: Scaling, channels: int) -> None:
     for name, values in (("mean", scaling.mean), ("std", scaling.std)):
         if values is not None and len(values) not in (1, channels):
             raise InputError(
-                f"{name}: expected 1 number or {channels}, one a channel, got {len(values)}"
+                f"{name}: expected 1 number or {channels}, one per channel, got {len(values)}"
             )
 
 
@@ -166,14 +166,14 @@ def _said(best: Scaling, close: list[Scaling], read: Mapping[Scaling, Tensor]) -
         return []
     count = len(read[best])
     said = (
-        f"It reads best with {best} ({_share(read[best]):.2%} of {count:,} validation images): it "
-        "is shown its images that way."
+        f"It reads best with {best} ({_share(read[best]):.2%} of {count:,} validation images), "
+        "so that is the scaling used."
     )
     if close:
         others = "; with ".join(f"{each} ({_share(read[each]):.2%})" for each in close)
         said += (
-            f" Too close to tell apart by that: with {others}. If it was made for one of those, "
-            "say so: --bounds, or --mean and --std."
+            f" Too close to tell apart: with {others}. If the model was trained with one of these, "
+            "set it: --bounds, or --mean and --std."
         )
     return [said]
 

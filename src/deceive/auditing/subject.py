@@ -119,7 +119,7 @@ def meet(
     first = data.validation.images[:_FIRST]
     tried = usual(data) if scaling is None else [scaling]
     loaded = pick(loaded, [each(first) for each in tried], data.n_classes, output)
-    notes = [f"Of its outputs “{loaded.output}” is read."] if loaded.output is not None else []
+    notes = [f"The audit reads its output “{loaded.output}”."] if loaded.output is not None else []
     if scaling is None:
 
         def right(scaling: Scaling, split: Split) -> Tensor:
@@ -141,8 +141,8 @@ def meet(
     if module is not None and not _has_gradient(module, first[:2]):  # some need company
         module = None
         notes.append(
-            "No gradient passes through it, as none does through detach(), no_grad(), integers and "
-            "8-bit layers."
+            "No gradient passes through it (detach(), no_grad(), integer or 8-bit layers), "
+            "so only the black-box attacks run."
         )
     subject = Subject(
         loaded=loaded,
@@ -189,9 +189,9 @@ def _before_squashing(loaded: Loaded, example: Tensor) -> tuple[Loaded, list[str
     reached = before_softmax(model, example.to(float_type(model)))
     if reached is None:
         return loaded, []
-    said = f"It answers with the {reached.squashing} of logits, which are read in its place"
+    said = f"It returns the {reached.squashing} of its logits; the audit reads the logits instead"
     if reached.squashing == "sigmoid":
-        said += "; its confidence is their softmax"
+        said += ", and takes their softmax as the confidence"
     return replace(loaded, model=reached), [f"{said}."]
 
 
@@ -216,14 +216,14 @@ def _found(n_outputs: int, rubbish: int | None, answers: Kind, n_classes: int) -
     said = []
     if rubbish is None and n_outputs == n_classes + 1:
         said.append(
-            "It has one output more than the data has classes. If that stands for rubbish, say "
-            f"so: --rubbish-class {n_classes}."
+            "It has one output more than the data has classes. If that is a rubbish class, pass "
+            f"--rubbish-class {n_classes}."
         )
     if answers != "logits":
-        taken = ", which are" if answers == "log-probabilities" else "; their logarithm is"
+        taken = "them" if answers == "log-probabilities" else "their logarithm"
         said.append(
-            f"It answers with {answers}{taken} taken for the logits, and energy and the greatest "
-            "logit are left out, since they say nothing then."
+            f"It returns {answers}. The audit takes {taken} for the logits, and leaves out energy "
+            "and the greatest logit, which then mean nothing."
         )
     return said
 

@@ -22,11 +22,11 @@ def verdict(report: Report) -> list[str]:
     headline = report.headline
     said = [*report.warnings]
     if report.failures and report.clean is None:
-        said.append("It failed at reading real images, which everything else is measured against.")
+        said.append("It failed on the real images, and everything else is measured against those.")
     elif report.failures:
         said.append(
-            f"It failed in {len(report.failures)} parts of the audit, so that the figures are of "
-            "the others and say less."
+            f"It failed in {len(report.failures)} parts of the audit, so the figures cover only "
+            "the others."
         )
     if headline is not None:
         said.append(_at_asked(report, headline))

@@ -41,15 +41,15 @@ class Audit:
     """Other models for the same data, of any format, of which most have to see a class; auto takes
     three shipped ones if they fit, none does without."""
     bounds: tuple[float, float] | None = None
-    """What black and white are to the model; by default, and without --mean, what it reads best."""
+    """The model's values of black and white; by default the usual scaling that it reads best."""
     mean: tuple[float, ...] | None = None
     """For a model that wants normalised images: what is subtracted, once or for each channel."""
     std: tuple[float, ...] | None = None
     """What they are divided by then."""
     output: str | None = None
-    """Which output holds the scores, for a model of several: its name, or its number from 0."""
+    """For a model with several outputs: the one to read, by name or by number from 0."""
     judge_bounds: tuple[float, float] | None = None
-    """The same for the models that --judge names; by default what each reads best."""
+    """The same for the models given by --judge; by default the scaling that each reads best."""
     judge_mean: tuple[float, ...] | None = None
     judge_std: tuple[float, ...] | None = None
     judge_output: str | None = None
@@ -199,7 +199,7 @@ class Audit:
             return 1
         if report.warnings:
             log.print(
-                "deceive: the figures may not mean what they say; see the warning"
+                "deceive: the figures may be misleading; see the warning"
                 + "s" * (len(report.warnings) > 1),
                 style="bold red",
             )
@@ -239,7 +239,7 @@ def _no_way_out() -> Iterator[None]:
     def refuse(status: int) -> NoReturn:
         if os.getpid() != here:  # a child, which has its own end
             before(status)
-        raise RuntimeError(f"os._exit({status}) in an audit that has not ended")
+        raise RuntimeError(f"os._exit({status}) during an audit")
 
     os._exit = refuse
     try:
@@ -267,7 +267,7 @@ def _audit_tables(report: Any) -> list[Table]:
         for each in report.judges:
             judges.add_row(each.name, share(each.accuracy, 2))
         if len(report.judges) > 1:
-            judges.add_row("more than half of them", share(report.judge_accuracy, 2))
+            judges.add_row("majority", share(report.judge_accuracy, 2))
         tables.append(judges)
     if report.headlines:
         headline = Table("box", "threshold", "real images pass", "fooled", "gibberish")
@@ -291,7 +291,9 @@ def _audit_tables(report: Any) -> list[Table]:
             )
         tables.append(garbage)
     if report.attacks:
-        attacks = Table("attack", "start", "candidates", "fooled", "gibberish", "median to fool")
+        attacks = Table(
+            "attack", "start", "candidates", "fooled", "gibberish", "median steps/queries"
+        )
         for each in report.attacks:
             outcome = each.outcomes[0]
             median = "–" if outcome.median is None else f"{outcome.median:g}"

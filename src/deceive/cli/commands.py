@@ -31,7 +31,7 @@ TOGETHER = (Train, Fool, Rounds, Draw)
 
 _ABOUT = (
     "Deceive a digit classifier with static, and teach it that this was rubbish. "
-    "deceive --version says which version this is."
+    "deceive --version prints the version."
 )
 
 
@@ -44,7 +44,7 @@ def parse(arguments: list[str]) -> Any:
     """
     for each in arguments:
         if each != each.encode("utf-8", "ignore").decode("utf-8"):
-            raise InputError(f"command line: expected text in UTF-8, got {each!r}")
+            raise InputError(f"command line: expected UTF-8, got {each!r}")
     if arguments == ["--version"]:
         from deceive import __version__
 

@@ -24,7 +24,7 @@ def targets_of(asked: str, card: Any, flag: str) -> Sequence[int]:
     if not asked.isdecimal() or len(asked) > _MOST_DIGITS:
         raise InputError(f"{flag}: expected a class number or all, got {checks.shown(asked)}")
     if int(asked) not in classes:
-        what = ", which is rubbish" if int(asked) == card.rubbish_class else ""
+        what = ", the rubbish class" if int(asked) == card.rubbish_class else ""
         raise InputError(
             f"{flag}: expected a class, {classes[0]} to {classes[-1]}, or all, got {asked}{what}"
         )

@@ -74,8 +74,8 @@ def _locked(folder: Path, named: Path) -> Iterator[None]:
         if error.errno not in _HELD:
             raise
         raise InputError(
-            "--out: expected a folder in which no other command is at work, got "
-            f"{named}; wait until that one has ended, or choose another folder"
+            "--out: expected a folder that no other command is using, got "
+            f"{named}; wait until that command ends, or choose another folder"
         ) from error
     try:
         if _is_at(descriptor, path):

@@ -194,7 +194,7 @@ def _judge(asked: str | None, card: Any, model: str) -> Any:
         if its.weights_sha256 == card.weights_sha256:
             continue
         return (name, load_network(name)) if its.data_checksum == card.data_checksum else None
-    raise InputError(f"--judge: expected another network than {model}, which is judged, got itself")
+    raise InputError(f"--judge: expected a network other than {model}, got the same one")
 
 
 def _judged(judge: Any, result: Any, summary: dict[str, Any]) -> str:

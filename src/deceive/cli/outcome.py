@@ -46,16 +46,19 @@ def _outcome(arguments: list[str]) -> int:
     except InputError as error:
         said, code = str(error), 2
     except LostProcessError as error:
-        said, code = f"{error}; rounds go on from where they were last saved", 4
+        said, code = (
+            f"{error}; run the same command again to resume rounds from their last checkpoint",
+            4,
+        )
     except KeyboardInterrupt:
-        said, code = "interrupted; what was finished is kept", 130
+        said, code = "interrupted; finished work is kept", 130
     except BrokenPipeError:
         raise
     except BaseException as error:  # a SystemExit too: the code of a model must not end an audit
         said, code = _of_the_machine(error), 2
         if not said:
             screen.trace(error)
-            said, code = "this is a fault in deceive itself; please report it with these lines", 70
+            said, code = "this is a bug in deceive; please report it with the lines above", 70
     screen.complain(said)
     return code
 
@@ -71,8 +74,8 @@ def _run(command: Any) -> int:
     here = processes.here()
     if here.count > 1 and not isinstance(command, commands.TOGETHER):
         raise InputError(
-            f"{type(command).__name__.lower()}: expected one process, got {here.count}; train, "
-            "fool, draw and rounds share their work among several"
+            f"{type(command).__name__.lower()}: expected one process, got {here.count}; only "
+            "train, fool, draw and rounds run on several"
         )
     screen.log.quiet = not here.is_main
     code: int = command.run()
@@ -87,8 +90,9 @@ def _of_the_machine(error: BaseException) -> str:
     torch_lacks = isinstance(error, RuntimeError) and any(w in str(error) for w in _OF_MEMORY)
     if isinstance(error, MemoryError) or torch_lacks:
         first = next(iter(str(error).splitlines()), "")
-        return "memory: expected as much as this takes, got less; smaller numbers take less" + (
-            f" ({first})" if first else ""
+        return (
+            "memory: expected enough for this command, got too little; try fewer or smaller images"
+            + (f" ({first})" if first else "")
         )
     return ""
 
@@ -98,4 +102,4 @@ def _of_a_place(error: OSError) -> str:
     where = "output"
     if isinstance(error.filename, str | bytes | os.PathLike):
         where = os.fsdecode(error.filename)
-    return f"{where}: expected a place that can be read and written; {error.strerror}"
+    return f"{where}: expected a readable and writable path; {error.strerror}"

@@ -169,7 +169,7 @@ class Game(ABC):
                 return f"{name} should be {like.dtype} {shape}, is {came.dtype} {list(came.shape)}"
             least, most = _range(name, self.data.n_classes)
             if came.numel() and not least <= came.min().item() <= came.max().item() <= most:
-                return f"{name} should be finite numbers of {least:g} to {most:g}, has others"
+                return f"{name} should be finite and from {least:g} to {most:g}, has other values"
         return None
 
     @abstractmethod

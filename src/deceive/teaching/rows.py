@@ -102,7 +102,7 @@ def load_made(run: Run, name: str, **sizes: int) -> Arrays:
     arrays = run.load_arrays(name, _MADE, **sizes)
     if len(set(np.bincount(arrays["targets"]).tolist())) > 1:
         raise InputError(
-            f"{run.folder}: expected images of every class in arrays/{name}.npz, as many of each, "
-            "got others"
+            f"{run.folder}: expected equally many images of every class in arrays/{name}.npz, "
+            "got different numbers"
         )
     return arrays

@@ -130,14 +130,14 @@ class RoundsSettings(BaseModel):
         for name in ("candidates", "kept", "searched") if self.kept is not None else ():
             if getattr(self, name) % count:
                 raise InputError(
-                    f"{name}: expected as many for each of {count} processes, "
+                    f"{name}: expected a multiple of the {count} processes, "
                     f"got {getattr(self, name)}"
                 )
         least = -(-LEAST_JUDGED // n_classes)
         if self.draws and 0 < self.judged < least:
             raise InputError(
-                f"judged: expected 0, or at least {least} images for each of {n_classes} classes, "
-                f"as a classifier is trained on them; got {self.judged}"
+                f"judged: expected 0, or at least {least} images for each of {n_classes} classes "
+                f"to train a classifier on, got {self.judged}"
             )
 
     @property
