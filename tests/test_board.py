@@ -55,6 +55,18 @@ def test_rows_images_and_news(again, capsys, tmp_path):
     assert [each.step for each in events.Images("quality/images")] == [6]
 
 
+def test_a_board_begins_anew_behind_a_symlink_and_leaves_what_is_not_its_own(played, tmp_path):  # noqa: F811
+    shutil.copytree(played / "run", tmp_path / "run")
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    (tmp_path / "run/tensorboard").symlink_to(logs)
+    (logs / "notes.txt").write_text("mine")
+    for _ in range(2):
+        Board(Run.open(tmp_path / "run"))
+    assert len(list(logs.glob("events*"))) == 1
+    assert (logs / "notes.txt").read_text() == "mine"
+
+
 def test_news_are_written_down_now_and_then(played, tmp_path):  # noqa: F811
     shutil.copytree(played / "run", tmp_path / "run")
     board = Board(Run.open(tmp_path / "run"))

@@ -116,6 +116,7 @@ def test_a_candidate_out_of_steps_is_said(tmp_path, capsys):
     [
         (["fool", "--target", "12"], "--target: expected a class, 0 to 9, or all, got 12"),
         (["fool", "--target", "five"], "--target: expected a class number or all"),
+        (["fool", "--target", "٣"], "--target: expected a class number or all"),
         (["fool", "--confidence", "1"], "confidence: expected a number between 0 and 1"),
         (["fool", "--model", "nowhere"], "expected a shipped network"),
         (["fool", "--out", "x.png"], "--out: expected an .npz for 10 images, got x.png; a .png"),

@@ -145,6 +145,23 @@ def test_a_damaged_run_can_be_put_aside(tmp_path):
         assert names(folder.with_name(f"{name}.1")) == ["environment.json", "settings.json"]
 
 
+@pytest.mark.parametrize("lost", ["settings.json", "environment.json", None])
+def test_a_run_is_put_aside_by_its_files_names_and_goes_on_only_with_its_settings(lost, tmp_path):
+    folder = tmp_path / "run"
+    Run(folder, SETTINGS).add({"part": "a"})
+    for path in folder.iterdir():
+        path.write_text("[")
+    if lost is not None:
+        (folder / lost).unlink()
+    before = names(folder)
+    claim(folder)
+    with pytest.raises(InputError, match=r"run/settings\.json: expected "):
+        Run(folder, SETTINGS)
+    assert names(folder) == before
+    claim(folder, fresh=True)
+    assert names(tmp_path / "run.1") == before
+
+
 def test_a_planted_symlink_is_not_followed(tmp_path):
     victim = tmp_path / "victim"
     victim.write_text("text")

@@ -157,6 +157,10 @@ def test_smoothing_is_a_share_of_the_bounds():
         ({"step_size": 0}, "step_size\\n.*greater than 0"),
         ({"momentum": 1}, "momentum\\n.*less than 1"),
         ({"speed": 1}, "speed\\n.*not permitted"),
+        ({"step_size": 1e300}, "step_size\\n.*less than or equal to 1000"),
+        ({"noise": 1e300}, "noise\\n.*less than or equal to 1000"),
+        ({"least_noise": 1e300}, "least_noise\\n.*less than or equal to 1000"),
+        ({"noise_power": 1e300}, "noise_power\\n.*less than or equal to 1000"),
     ],
 )
 def test_bad_settings_are_value_errors_that_name_them(options, message):

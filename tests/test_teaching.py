@@ -312,6 +312,10 @@ def test_a_file_changes_a_preset(tmp_path):
         ({"starts": ("static",)}, "starts: expected one of uniform, .*real; got 'static'"),
         ({"candidates": 5000}, "no more candidates than are kept"),
         ({"speed": 1}, "speed"),
+        ({"learning_rate": 1e300}, "learning_rate"),
+        ({"rubbish_weight": 1e300}, "rubbish_weight"),
+        ({"smoothness": 1e300}, "smoothness"),
+        ({"shown": (0, -1)}, r"shown\.1"),
     ],
 )
 def test_settings_that_do_not_fit(change, message):

@@ -189,6 +189,11 @@ def test_images_and_labels_that_do_not_fit(n_images, n_labels):
         {"adversarial_steps": 0},
         {"schedule": "cosine"},
         {"colour": 1},
+        {"epochs": 1e300},
+        {"learning_rate": 1e300},
+        {"weight_decay": 1e300},
+        {"elasticity": 1e300},
+        {"rotation": 361},
     ],
 )
 def test_bad_settings_are_a_value_error(settings):

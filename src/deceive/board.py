@@ -1,6 +1,5 @@
 """A run of rounds as TensorBoard shows it. Reads rows and arrays, and never trains."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,6 +9,9 @@ from deceive.figures import contact_sheet, shown_images
 from deceive.runs import Row, Run, round_name
 from deceive.teaching import Report, Task
 from deceive.teaching.rows import ROUNDS, load_made
+
+# What a writer's files are called.
+_EVENTS = "events.out.tfevents.*"
 
 # News come with every round; those of one in so many are written down.
 _EVERY = 50
@@ -39,8 +41,9 @@ class Board:
         self.run = run = run.of(ROUNDS)
         self.shown: list[Row] = []
         folder = run.folder / "tensorboard"
-        if folder.exists():
-            shutil.rmtree(folder)
+        if folder.is_dir():  # behind a symlink too; what else lies there stays
+            for path in folder.glob(_EVENTS):
+                path.unlink()
         self.writer = summary_writer()(folder)
         for row in run.rows():
             self.show(row)

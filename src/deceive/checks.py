@@ -17,6 +17,9 @@ Checked = TypeVar("Checked")
 # Nothing is done so often.
 MOST = 10**9
 
+# No weight, size or noise is greater: float32 holds its square, and that of a million of them.
+GREATEST = 1000.0
+
 # Below it is a seed from which others are counted up; torch takes twice as many.
 SEEDS = 2**63
 

@@ -109,17 +109,17 @@ class Ascent(BaseModel):
 
     rule: Literal["momentum", "sign", "adam"] = "momentum"
     """A name from `RULES`."""
-    step_size: float = Field(default=0.01, gt=0)
+    step_size: float = Field(default=0.01, gt=0, le=checks.GREATEST)
     """How far pixels move on average in the first step, as a share of the bounds' width."""
     momentum: float = Field(default=0.5, ge=0, lt=1)
     """How much of its last step an image takes again."""
-    noise: float = Field(default=0, ge=0)
+    noise: float = Field(default=0, ge=0, le=checks.GREATEST)
     """Standard deviation, as a share of the bounds' width, of gaussian noise that is added to an
     image where its gradient is asked for, drawn anew at every step (Smilkov et al. 2017). What is
     reported of an image is always without it."""
-    least_noise: float = Field(default=0, ge=0)
+    least_noise: float = Field(default=0, ge=0, le=checks.GREATEST)
     """What the noise falls to under a schedule."""
-    noise_power: float = Field(default=1, gt=0)
+    noise_power: float = Field(default=1, gt=0, le=checks.GREATEST)
     """Above 1 the noise falls quickly at first, and spends more steps near its least."""
     schedule: int | None = Field(default=None, ge=1, lt=checks.MOST)
     """Over how many steps noise and step size fall."""

@@ -86,6 +86,11 @@ class Run:
                 )
         else:
             check_place(folder)
+            if holds_run(folder):
+                raise InputError(
+                    f"{path}: expected the settings of the run in this folder, found nothing; "
+                    "choose another folder, or --fresh to start anew"
+                )
             environment = {
                 "deceive": __version__,
                 "torch": torch.__version__,
@@ -185,8 +190,13 @@ class Run:
 
 
 def holds_run(folder: Path) -> bool:
-    """Whether a folder holds a run that was begun here, whatever has become of it since."""
+    """Whether a folder holds a run that was begun here, whatever has become of it since.
+
+    Rows beside settings or an environment are enough, however damaged they all are.
+    """
     settings, environment = folder / "settings.json", folder / "environment.json"
+    if _is_there(folder / "rows.jsonl"):
+        return _is_there(settings) or _is_there(environment)
     return _is_there(settings) and (
         _tells(environment, "deceive") or _tells(settings, "data_checksum")
     )

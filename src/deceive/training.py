@@ -22,31 +22,31 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    epochs: float = Field(default=8, gt=0)
+    epochs: float = Field(default=8, gt=0, lt=10_000)
     """Passes over the images; the last may be a part of one."""
-    batch_size: int = Field(default=250, ge=2)
-    learning_rate: float = Field(default=0.01, gt=0)
+    batch_size: int = Field(default=250, ge=2, lt=checks.MOST)
+    learning_rate: float = Field(default=0.01, gt=0, le=checks.GREATEST)
     """The greatest one; under "one-cycle" it is reached after 30% of the steps."""
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
-    weight_decay: float = Field(default=0.01, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0, le=checks.GREATEST)
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     """Szegedy et al. 2016."""
-    rotation: float = Field(default=8, ge=0)
+    rotation: float = Field(default=8, ge=0, le=180)
     """Greatest turn of an image, in degrees."""
     scaling: float = Field(default=0.08, ge=0, lt=1)
     """Greatest stretch along each axis, and greatest shear, as a share."""
-    translation: float = Field(default=2, ge=0)
+    translation: float = Field(default=2, ge=0, le=checks.GREATEST)
     """Greatest shift along each axis, in pixels."""
-    elasticity: float = Field(default=0.6, ge=0)
+    elasticity: float = Field(default=0.6, ge=0, le=checks.GREATEST)
     """Elastic distortion (Simard et al. 2003): standard deviation, in pixels along each axis, of
     the shifts at a grid of 5×5 knots, between which they are interpolated."""
-    adversarial_radius: float = Field(default=0, ge=0)
+    adversarial_radius: float = Field(default=0, ge=0, le=checks.GREATEST)
     """How far an adversary may move an image before the network learns from it (Madry et al. 2018);
     at 0 there is none."""
     adversarial_norm: Literal["pixel", "image"] = "pixel"
     """Of what that is the radius: of what each pixel may change by (L∞), or of the Euclidean
     distance between images (L2)."""
-    adversarial_steps: int = Field(default=5, ge=1)
+    adversarial_steps: int = Field(default=5, ge=1, lt=checks.MOST)
     """Its steps up the loss: of half the radius for pixels, and for images of such a size that all
     together are one and a half times the radius."""
 

@@ -80,7 +80,7 @@ class Model(_Part):
     """What it gives; of probabilities the logarithm is taken for the logits."""
     fingerprint: str
     """SHA-256 of its files or parameters; empty where there are none that can be read."""
-    training_seconds: float | None = Field(ge=0)
+    training_seconds: float | None = Field(ge=0, le=1e12)
     """From its card, where it has one."""
 
 

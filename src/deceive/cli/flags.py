@@ -21,7 +21,7 @@ def targets_of(asked: str, card: Any, flag: str) -> Sequence[int]:
     classes = [output for output in range(card.n_outputs) if output != card.rubbish_class]
     if asked == "all":
         return classes
-    if not asked.isdecimal() or len(asked) > _MOST_DIGITS:
+    if not (asked.isascii() and asked.isdecimal()) or len(asked) > _MOST_DIGITS:
         raise InputError(f"{flag}: expected a class number or all, got {checks.shown(asked)}")
     if int(asked) not in classes:
         what = ", the rubbish class" if int(asked) == card.rubbish_class else ""

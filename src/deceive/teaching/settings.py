@@ -1,6 +1,7 @@
 """What the rounds are: their settings, the presets, and the command that plays them."""
 
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -58,19 +59,32 @@ class RoundsSettings(BaseModel):
     """
     training_images: int = Field(default=55_000, ge=100)
     """The first so many of the training images."""
-    learning_rate: float = Field(default=6e-4, gt=0)
-    """Of the optimiser, at its greatest; it falls by a cosine to a twentieth. Without `epochs`."""
-    rubbish_weight: float = Field(default=1, gt=0)
+    learning_rate: float = Field(default=6e-4, gt=0, le=1e30)
+    """Of the optimiser, at its greatest; it falls by a cosine to a twentieth. With one that is much
+    too great rounds diverge, go back, and say so. Without `epochs`."""
+    rubbish_weight: float = Field(default=1, gt=0, le=checks.GREATEST)
     """How much an image of rubbish counts beside a digit. Without `epochs`."""
     clean_digits: int = Field(default=64, ge=0)
     """Digits in a round that are shown without noise, turned, stretched, shifted and bent, only to
     be told from each other. With a schedule."""
     averaging: float = Field(default=0.999, ge=0, lt=1)
     """How slowly the averaged network, the one that draws, follows. Without `epochs`."""
-    smoothness: float = Field(default=0.1, ge=0)
+    smoothness: float = Field(default=0.1, ge=0, le=checks.GREATEST)
     """Weight of the penalty on the gradient at digits (R1, Mescheder et al. 2018), which keeps the
     network from growing so steep that its gradient leads nowhere. Without `epochs`."""
-    shown: tuple[int, ...] = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
+    shown: tuple[Annotated[int, Field(ge=0)], ...] = (
+        0,
+        1,
+        3,
+        10,
+        30,
+        100,
+        300,
+        1000,
+        3000,
+        10_000,
+        30_000,
+    )
     """Rounds after which the network is kept and measured; the last one always is."""
     measured: int = Field(default=100, ge=1)
     """Images for each class on which it is measured, against the validation images."""
