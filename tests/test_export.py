@@ -306,7 +306,7 @@ def test_probabilities_become_logits(tmp_path):
 @pytest.mark.parametrize(
     ("network", "settings", "said"),
     [
-        ("fast", {}, "network: expected a torch.nn.Module, got str"),
+        ("fast", {}, "network: expected a torch.nn.Module, got 'fast'"),
         (Bands(), {"objective": "loss"}, "objective: expected one of log_odds, .*got 'loss'"),
         (nn.Flatten(), {}, r"shape: expected \(C, H, W\), since the network has no image_shape"),
         (Bands(), {"shape": (1, 5, 5)}, r"model: expected a model that takes images of shape"),

@@ -89,7 +89,7 @@ def test_an_interrupted_command_says_so(monkeypatch, capsys):
     ends_in(monkeypatch, raises(KeyboardInterrupt()))
     code, _, err = run(capsys)
     assert code == 130
-    assert err == "deceive: interrupted; what was finished is kept\n"
+    assert err == "deceive: interrupted; finished work is kept\n"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])

@@ -23,7 +23,7 @@ export function roundsPanel(networks) {
   button.all.textContent = `All ${digits.length === 10 ? "ten" : digits.length} digits at once`;
   digitChoice(at("targets"), "rounds-target", digits, 5);
   slider.max = entries.length - 1;
-  slider.value = allDraw ? slider.max : 0; // the last one first: its images are what one came for
+  slider.value = allDraw ? slider.max : 0; // the last one first: its images are the most interesting
   slider.disabled = false;
 
   let seed = 1;
@@ -262,7 +262,7 @@ function words(networks) {
   const many = last.round.toLocaleString("en-GB");
   return [
     cure,
-    `Play it ${many} times in noise, and the gradient leads from static to handwriting, if it is followed as in those rounds. The network was never shown how to draw.`,
-    `Every picture begins as the same static and takes ${steps} steps up the gradient, seen in noise that falls step by step, so that what is large is settled first. Without that noise the last network can be deceived too, by blotches: it draws, but it does not resist.`,
+    `Play it ${many} times in noise, and the gradient leads from static to handwriting, if you follow it as in those rounds. The network was never shown how to draw.`,
+    `Every picture begins as the same static and takes ${steps} steps up the gradient, seen in noise that falls step by step, so that what is large is settled first. Without that noise, blotches deceive the last network too: it draws, but it does not resist.`,
   ];
 }
