@@ -1,4 +1,4 @@
-"""What public functions take, declared beside them: a value of a wrong type is one sentence."""
+"""Argument checks for public functions: a wrong type gives a one-sentence error."""
 
 import functools
 import inspect
@@ -17,12 +17,12 @@ from deceive.errors import InputError
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Raises `InputError`, by the argument's name, where a value is of a wrong type.
+# Raises an `InputError` that names the argument if the value has the wrong type.
 Kind = Callable[[str, Any], None]
 
 
 def taking(**kinds: Kind) -> Callable[[Function], Function]:
-    """Check these arguments of a function, by their names, before it is called."""
+    """Decorator: check the named arguments before each call."""
 
     def checking(function: Function) -> Function:
         signature = inspect.signature(function)
@@ -41,7 +41,7 @@ def taking(**kinds: Kind) -> Callable[[Function], Function]:
 
 
 def of(expected: str, *types: type) -> Kind:
-    """A value of one of these types, which the words name."""
+    """An instance of one of `types`, which `expected` describes."""
 
     def check(name: str, value: Any) -> None:
         if not isinstance(value, types):
@@ -51,7 +51,7 @@ def of(expected: str, *types: type) -> Kind:
 
 
 def maybe(kind: Kind) -> Kind:
-    """Such a value, or None."""
+    """The same, or None."""
 
     def check(name: str, value: Any) -> None:
         if value is not None:
@@ -73,7 +73,7 @@ def numbers(name: str, value: Any) -> None:
 
 
 def pair(name: str, value: Any) -> None:
-    """Two numbers, in whatever holds them."""
+    """Two numbers in any sequence."""
     try:
         if isinstance(value, str | bytes) or len([float(each) for each in value]) != 2:
             raise refusal(name, "(low, high), two numbers", value)
@@ -100,7 +100,7 @@ def shape(name: str, value: Any, least: int = 1) -> None:
 
 
 def steps(name: str, value: Any) -> None:
-    """Yes or no, or several whole numbers."""
+    """A bool, or several whole numbers."""
     if isinstance(value, bool | np.bool_):
         return
     for step in _several(name, "True, False or numbers of steps", value):
@@ -111,7 +111,7 @@ def steps(name: str, value: Any) -> None:
 
 
 def models(name: str, value: Any) -> None:
-    """A model, or where to find one; or several."""
+    """A model, its path or name; or several of them."""
     if not (isinstance(value, str | Path | list | tuple) or callable(value)):
         raise refusal(name, "a model, or a list of models", value)
 
@@ -123,7 +123,7 @@ def function(name: str, value: Any) -> None:
 
 
 def name_or_function(name: str, value: Any) -> None:
-    """A name, or something to call."""
+    """A name or a callable."""
     if not (isinstance(value, str) or callable(value)):
         raise refusal(name, "a name or a function", value)
 
@@ -135,7 +135,7 @@ def whole(name: str, value: Any) -> None:
 
 
 def name_or_place(name: str, value: Any) -> None:
-    """A name, or a whole number that says which."""
+    """A name or an index."""
     if not isinstance(value, str):
         whole(name, value)
 
@@ -156,18 +156,18 @@ def labels(name: str, value: Any) -> None:
 
 
 def tensor(name: str, value: Any) -> None:
-    """Any tensor of numbers that are there."""
+    """A dense tensor with data."""
     _strided(name, "a tensor", value)
 
 
 def mask(name: str, value: Any) -> None:
-    """Yes or no for each, (N,)."""
+    """A bool tensor (N,)."""
     _strided(name, "a mask (N,), of torch.bool", value)
     if value.ndim != 1 or value.dtype != torch.bool:
         raise refusal(name, "a mask (N,), of torch.bool", value)
 
 
-# Nothing that is asked for one by one is asked for so often; a range of 10^12 is as easy to write.
+# More elements than any caller needs; a range of 10^12 is as easy to write.
 _MANY = 1_000_000
 
 
@@ -176,7 +176,7 @@ def _several(name: str, expected: str, value: Any) -> list[Any]:
         try:
             if len(value) <= _MANY:
                 return [*value]
-        except TypeError:  # tensors and arrays of no dimension call themselves collections
+        except TypeError:  # 0-d tensors and arrays count as collections
             pass
     raise refusal(name, expected, value)
 
@@ -192,7 +192,7 @@ place = of("a path", str, Path)
 
 
 def as_many(name: str, value: Tensor, count: int, others: str) -> None:
-    """Raise `InputError` unless there are as many values as of the others."""
+    """Raise `InputError` unless there is one value for each of `others`."""
     if len(value) != count:
         raise InputError(
             f"{name}: expected {count:,}, one for each of the {others}, got {len(value):,}"
@@ -200,7 +200,7 @@ def as_many(name: str, value: Tensor, count: int, others: str) -> None:
 
 
 def refusal(name: str, expected: str, value: object) -> InputError:
-    """What to raise where a value is not what was expected."""
+    """The error for a value that is not what was expected."""
     return InputError(f"{name}: expected {expected}, got {_described(value)}")
 
 

@@ -1,8 +1,8 @@
-"""Arrays on disk: compressed `.npz`, written in one go, and read no further than they should be.
+"""Arrays on disk: compressed `.npz`, written atomically and read within bounds.
 
-A layout says what arrays a file holds: name → `levels N C H W`, what the numbers are (`_KINDS`) and
-a letter for each dimension. A letter stands for the same size wherever it is; K is the number of
-classes. A name that ends in `?` may be missing.
+A layout describes the arrays of a file: name → `levels N C H W`, i.e. the kind of numbers
+(`_KINDS`) and a letter per dimension. The same letter means the same size everywhere; K is the
+number of classes. A name that ends in `?` is optional.
 """
 
 import math
@@ -22,7 +22,7 @@ from deceive.files import replacing
 Arrays = dict[str, NDArray[Any]]
 Layout = Mapping[str, str]
 
-# Candidates as they are kept: 8-bit images, and what became of each.
+# Stored candidates: 8-bit images and the outcome of each.
 CANDIDATES: Layout = {
     "levels": "levels N C H W",
     "targets": "classes N",
@@ -31,25 +31,25 @@ CANDIDATES: Layout = {
     "steps": "counts N",
 }
 
-# What numbers are: their type, the least one, and the greatest one where there is one.
+# Kinds of numbers: dtype kind, minimum, maximum.
 _KINDS: dict[str, tuple[str, float, float]] = {
     "levels": ("u", 0, 255),
     "flags": ("b", 0, 1),
     "shares": ("f", 0, 1 + 1e-6),
     "scores": ("f", -math.inf, math.inf),
     "counts": ("i", 0, math.inf),
-    "classes": ("i", 0, math.inf),  # and below K, or the number of them where that isn't known
-    "seen": ("i", -1, math.inf),  # by judges who may not agree, which is -1; below K too
+    "classes": ("i", 0, math.inf),  # and below K, or below the array's size if K is unknown
+    "seen": ("i", -1, math.inf),  # -1 if the judges disagree; below K too
 }
 _EXACT = (np.dtype(np.uint8), np.dtype(np.bool_), np.dtype(np.int64))
 _TYPES = {"u": "uint8", "b": "bool", "i": "int64", "f": "float16, 32 or 64"}
 
-# What a file may unfold to, whatever its own size; or so many times that, where it is more.
+# Limits on the unpacked size: bytes, or a multiple of the file's size, whichever is greater.
 _ROOM, _UNFOLDED = 256 * 2**20, 50
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
-# All that zipfile and numpy are known to raise for files that aren't what they should be.
+# Everything that zipfile and numpy raise for damaged files.
 _DAMAGED = (
     OSError,
     EOFError,
@@ -67,23 +67,23 @@ _DAMAGED = (
 
 
 def write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
-    """Write a compressed `.npz` in one go."""
+    """Write a compressed `.npz` atomically."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
 
 
 def read_arrays(path: Path, layout: Layout | None = None, **sizes: int) -> Arrays:
-    """The arrays of an `.npz`, if they are laid out so; any, without a layout.
+    """Read an `.npz` and check it against `layout`, if given.
 
     Args:
-        path: a file that unfolds to no more than 256 MiB, or fifty times its own size where that
-            is more. Pickled objects are never opened.
-        layout: what it holds, at the least.
-        sizes: what is known of the layout's letters.
+        path: a file that unpacks to at most 256 MiB or fifty times its size, whichever is greater.
+            Pickled objects are never opened.
+        layout: the arrays required; others may be present.
+        sizes: known sizes of the layout's letters.
 
     Raises:
-        DamageError: when it is missing, damaged, unfolds to more, is laid out otherwise, or has a
-            number in it that is none of its kind.
+        DamageError: when the file is missing, damaged, too large when unpacked, doesn't match the
+            layout, or holds a number out of range.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -98,9 +98,9 @@ def read_arrays(path: Path, layout: Layout | None = None, **sizes: int) -> Array
 
 
 def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
-    """The members of an archive of so many bytes, by the names of their arrays.
+    """The archive's members by array name; `size` is the archive's size in bytes.
 
-    `zipfile` reads no more of a member than its directory declares, so that can be relied on.
+    Declared sizes can be trusted: `zipfile` reads no more of a member than its directory declares.
     """
     members: dict[str, zipfile.ZipInfo] = {}
     for each in archive.infolist():
@@ -142,7 +142,7 @@ def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
 
 
 def _trouble(arrays: Arrays, layout: Layout, sizes: dict[str, int]) -> str | None:
-    """What is wrong with arrays that should be laid out so, if anything is."""
+    """What differs from the layout; None if nothing does."""
     names = {name.removesuffix("?"): kind for name, kind in layout.items()}
     wanted = {name for name in layout if not name.endswith("?")}
     if lacking := sorted(wanted - arrays.keys()):

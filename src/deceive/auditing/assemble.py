@@ -35,10 +35,10 @@ from deceive.runs import Row, Run
 
 _NAMES: tuple[Name, Name] = ("asked", "own")
 
-# Of an attack, at each threshold: the arrays of its candidates.
+# The arrays of an attack's candidates, at each threshold.
 Outcomes = dict[Name, Arrays]
 
-# The share of candidates without a gradient to follow at which the audit warns.
+# Share of stalled candidates from which the audit warns.
 _STALLED = 0.1
 
 
@@ -92,7 +92,7 @@ def _assembled(run: Run, subject: Row) -> Report:
     }
     missing = [words for name, words in plan.items() if name not in rows and name not in failures]
     if "clean" in failures:
-        missing = []  # all else is measured against it, so that more time would not help
+        missing = []  # everything else needs it, so more time would not help
     attacks = [row for row in rows.values() if "attack" in row]
     clean = rows.get("clean")
     warnings = [said for row in rows.values() for said in row.get("warnings", [])]
@@ -143,13 +143,13 @@ def _judges(judges: list[Row], clean: Row | None) -> list[Judge]:
 def command(
     settings: Row, *, data: str | None = None, other_data: str | None = None, trust: bool = False
 ) -> str:
-    """The command that makes an audit with these settings again.
+    """The command that reproduces an audit.
 
     Args:
         settings: the run's.
         data: the folder of the real images, where it isn't MNIST.
-        other_data: the folder of the images of other things, if there are some.
-        trust: whether a file of a format that can run code was opened.
+        other_data: the folder given as --other-data, if any.
+        trust: whether --trust was given.
     """
     words = ["deceive", "audit", settings["model"]]
     if data is not None:
@@ -183,9 +183,9 @@ def command(
 
 
 def stored_outcomes(run: Run, row: Row, sizes: Sizes) -> Outcomes:
-    """For each threshold what became of an attack's candidates: levels, fooled and so on.
+    """The outcomes of an attack's candidates by threshold: levels, fooled and so on.
 
-    Raises `InputError` when it isn't there, damaged, or of other sizes.
+    Raises `InputError` when they are missing, damaged, or of other sizes.
     """
     arrays = load_outcomes(run, row, sizes)
     return {name: arrays_named(arrays, name) | {"targets": arrays["targets"]} for name in _NAMES}
@@ -285,7 +285,7 @@ def _union(name: Name, stored: list[tuple[Row, Arrays]]) -> Outcome:
 
 
 def _without_gradient(headlines: list[Headline]) -> list[str]:
-    """The warning that attacks along the gradient had none to follow, if that is so."""
+    """The warning about vanished gradients, if it applies."""
     share = max(
         (each.stalled or 0 for headline in headlines for each in headline.outcomes), default=0
     )

@@ -51,17 +51,17 @@ WAYS: dict[str, Way] = {
 def targets_of(
     numbers: range, n_classes: int, count: int, *, earlier: int = 0, total: int | None = None
 ) -> Tensor:
-    """The target of each candidate by its number, (n,) int64: the classes in turn.
+    """Targets of the candidates with these numbers, (n,) int64: the classes in turn.
 
-    Where there are more classes than candidates of a start, the next start goes on with the next
-    class; where there are more than candidates altogether, targets lie evenly among the classes.
+    If a start has fewer candidates than there are classes, the next start continues with the next
+    class. If all starts together have fewer, the targets are spread evenly over the classes.
 
     Args:
         numbers: of the candidates, below `count`.
         n_classes: how many classes there are.
-        count: candidates that have the same start.
-        earlier: candidates of the starts before.
-        total: candidates of all starts; by default there is but one.
+        count: candidates per start.
+        earlier: candidates of the previous starts.
+        total: candidates of all starts; by default those of one.
     """
     total = count if total is None else total
     if count >= n_classes:
@@ -195,7 +195,7 @@ def curve(
 
 
 def _fooled(*arguments: Any, **options: Any) -> FoolingResult:
-    """`fool`; what it warns of, the audit says itself, and of all attacks together."""
+    """`fool` without its warnings: the audit reports them for all attacks together."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoGradientWarning)
         warnings.simplefilter("ignore", UnsteadyWarning)

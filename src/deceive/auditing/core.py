@@ -33,7 +33,7 @@ class _OutOfTime(Exception):  # noqa: N818 - it ends the work in good order, and
 
 @contextmanager
 def _contained() -> Iterator[None]:
-    """In the block no model ends the process: `sys.exit` in its code is told as an error."""
+    """Within the block, `sys.exit` in a model's code is an error and doesn't end the process."""
     try:
         yield
     except (Exception, KeyboardInterrupt):
@@ -96,16 +96,16 @@ def audit(
         data: real images of its classes, or their folder (`load_data`); by default MNIST.
         judge: other models for the same data, one or several; `auto` are three shipped ones where
             the data is the one that they were trained on, and None does without.
-        bounds: what black and white are to the model; by default what it reads best, see
-            `scaling.best_read`.
+        bounds: the model's values of black and white; by default the scaling it reads best with,
+            see `scaling.best_read`.
         mean: subtracted from pixels then, and
         std: what they are divided by.
         rubbish_class: the output that stands for none of the classes.
-        output: which output holds the scores, for a model of several (by its name, or its number
-            from 0); by default the one with as many columns as there are classes.
-        judge_scaling: how the judges that are named want their pixels; by default what each reads
-            best. Judges that differ, and can't be told apart by that, come in their own wrappers.
-        judge_output: as `output`, of those judges.
+        output: for a model with several outputs, the one to read (a name, or a number from 0); by
+            default the one with a column per class.
+        judge_scaling: the scaling of all judges named; by default the one that each reads best
+            with. Wrap judges that need different scalings.
+        judge_output: as `output`, for those judges.
         other_data: images of other things, of the same shape: garbage to this model.
         settings: how much to do; by default `QUICK`.
         thorough: `THOROUGH` settings instead.
@@ -117,14 +117,13 @@ def audit(
             (done, total).
 
     Returns:
-        A `Report`, the content of `audit.json`. It says itself whether it is complete, and names
-        the parts that the model did not live through.
+        A `Report`, the content of `audit.json`. It says whether it is complete, and lists the parts
+        that failed because the model raised an error.
 
     Raises:
-        InputError: when the model, a judge or the data cannot be used at all, or the folder
-            holds an audit with other settings, or of a model or with judges that answer
-            differently by now.
-        WriteError: when the folder cannot be written to, or the disk is full.
+        InputError: when the model, a judge or the data cannot be used, or the folder holds an audit
+            with other settings, or its model or judges have changed.
+        WriteError: when the folder is not writable or the disk is full.
     """
     settings = settings or (THOROUGH if thorough else QUICK)
     if budget is not None:
@@ -249,7 +248,7 @@ class _Audit:
             tick(0, 1)
             row = part.do(tick)
         except (_OutOfTime, KeyboardInterrupt, WriteError, DamageError):
-            raise  # none of these is the model's
+            raise  # none of these is the model's fault
         except BaseException as error:  # a user's model may raise anything, and call sys.exit
             said = str(error) if isinstance(error, InputError) else repr(error)
             self.run.add({"part": "failure", "of": part.name, "reason": said.splitlines()[0]})
@@ -287,12 +286,12 @@ class _Audit:
         return about_it | {"warnings": self._cautions(), "notes": said}
 
     def _cautions(self) -> list[str]:
-        """Why figures may not mean what they say, as far as it is known before any is there."""
+        """The warnings known before anything is measured."""
         said = [f"Judge {each.name}: {word}" for each in self.judges for word in each.warnings]
         return [*self.subject.warnings, *said]
 
     def _again(self) -> Row:
-        """What `assemble.command` has to know beside the settings."""
+        """The arguments of `assemble.command` besides the settings."""
         models, other = (self.subject, *self.judges), self.other_data
         return {
             "data": None if self.data.checksum == MNIST else str(self.data.folder),

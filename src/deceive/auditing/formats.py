@@ -30,7 +30,7 @@ from deceive.runtime import forbid_telemetry, onnx_runtime
 from deceive.starts import Shape
 
 Format = Literal["module", "torch.export", "TorchScript", "safetensors", "ONNX", "callable"]
-# Those that can run code when they are read.
+# Formats that can execute code when opened.
 WANT_TRUST: tuple[Format, ...] = ("torch.export", "TorchScript")
 
 Function = Callable[[Tensor], Any]
@@ -111,9 +111,9 @@ def _ours(spec: str) -> Loaded:
 
 @contextmanager
 def importable() -> Iterator[None]:
-    """Within the block the working directory's modules can be imported, as a model may at any time.
+    """Within the block, modules of the working directory can be imported.
 
-    Some import what they need when they are first asked.
+    Some models import what they need on their first call.
     """
     place = str(Path.cwd())
     sys.path.insert(0, place)
@@ -125,7 +125,7 @@ def importable() -> Iterator[None]:
 
 
 def _imported(module: str, attribute: str) -> Loaded:
-    """What the user's own code gives; whatever goes wrong in it is told with its own words."""
+    """The model from the user's own code; an error in it becomes an `InputError`."""
     try:
         with importable():
             made = getattr(importlib.import_module(module), attribute)
@@ -177,22 +177,22 @@ def _sha256(path: Path) -> str:
 
 
 def _together(digests: Mapping[str, str]) -> str:
-    """One SHA-256 for several files; that of the file where there is but one."""
+    """One SHA-256 for several files; for a single file, its own."""
     first, *others = digests.values()
     return hashlib.sha256("".join([first, *others]).encode()).hexdigest() if others else first
 
 
 def _external_data(path: Path) -> list[Path]:
-    """The files in which an ONNX file keeps its weights, as far as they lie in or below its folder.
+    """The external weight files of an ONNX file, as far as they are in or below its folder.
 
-    It names them in entries of a key, `location`, and a value; onnxruntime opens no others.
+    ONNX names them in entries with the key `location`; onnxruntime opens no others.
     """
     content, folder = path.read_bytes(), path.parent.resolve()
     files = set()
     for entry in _LOCATION.finditer(content):
         length, start = _varint(content, entry.end())
         named = folder / content[start : start + length].decode("utf-8", "replace")
-        # Unlike the method of a path, this is False for what can be no path at all.
+        # Unlike `Path.is_file`, this is False for strings that can't be paths.
         if os.path.isfile(named) and named.resolve().is_relative_to(folder):  # noqa: PTH113
             files.add(named.resolve())
     return sorted(files)
@@ -204,7 +204,7 @@ _LOCATION = re.compile(rb"\x0a\x08location\x12")
 
 
 def _varint(content: bytes, start: int) -> tuple[int, int]:
-    """A number of 7 bits a byte, least first, at a place; and where it ends."""
+    """The varint at a position (7 bits per byte, lowest first), and the position after it."""
     value = shift = 0
     for place in range(start, min(start + 10, len(content))):
         value |= (content[place] & 0x7F) << shift
@@ -284,9 +284,9 @@ def _batches(images: Tensor, size: int) -> list[tuple[Tensor, int]]:
 class OnnxModel:
     """An ONNX file as a function of images, run by onnxruntime on the CPU.
 
-    Flat inputs (scikit-learn's), channels first (PyTorch's) and channels last (Keras') are told
-    by the shape that the file declares. It gives all of the file's outputs by their names; those
-    that come as dictionaries (scikit-learn's ZipMap) as arrays, in the order of their keys.
+    Flat inputs (scikit-learn), channels first (PyTorch) and channels last (Keras) are recognised by
+    the shape that the file declares. Returns all outputs by name; dictionaries (scikit-learn's
+    ZipMap) become arrays in the order of their keys.
     """
 
     def __init__(self, path: Path) -> None:
@@ -317,7 +317,7 @@ class OnnxModel:
         self._batch = batch if isinstance(batch, int) and batch > 0 else None
 
     def __call__(self, images: Tensor) -> dict[str, NDArray[Any]]:
-        """Every output by its name, for images (N, C, H, W), in the types of the file's own."""
+        """All outputs by name for images (N, C, H, W), in the file's own types."""
         if self._batch is None:
             return self._ask(images)
         parts = [(self._ask(part), n) for part, n in _batches(images, self._batch)]
@@ -363,7 +363,7 @@ def _as_array(output: Any) -> NDArray[Any]:
 
 
 def _by_number(label: int | str) -> tuple[float, str]:
-    """Sorts numbers, also those written as words, by their value, and other words after them."""
+    """Sort key: numbers and numeric strings by value, then other strings."""
     try:
         return float(label), ""
     except ValueError:
@@ -379,9 +379,9 @@ _ONNX_TYPES = {
 
 
 def _fingerprint(model: nn.Module) -> str:
-    """SHA-256 of the parameters and buffers; empty where one can't be read, as of a lazy layer.
+    """SHA-256 of the parameters and buffers; empty if one can't be read, as in a lazy layer.
 
-    It is for the record alone: which model it is, its answers say (`identity`).
+    For the record only: models are identified by their answers (`identity`).
     """
     digest = hashlib.sha256()
     try:
@@ -390,6 +390,6 @@ def _fingerprint(model: nn.Module) -> str:
             if isinstance(tensor, Tensor):
                 content = tensor.detach().cpu().resolve_conj().contiguous().view(-1)
                 digest.update(content.view(torch.uint8).numpy().tobytes())
-    except Exception:  # of many kinds: lazy, sparse, without data, or a state_dict of one's own
+    except Exception:  # lazy, sparse, without data, or a custom state_dict
         return ""
     return digest.hexdigest()

@@ -58,8 +58,8 @@ def scores_of(subject: Subject, logits: Tensor) -> dict[str, Tensor]:
     - `rubbish`: the probability that it isn't rubbish, for a model that has such a class.
 
     Args:
-        subject: whose logits they are. Where it answers with probabilities or their logarithms
-            there are no logits, and the second and third are left out.
+        subject: the model. If it returns probabilities or log-probabilities, `max_logit` and
+            `energy` are left out.
         logits: (N, K), finite.
     """
     logits = logits.double()

@@ -1,7 +1,7 @@
-"""Which model it is: told by what it answers to a fixed batch, and by the files that it came from.
+"""A model's identity: its answers to a fixed batch, and the files it was loaded from.
 
-A name says little: by now there may be another network behind it, in the same file, or in a factory
-whose code has changed. And one network can come under two names.
+A name is not enough: the file or the factory's code may have changed since, and one network can
+have two names.
 """
 
 import json
@@ -20,23 +20,23 @@ from deceive.files import parse_json
 from deceive.runs import Run
 from deceive.starts import begin
 
-# Images of each half of the batch: real ones, and noise, where networks differ most.
+# Images in each half of the batch: real ones, and noise, on which networks differ most.
 _HALF = 32
 
-# How far the answers of one network to the same images may lie apart, as a share of how far those
+# How much one network's answers to the same images may differ, as a share of how much its answers
 # to different images do. Another number of threads, batch size or processor changes the order of
-# sums in float32: 5e-8 for the shipped networks. Weights in half precision make 3e-4 of it, pixels
-# rounded to 8 bits inside the model 8e-4, a single step of training at a rate of 1e-4 0.01.
+# sums in float32: 5e-8 for the shipped networks. Half-precision weights make it 3e-4, pixels
+# rounded to 8 bits inside the model 8e-4, one training step at a rate of 1e-4 0.01.
 _ROUNDING = 1e-4
 
-# The same, for one network in two formats. 8-bit weights make 0.01; of the shipped networks the
-# nearest two, 6,000 rounds apart in one training, are 0.13 apart on real images and 0.56 on noise.
+# The same, for one network in two formats. 8-bit weights make it 0.01; the two closest shipped
+# networks, 6,000 rounds apart in one training, differ by 0.13 on real images and 0.56 on noise.
 _OTHER_FORMAT = 0.03
 
-# Answers whose spread was found from two samples may lie this many times as far apart.
+# Tolerance factor for answers whose spread was estimated from two samples.
 _SAMPLED = 1.5
 
-# Logits so far below the greatest aren't compared: their probabilities round to 0 in float32.
+# Logits this far below the maximum aren't compared: their probabilities round to 0 in float32.
 _FLOOR = -80.0
 
 _ARRAYS = "identity"
@@ -44,7 +44,7 @@ _ARRAYS = "identity"
 
 @dataclass(frozen=True, eq=False)
 class Identity:
-    """What tells a model from others."""
+    """What identifies a model."""
 
     name: str
     """What to call it in a sentence: the model, judge fast."""
@@ -55,7 +55,7 @@ class Identity:
     small batches. One at which the model raises an error is missing."""
 
     def changes_since(self, earlier: "Identity") -> list[str]:
-        """What has changed since then, in words; nothing for the same model."""
+        """What has changed since `earlier`, in words; empty for the same model."""
         files = dict.fromkeys([*earlier.digests, *self.digests])
         changed = [
             f"{file} of {self.name} has changed"
@@ -69,18 +69,18 @@ class Identity:
 
 
 def identity_of(subject: Subject, data: Dataset, name: str) -> Identity:
-    """Ask a model about the fixed batch: some of the data's test images, and noise.
+    """Run a model on the fixed batch: some of the data's test images, and noise.
 
     Args:
         subject: the model.
-        data: whose images it reads.
-        name: what to call it in a sentence.
+        data: provides the real images.
+        name: the model's name in error sentences.
     """
     return Identity(name, subject.loaded.digests, _answers(subject, data))
 
 
 def same_network(one: Subject, other: Subject, data: Dataset) -> bool:
-    """Whether two models give the data's classes the same probabilities, whatever their format."""
+    """Whether two models give the same class probabilities, whatever their format."""
     mine, its = (_answers(each, data) for each in (one, other))
     both = mine.keys() & its.keys()
     return bool(both) and all(
@@ -90,14 +90,14 @@ def same_network(one: Subject, other: Subject, data: Dataset) -> bool:
 
 
 def recognise(run: Run, models: Sequence[Identity]) -> None:
-    """See to it that an audit goes on with the models it began with; remember them at first.
+    """Check that an audit resumes with the models it began with; store their identities at first.
 
     Args:
         run: the audit's.
-        models: the one that is audited, and its judges in their order.
+        models: the audited one, then its judges in order.
 
     Raises:
-        InputError: when one is no longer what it was.
+        InputError: when one has changed.
     """
     if not run.has_arrays(_ARRAYS):
         if run.rows():
@@ -121,7 +121,7 @@ def recognise(run: Run, models: Sequence[Identity]) -> None:
 
 
 def _answers(subject: Subject, data: Dataset) -> dict[str, Tensor]:
-    """What is kept as `Identity.answers`."""
+    """The value of `Identity.answers`."""
     test = data.test.images
     places = torch.linspace(0, len(test) - 1, min(_HALF, len(test))).long()
     noise = begin("uniform", range(_HALF), data.image_shape, 0)
@@ -131,22 +131,22 @@ def _answers(subject: Subject, data: Dataset) -> dict[str, Tensor]:
             together = subject.logits(images)
             apart = torch.cat([subject.logits(part) for part in torch.split(images, 5)])
         except Exception:
-            continue  # a part of the audit that asks about such images meets the error, and says it
+            continue  # the audit's own parts will meet this error and report it
         answers[half] = torch.stack([together, apart])
     return answers
 
 
 def _of_classes(subject: Subject, answers: Tensor) -> Tensor:
-    """Logarithms of the probabilities of the data's classes, from logits (2, N, K)."""
+    """Log-probabilities over the data's classes, from logits (2, N, K)."""
     classes = subject.class_outputs(answers.flatten(0, 1))[:, : subject.n_classes]
     return classes.log_softmax(1).view(*answers.shape[:2], -1)
 
 
 def _agree(one: Tensor, other: Tensor, share: float) -> bool:
-    """Whether answers (2, N, K) are of one network.
+    """Whether answers (2, N, K) come from one network.
 
-    Their root mean square difference may be `share` of the standard deviation of the answers, and
-    what asking the same twice makes anyway.
+    Their RMS difference may be up to `share` of the answers' standard deviation, plus the
+    difference between two calls with the same images.
     """
     if one.shape != other.shape or not torch.equal(one.isfinite(), other.isfinite()):
         return False
@@ -159,7 +159,7 @@ def _agree(one: Tensor, other: Tensor, share: float) -> bool:
 
 
 def _comparable(answers: Tensor) -> Tensor:
-    """In float64; what isn't finite counts as 0, and what is too low as the floor."""
+    """In float64; non-finite values become 0, low ones are clamped to the floor."""
     answers = answers.double().nan_to_num(0, 0, 0)
     return answers.maximum(answers.amax(2, keepdim=True) + _FLOOR)
 
@@ -171,7 +171,7 @@ def _rms(values: Tensor) -> Tensor:
 def _stored(models: Sequence[Identity]) -> dict[str, NDArray[np.generic]]:
     arrays: dict[str, NDArray[np.generic]] = {}
     for place, model in enumerate(models):
-        files = json.dumps(dict(model.digests)).encode()  # arrays of numbers alone are read
+        files = json.dumps(dict(model.digests)).encode()  # only numeric arrays can be read back
         arrays[f"digests_{place}"] = np.frombuffer(files, np.uint8)
         arrays |= {f"{half}_{place}": values.numpy() for half, values in model.answers.items()}
     return arrays

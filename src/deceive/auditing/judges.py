@@ -29,7 +29,7 @@ AUTO = "auto"
 # what it judges, or audits of different days could not be compared.
 _SHIPPED, _SEATS = ("judge", "study", "judge-in-noise", "fast"), 3
 
-# Validation images that a judge has to read before it may judge.
+# Validation images that each judge is tested on first.
 _EXAMINED = 1000
 
 
@@ -65,12 +65,13 @@ def meet_judges(
         subject: whom they judge.
         data: real images, which they have to fit.
         trust: open files of formats that can run code.
-        scaling: how those that are named want their pixels, if it isn't to be found out.
-        output: which of their outputs holds the scores, if they have several.
+        scaling: of the judges named; by default it is detected.
+        output: the one to read, if they have several.
 
     Raises:
-        InputError: for `AUTO` among others, when one reads real images no better than by guessing,
-            and when two of them and the subject are one network, in whatever format or wrapper.
+        InputError: for `AUTO` among others, when a judge reads real images no better than guessing,
+            and when two of the judges and the subject are the same network, in any format or
+            wrapper.
     """
     if AUTO in chosen and len(chosen) > 1:
         raise InputError(f"judge: expected models, or {AUTO} alone, got {AUTO} and others")
@@ -110,7 +111,7 @@ def meet_judges(
 def _examined(
     loaded: Loaded, data: Dataset, scaling: Scaling | None, output: str | None
 ) -> Subject:
-    """The judge. Raises `InputError` when it doesn't fit the data, or reads it by guessing."""
+    """The judge. Raises `InputError` when it doesn't fit or reads no better than guessing."""
     try:
         judge = meet(loaded, data, scaling=scaling, output=output)
     except InputError as error:

@@ -169,12 +169,12 @@ class Measurements:
         return torch.cat(logits)
 
     def _seen(self, images: Tensor, tick: Tick) -> list[Tensor]:
-        """What each judge sees in each image, (N,); a rubbish class of theirs has no say."""
+        """What each judge sees in each image, (N,); its rubbish class is ignored."""
         answers = [(judge, self._ask(judge, images, tick)) for judge in self.judges]
         return [judge.class_outputs(logits).argmax(1) for judge, logits in answers]
 
     def _verdict(self, images: Tensor, tick: Tick) -> Tensor:
-        """What most of the judges see in each image, (N,)."""
+        """What a majority of the judges sees in each image, (N,)."""
         return verdict(self._seen(images, tick))
 
     def _clean(self, tick: Tick) -> Row:
@@ -424,7 +424,7 @@ class Measurements:
     def _asked_again(
         self, found: SearchResult, thresholds: list[float], targets: Tensor, tick: Tick
     ) -> SearchResult:
-        """What is left of it when the model is asked once more: some answers pass by luck."""
+        """What remains after asking the model once more: some answers pass by luck."""
 
         def confidence(levels: Tensor) -> Tensor:
             return _of(self._ask(self.subject, from_levels(levels), tick).softmax(1), targets)
@@ -475,7 +475,7 @@ def _bound(do: Callable[..., Row], *arguments: Any) -> Callable[[Tick], Row]:
 
 
 def _at_chance(accuracy: float, n_classes: int) -> list[str]:
-    """The warning that a model reads no better than by guessing, if it doesn't."""
+    """The warning that a model reads no better than guessing, if it applies."""
     if skill(accuracy, n_classes) >= NEAR_CHANCE:
         return []
     return [

@@ -1,4 +1,4 @@
-"""Which of a model's outputs are the scores of the classes, and what kind of scores they are."""
+"""Find the scores among a model's outputs, and what kind of scores they are."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -16,28 +16,29 @@ from deceive.modules import original
 
 Kind = Literal["logits", "probabilities", "log-probabilities"]
 
-# How far the sum of probabilities may be from 1 by rounding.
+# How far rounding may move the sum of probabilities from 1.
 _ROUNDING = 1e-3
 
 
 def pick(
     loaded: Loaded, scaled: Sequence[Tensor], n_classes: int, output: str | None = None
 ) -> Loaded:
-    """The same model, giving nothing but the scores of the classes.
+    """The same model, reduced to the class scores.
 
-    What it answers may be a tensor, a tuple, or a mapping from names. Of several outputs the one
-    with as many columns as there are classes is taken, or with one more, for a rubbish class.
+    A model may return a tensor, a tuple or a mapping. Of several outputs, the one with a column per
+    class is taken, or with one more for a rubbish class.
 
     Args:
         loaded: the model.
-        scaled: the same images (N, C, H, W) in one or more scalings; it has to stand one of them.
-        n_classes: of the data.
-        output: the name of an output to take instead; in a tuple, its number from 0.
+        scaled: the same images (N, C, H, W) in one or more scalings; the model must accept at least
+            one.
+        n_classes: number of the data's classes.
+        output: name of the output to take instead; for a tuple, its number from 0.
 
     Raises:
-        InputError: when no output, or more than one, has so many columns and none is named, or the
-            one that is named isn't there; when the model doesn't take such images, and when it is
-            a module that answers with something else.
+        InputError: when no output or several have that many columns and none is named; when the
+            named one doesn't exist; when the model doesn't accept such images, or is a module that
+            returns something else.
     """
     answer, count = _first_answer(loaded, scaled), len(scaled[0])
     named = _named(answer)
@@ -72,7 +73,7 @@ def pick(
 
 
 class Picked(nn.Module):
-    """Of the outputs of a model the one of that name."""
+    """A model reduced to one of its outputs."""
 
     def __init__(self, model: nn.Module, output: str) -> None:
         super().__init__()
@@ -89,9 +90,8 @@ class Picked(nn.Module):
 def kind_of(outputs: Tensor) -> Kind:
     """What kind of scores (N, K) these are.
 
-    Raises `InputError` for those of a sigmoid for each class, which aren't confidences that share
-    a whole, and for shares of another whole than 1: per cent, votes. (Of real images a sigmoid is
-    more than half sure of something; small logits are not.)
+    Raises `InputError` for a sigmoid per class, which doesn't sum to 1, and for percentages and
+    votes, which sum to more. (On real images a sigmoid exceeds 0.5 somewhere; small logits don't.)
     """
     sums = outputs.sum(1)
     if (outputs >= 0).all() and ((sums - 1).abs() < _ROUNDING).all():
@@ -113,7 +113,7 @@ def kind_of(outputs: Tensor) -> Kind:
 
 
 def rows(output: Any, count: int) -> Tensor:
-    """An output as scores (N, K) float32 on the CPU, a copy: some give the same tensor each time.
+    """An output as scores (N, K) float32 on the CPU; copied, as some models reuse one tensor.
 
     Raises `InputError` when it isn't (count, K) with K ≥ 2.
     """
@@ -126,7 +126,7 @@ def rows(output: Any, count: int) -> Tensor:
 
 
 class _Listening(nn.Module):
-    """A model that is asked like any other, whatever it answers; keeps that."""
+    """Wraps a model and keeps whatever it returns."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class _Listening(nn.Module):
 
 @contextmanager
 def asking(images: Tensor) -> Iterator[None]:
-    """Within the block a model is asked; what goes wrong in it is an `InputError` that says so."""
+    """Within the block, an error raised by a model becomes an `InputError`."""
     try:
         yield
     except InputError:
@@ -153,7 +153,7 @@ def asking(images: Tensor) -> Iterator[None]:
 
 
 def _first_answer(loaded: Loaded, scaled: Sequence[Tensor]) -> Any:
-    """What the model answers in the first of the scalings that it stands."""
+    """The model's output in the first scaling that it accepts."""
     *others, last = scaled
     for images in others:
         with suppress(InputError):
@@ -162,17 +162,17 @@ def _first_answer(loaded: Loaded, scaled: Sequence[Tensor]) -> Any:
 
 
 def _answer(loaded: Loaded, images: Tensor) -> Any:
-    """What the model answers, of whatever type."""
+    """The model's raw output."""
     with asking(images):
         if isinstance(loaded.model, nn.Module):
             listening = _Listening(original(loaded.model))
             logits_of(listening, images)
             return listening.heard
-        return loaded.model(images.clone())  # some work in place
+        return loaded.model(images.clone())  # some models work in place
 
 
 def _named(answer: Any) -> dict[str, Any] | None:
-    """Several outputs by their names or numbers; None for a single one."""
+    """Several outputs by name or number; None for a single one."""
     if isinstance(answer, Mapping):
         return {str(name): value for name, value in answer.items()}
     if isinstance(answer, tuple) or (

@@ -1,4 +1,4 @@
-"""What stands in the folder of an audit: its settings, rows and arrays, as they are read."""
+"""Schemas of an audit's run folder: settings, rows and arrays."""
 
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
@@ -12,7 +12,7 @@ from deceive.auditing.settings import AuditSettings
 from deceive.checks import Count, Share
 from deceive.runs import Kind, Row, RowSchema, Run
 
-# Of the candidates of an attack, at each of the two thresholds.
+# An attack's candidates, at each of the two thresholds.
 _AT_A_THRESHOLD: Layout = {
     "levels": "levels N C H W",
     "confidence": "shares N",
@@ -125,7 +125,7 @@ class _Failure(_Part):
 
 
 def _schemas(settings: Row, row: Row) -> Sequence[type[RowSchema]]:
-    """By its name where a part has but one row, else by what it says; a search is of two kinds."""
+    """The schemas of a row: by part, else by content; a search has two kinds of rows."""
     alone: dict[str, type[RowSchema]] = {"subject": _Subject, "clean": _Clean, "failure": _Failure}
     if row.get("part") in tuple(alone):
         return [alone[row["part"]]]
@@ -137,25 +137,25 @@ AUDIT = Kind("an audit", _Settings, _schemas)
 
 
 def sizes_of(image_shape: Sequence[int], n_classes: int) -> Sizes:
-    """Those of an audit with such images (C, H, W) and so many classes."""
+    """The sizes for images (C, H, W) and this many classes."""
     return dict(zip("CHW", image_shape, strict=True), K=n_classes)
 
 
 def load_outcomes(run: Run, row: Row, sizes: Sizes) -> Arrays:
-    """What became of the candidates of an attack, whose row this is.
+    """The outcomes of the attack's candidates; `row` is the attack's.
 
-    Raises `InputError` when the arrays aren't there, damaged, or something else; so do the others.
+    Raises `InputError` when the arrays are missing or damaged; so do the other loaders.
     """
     return run.load_arrays(row["arrays"], _OUTCOMES, **sizes)
 
 
 def load_curve(run: Run, row: Row, sizes: Sizes) -> Arrays:
-    """The candidates of a curve, whose row this is, at each of its budgets."""
+    """A curve's candidates at each of its budgets; `row` is the curve's."""
     return run.load_arrays(row["part"].replace("/", "-"), _CURVE, B=len(row["budgets"]), **sizes)
 
 
 def garbage_name(kind: str) -> str:
-    """What the arrays of a kind of garbage are called."""
+    """The name of the arrays of a kind of garbage."""
     return f"garbage-{kind.replace(' ', '-')}"
 
 

@@ -1,4 +1,4 @@
-"""How a model wants its pixels: what was said of it, or else what it reads best."""
+"""How a model scales its pixels: as declared, or else the scaling it reads best with."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +12,10 @@ from deceive.errors import InputError
 from deceive.fooling import Bounds
 from deceive.measures import NEAR_CHANCE, skill
 
-# Validation images that every usual scaling is tried on; only the close ones are tried on all.
+# Validation images to try every usual scaling on; only close ones are tried on all.
 _SAMPLE = 500
 
-# Two shares of the same images are close when they differ by no more standard errors than this.
+# Two accuracies are close if they differ by at most this many standard errors.
 _ERRORS = 2.0
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -23,7 +23,7 @@ _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 @dataclass(frozen=True)
 class Scaling:
-    """What a model wants done to pixels in [0, 1]: stretched to its bounds, then normalised."""
+    """How to prepare pixels in [0, 1] for a model: stretch them to its bounds, then normalise."""
 
     bounds: Bounds = (0.0, 1.0)
     mean: tuple[float, ...] | None = None
@@ -55,13 +55,13 @@ def declared(
     std: Sequence[float] | None,
     of: str = "",
 ) -> Scaling | None:
-    """What was said of a model's scaling, or None if nothing was.
+    """The scaling that the user declared; None if there is none.
 
     Args:
-        bounds: what black and white are to it.
+        bounds: the model's values of black and white.
         mean: subtracted from pixels within the bounds; one number, or one a channel.
         std: divides them then.
-        of: what their names begin with in an error.
+        of: prefix of the argument names in errors.
 
     Raises:
         InputError: for bounds in the wrong order, one of mean and std without the other, or a
@@ -115,18 +115,18 @@ def best_read(
 ) -> tuple[Scaling, list[str]]:
     """The scaling under which a model reads most validation images, and what to say of it.
 
-    Every one is tried on 500 images, and those that are close to the best on all of them. Then the
-    best wins whatever its margin; of equals the first. What is still as close as
-    chance could make it is named. Where none reads more than guessing would, it is [0, 1].
+    Tries each scaling on 500 images, and those close to the best on all of them. The best wins by
+    any margin; ties go to the first. Others within chance of it are named. If none beats guessing,
+    the result is [0, 1].
 
     Args:
-        right: says which images of a split a model reads correctly, (N,) bool, if they are scaled
-            like that. It may raise `InputError`: a model need not stand all pixels.
+        right: which images of a split the model reads correctly in a scaling, (N,) bool. It may
+            raise `InputError`: a model need not accept every scaling.
         tried: the scalings, the likeliest first, as `usual` gives them.
         data: the real images.
 
     Raises:
-        InputError: the first of those, when the model stands none of the scalings.
+        InputError: the first of those errors, when the model accepts no scaling.
     """
     validation, errors = data.validation, []
     sample = Split(validation.images[:_SAMPLE], validation.labels[:_SAMPLE])
@@ -150,12 +150,12 @@ def best_read(
 
 
 def _close(read: Mapping[Scaling, Tensor]) -> list[Scaling]:
-    """The best one first, then those that chance could have made worse than it."""
+    """The best scaling first, then those within chance of it."""
     best = max(read, key=lambda scaling: int(read[scaling].sum()))
     others = []
     for scaling, right in read.items():
         behind = int(read[best].sum()) - int(right.sum())
-        apart = int((read[best] != right).sum())  # the variance, if each of these were by chance
+        apart = int((read[best] != right).sum())  # the variance if each of these were chance
         if scaling != best and behind <= _ERRORS * apart**0.5:
             others.append(scaling)
     return [best, *others]
@@ -193,5 +193,5 @@ def _moments(splits: Iterable[Split]) -> tuple[Tensor, Tensor]:
 
 
 def _short(value: Tensor) -> float:
-    """As many digits as people write."""
+    """Rounded to the usual number of digits."""
     return round(value.item(), 4)

@@ -25,7 +25,7 @@ from deceive.files import read_json
 
 VERSION: Literal[3] = 3
 
-# Files of this version are read too: what it lacks has a value that says "not measured".
+# This older version is read too: fields it lacks get a value that means "not measured".
 _EARLIER = 2
 
 Name = Literal["asked", "own"]
@@ -69,17 +69,17 @@ class Model(_Part):
     image_shape: tuple[int, int, int]
     """(C, H, W)."""
     bounds: tuple[float, float]
-    """What black and white are to it."""
+    """Its values of black and white."""
     mean: list[float] | None
-    """What is subtracted from pixels within the bounds, one for all channels or one each."""
+    """Subtracted from the pixels within the bounds: one number, or one per channel."""
     std: list[float] | None
-    """What they are divided by then."""
+    """Then divides the pixels."""
     output: str | None
-    """Which of its outputs holds the scores, for a model of several."""
+    """The output that the audit reads, for a model with several."""
     answers: Literal["logits", "probabilities", "log-probabilities"]
-    """What it gives; of probabilities the logarithm is taken for the logits."""
+    """What it returns; for probabilities the audit takes their logarithm as logits."""
     fingerprint: str
-    """SHA-256 of its files or parameters; empty where there are none that can be read."""
+    """SHA-256 of its files or parameters; empty if none can be read."""
     training_seconds: float | None = Field(ge=0, le=1e12)
     """From its card, where it has one."""
 
@@ -102,18 +102,18 @@ class Data(_Part):
 
 
 class Judge(_Part):
-    """A classifier that helps to tell gibberish from real images."""
+    """A classifier that votes on what an image shows."""
 
     name: str
     """A short name."""
     accuracy: Share | None
-    """Share of the test images that it reads correctly, its own rubbish class left out."""
+    """Share of the test images that it reads correctly, ignoring its own rubbish class."""
     bounds: tuple[float, float] | None
-    """What black and white are to it."""
+    """Its values of black and white."""
     mean: list[float] | None
-    """What is subtracted from pixels within the bounds, one for all channels or one each."""
+    """Subtracted from the pixels within the bounds: one number, or one per channel."""
     std: list[float] | None
-    """What they are divided by then."""
+    """Then divides the pixels."""
 
 
 class Clean(_Part):
@@ -160,11 +160,11 @@ class Outcome(_Part):
     median: float | None = Field(ge=0)
     """Median steps (queries, for a search) of those that reach it."""
     gibberish_median: float | None = Field(default=None, ge=0)
-    """The same of those that are gibberish; None without judges."""
+    """The same over those that are gibberish; None without judges."""
     stalled: float | None = None
-    """Share that don't reach it and had no gradient to follow in the end: it was 0, or too small
-    for float32, in nearly all pixels. Of all attacks together those that stalled in most of them.
-    None for a black box."""
+    """Share that did not reach it because their gradient vanished: it was 0, or too small for
+    float32, in nearly all pixels. Over all attacks: those that stalled in most of them. None for a
+    black box."""
 
     @property
     def rate(self) -> float:
@@ -173,7 +173,7 @@ class Outcome(_Part):
 
     @property
     def effort(self) -> float | None:
-        """Median steps or queries of those that the rate counts."""
+        """Median steps or queries of the candidates that the rate counts."""
         return self.median if self.gibberish_rate is None else self.gibberish_median
 
 
@@ -318,7 +318,8 @@ class Report(_Part):
     failures: list[Failure]
     """Parts that the model did not live through."""
     warnings: list[str]
-    """Why the figures may not mean what they say, in sentences; with any, no gate is passed."""
+    """Reasons why the figures may be misleading, in sentences; with any, the audit doesn't exit
+    with 0."""
     notes: list[str]
     """What was found out, or could not be done, in sentences."""
     model: Model
@@ -326,8 +327,8 @@ class Report(_Part):
     data: Data
     """The real images."""
     judges: list[Judge]
-    """The classifiers that tell gibberish from real images, if there are any: what more than half
-    of them call the target shows it."""
+    """The classifiers that tell gibberish from real images: an image shows the target if a majority
+    of them says so."""
     judge_accuracy: Share | None
     """Share of the test images that most of them read correctly."""
     settings: AuditSettings
@@ -372,9 +373,9 @@ class Report(_Part):
 
     @property
     def headline(self) -> Headline | None:
-        """What the verdict goes by: the box whose attacks do better; None before there is any.
+        """The box that the verdict uses, whose attacks do better; None before any are done.
 
-        Where neither does, that with fewer candidates that had no gradient to follow.
+        In a tie, the one with fewer stalled candidates.
         """
 
         def success(headline: Headline) -> tuple[list[float], float]:
@@ -406,9 +407,9 @@ class Report(_Part):
 
 
 def read_report(path: Path) -> Report:
-    """The audit in a file, of this schema version or the one before.
+    """Read an audit, of this schema version or the previous one.
 
-    Raises `InputError` when there is none, or it isn't of the schema.
+    Raises `InputError` when the file is missing or doesn't match the schema.
     """
     content = read_json(path, "an audit.json")
     version = content.get("schema_version", VERSION)
@@ -468,13 +469,13 @@ def _one_line(text: str | None) -> str:
 
 
 def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
-    """An audit of the version before as one of this version."""
+    """Convert an audit of the previous schema version."""
     judges, model = content.get("judges"), content.get("model")
     if isinstance(judges, list):
         unknown = dict.fromkeys(("accuracy", "bounds", "mean", "std"))
         judges = [{"name": name} | unknown for name in judges]
     if isinstance(model, dict):
-        # Logarithms of probabilities were taken for logits then.
+        # That version took log-probabilities for logits.
         kind = "probabilities" if model.get("gives_probabilities") else "logits"
         model = {name: value for name, value in model.items() if name != "gives_probabilities"}
         model |= {"output": None, "answers": kind}

@@ -37,7 +37,7 @@ class AuditSettings(BaseModel):
     """Of all that is drawn by lot."""
 
     def check(self, shape: Shape) -> None:
-        """Raise `InputError` where so much about images (C, H, W) doesn't fit into memory."""
+        """Raise `InputError` when this many images (C, H, W) don't fit into memory."""
         for name in ("candidates", "curve_candidates", "searched", "garbage_images"):
             checks.in_memory(name, getattr(self, name), shape)
 

@@ -23,10 +23,10 @@ from deceive.steadiness import STEADY, Manner, manner_of, settled
 # A logit has to be finite, so that no probability counts for less than this.
 _LEAST = 1e-38
 
-# Validation images whose outputs say what kind of outputs they are.
+# Validation images that reveal the kind of outputs.
 _FIRST = 32
 
-# Images by which it is found out whether an image settles the answer.
+# Images for checking that answers are repeatable.
 _WATCHED = 8
 
 
@@ -55,15 +55,15 @@ class Subject:
     n_outputs: int
     rubbish_class: int | None
     answers: Kind
-    """What the model gives; it is made logits."""
+    """What the model returns; converted to logits."""
     module: nn.Module | None
     """Differentiable; None for a black box."""
     notes: tuple[str, ...]
     """What was found out on the way, in sentences."""
     warnings: tuple[str, ...]
-    """Why figures may not mean what they say, in sentences."""
+    """Reasons why the figures may be misleading, in sentences."""
     manner: Manner
-    """Whether an image settles its answer. `logits` sees to it; `module` is the model as it is."""
+    """Whether its answers are repeatable. `logits` makes them so, `module` doesn't."""
     _answer: Callable[[Tensor], Tensor]
 
     @property
@@ -76,7 +76,7 @@ class Subject:
         return torch.cat([self._answer(part) for part in torch.split(images, BATCH)])
 
     def accuracy(self, images: Tensor, labels: Tensor) -> float:
-        """Share of images (N, C, H, W) that it reads as their labels (N,), rubbish left out."""
+        """Share of images (N, C, H, W) that it reads correctly, ignoring its rubbish class."""
         right: Tensor = self.class_outputs(self.logits(images)).argmax(1) == labels
         return right.double().mean().item()
 
@@ -102,15 +102,15 @@ def meet(
     Args:
         loaded: the model.
         data: its labels are the model's first outputs.
-        scaling: how it wants its pixels. By default [0, 1] for our own networks, and for others the
-            usual scaling with which they read most validation images: see `scaling.best_read`.
+        scaling: of its pixels. By default [0, 1] for our own networks; for others the usual scaling
+            they read best with, see `scaling.best_read`.
         rubbish_class: the output that stands for none of the classes; a card says it too.
-        output: which output holds the scores, for a model of several: see `outputs.pick`.
+        output: the one to read, for a model with several: see `outputs.pick`.
 
     Raises:
         InputError: when the model does not turn images of the data's shape into outputs (N, K)
-            with K at least the number of classes, they are those of a sigmoid for each class, or
-            what is declared does not fit.
+            with K at least the number of classes, returns a sigmoid per class, or doesn't fit what
+            is declared.
     """
     if scaling is not None:
         check_channels(scaling, data.image_shape[0])
@@ -131,14 +131,14 @@ def meet(
     notes += said
     outputs = _outputs_of(loaded, scaling(first))
     rubbish = _rubbish(loaded, rubbish_class, data.n_classes, outputs.shape[1])
-    answers: Kind = "logits"  # also where those before a softmax are probabilities themselves
+    answers: Kind = "logits"  # even if what went into the softmax looks like probabilities
     if not isinstance(loaded.model, BeforeSoftmax):
         answers = kind_of(outputs)
     module = None
     if isinstance(loaded.model, nn.Module):
         plain = scaling == Scaling() and answers != "probabilities"
         module = loaded.model if plain else Adapted(loaded.model, scaling, answers)
-    if module is not None and not _has_gradient(module, first[:2]):  # some need company
+    if module is not None and not _has_gradient(module, first[:2]):  # some need a batch of two
         module = None
         notes.append(
             "No gradient passes through it (detach(), no_grad(), integer or 8-bit layers), "
@@ -167,12 +167,12 @@ def _has_gradient(module: nn.Module, images: Tensor) -> bool:
 
 
 def _watched(subject: Subject, images: Tensor) -> Subject:
-    """The same model, asked in such a way that an image settles its answer."""
+    """The same model, called so that each answer depends on its image alone."""
     ask = subject._answer
     try:
         manner = manner_of(ask, images)
     except Exception:
-        return subject  # the audit's first part asks about such images, and says what is wrong
+        return subject  # the audit's first part meets this error and reports it
     return replace(
         subject,
         manner=manner,
@@ -182,7 +182,7 @@ def _watched(subject: Subject, images: Tensor) -> Subject:
 
 
 def _before_squashing(loaded: Loaded, example: Tensor) -> tuple[Loaded, list[str]]:
-    """A model that gives the logits before its softmax or sigmoid, where those can be reached."""
+    """The model without its softmax or sigmoid, if the logits can be reached."""
     if not isinstance(loaded.model, nn.Module) or loaded.format == "safetensors":
         return loaded, []
     model = original(loaded.model)
@@ -196,7 +196,7 @@ def _before_squashing(loaded: Loaded, example: Tensor) -> tuple[Loaded, list[str
 
 
 def _rubbish(loaded: Loaded, declared: int | None, n_classes: int, n_outputs: int) -> int | None:
-    """The rubbish class, checked, and that there are outputs enough."""
+    """The checked rubbish class; also checks the number of outputs."""
     if n_outputs < n_classes:
         raise InputError(
             f"model: expected at least {n_classes} outputs, one for each of the data's classes, "
@@ -212,7 +212,7 @@ def _rubbish(loaded: Loaded, declared: int | None, n_classes: int, n_outputs: in
 
 
 def _found(n_outputs: int, rubbish: int | None, answers: Kind, n_classes: int) -> list[str]:
-    """What there is to say of the outputs."""
+    """Notes on the outputs."""
     said = []
     if rubbish is None and n_outputs == n_classes + 1:
         said.append(
@@ -229,11 +229,11 @@ def _found(n_outputs: int, rubbish: int | None, answers: Kind, n_classes: int) -
 
 
 def _outputs_of(loaded: Loaded, images: Tensor) -> Tensor:
-    """The model's own outputs (N, K), checked. Raises `InputError` where they are none."""
+    """The model's own outputs (N, K). Raises `InputError` if they are not scores."""
     with asking(images):
         if isinstance(loaded.model, nn.Module):
             return rows(logits_of(loaded.model, images), len(images))
-        return rows(loaded.model(images.clone()), len(images))  # some work in place
+        return rows(loaded.model(images.clone()), len(images))  # some models work in place
 
 
 def _answering(loaded: Loaded, scaling: Scaling, answers: Kind) -> Callable[[Tensor], Tensor]:

@@ -17,7 +17,7 @@ _BY = {
 def verdict(report: Report) -> list[str]:
     """What the numbers say, in sentences, the most important one first; none without numbers.
 
-    Before all others stand the report's warnings: why the numbers may not mean what they say.
+    The report's warnings come first: why the numbers may be misleading.
     """
     headline = report.headline
     said = [*report.warnings]
