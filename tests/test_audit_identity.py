@@ -123,6 +123,22 @@ def test_a_module_whose_parameters_cannot_be_read_has_no_fingerprint():
     assert load_model(nn.Linear(2, 2, device="meta")).fingerprint == ""
 
 
+def test_a_gradient_that_passes_by_now_makes_another_model(data, tmp_path):
+    class Cut(Bands):
+        cuts = True
+
+        def forward(self, images):
+            return super().forward(images.detach() if self.cuts else images).clone()
+
+    model = Cut(sure=12)
+    model.requires_grad_(False)
+    begin(model, data, tmp_path)
+    begin(model, data, tmp_path)  # it is still the same
+    model.cuts = False
+    with pytest.raises(InputError, match="the model has a gradient"):
+        begin(model, data, tmp_path)
+
+
 def test_a_judge_that_has_changed_is_another_judge(data, tmp_path):
     def judge(sure):
         model = Bands(sure=sure)
@@ -150,7 +166,7 @@ def test_rounding_is_no_change_and_half_precision_is_one(digits):
     subjects = [meet(load_model(each), digits) for each in (network, in_parts, halves)]
     whole, parts, half = (identity_of(each, digits, "it") for each in subjects)
     assert not torch.equal(whole.answers["noise"], parts.answers["noise"])
-    assert parts.changes_since(whole) == []
+    assert parts.changes_since(whole) == ["it has no gradient"]  # as a function
     assert half.changes_since(whole) == ["it answers differently"]
     # To judge, it is the same network.
     assert same_network(subjects[0], subjects[2], digits)

@@ -50,6 +50,8 @@ class Identity:
     """What to call it in a sentence: the model, judge fast."""
     digests: Mapping[str, str]
     """SHA-256 of each file it came from, by the file's name."""
+    white_box: bool
+    """Whether a gradient passes through it."""
     answers: Mapping[str, Tensor]
     """`real` and `noise`: logits (2, N, K) float32, of the same images asked about together and in
     small batches. One at which the model raises an error is missing."""
@@ -62,6 +64,8 @@ class Identity:
             for file in files
             if self.digests.get(file) != earlier.digests.get(file)
         ]
+        if self.white_box != earlier.white_box:
+            changed.append(f"{self.name} has {'a' if self.white_box else 'no'} gradient")
         both = self.answers.keys() & earlier.answers.keys()
         if not all(_agree(self.answers[half], earlier.answers[half], _ROUNDING) for half in both):
             changed.append(f"{self.name} answers differently")
@@ -76,7 +80,8 @@ def identity_of(subject: Subject, data: Dataset, name: str) -> Identity:
         data: provides the real images.
         name: the model's name in error sentences.
     """
-    return Identity(name, subject.loaded.digests, _answers(subject, data))
+    white_box = subject.module is not None
+    return Identity(name, subject.loaded.digests, white_box, _answers(subject, data))
 
 
 def same_network(one: Subject, other: Subject, data: Dataset) -> bool:
@@ -173,6 +178,7 @@ def _stored(models: Sequence[Identity]) -> dict[str, NDArray[np.generic]]:
     for place, model in enumerate(models):
         files = json.dumps(dict(model.digests)).encode()  # only numeric arrays can be read back
         arrays[f"digests_{place}"] = np.frombuffer(files, np.uint8)
+        arrays[f"white_box_{place}"] = np.array(model.white_box)
         arrays |= {f"{half}_{place}": values.numpy() for half, values in model.answers.items()}
     return arrays
 
@@ -183,6 +189,7 @@ def _restored(run: Run, models: Sequence[Identity]) -> list[Identity]:
     for place, model in enumerate(models):
         try:
             digests = parse_json(arrays[f"digests_{place}"].tobytes(), f"{run.folder}")
+            white_box = bool(arrays[f"white_box_{place}"])
             answers = {
                 half: torch.from_numpy(arrays[f"{half}_{place}"])
                 for half in ("real", "noise")
@@ -192,5 +199,5 @@ def _restored(run: Run, models: Sequence[Identity]) -> list[Identity]:
             raise InputError(
                 f"{run.folder}: expected arrays/{_ARRAYS}.npz of this audit, got a damaged one"
             ) from error
-        restored.append(Identity(model.name, digests, answers))
+        restored.append(Identity(model.name, digests, white_box, answers))
     return restored
