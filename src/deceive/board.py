@@ -10,7 +10,7 @@ from deceive.runs import Row, Run, round_name
 from deceive.teaching import Report, Task
 from deceive.teaching.rows import ROUNDS, load_made
 
-# What a writer's files are called.
+# Names of a writer's files.
 _EVENTS = "events.out.tfevents.*"
 
 # News come with every round; those of one in so many are written down.
@@ -18,7 +18,7 @@ _EVERY = 50
 
 
 def summary_writer() -> Any:
-    """What writes for TensorBoard. Raises `InputError` when the package is not installed."""
+    """A TensorBoard writer. Raises `InputError` when the package is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
@@ -41,7 +41,7 @@ class Board:
         self.run = run = run.of(ROUNDS)
         self.shown: list[Row] = []
         folder = run.folder / "tensorboard"
-        if folder.is_dir():  # behind a symlink too; what else lies there stays
+        if folder.is_dir():  # follows symlinks; other files there stay
             for path in folder.glob(_EVENTS):
                 path.unlink()
         self.writer = summary_writer()(folder)

@@ -14,16 +14,16 @@ from deceive.errors import InputError
 
 Checked = TypeVar("Checked")
 
-# Nothing is done so often.
+# An upper bound for counts.
 MOST = 10**9
 
-# No weight, size or noise is greater: float32 holds its square, and that of a million of them.
+# An upper bound for weights, sizes and noise: float32 holds the sum of a million squares of it.
 GREATEST = 1000.0
 
-# Below it is a seed from which others are counted up; torch takes twice as many.
+# Seeds are below it, so that derived seeds, counted up from them, still fit into torch's 64 bits.
 SEEDS = 2**63
 
-# How far beyond 0 and 1 a share may be, since sums in float32 are rounded.
+# How far rounding in float32 may move a share beyond 0 and 1.
 _ROUNDING = 1e-6
 
 
@@ -81,21 +81,20 @@ def one_of(name: str, value: object, choices: Collection[str]) -> None:
 def fits(
     schema: type[Checked], content: Any, where: str, expected: str, *, strict: bool = False
 ) -> Checked:
-    """What was read, as the schema has it.
+    """Validate what was read against a schema.
 
     Args:
         schema: a pydantic model.
         content: JSON.
-        where: it was read.
-        expected: what it should be, in words.
-        strict: don't take text for numbers and the like.
+        where: the path or name for the error's sentence.
+        expected: what it should be, for the error's sentence.
+        strict: no conversions, such as text to numbers.
 
-    Raises `InputError` when it doesn't fit: it says where what was expected, and the first field
-    that is wrong.
+    Raises `InputError`, which names the first wrong field, when it doesn't fit.
     """
     adapter = TypeAdapter(schema)
     try:
-        if strict:  # as JSON, where a list is all there is for a tuple
+        if strict:  # as JSON, which has lists for tuples
             return adapter.validate_json(json.dumps(content), strict=True)
         return adapter.validate_python(content)
     except ValidationError as error:
@@ -108,10 +107,10 @@ def fits(
 
 
 def in_memory(name: str, count: int, shape: Sequence[int]) -> None:
-    """Raise `InputError` unless so many images of this shape fit into the memory of the machine.
+    """Raise `InputError` unless `count` images of this shape fit into the machine's memory.
 
-    An image is counted as 8-bit levels, float32 pixels and what goes with them. Asked before work
-    begins, as memory that runs out ends a process without a word.
+    Counts 8-bit levels, float32 pixels and some overhead per image. Called before work begins,
+    because a process that runs out of memory is killed without a message.
     """
     most = _memory() // (5 * math.prod(shape) + 100)
     if count > most:
@@ -122,7 +121,7 @@ def in_memory(name: str, count: int, shape: Sequence[int]) -> None:
 
 
 def shown(value: object) -> str:
-    """A value as a message shows it: numbers of many digits, and long texts, by their beginning."""
+    """A value for a message; long numbers and texts are shortened."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**30:
         return f"{'-' * (value < 0)}10^{math.log10(abs(value)):.0f}"
     said = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else repr(value)
@@ -131,19 +130,19 @@ def shown(value: object) -> str:
 
 
 def is_number(value: object) -> bool:
-    """Whether it is one that float can hold."""
+    """Whether it is a number that a float can hold."""
     if isinstance(value, bool | Fraction) or not isinstance(value, Real):
         return False
     return not isinstance(value, int) or abs(value) < 2**1023
 
 
 def counted(number: int, noun: str) -> str:
-    """So many of something: `1 image`, `2,000 images`."""
+    """A count with its noun: `1 image`, `2,000 images`."""
     return f"{shown(number)} {noun}{'s' * (number != 1)}"
 
 
 def _memory() -> int:
-    """Bytes of memory that this machine has; 64 GiB where the system doesn't say."""
+    """The machine's memory in bytes; 64 GiB if the system doesn't tell."""
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
@@ -151,6 +150,6 @@ def _memory() -> int:
 
 
 def on_one_line(text: str, most: int = 200) -> str:
-    """Text of a file in a sentence: on one line, and no longer than that."""
+    """Text from a file, on one line and shortened."""
     line = " ".join(text.split())
     return line if len(line) <= most else line[: most - 1] + "…"

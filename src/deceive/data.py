@@ -47,9 +47,9 @@ CLONE = Path(__file__).resolve().parents[2] / "data" / "mnist"
 _GZIP_MAGIC = b"\x1f\x8b"
 _UNSIGNED_BYTE = 0x08
 _MOST_DIMENSIONS = 4
-_CHANNELS = range(1, 5)  # grey, colour, with transparency or without
+_CHANNELS = range(1, 5)  # grey or colour, with or without transparency
 _BEST_DEFLATE_RATIO = 1032  # no gzip file holds more bytes for each of its own
-_PIECE = 2**20  # bytes that are unpacked at once
+_PIECE = 2**20  # bytes to decompress at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,8 +119,8 @@ def load_data(
             DECEIVE_DATA names, else the clone's `data/mnist`, else the user's cache, into which
             MNIST is downloaded once.
         validation: how many of the last training images are held out, at least 1.
-        any_labels: take labels as they are, for images whose labels say nothing. Otherwise they
-            are the classes 0 to K - 1, with an image of each.
+        any_labels: accept any labels, for images whose labels don't matter. Otherwise labels must
+            be 0 to K - 1 without gaps.
 
     Returns:
         A `Dataset`. Images are (N, 1, H, W), or (N, C, H, W) where the files have four dimensions.
@@ -184,14 +184,14 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
             shape = _read_shape(path, file)
             size = math.prod(shape)
             room = os.fstat(raw.fileno()).st_size
-            if size > room * ratio:  # before memory is asked for on a header's word alone
+            if size > room * ratio:  # before allocating what the header claims
                 raise InputError(
                     f"{path}: expected {size:,} values ({_by(shape)}) according to its header, "
                     f"got a file of {room:,} bytes"
                 )
             values = np.empty(size, np.uint8)
             came = _fill(values, file)
-            more = came == size and file.read(1) != b""  # never more of a gzip bomb than that
+            more = came == size and file.read(1) != b""  # reads no more of a gzip bomb
     except (OSError, EOFError, zlib.error, MemoryError) as error:
         raise InputError(
             f"{path}: expected a readable IDX file, gzipped or not; {_reason(error)}"
@@ -205,9 +205,9 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
 
 def _fill(values: NDArray[np.uint8], file: BufferedReader | gzip.GzipFile) -> int:
-    """Read bytes into the array until it is full or the file ends; how many there were.
+    """Read bytes into the array until it is full or the file ends; returns their number.
 
-    In pieces, so that no second array is ever there.
+    In pieces, to avoid a second array.
     """
     came = 0
     while came < len(values) and (piece := file.read(min(_PIECE, len(values) - came))):
@@ -285,7 +285,7 @@ def _pair(paths: Sequence[Path], arrays: Sequence[NDArray[np.uint8]]) -> Split:
 
 
 def _check_labels(paths: Sequence[Path], train: Tensor, test: Tensor) -> None:
-    """Raise `InputError` unless there are images of every class from 0 to the greatest label."""
+    """Raise `InputError` unless every label from 0 to the greatest occurs."""
     counts = torch.bincount(torch.cat([train, test]))
     unused = [label for label, count in enumerate(counts.tolist()) if count == 0]
     if not unused:
@@ -299,7 +299,7 @@ def _check_labels(paths: Sequence[Path], train: Tensor, test: Tensor) -> None:
 
 
 def _ranges(numbers: Sequence[int], most: int = 5) -> str:
-    """Ascending numbers in words, neighbours together: 0, 10 to 254."""
+    """Ascending numbers as ranges: 0, 10 to 254."""
     ranges: list[list[int]] = []
     for number in numbers:
         if ranges and number == ranges[-1][1] + 1:

@@ -1,4 +1,4 @@
-"""The errors and warnings that a user meets, each one sentence."""
+"""Errors and warnings for the user, one sentence each."""
 
 import sys
 import warnings
@@ -9,11 +9,11 @@ class InputError(ValueError):
 
 
 class WriteError(InputError):
-    """A place that cannot be written to, a full disk, or another reason why a file is not there."""
+    """A path that can't be written to, a full disk, or another failed write."""
 
 
 class DamageError(InputError):
-    """A file of a run that is missing, or not as it was written."""
+    """A run's file that is missing or damaged."""
 
 
 class LostProcessError(Exception):
@@ -21,15 +21,15 @@ class LostProcessError(Exception):
 
 
 class NoGradientWarning(UserWarning):
-    """Where a search along the gradient ended for want of one, and says nothing of the model."""
+    """The gradient vanished, so a failed search says nothing about the model."""
 
 
 class UnsteadyWarning(UserWarning):
-    """Where an image alone does not settle what a model answers to it."""
+    """A model's answers vary between calls or depend on the rest of the batch."""
 
 
 def warn(message: str, category: type[UserWarning] = UserWarning) -> None:
-    """Warn the user of a line of their own: the first on the way up that isn't ours or torch's."""
+    """Warn at the user's own line: the first caller that is neither ours nor torch's."""
     frame, level = sys._getframe(), 1
     while frame.f_back is not None and frame.f_globals["__name__"].split(".")[0] in _OURS:
         frame, level = frame.f_back, level + 1

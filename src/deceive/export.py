@@ -116,9 +116,9 @@ def export_onnx(
 def _function(
     frozen: FrozenCopy, objective: str | None, in_place: bool
 ) -> Callable[..., tuple[Tensor, ...]]:
-    """Images, targets where there is an objective, and noise where it is heard, to the outputs.
+    """A function of images, of targets if there is an objective, and of noise if it is used.
 
-    A network that works in place gets a copy of the images.
+    A network that works in place gets copies of the images.
     """
 
     def logits_of(images: Tensor, *told: Tensor) -> Tensor:
@@ -140,7 +140,7 @@ def _function(
 
 
 def _works_in_place(frozen: FrozenCopy, images: Tensor, *told: Tensor) -> bool:
-    """Whether the network writes into the images that it is shown."""
+    """Whether the network modifies its input."""
     before = images._version
     with torch.no_grad():
         frozen.plain_logits(images, *told)

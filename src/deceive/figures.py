@@ -52,14 +52,14 @@ class Curve(NamedTuple):
 
 
 class Deceived(NamedTuple):
-    """A row of `from_the_same_starts`: a network, what it was made for, and what it came to."""
+    """A row of `from_the_same_starts`: a network, its purpose and its images."""
 
     name: str
     made_for: str
     levels: NDArray[Any]
     """(N, C, H, W) uint8, an image for each start."""
     seen: Sequence[str]
-    """What stands below each image."""
+    """The caption of each image."""
 
 
 def gallery(levels: NDArray[Any], captions: list[str], *, title: str, columns: int = 5) -> Figure:
@@ -82,14 +82,14 @@ def gallery(levels: NDArray[Any], captions: list[str], *, title: str, columns: i
 def from_the_same_starts(
     starts: NDArray[Any], targets: Sequence[int], networks: Sequence[Deceived]
 ) -> Figure:
-    """A column for each start (N, C, H, W) uint8 and its target; below it, each network's image.
+    """A column per start (N, C, H, W) uint8 and its target; below it, each network's image.
 
-    What is seen in an image is marked where that is not its target.
+    Captions that differ from the target are highlighted.
     """
     wide, high = _size(starts, 84)
     edge, gap, head, foot = 190, 10, 2 * _LINE, round(1.5 * _LINE)
     width = edge + len(starts) * (wide + gap) + gap
-    below = head + high + 2 * gap  # where the networks begin
+    below = head + high + 2 * gap  # top of the networks' rows
     figure, page = _page(width, below + len(networks) * (high + foot))
 
     def say(y: float, text: str, lines: float, colour: str = _INK, weight: str = "normal") -> None:
@@ -437,7 +437,7 @@ def _write(
     colour: str = _INK,
     weight: str = "normal",
 ) -> None:
-    """One line at (x, y), which is its middle, or where it begins or ends if so aligned."""
+    """One line of text at (x, y), aligned to its centre, left or right."""
     page.text(
         x,
         y,

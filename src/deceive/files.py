@@ -1,6 +1,6 @@
-"""Writing files so that a reader finds the whole of the old one or the whole of the new one.
+"""Atomic writes: a reader sees the whole old file or the whole new one.
 
-And reading JSON that somebody else may have written: whatever is wrong with it is one `InputError`.
+Also reads untrusted JSON: anything wrong with it is one `InputError`.
 """
 
 import errno
@@ -21,7 +21,7 @@ from typing import Any
 
 from deceive.errors import InputError, WriteError
 
-# How the name of a temporary file begins and ends; nothing looks for files with this suffix.
+# Prefix and suffix of temporary files; nothing looks for this suffix.
 _PREFIX, _SUFFIX = ".deceive-", ".tmp"
 
 _KINDS = {
@@ -32,34 +32,33 @@ _KINDS = {
     stat.S_IFSOCK: "a socket",
 }
 
-# What Linux calls a descriptor of a process; /dev/stdout leads there.
+# Linux's paths of a process's descriptors; /dev/stdout leads there.
 _DESCRIPTOR = re.compile(r"/proc/(\d+)(?:/task/\d+)?/fd/(\d+)")
 
-# What fsync says on a file system that has no such thing.
+# Error codes of fsync on file systems without it.
 _NO_FSYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
 
-# More than any file of ours holds, and little enough to be read whole.
+# Larger than any file of ours, and small enough to read at once.
 LARGEST_JSON = 16 * 2**20
 
-# How much of a file is read at once where it may be longer than it should.
+# Bytes to read at once from a file of unknown length.
 _PIECE = 2**20
 
-# Deeper than any file of ours; beyond some hundreds Python's own functions give up on it.
+# Deeper than any file of ours; Python's own functions fail beyond some hundreds.
 _DEEPEST_JSON = 50
 
 
 @contextmanager
 def replacing(path: Path, *, streams: bool = True) -> Iterator[Path]:
-    """A temporary path, which takes the place of `path` when the block ends without an error.
+    """A temporary path that replaces `path` when the block ends without an error.
 
-    Missing folders are made. A symlink is followed: what it points to is replaced, or made. A file
-    that is replaced keeps its permissions (access lists are not kept), and its owner where the
-    system allows that; a new one gets what the umask leaves. Other hard links to the old file keep
-    the old content. With `streams`, a FIFO or a character device such as /dev/stdout is written
-    to at the end.
+    Missing folders are made. Symlinks are followed: their target is replaced or made. A replaced
+    file keeps its permissions (but not access lists), and its owner if the system allows that; a
+    new one gets the umask's. Other hard links to the old file keep the old content. With `streams`,
+    a FIFO or a character device such as /dev/stdout is written to at the end.
 
-    Raises `WriteError` for a folder or another thing that is no place for a file, for a read-only
-    file, and for whatever the system refuses while the file is written (a full disk, a limit).
+    Raises `WriteError` for a folder or anything else that isn't a file, for a read-only file, and
+    for system errors while writing (a full disk, a quota).
     """
     with write_errors(path):
         place = _Place.of(path, streams=streams)
@@ -78,15 +77,15 @@ def replacing(path: Path, *, streams: bool = True) -> Iterator[Path]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` (UTF-8) to `path` in one go. Raises `WriteError` as `replacing` does."""
+    """Write `text` (UTF-8) to `path` atomically. Raises `WriteError` as `replacing` does."""
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def check_writable(path: Path, *, streams: bool = True) -> None:
-    """Raise the `WriteError` that `replacing` would, before any work is done for the file.
+    """Raise the `WriteError` that `replacing` would raise, before any work is done.
 
-    Leaves nothing behind, and makes no folders: the nearest one that is there is tried.
+    Leaves nothing behind and makes no folders: it tests the nearest existing one.
     """
     with write_errors(path):
         place = _Place.of(path, streams=streams)
@@ -97,9 +96,9 @@ def check_writable(path: Path, *, streams: bool = True) -> None:
 
 @contextmanager
 def write_errors(path: Path) -> Iterator[None]:
-    """Within the block, what the system refuses is a `WriteError` about `path`.
+    """Within the block, a system error becomes a `WriteError` about `path`.
 
-    A name that pages and tables could not hold is one too.
+    So does a path that isn't valid UTF-8, which pages and tables can't show.
     """
     if "\0" in str(path) or not _is_utf8(str(path)):
         raise WriteError(
@@ -112,27 +111,27 @@ def write_errors(path: Path) -> Iterator[None]:
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Remove what writing into `folder`, or below, left behind when it was killed."""
+    """Remove temporary files that killed writes left in or below `folder`."""
     for path in folder.rglob(f"{_PREFIX}*{_SUFFIX}"):
         path.unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
 class _Place:
-    """Where a write goes, and what is there now."""
+    """The destination of a write, and what is there now."""
 
     path: Path
-    """With all symlinks followed, unless it is a stream."""
+    """Without symlinks, unless it is a stream."""
     there: os.stat_result | None
-    """None for nothing."""
+    """None if nothing is there."""
     descriptor: int | None
-    """Of this process, where the path is the name of one."""
+    """The descriptor of this process that the path names, if any."""
     is_stream: bool
-    """Whether it is written to, in place of being replaced."""
+    """Whether it is written to instead of replaced."""
 
     @classmethod
     def of(cls, path: Path, *, streams: bool) -> "_Place":
-        """Follow `path`. Raises `WriteError` for what can neither be replaced nor written to."""
+        """Resolve `path`. Raises `WriteError` if it can be neither replaced nor written to."""
         resolved = Path(os.path.realpath(path))
         try:
             there = path.stat()
@@ -148,7 +147,7 @@ class _Place:
         return cls(path if is_stream else resolved, there, descriptor, is_stream)
 
     def nearest_folder(self) -> Path:
-        """The nearest one above that is there. `OSError` for a name below it that is too long."""
+        """The nearest existing folder above. Raises `OSError` for a name that is too long."""
         folder, missing = self.path.parent, [self.path.name]
         while not folder.exists():
             missing.append(folder.name)
@@ -159,13 +158,13 @@ class _Place:
         return folder
 
     def take(self, temporary: Path) -> None:
-        """Put what is in `temporary` here."""
+        """Move `temporary` here."""
         if self.is_stream:
             self._pour(temporary)
             return
         if self.there is not None:
             _make_alike(temporary, self.there)
-        with temporary.open("r+b") as written:  # Windows syncs no file that is open for reading
+        with temporary.open("r+b") as written:  # Windows can't sync files opened for reading
             try:
                 os.fsync(written.fileno())
             except OSError as error:
@@ -178,13 +177,13 @@ class _Place:
             opened = os.open(self.path, os.O_WRONLY)
         else:
             sys.stdout.flush()
-            opened = os.dup(self.descriptor)  # which goes on from where the descriptor is
+            opened = os.dup(self.descriptor)  # continues at the descriptor's position
         with temporary.open("rb") as content, os.fdopen(opened, "wb") as stream:
             shutil.copyfileobj(content, stream)
 
 
 def _temporary(folder: Path) -> Path:
-    """A new empty file with the permissions that the umask leaves."""
+    """A new empty file with the umask's permissions."""
     while True:
         path = folder / f"{_PREFIX}{secrets.token_hex(6)}{_SUFFIX}"
         with suppress(FileExistsError):
@@ -193,18 +192,18 @@ def _temporary(folder: Path) -> Path:
 
 
 def _make_alike(path: Path, like: os.stat_result) -> None:
-    """Give a file the owner and the permissions of another, as far as the system has such."""
+    """Copy owner and permissions to another file, as far as the system supports that."""
     made = path.stat()
     if hasattr(os, "chown") and (made.st_uid, made.st_gid) != (like.st_uid, like.st_gid):
-        with suppress(PermissionError):  # only root may give files away
+        with suppress(PermissionError):  # only root may change owners
             os.chown(path, like.st_uid, like.st_gid)
     if (mode := like.st_mode & 0o777) != made.st_mode & 0o777:
-        with suppress(OSError, NotImplementedError):  # there are none on vfat
+        with suppress(OSError, NotImplementedError):  # vfat has none
             path.chmod(mode)
 
 
 def _descriptor(path: Path) -> int | None:
-    """Which descriptor of this process a path leads to, if one."""
+    """The descriptor of this process that a path leads to, if any."""
     while True:
         path = Path(os.path.realpath(path.parent)) / path.name
         named = _DESCRIPTOR.fullmatch(str(path))
@@ -216,7 +215,7 @@ def _descriptor(path: Path) -> int | None:
 
 
 def _is_utf8(text: str) -> bool:
-    """Whether it can be encoded; names of files need not be, but pages and tables name them."""
+    """Whether it can be encoded; file names need not be, but pages and tables show them."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -232,16 +231,16 @@ def read_json(path: Path, expected: str = "a JSON object") -> dict[str, Any]:
         expected: what it should be, for the error's sentence.
 
     Raises:
-        InputError: when it cannot be read, is too large, or isn't what `parse_json` takes.
+        InputError: when it can't be read, is too large, or is refused by `parse_json`.
     """
     return parse_json(read_bounded(path, LARGEST_JSON, expected), str(path), expected)
 
 
 @contextmanager
 def read_errors(path: Path, expected: str = "a readable path") -> Iterator[None]:
-    """Within the block, what the system refuses is an `InputError` about `path`.
+    """Within the block, a system error becomes an `InputError` about `path`.
 
-    Looking whether something is there is reading too: a folder may be closed, a name too long.
+    Also for existence checks: a folder may be unreadable, a name too long.
     """
     try:
         yield
@@ -253,12 +252,12 @@ def read_errors(path: Path, expected: str = "a readable path") -> Iterator[None]
 
 
 def read_bounded(path: Path, most: int, expected: str) -> bytes:
-    """The content of a file, of which no more than `most` bytes are ever read.
+    """The content of a file; reads at most `most` bytes.
 
-    Raises `InputError` when it holds more, or cannot be read.
+    Raises `InputError` when it is larger or can't be read.
     """
     with read_errors(path, expected), path.open("rb") as file:
-        # In pieces, since a buffer for all that is asked for is made at once.
+        # In pieces, since `read` allocates all that it is asked for.
         pieces, left = [], most + 1
         while left and (piece := file.read(min(left, _PIECE))):
             pieces.append(piece)
@@ -269,10 +268,10 @@ def read_bounded(path: Path, most: int, expected: str) -> bytes:
 
 
 def parse_json(text: bytes, where: str, expected: str = "a JSON object") -> dict[str, Any]:
-    """The JSON object in `text` (UTF-8), which stands at `where`.
+    """Parse a JSON object from `text` (UTF-8); `where` names it in errors.
 
-    Raises `InputError` when it is no object, has a key twice, a number that isn't finite, text that
-    isn't Unicode, or is nested more than 50 deep.
+    Raises `InputError` when it isn't an object, is not valid Unicode, is nested more than 50 deep,
+    or has duplicate keys or non-finite numbers.
     """
     try:
         content = json.loads(
@@ -283,7 +282,7 @@ def parse_json(text: bytes, where: str, expected: str = "a JSON object") -> dict
         )
         if _is_deeper(content, _DEEPEST_JSON):
             raise RecursionError
-        if b"\\u" in text:  # half of a surrogate pair can be escaped, and never written again
+        if b"\\u" in text:  # a lone surrogate can be escaped, but not encoded again
             json.dumps(content, ensure_ascii=False).encode()
     except (UnicodeDecodeError, UnicodeEncodeError) as error:
         raise InputError(f"{where}: expected {expected} in UTF-8; {error.reason}") from error

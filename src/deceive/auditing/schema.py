@@ -73,7 +73,7 @@ class Model(_Part):
     mean: list[float] | None
     """Subtracted from the pixels within the bounds: one number, or one per channel."""
     std: list[float] | None
-    """Then divides the pixels."""
+    """Divides the result: one number, or one per channel."""
     output: str | None
     """The output that the audit reads, for a model with several."""
     answers: Literal["logits", "probabilities", "log-probabilities"]
@@ -113,7 +113,7 @@ class Judge(_Part):
     mean: list[float] | None
     """Subtracted from the pixels within the bounds: one number, or one per channel."""
     std: list[float] | None
-    """Then divides the pixels."""
+    """Divides the result: one number, or one per channel."""
 
 
 class Clean(_Part):

@@ -1,9 +1,8 @@
 """The command line: parse, call, print.
 
 Exit codes: 0 done; 1 not every candidate was fooled, or an audit found more gibberish than is
-allowed; 2 bad input, or a place that can't be written; 3 an audit is not complete or has
-warnings; 4 another of several processes is gone; 70 a fault in deceive itself; 130
-interrupted; 141 the reader of its output is gone.
+allowed; 2 bad input, or no room to write; 3 an audit is incomplete or has warnings; 4 another of
+several processes is gone; 70 a bug in deceive; 130 interrupted; 141 the reader of stdout has gone.
 """
 
 import sys

@@ -19,7 +19,7 @@ from deceive.cli.folders import claimed
 from deceive.cli.screen import log, results, show, task
 from deceive.errors import InputError
 
-# The one way out of a process that no exception stops.
+# Ends the process without raising an exception.
 _leave = os._exit
 
 # An audit whose budget is overrun by as much again, and by so many seconds, hangs in the model.
@@ -165,7 +165,7 @@ class Audit:
         finally:
             try:
                 sys.stdout.flush()
-            finally:  # also where that can't be written
+            finally:  # even if that can't be written
                 _leave(code)
 
     def _end(self, report: Any, out: Path) -> int:
@@ -191,7 +191,7 @@ class Audit:
             log.print(f"not done yet: {left}")
         screen.print(f"{page}: {report.seconds:.0f} s of work")
         if self.json:
-            print(json.dumps(json.loads(report.model_dump_json())))  # ASCII alone, as no other is
+            print(json.dumps(json.loads(report.model_dump_json())))  # ASCII only, for any terminal
         limit, rate = self.max_gibberish_rate, report.worst_rate
         if limit is not None and rate is not None and rate > limit:
             kind = "gibberish" if report.judges else "fooling"
@@ -230,14 +230,14 @@ class Leaderboard:
 
 @contextmanager
 def _no_way_out() -> Iterator[None]:
-    """In the block a call of `os._exit` in this process is an error.
+    """Within the block, `os._exit` in this process is an error.
 
-    Else a model could end the command with 0, and its audit would seem to have been passed.
+    Otherwise a model could end the command with 0, as if the audit had passed.
     """
     here, before = os.getpid(), os._exit
 
     def refuse(status: int) -> NoReturn:
-        if os.getpid() != here:  # a child, which has its own end
+        if os.getpid() != here:  # a child process may exit
             before(status)
         raise RuntimeError(f"os._exit({status}) during an audit")
 

@@ -1,4 +1,4 @@
-"""The commands there are, and which one a command line asks for."""
+"""The commands, and the parser of command lines."""
 
 from typing import Annotated, Any
 
@@ -26,7 +26,7 @@ Command = (
     | Annotated[Info, tyro.conf.subcommand("info")]
 )
 
-# Commands whose work several processes can share.
+# Commands that several processes can share.
 TOGETHER = (Train, Fool, Rounds, Draw)
 
 _ABOUT = (
@@ -36,11 +36,11 @@ _ABOUT = (
 
 
 def parse(arguments: list[str]) -> Any:
-    """The command that a command line asks for; its `run()` gives the exit code.
+    """Parse a command line into a command; its `run()` returns the exit code.
 
     Raises:
         InputError: for a setting that is out of range.
-        SystemExit: after help or the version, with 0; after an error in the form, with 2.
+        SystemExit: 0 after help or the version, 2 after a syntax error.
     """
     for each in arguments:
         if each != each.encode("utf-8", "ignore").decode("utf-8"):

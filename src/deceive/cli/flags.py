@@ -7,12 +7,12 @@ from typing import Any
 from deceive import checks
 from deceive.errors import InputError
 
-# Of the number of a class; Python itself reads some thousands.
+# Most digits of a class number; Python's own limit is in the thousands.
 _MOST_DIGITS = 9
 
 
 def ending(path: Path) -> str:
-    """The suffix of a file's name in small letters: `FIVE.PNG` is a .png."""
+    """The lower-case suffix of a file name: `FIVE.PNG` is a .png."""
     return path.suffix.lower()
 
 

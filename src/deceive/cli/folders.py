@@ -25,23 +25,22 @@ else:
 
 _LOCK = ".deceive-lock"
 
-# What a system says of a lock that another process holds.
+# Error codes for a lock held by another process.
 _HELD = {errno.EACCES, errno.EAGAIN, errno.EWOULDBLOCK, errno.EDEADLK}
 
 
 @contextmanager
 def claimed(folder: Path, *, fresh: bool) -> Iterator[None]:
-    """A folder in which no other command works meanwhile; with `fresh`, a run in it is put aside.
+    """Lock a folder against other commands; with `fresh`, put a run in it aside first.
 
-    A file inside is locked, and removed in the end. The lock goes with its process, however that
-    ends: a file that a kill leaves behind keeps out no one. A command that comes to nothing leaves
-    no folder behind that it made.
+    Locks a file inside, and removes it at the end. The lock ends with its process, so a file left
+    behind by a kill blocks nothing. A command that fails at once leaves no new folders behind.
 
     Raises:
-        InputError: when another command works there, or when what is there is neither a run nor an
-            empty folder; `WriteError` when nothing can be written there. All is as it was then.
+        InputError: when another command uses the folder, or it is neither a run nor empty;
+            `WriteError` when it is not writable. Either way nothing has changed.
     """
-    from deceive.runs import check_place, holds_run  # which would make --help slow
+    from deceive.runs import check_place, holds_run  # slow to import: keeps --help fast
 
     with ExitStack() as stack:
         with write_errors(folder):
@@ -51,10 +50,10 @@ def claimed(folder: Path, *, fresh: bool) -> Iterator[None]:
             stack.callback(_remove_empty, _make(place))
             lock = stack.enter_context(ExitStack())
             lock.enter_context(_locked(place, folder))
-            check_place(folder)  # another command may have worked there in the meantime
+            check_place(folder)  # another command may have used it in the meantime
             remove_temporaries(place)
             if fresh and holds_run(place):
-                if os.name == "nt":  # where a folder with an open file in it cannot be renamed
+                if os.name == "nt":  # can't rename a folder that contains an open file
                     lock.close()
                 _put_aside(place)
                 place.mkdir()
@@ -64,7 +63,7 @@ def claimed(folder: Path, *, fresh: bool) -> Iterator[None]:
 
 @contextmanager
 def _locked(folder: Path, named: Path) -> Iterator[None]:
-    """A folder locked for as long as the block lasts. Raises `InputError` where it is already."""
+    """Lock a folder for the block. Raises `InputError` if it is locked already."""
     path = folder / _LOCK
     descriptor = _opened(path)
     try:
@@ -80,23 +79,23 @@ def _locked(folder: Path, named: Path) -> Iterator[None]:
     try:
         if _is_at(descriptor, path):
             yield
-        else:  # whoever held it removed it just now
+        else:  # its holder has just removed it
             with _locked(folder, named):
                 yield
     finally:
-        with suppress(OSError):  # a file that is left is no lock
+        with suppress(OSError):  # a leftover file locks nothing
             if _is_at(descriptor, path):
                 path.unlink()
         os.close(descriptor)
 
 
 def _opened(path: Path) -> int:
-    """A descriptor of a lock's file, which is made where it isn't; no symlink is followed."""
+    """Open a lock file, creating it if missing; follows no symlink."""
     plain = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | plain, 0o666)
         if hasattr(os, "fchmod"):
-            with suppress(OSError):  # another user shall be able to lock it, whatever the umask
+            with suppress(OSError):  # other users may lock it too, whatever the umask
                 os.fchmod(descriptor, 0o666)
         return descriptor
     except FileExistsError:
@@ -105,12 +104,12 @@ def _opened(path: Path) -> int:
         return os.open(path, os.O_RDWR | plain)
     except PermissionError:
         return os.open(path, os.O_RDONLY | plain)
-    except FileNotFoundError:  # removed just now
+    except FileNotFoundError:  # just removed
         return _opened(path)
 
 
 def _is_at(descriptor: int, path: Path) -> bool:
-    """Whether this is still the file that is found at `path`."""
+    """Whether `path` still leads to this file."""
     try:
         return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
@@ -118,7 +117,7 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def _make(folder: Path) -> list[Path]:
-    """Make a folder and those above it, and give the ones that were not there, the lowest first."""
+    """Make a folder and its parents; return the new ones, deepest first."""
     made = [each for each in (folder, *folder.parents) if not each.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     return made
@@ -126,12 +125,12 @@ def _make(folder: Path) -> list[Path]:
 
 def _remove_empty(folders: list[Path]) -> None:
     for folder in folders:
-        with suppress(OSError):  # there is something in it
+        with suppress(OSError):  # not empty
             folder.rmdir()
 
 
 def _put_aside(folder: Path) -> None:
-    """Rename a folder to the first NAME.1, NAME.2, … that isn't; its lock is of no use there."""
+    """Rename a folder to the first free NAME.1, NAME.2, …, without its lock file."""
     names = (folder.with_name(f"{folder.name}.{number}") for number in itertools.count(1))
     aside = folder.rename(next(name for name in names if not os.path.lexists(name)))
     (aside / _LOCK).unlink(missing_ok=True)

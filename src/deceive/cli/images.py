@@ -9,7 +9,7 @@ from deceive.cli.flags import ending, targets_of
 from deceive.cli.screen import show, task
 from deceive.errors import InputError
 
-# Shipped networks that judge where none is named: the first that isn't judged itself.
+# Default judges: the first that isn't the judged network itself.
 _JUDGES = ("judge", "study")
 
 
@@ -59,7 +59,7 @@ class Fool:
         _check_place(self.out, card)
         judge = _judge(self.judge, card, self.model)
         with task(f"deceiving {self.model}") as report, warnings.catch_warnings():
-            warnings.simplefilter("ignore", NoGradientWarning)  # said in the end
+            warnings.simplefilter("ignore", NoGradientWarning)  # reported at the end
             result = fool(
                 network.to(processes.here().device),
                 targets,
@@ -174,7 +174,7 @@ class Draw:
 
 
 def _check_place(out: Path, card: Any) -> None:
-    """Raise `InputError` where such images cannot be written: better now than when all is done."""
+    """Raise `InputError` before any work if such images can't be written."""
     from deceive.files import check_writable
 
     if ending(out) == ".png" and card.image_shape[0] not in (1, 3, 4):
@@ -183,9 +183,9 @@ def _check_place(out: Path, card: Any) -> None:
 
 
 def _judge(asked: str | None, card: Any, model: str) -> Any:
-    """The network that judges images of the model with this card, and its name.
+    """The judge for images of the model with this card, and its name.
 
-    None if it knows other data. Raises `InputError` when the model itself is asked for.
+    None if it was trained on other data. Raises `InputError` when it is the model itself.
     """
     from deceive.models import load_card, load_network
 
@@ -198,7 +198,7 @@ def _judge(asked: str | None, card: Any, model: str) -> Any:
 
 
 def _judged(judge: Any, result: Any, summary: dict[str, Any]) -> str:
-    """The judge on images, in words and in the summary; nothing where there is none."""
+    """The judge's agreement, in words and in the summary; empty without a judge."""
     from deceive.measures import agreement
 
     if judge is None:
@@ -226,7 +226,7 @@ def _write_and_reread(path: Path, network: Any, levels: Any, target: int) -> flo
     from deceive.inference import probabilities_of
 
     pixels = levels.permute(1, 2, 0).numpy()
-    with replacing(path) as temporary:  # read back from there, as `path` may be a FIFO
+    with replacing(path) as temporary:  # read back from the temporary file, as `path` may be a FIFO
         Image.fromarray(pixels[..., 0] if len(levels) == 1 else pixels).save(
             temporary, format="PNG"
         )

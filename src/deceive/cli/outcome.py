@@ -1,4 +1,4 @@
-"""What a command line came to: the one place that turns errors into words and exit codes."""
+"""Run a command line: the only place that turns errors into messages and exit codes."""
 
 import errno
 import os
@@ -8,28 +8,28 @@ from typing import Any
 from deceive.cli import commands, screen
 from deceive.errors import InputError, LostProcessError
 
-# Errors of a disk, or of a path that was given: no fault in deceive.
+# Errors of the disk or of a given path: not bugs in deceive.
 _OF_PLACES = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE),
     *(errno.EACCES, errno.EPERM, errno.ENAMETOOLONG, errno.ELOOP, errno.EISDIR, errno.ENOTDIR),
     *(errno.EMFILE, errno.ENFILE, errno.ENXIO),
 }
 
-# What torch's own errors say where memory is short.
+# Texts of torch's out-of-memory errors.
 _OF_MEMORY = ("can't allocate memory", "not enough memory", "out of memory")
 
 
 def outcome(arguments: list[str]) -> int:
-    """Run a command line, say what went wrong if anything did, and give its exit code."""
+    """Run a command line, print any error, and return the exit code."""
     screen.take_any_text()
     try:
         code = _outcome(arguments)
         screen.flush()
-    except BrokenPipeError:  # what read stdout or stderr has ended
+    except BrokenPipeError:  # the reader of stdout or stderr has gone
         code = 141
     except OSError as error:  # stdout goes to a full disk
         code = 2
-        with suppress(OSError):  # stderr may as well
+        with suppress(OSError):  # so may stderr
             screen.complain(_of_a_place(error))
     screen.silence()
     return code
@@ -40,7 +40,7 @@ def _outcome(arguments: list[str]) -> int:
         try:
             with screen.of_others():
                 command = commands.parse(arguments)
-        except SystemExit as end:  # tyro has printed help, or what is wrong with the form
+        except SystemExit as end:  # tyro has printed help or a syntax error
             return end.code if isinstance(end.code, int) else 2
         return _run(command)
     except InputError as error:
@@ -54,7 +54,7 @@ def _outcome(arguments: list[str]) -> int:
         said, code = "interrupted; finished work is kept", 130
     except BrokenPipeError:
         raise
-    except BaseException as error:  # a SystemExit too: the code of a model must not end an audit
+    except BaseException as error:  # SystemExit too: a model's code must not end an audit
         said, code = _of_the_machine(error), 2
         if not said:
             screen.trace(error)
@@ -64,9 +64,9 @@ def _outcome(arguments: list[str]) -> int:
 
 
 def _run(command: Any) -> int:
-    """Run a command, together with the other processes if a launcher started some; its code.
+    """Run a command, with the other processes if a launcher started some; returns its code.
 
-    The main process alone speaks, but for errors.
+    Only the main process prints, except for errors.
     """
     from deceive import processes
 
@@ -84,7 +84,7 @@ def _run(command: Any) -> int:
 
 
 def _of_the_machine(error: BaseException) -> str:
-    """What the machine lacks, in a sentence, if that is what is wrong; else nothing."""
+    """A sentence if the machine lacks memory or room; empty otherwise."""
     if isinstance(error, OSError) and error.errno in _OF_PLACES:
         return _of_a_place(error)
     torch_lacks = isinstance(error, RuntimeError) and any(w in str(error) for w in _OF_MEMORY)

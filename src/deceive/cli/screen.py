@@ -1,7 +1,6 @@
 """What a user sees: words and progress on stderr, results on stdout.
 
-Text is shown as it is. Nothing in it counts as markup or as the name of an emoji, and a character
-that would steer the terminal is shown as an escape.
+Text is shown literally: no markup, no emoji names; control characters are shown as escapes.
 """
 
 import io
@@ -21,9 +20,9 @@ from rich.text import Text
 
 
 def visible(text: str) -> str:
-    """The text on one line: an escape such as \\x1b in place of each character that doesn't print.
+    """The text on one line, with an escape such as \\x1b for each unprintable character.
 
-    Terminal escapes, newlines, and the characters that turn the direction of writing are such.
+    These include terminal escapes, newlines, and characters that change the writing direction.
     """
     return "".join(
         each
@@ -34,18 +33,18 @@ def visible(text: str) -> str:
 
 
 class Screen(Console):
-    """A console that prints each string as it is, on one line."""
+    """A console that prints each string literally, on one line."""
 
     def __init__(self, *, stderr: bool = False) -> None:
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Every string that is printed or stands in a table comes through here."""
+        """Every printed string and table cell comes through here."""
         return super().render_str(visible(text), **options)
 
     def on_broken_pipe(self) -> None:
-        """Leave the error to `main`: rich would exit with 1."""
-        raise  # it is called where the error is handled
+        """Leave the error to `outcome`: rich would exit with 1."""
+        raise  # called from within the error's handler
 
 
 log = Screen(stderr=True)
@@ -56,7 +55,7 @@ results = Screen()
 def task(description: str, *, transient: bool = False) -> Iterator[Callable[..., None]]:
     """A progress bar on stderr for as long as the block lasts; a transient one then goes.
 
-    It also goes when the block ends in an error: nothing is left at 0%.
+    It also disappears when the block raises an error.
 
     What it gives takes (done, total), and a few words on how things stand if there are any.
     """
@@ -69,7 +68,7 @@ def task(description: str, *, transient: bool = False) -> Iterator[Callable[...,
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}", markup=False),
     )
-    # Where nothing is animated, a bar that goes leaves an empty line.
+    # Without animation, a transient bar leaves an empty line.
     hidden = transient and not log.is_terminal
     progress = Progress(*columns, console=log, transient=transient, disable=hidden)
     bar = progress.add_task(visible(description), note="")
@@ -90,7 +89,7 @@ def task(description: str, *, transient: bool = False) -> Iterator[Callable[...,
 
 
 def show(text: str, summary: dict[str, Any], as_json: bool, note: str | None = None) -> None:
-    """What came of it: `text`, and a note on it, or `summary` as the last line of stdout."""
+    """Print a result: `text` and a note on it, or `summary` as the last line of stdout."""
     lines = [text] if note is None else [text, note]
     for line in lines:
         if as_json:
@@ -117,36 +116,36 @@ def trace(error: BaseException) -> None:
 
 @contextmanager
 def of_others() -> Iterator[None]:
-    """Within the block others write to stderr: their colours stay, other escapes are shown."""
+    """Within the block, stderr of other code keeps its colours; other escapes are shown."""
     written = io.StringIO()
     try:
         with redirect_stderr(written):
             yield
     finally:
         for line in written.getvalue().splitlines():
-            parts = re.split(r"(\x1b\[[0-9;]*m)", line)  # every other one is a colour
+            parts = re.split(r"(\x1b\[[0-9;]*m)", line)  # every second part is a colour
             shown = (part if n % 2 else visible(part) for n, part in enumerate(parts))
             print(*shown, sep="", file=sys.stderr)
 
 
 def take_any_text() -> None:
-    """Let stdout and stderr write an escape for each character that their encoding lacks."""
+    """Make stdout and stderr write an escape for each character that their encoding lacks."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
-        if stream is None:  # closed before the start
+        if stream is None:  # closed by the parent
             setattr(sys, name, open(os.devnull, "w"))  # noqa: PTH123, SIM115
         elif isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
 
 
 def flush() -> None:
-    """Write what is still in the buffers. Raises `OSError` where that can't be done."""
+    """Flush the buffers. Raises `OSError` if that fails."""
     sys.stdout.flush()
     sys.stderr.flush()
 
 
 def silence() -> None:
-    """Drop what can't be written, which the interpreter would fail on when it ends."""
+    """Drop unwritable output, on which the interpreter would fail at exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
