@@ -22,16 +22,16 @@ Bounds = tuple[float, float]
 # still pass when it is read back from its file and asked about alone.
 SLACK = 1e-5
 
-# A gradient that is less than this is none, as float32 holds it with fewer digits or as 0; and a
-# candidate without one in this share of its pixels has nothing to follow. Fewer are no sign of it:
-# where a maximum is pooled, or a part of the image is all that is looked at, most pixels have none.
+# A gradient below this counts as vanished: float32 holds it with fewer digits or as 0. A candidate
+# stalls if it vanishes in this share of its pixels. A smaller share means nothing: with max
+# pooling, or a model that looks at part of the image, most pixels have no gradient.
 _LEAST, _FLAT = torch.finfo(torch.float32).tiny, 0.95
 
 
-# Starts of images by which a model is watched: two of one kind have much the same statistics.
+# Starts for testing repeatability, of different kinds: two of one kind have similar statistics.
 _SHOWN = ("uniform", "squares")
 
-# Images that are asked about at once in the end.
+# Batch size of the final measurement.
 _AT_ONCE = 250
 
 
@@ -66,9 +66,9 @@ class FoolingResult:
             the network gives the 8-bit image, computed in float32.
         fooled: (N,) bool, whether that is at least the confidence asked for.
         steps: (N,) int64, the steps taken until then, or until the budget was spent.
-        stalled: (N,) bool, whether it is no fooling image and had nothing to follow when it took
-            its last step: the gradient was 0, or too small for float32, in nearly all pixels.
-            That says nothing about how hard the model is to fool.
+        stalled: (N,) bool, whether it is no fooling image because its gradient vanished at its last
+            step: 0, or too small for float32, in nearly all pixels. That says nothing about how
+            hard the model is to fool.
         bounds: what levels 0 and 255 stand for.
         trajectories: each image's way, or None when not asked for.
         waypoints: what became of the same candidates by each of the lesser confidences asked for.
@@ -113,7 +113,7 @@ class FoolingResult:
 
     @property
     def caution(self) -> str | None:
-        """Why the fooling rate says too little, in a sentence; None where nothing has stalled."""
+        """Why the fooling rate may be too low, in a sentence; None if nothing stalled."""
         count = int(self.stalled.sum())
         if count == 0:
             return None
@@ -149,7 +149,7 @@ def from_levels(levels: Tensor, bounds: Bounds = (0.0, 1.0)) -> Tensor:
     measured=arguments.flag,
     callback=arguments.maybe(arguments.function),
 )
-@torch.inference_mode(False)  # there would be no gradient in it
+@torch.inference_mode(False)  # inference mode has no gradients
 def fool(
     model: nn.Module | FrozenCopy,
     targets: int | Iterable[int] | Tensor,
@@ -218,9 +218,9 @@ def fool(
             finite logits (N, K).
 
     Warns:
-        UserWarning: when the model gives probabilities, and what is done about it.
-        UnsteadyWarning: when the model answers differently each time, or by the company that an
-            image is asked in, and what is done about it; a `UserWarning`.
+        UserWarning: when the model returns probabilities.
+        UnsteadyWarning: when the model's answers vary between calls or depend on the rest of the
+            batch; a `UserWarning`.
         NoGradientWarning: when candidates have stalled (`FoolingResult.stalled`); a `UserWarning`.
     """
     asked = _checked_confidences(confidence, waypoints)
@@ -260,7 +260,8 @@ def fool(
     levels = torch.empty(len(marks), total, *x.shape[1:], dtype=torch.uint8, device=net.device)
     reached = torch.zeros(len(marks), total, dtype=torch.float32, device=net.device)
     steps_taken = wanted.new_zeros(len(marks), total)
-    flat = torch.zeros(total, dtype=torch.bool, device=net.device)  # what the last step was along
+    # Whether the last step's gradient had vanished.
+    flat = torch.zeros(total, dtype=torch.bool, device=net.device)
     shakers: list[Generator] = []  # what each image's noise is drawn from
     keeps = isinstance(trajectory, Collection) or bool(trajectory)
     shown = trajectory if isinstance(trajectory, Collection) else range(steps + 1)
@@ -365,7 +366,7 @@ def fool(
 
 
 def _frozen(model: nn.Module, example: Tensor, bounds: Bounds) -> FrozenCopy:
-    """A copy that does the work, and says where an image alone does not settle the answer."""
+    """A frozen copy; warns if the model's answers aren't repeatable."""
     net, (low, high) = FrozenCopy(model, example), bounds
     _, channels, height, width = example.shape
     size = (channels, height, width)
@@ -384,9 +385,9 @@ def _ask_again(
     targets: Tensor,
     bounds: Bounds,
 ) -> None:
-    """Ask a model that answers at random once more about what fooled it, in `reached` (M, N).
+    """Ask a model whose answers vary once more about what fooled it, in `reached` (M, N).
 
-    An image leaves when it first passes, and among so many answers some do by luck.
+    An image leaves when it first passes, and among many answers some pass by luck.
     """
     for mark, least in enumerate(passing):
         passed = (reached[mark] >= least).nonzero()[:, 0]
@@ -396,7 +397,7 @@ def _ask_again(
 
 
 def _gradient(score: Tensor, images: Tensor) -> Tensor:
-    """Of each image's score (N,) in its pixels, (N, C, H, W)."""
+    """The gradient of each image's score (N,) in its pixels, (N, C, H, W)."""
     gradient = None
     if score.requires_grad:
         ones = torch.ones_like(score)
@@ -410,7 +411,7 @@ def _gradient(score: Tensor, images: Tensor) -> Tensor:
 
 
 def _check_finite(gradient: Tensor) -> None:
-    # The sum is not finite where a part isn't, and is quicker to look at.
+    # A non-finite element makes the sum non-finite, and the sum is faster to check.
     if not gradient.sum().isfinite() and not gradient.isfinite().all():
         raise InputError(
             "model: expected a finite gradient in the image, got NaN or infinity though its logits "
@@ -419,7 +420,7 @@ def _check_finite(gradient: Tensor) -> None:
 
 
 def _is_flat(gradient: Tensor) -> Tensor:
-    """Whether there is next to none, (N,) bool, of gradients (N, C, H, W)."""
+    """Whether gradients (N, C, H, W) have vanished, (N,) bool."""
     return (gradient.abs() < _LEAST).float().mean((1, 2, 3)) >= _FLAT
 
 
@@ -465,7 +466,7 @@ def _checked_targets(
             arguments.tensor("targets", targets)
             listed = targets
         else:
-            if isinstance(targets, Sized):  # a range without end is not listed first
+            if isinstance(targets, Sized):  # don't list a huge range first
                 checks.in_memory("targets", len(targets), shape)
             given = list(targets) if isinstance(targets, Iterable) else targets
             listed = torch.as_tensor(given, device="cpu")
@@ -501,8 +502,8 @@ def _objective(objective: str | Objective) -> Objective:
 
     def checked(logits: Tensor, targets: Tensor) -> Tensor:
         try:
-            score = objective(logits.clone(), targets)  # some work in place
-        except Exception as error:  # a function of the user's may raise anything
+            score = objective(logits.clone(), targets)  # some objectives work in place
+        except Exception as error:  # a user's function may raise anything
             raise InputError(
                 "objective: expected a function of logits (N, K) and targets (N,); "
                 f"it says: {error!r}"

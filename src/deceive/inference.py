@@ -20,8 +20,8 @@ from deceive.steadiness import STEADY, manner_of, settled
 
 BATCH = 500
 
-# How far the quick way may be from the exact one, as a share of the greatest logit: an order more
-# than bfloat16's rounding comes to in the networks that are shipped.
+# How much the fast path may differ from the exact one, as a share of the greatest logit: ten times
+# bfloat16's rounding in the shipped networks.
 _COARSE = 0.25
 
 # All that can be told to take a lesser type for float32.
@@ -36,7 +36,7 @@ _MATRIX_UNITS = (
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[nn.Module]:
     """Put `model` into evaluation mode, and each of its modules back as it was on the way out."""
-    # A frozen TorchScript module has no mode.
+    # Frozen TorchScript modules have no training mode.
     was_training = [module for module in model.modules() if getattr(module, "training", False)]
     model.eval()
     try:
@@ -74,8 +74,8 @@ def device_of(model: nn.Module) -> torch.device:
 def logits_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:
     """Logits (N, K), float32, on the CPU, for images (N, C, H, W); no gradient.
 
-    The model gets copies, and so do we: some work in place, some give the same tensor each time.
-    One in double or half precision is shown its images in that, and answers in it.
+    Input and output are copied: some models work in place, some reuse one output tensor. A model in
+    half or double precision gets its images in that type.
     """
     device, own, model = device_of(model), float_type(model), original(model)
     own = images.dtype if own == torch.float32 else own
@@ -85,9 +85,9 @@ def logits_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:
 
 
 def answers_of(name: str, model: nn.Module, images: Tensor) -> Tensor:
-    """`logits_of`; where the model doesn't take the images, an `InputError` names the argument.
+    """`logits_of`, with an `InputError` that names the argument if the model fails on the images.
 
-    So it does where the model's answer is no row of scores for each image.
+    The same error if it doesn't return a row of scores per image.
     """
     try:
         answers = logits_of(model, images)
@@ -120,7 +120,7 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 
 def has_gradient(model: nn.Module, images: Tensor) -> bool:
-    """Whether the model's outputs have a gradient in its images (N, C, H, W), be it 0."""
+    """Whether the outputs have a gradient in the images (N, C, H, W), even if it is 0."""
     images = images.to(device_of(model), float_type(model), copy=True).requires_grad_(True)
     with evaluating(model), torch.enable_grad():
         output = model(images.clone())
@@ -128,7 +128,7 @@ def has_gradient(model: nn.Module, images: Tensor) -> bool:
             return False
         try:
             (gradient,) = torch.autograd.grad(output.sum(), images, allow_unused=True)
-        except RuntimeError:  # some of torch's own operators have none
+        except RuntimeError:  # some torch operators have no gradient
             return False
     return gradient is not None
 
@@ -161,17 +161,16 @@ class FrozenCopy:
     `logits` works in the type that the processor is quickest at, and serves the gradient;
     `exact_logits` works in float32, and serves whatever is reported. The model itself is never
     touched, whatever happens meanwhile. With `fold`, batch normalisation is made part of the layers
-    before it. A model in double or half precision is copied to float32; of one that
-    `torch.compile` made, the original is copied; and where probabilities come from a softmax that
-    can be reached, the logits before it are used (`before_softmax`).
+    before it. Models in half or double precision are copied to float32; of a compiled model, the
+    original is copied. If the model returns probabilities and their softmax can be reached, the
+    logits before it are used (`before_softmax`).
 
     Raises:
-        InputError: when the model is no `nn.Module`, cannot be copied, or does not turn images
+        InputError: when the model isn't an `nn.Module`, can't be copied, or doesn't turn images
             like `example` (1, C, H, W) into finite logits (N, K) with K ≥ 2.
 
     Warns:
-        UserWarning: when the model gives probabilities, and how logits are made of them; when it
-            is lazy and had no weights yet.
+        UserWarning: when the model returns probabilities, or is lazy and has no weights yet.
     """
 
     def __init__(self, model: nn.Module, example: Tensor, *, fold: bool = True) -> None:
@@ -200,9 +199,9 @@ class FrozenCopy:
         self._choose_the_quick_way(pair, output, fold=fold)
 
     def _reaches_logits(self, kind: "Squashing", pair: Tensor) -> bool:
-        """See to it that logits are optimised where the model answers with something else.
+        """Switch to logits if the model returns probabilities.
 
-        Whether it answers otherwise from now on.
+        Returns whether its output changes by that.
         """
         reached = before_softmax(self._model, pair)
         if reached is not None and reached.squashing == kind:
@@ -224,9 +223,9 @@ class FrozenCopy:
         return reached is self._model
 
     def _choose_the_quick_way(self, pair: Tensor, output: Tensor, *, fold: bool) -> None:
-        """Leave out what answers otherwise than the model: folded layers, and then bfloat16."""
+        """Turn off folding, and then bfloat16, if they change the model's answers."""
         folded = _folded(self._model) if fold else None
-        if folded is not None:  # it may take its parts out of their order
+        if folded is not None:  # folding may break models that call layers in another order
             with exactly(self.device):
                 answer = self._checked(self._ask(folded, pair), pair)
             self._quick = folded if _alike(answer, output, 1e-3) else self._model
@@ -235,15 +234,15 @@ class FrozenCopy:
         try:
             with torch.no_grad():
                 alike = _alike(self.logits(pair), output, _COARSE)
-        except InputError:  # some layers know no other type than their own
+        except InputError:  # some layers accept only their own type
             alike = False
         if not alike:
             self._dtype = torch.float32
 
     def watch(self, images: Tensor) -> None:
-        """Find out whether an image settles its answer, by some that differ, (N, C, H, W), N ≥ 2.
+        """Test on different images (N, C, H, W), N ≥ 2, whether answers are repeatable.
 
-        Where it doesn't, `logits` and `exact_logits` see to it from now on: `steadiness.settled`.
+        If not, `logits` and `exact_logits` make them so from now on: `steadiness.settled`.
         """
         self.manner = STEADY
         self.manner = manner_of(self.exact_logits, images.to(self.device))
@@ -287,9 +286,9 @@ class FrozenCopy:
             return settled(ask, self.manner, images)
 
     def _ask(self, network: nn.Module, images: Tensor, *told: Tensor) -> object:
-        """What the network says; what goes wrong in it is told with its own words."""
+        """The network's output; its errors become `InputError`s."""
         try:
-            return network(images.clone(), *told)  # some work in place
+            return network(images.clone(), *told)  # some models work in place
         except InputError:
             raise
         except Exception as error:
@@ -302,7 +301,7 @@ class FrozenCopy:
         )
 
     def _rows(self, output: object, images: Tensor) -> Tensor:
-        """The output in float32, if it is a row of numbers for each image."""
+        """The output in float32, checked to have a row per image."""
         if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] < 2:
             came = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
             raise InputError(f"model: expected logits of shape (N, K) with K ≥ 2, got {came}")
@@ -323,12 +322,12 @@ class FrozenCopy:
 
 
 Squashing = Literal["softmax", "log-softmax", "logarithm of a softmax", "sigmoid"]
-"""What some models do to their logits at last. A log-softmax is exact; in the logarithm of a
-softmax small probabilities are lost."""
+"""The last operation of some models. A log-softmax is exact; the logarithm of a softmax loses small
+probabilities."""
 
 
 class BeforeSoftmax(nn.Module):
-    """A model that answers with the logits that went into its softmax (`before_softmax`)."""
+    """A model that returns the logits before its softmax (`before_softmax`)."""
 
     def __init__(self, model: nn.Module, squashing: Squashing, place: int) -> None:
         super().__init__()
@@ -345,30 +344,30 @@ class BeforeSoftmax(nn.Module):
 def before_softmax(model: nn.Module, example: Tensor) -> BeforeSoftmax | None:
     """The model without the softmax, log-softmax or sigmoid that its output comes from.
 
-    A module or a function, in whatever part of the model: while it is asked, torch is watched for
-    the call whose outcome is what the model answers. TorchScript and exported programs can't be
-    watched.
+    It may be a module or a function anywhere in the model: torch's calls are recorded during a
+    forward pass to find the one that produces the output. TorchScript and exported programs can't
+    be recorded.
 
     Args:
-        model: is asked in evaluation mode and float32, and is part of what comes of it.
-        example: images (N, C, H, W) as it takes them.
+        model: in evaluation mode and float32; the result wraps it.
+        example: images (N, C, H, W) in the model's scaling.
 
     Returns:
-        A module that gives the logits (N, K), and says in `squashing` what it leaves out; None
-        where there is no such call.
+        A module that returns the logits (N, K), with the operation left out in `squashing`; None if
+        there is no such call.
     """
     device = device_of(model)
 
     def ask(place: int | None = None) -> tuple[object, list[_Call]]:
         with _Noting(place) as noted:
-            return model(example.to(device, copy=True)), noted.calls  # some work in place
+            return model(example.to(device, copy=True)), noted.calls  # may work in place
 
     with evaluating(model), exactly(device):
         output, calls = ask()
         for place, call in reversed([*enumerate(calls)]):
             if not _identical(call.output, output) or call.logits.shape != call.output.shape:
                 continue
-            told, again = ask(place)  # a mean of several is identical too, where all are certain
+            told, again = ask(place)  # a mean of several looks the same if all are certain
             if len(again) == len(calls) and _identical(again[place].output, told):
                 return BeforeSoftmax(model, call.squashing, place - len(calls))
     return None
@@ -381,10 +380,10 @@ class _Call(NamedTuple):
 
 
 class _Noting(TorchFunctionMode):
-    """Notes each softmax and its like that is worked out within the block.
+    """Records every softmax, log-softmax and sigmoid computed within the block.
 
-    The outcome of one of them, by its number from 0, can be replaced by that of other logits,
-    which show where it goes: they make it sure of nothing.
+    The result of one of them (by number, from 0) can be replaced by an unsure one, to see whether
+    it reaches the output.
     """
 
     def __init__(self, replaced: int | None = None) -> None:
@@ -414,7 +413,7 @@ class _Noting(TorchFunctionMode):
 
 
 def _unsure(call: _Call) -> Tensor:
-    """What such a call would give for small logits that differ."""
+    """The call's result for small, distinct logits."""
     logits = torch.linspace(0, 1, call.output.numel(), device=call.output.device)
     logits = logits.view(call.output.shape)
     if call.squashing == "sigmoid":
@@ -442,7 +441,7 @@ _SQUASHES: dict[Any, tuple[Squashing, Callable[[Tensor], Tensor]]] = {
 
 
 def _looks_like(output: Tensor) -> Squashing | None:
-    """What may have been done to logits to make such an output (N, K), to their loss."""
+    """The operation that may have turned logits into this output (N, K)."""
     if not output.isfinite().all() or (output <= 0).all():
         return "logarithm of a softmax"
     if (output < 0).any():

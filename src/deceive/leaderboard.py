@@ -116,7 +116,7 @@ def _cells(report: Report) -> list[str]:
 
 
 def _reservations(report: Report) -> str:
-    """What to know before any of its figures."""
+    """Caveats for an audit's figures."""
     said = [
         *(["not complete"] if not report.complete else []),
         *(["with warnings"] if report.warnings else []),

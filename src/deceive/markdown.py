@@ -1,4 +1,4 @@
-"""Markdown whose words may be anybody's: what they say can't become a table, a link or HTML."""
+"""Markdown from untrusted text, which can't become a table, a link or HTML."""
 
 import html
 import re
@@ -8,23 +8,23 @@ _MARKS = re.compile(r"([\\`*_\[\]|~$])")
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of plain words, a line for each row."""
+    """A Markdown table; each cell is one line."""
     lines = [columns, ["---"] * len(columns)]
     escaped = [[words(cell) for cell in row] for row in rows]
     return "".join(f"| {' | '.join(line)} |\n" for line in [*lines, *escaped])
 
 
 def words(text: str) -> str:
-    """Plain words on one line, each mark of Markdown's and HTML's as itself.
+    """Text on one line, with Markdown and HTML escaped.
 
-    What isn't printable (line breaks, control characters, changes of direction) becomes a space.
+    Unprintable characters (line breaks, control and direction characters) become spaces.
     """
     line = _on_one_line(text)
     return _MARKS.sub(r"\\\1", html.escape(line, quote=False))
 
 
 def code(text: str) -> str:
-    """Code within a line, whatever marks are in it."""
+    """Inline code, whatever characters it contains."""
     line = _on_one_line(text)
     fence = "`" * (1 + max(map(len, re.findall("`+", line)), default=0))
     space = " " if "`" in line else ""

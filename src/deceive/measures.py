@@ -15,15 +15,15 @@ from deceive.plotting import import_matplotlib
 # are 80 MB.
 _ROWS, _COLUMNS = 1000, 5000
 
-# A classifier of less skill than this reads no better than one that guesses.
+# A classifier with less skill than this reads no better than guessing.
 NEAR_CHANCE = 0.1
 
 
 def skill(accuracy: float, n_classes: int) -> float:
-    """How much better than guessing a classifier reads: 1 if it is always right, 0 for guessing.
+    """Accuracy relative to guessing: 1 if always right, 0 for guessing.
 
     (accuracy - chance) / (1 - chance), where chance is 1 / n_classes; below 0 it is worse than
-    guessing. Below `NEAR_CHANCE` the labels or the preprocessing probably don't fit.
+    guessing. Below `NEAR_CHANCE`, the labels or the preprocessing probably don't match.
 
     Args:
         accuracy: in [0, 1].
@@ -95,7 +95,7 @@ def frechet_between(features: Tensor, reference: Tensor) -> float:
     Raises:
         InputError: when there are too few, when they don't fit each other, or are not finite.
     """
-    import_matplotlib()  # which torchmetrics imports, and nothing else here needs
+    import_matplotlib()  # torchmetrics imports it; nothing else here needs it
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     _check_features("reference", reference, reference.shape[-1], least=2)

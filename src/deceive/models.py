@@ -27,10 +27,10 @@ from deceive.rules import Ascent
 _HERE = Path(__file__).resolve().parent
 
 
-# Of an image: no network of ours can be built for a longer one.
+# Longest side of an image: our networks can't be built for longer ones.
 _Side = Annotated[int, Field(ge=1, le=65_536)]
 
-# Room for the header of a safetensors file: names, shapes, and whatever somebody has noted there.
+# Room for a safetensors header: names, shapes and metadata.
 _HEADER = 2**20
 
 
@@ -103,12 +103,12 @@ def halved(network: Classifier) -> Classifier:
 def save_network(network: Classifier, path: Path, card: Card, *, half: bool = False) -> None:
     """Write the weights to `path` (`.safetensors`) and the card beside them (`.json`).
 
-    With `half` they take half the room, and lose nothing where the network is `halved`. What was
-    there is replaced in one go: a process that is killed on the way leaves the old network or the
-    new one. The new card is written to a hidden file first, in which `load_network` looks where the
-    card beside the weights is of others.
+    `half=True` stores float16; lossless for a network that went through `halved`. The replacement
+    is atomic: a process killed on the way leaves the old network or the new one. The new card is
+    first written to a hidden file; `load_network` reads it if the card beside the weights doesn't
+    match them.
 
-    Raises `WriteError` where either cannot be written.
+    Raises `WriteError` when either can't be written.
     """
     check_savable(path)
     state = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
@@ -131,7 +131,7 @@ def save_network(network: Classifier, path: Path, card: Card, *, half: bool = Fa
 
 
 def check_savable(path: Path) -> None:
-    """Raise the `WriteError` that `save_network` would, before a network is trained."""
+    """Raise the `WriteError` that `save_network` would raise, before training."""
     if not path.name:
         raise WriteError(f"{path}: expected a file name, got a folder")
     beside = path.with_suffix(".json")
@@ -186,14 +186,14 @@ def _locate(name: str | Path) -> Path:
 
 
 def _coming(card_path: Path) -> Path:
-    """Where a card is while its weights are written."""
+    """The hidden file that holds a card while its weights are written."""
     return card_path.with_name(f".{card_path.name}")
 
 
 def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:
-    """A card and the weights that it describes: no more is read, or built, than it describes.
+    """Read a card and the weights it describes, and no more than it describes.
 
-    It is beside them, or still where `save_network` left it when it was killed.
+    The card is beside them, or still in the hidden file if `save_network` was killed.
     """
     beside = path.with_suffix(".json")
     with read_errors(beside):
@@ -219,7 +219,7 @@ def _read_card(card_path: Path, path: Path) -> Card:
 
 
 def _described(card: Card, path: Path) -> dict[str, Tensor]:
-    """The parameters and buffers of the network that a card describes, without their memory."""
+    """The parameters and buffers of the network that a card describes, on the meta device."""
     try:
         with torch.device("meta"):
             network = Classifier(card.architecture, card.n_outputs, card.image_shape)
@@ -232,9 +232,9 @@ def _described(card: Card, path: Path) -> dict[str, Tensor]:
 def _parsed(
     content: bytes, expected: dict[str, Tensor], path: Path, architecture: str
 ) -> dict[str, Tensor]:
-    """The tensors in a safetensors file: names, shapes and types as expected, all finite.
+    """The tensors of a safetensors file, with the expected names, shapes and types, all finite.
 
-    Half precision will do for numbers that aren't whole.
+    Half precision is accepted for floats.
     """
     try:
         weights = load(content)

@@ -1,4 +1,4 @@
-"""Modules as people have them, made such that they can be asked: copied, and in float32."""
+"""Make copies of arbitrary modules, in float32."""
 
 import copy
 from collections.abc import Iterable
@@ -13,17 +13,17 @@ from deceive.errors import InputError, warn
 
 
 def original(model: nn.Module) -> nn.Module:
-    """What `torch.compile` was given, where the model is what that made; else the model itself."""
+    """The module that was given to `torch.compile`; any other model itself."""
     while isinstance(within := getattr(model, "_orig_mod", None), nn.Module):
         model = within
     return model
 
 
 def copied(model: nn.Module) -> nn.Module:
-    """A deep copy in evaluation mode, without `torch.compile`; the model is not touched.
+    """A deep copy in evaluation mode, without `torch.compile`; leaves the model unchanged.
 
-    A tensor that is the outcome of a computation (a kept activation, the weight that an old weight
-    norm works out) is copied as a plain one. What can't be copied at all, like a lock, is shared.
+    Computed tensors (a kept activation, the weight of an old weight norm) are copied as plain
+    tensors. Objects that can't be copied, like locks, are shared.
 
     Raises:
         InputError: when the model as a whole can't be copied.
@@ -31,7 +31,7 @@ def copied(model: nn.Module) -> nn.Module:
     model = original(model)
     try:
         twin = copy.deepcopy(model)
-    except Exception:  # of many kinds, and tried again without what stands in the way
+    except Exception:  # any error: try again without the parts that can't be copied
         memo: dict[int, Any] = {}
         _spare(model, memo, set())
         try:
@@ -49,7 +49,7 @@ def copied(model: nn.Module) -> nn.Module:
 
 
 def _spare(value: Any, memo: dict[int, Any], seen: set[int]) -> None:
-    """Tell a deep copy, by its memo, what to put in the place of what it can't copy."""
+    """Fill a deep copy's memo with replacements for what it can't copy."""
     if id(value) in seen or isinstance(value, type | FunctionType | ModuleType):
         return
     seen.add(id(value))
@@ -62,7 +62,7 @@ def _spare(value: Any, memo: dict[int, Any], seen: set[int]) -> None:
     if not isinstance(value, nn.Module):
         try:
             copy.deepcopy(value, dict(memo))
-        except Exception:  # whatever it is that doesn't want to be copied
+        except Exception:  # any object that can't be copied
             memo[id(value)] = value
 
 
@@ -75,10 +75,10 @@ def _parts(value: Any) -> Iterable[Any]:
 
 
 def materialised(network: nn.Module, images: Tensor) -> nn.Module:
-    """The network itself, whose lazy layers now have weights, and all of them are frozen.
+    """The same network, frozen, with weights in its lazy layers.
 
     Warns:
-        UserWarning: when there were lazy layers: their weights are random.
+        UserWarning: when there were lazy layers; their weights are random.
     """
     if any(is_lazy(tensor) for tensor in (*network.parameters(), *network.buffers())):
         with torch.random.fork_rng(), torch.no_grad():
@@ -94,7 +94,7 @@ def materialised(network: nn.Module, images: Tensor) -> nn.Module:
 
 
 def float_type(model: nn.Module) -> torch.dtype:
-    """The floating type of the model's parameters (or buffers, or else float32)."""
+    """The floating type of the parameters, else of the buffers, else float32."""
     for tensor in (*model.parameters(), *model.buffers()):
         if tensor.is_floating_point():
             return tensor.dtype
@@ -102,10 +102,10 @@ def float_type(model: nn.Module) -> torch.dtype:
 
 
 def in_float32(network: nn.Module, images: Tensor) -> nn.Module:
-    """A network that takes float32 images, of one that may be of another floating type.
+    """Make a network of any floating type take float32 images.
 
-    Where it does so by itself it stays as it is. Else its weights are converted, in place; and
-    where that isn't enough, since its own code casts to its type, it is shown images of that type.
+    If it already does, it stays as it is. Otherwise its weights are converted in place. If that
+    fails, because its own code casts to its type, images are converted to that type.
     """
     own = float_type(network)
     if own == torch.float32 or _takes(network, images):
@@ -118,13 +118,13 @@ def _takes(network: nn.Module, images: Tensor) -> bool:
     try:
         with torch.no_grad():
             network(images.clone())
-    except Exception:  # a user's model may raise anything; what it says is told if nothing helps
+    except Exception:  # a user's model may raise anything; reported if nothing helps
         return False
     return True
 
 
 class _InItsType(nn.Module):
-    """A network that is shown its images in its own floating type."""
+    """Converts images to the network's own floating type."""
 
     def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
         super().__init__()

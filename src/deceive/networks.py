@@ -19,7 +19,7 @@ from deceive.starts import Shape
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
 
 
-_MOST_OUTPUTS = 100_000  # more are a slip, and take all memory
+_MOST_OUTPUTS = 100_000  # more are a mistake, and would use up all memory
 
 
 class Classifier(nn.Module):
@@ -343,7 +343,7 @@ ARCHITECTURES: dict[str, Callable[[Shape], tuple[nn.Module, int]]] = {
     "study": _study,
 }
 
-# The least sides of an image that pooling leaves something of.
+# Smallest image sides for which pooling leaves anything.
 LEAST_SIDES = {"judge": 4, "study": 10}
 
 # The architectures of the readers of those that have some.
@@ -358,7 +358,7 @@ NORMALISATION = {"sharp": (0.5, 0.1)}
 
 
 def _flat_size(layers: list[nn.Module], shape: Shape) -> int:
-    """How many numbers come out of convolutions and pooling for an image; nothing is run for it."""
+    """Number of features after convolutions and pooling, computed without running them."""
     channels, rows, columns = shape
     for layer in layers:
         if isinstance(layer, nn.Conv2d | nn.MaxPool2d):

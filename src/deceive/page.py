@@ -1,4 +1,4 @@
-"""The page in the browser: its networks exported, built by Vite."""
+"""Build the page for the browser: export its networks, run Vite."""
 
 import hashlib
 import inspect
@@ -53,7 +53,7 @@ def build(report: Callable[[str], None] = lambda text: None) -> Path:
 
 
 def write_list(folder: Path, sources: str) -> None:
-    """List all files of a page for `serving.server`, with the checksum of what it is made from."""
+    """Write the list of a page's files for `serving.server`, with the checksum of its sources."""
     files = [
         path.relative_to(folder).as_posix()
         for path in sorted(folder.rglob("*"))
@@ -63,7 +63,7 @@ def write_list(folder: Path, sources: str) -> None:
 
 
 def _is_built(dist: Path, sources: str) -> bool:
-    """Whether all files of the page are there, made from these sources."""
+    """Whether the page is complete and built from these sources."""
     listed = _read_own(dist / LIST)
     files = listed.get("files")
     return (
@@ -74,7 +74,7 @@ def _is_built(dist: Path, sources: str) -> bool:
 
 
 def _read_own(path: Path) -> dict[str, Any]:
-    """A file that an earlier build wrote; where it is missing or damaged, nothing is known."""
+    """A file from an earlier build; empty if it is missing or damaged."""
     try:
         return read_json(path)
     except InputError:
@@ -258,7 +258,7 @@ def _npm() -> str:
 
 
 def _run(command: list[str], folder: Path | None = None) -> str:
-    """What a program said on stdout; an `InputError` with what else it said if it fails."""
+    """A program's stdout. Raises `InputError` with its messages if it fails."""
     called = " ".join([Path(command[0]).name, *command[1:]])
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, errors="replace")

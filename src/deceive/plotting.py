@@ -1,6 +1,6 @@
-"""Matplotlib, imported so that no backend of the environment's can stand in the way.
+"""Import Matplotlib despite a bad MPLBACKEND.
 
-Figures are drawn by its own Agg, and need none.
+Figures are drawn with Agg, so no other backend is needed.
 """
 
 import os
@@ -9,10 +9,10 @@ from contextlib import suppress
 
 
 def import_matplotlib() -> None:
-    """Import matplotlib, also where MPLBACKEND names a backend that it doesn't know.
+    """Import Matplotlib even if MPLBACKEND names an unknown backend.
 
-    A Jupyter kernel hands its own on to every process it starts, and an unknown one is an error
-    that keeps matplotlib, and with it torchmetrics, from being imported. A known one is taken.
+    Jupyter kernels pass MPLBACKEND on to every process they start, and an unknown backend makes the
+    import of Matplotlib, and so of torchmetrics, fail. A known one is kept.
     """
     if "matplotlib" in sys.modules:
         return

@@ -32,7 +32,7 @@ T = TypeVar("T")
 # at once; this is for machines that fall silent.
 _PATIENCE = timedelta(minutes=30)
 
-# For so many seconds a process waits for the others in silence: they hardly ever start at once.
+# Seconds to wait before announcing it: processes hardly ever start at the same time.
 _UNANNOUNCED = 5.0
 
 
@@ -61,15 +61,15 @@ def here() -> Place:
 def join(announce: Callable[[str], None] | None = None) -> None:
     """Join the other processes that the launcher started with this one; alone it does nothing.
 
-    On CUDA, a device each, where there is some; else on the CPU, by gloo. It waits for the others
-    for five minutes, or as many seconds as the environment variable DECEIVE_JOIN_SECONDS says.
+    On CUDA, a device each, where there is some; else on the CPU, by gloo. It waits up to five
+    minutes for the others, or DECEIVE_JOIN_SECONDS from the environment.
 
     Args:
-        announce: called with a sentence when the others are not there at once.
+        announce: called with a sentence if the others take long.
 
     Raises:
-        InputError: when the launcher's variables are not whole, the others don't come, the package
-            accelerate is not installed, or there are more processes on this machine than GPUs.
+        InputError: when the launcher's variables are incomplete, the others don't come, the package
+            accelerate is not installed, or this machine has more processes than GPUs.
     """
     count = os.environ.get("WORLD_SIZE", "1")
     if count == "1":
@@ -100,7 +100,7 @@ def join(announce: Callable[[str], None] | None = None) -> None:
 
 @contextmanager
 def _meeting(place: str, seconds: int, announce: Callable[[str], None] | None) -> Iterator[None]:
-    """Waiting for the others: announced when it takes long, and one sentence if they don't come."""
+    """Wait for the others: announced if it takes long, an `InputError` if they don't come."""
     words = f"waiting up to {seconds} s for the other processes at {place}"
     timer = threading.Timer(_UNANNOUNCED, announce or (lambda words: None), (words,))
     timer.daemon = True
@@ -119,12 +119,12 @@ def _meeting(place: str, seconds: int, announce: Callable[[str], None] | None) -
 
 
 def _patience() -> int:
-    """For how many seconds a process waits until all of them have met."""
+    """Seconds that a process waits for all others."""
     return _whole_number("DECEIVE_JOIN_SECONDS", os.environ.get("DECEIVE_JOIN_SECONDS", "300"), 1)
 
 
 def _launched(count: str) -> str:
-    """Where the processes are to meet, once the variables of the launcher are found to be whole."""
+    """The address where the processes meet; checks the launcher's variables."""
     _whole_number("WORLD_SIZE", count, 1)
     for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
         if not os.environ.get(name):
@@ -139,9 +139,9 @@ def _launched(count: str) -> str:
 
 
 def _reach(seconds: int) -> None:
-    """Wait until the main process can be reached from another one. Raises `OSError` in the end.
+    """Wait until the main process can be reached. Raises `OSError` on timeout.
 
-    Torch would wait too, for twice as long, and fill the screen with its own frames.
+    Torch would wait twice as long, and then print its own stack frames.
     """
     ends = time.monotonic() + seconds
     while os.environ["RANK"] != "0":
@@ -155,7 +155,7 @@ def _reach(seconds: int) -> None:
 
 
 def _whole_number(name: str, text: str, least: int, most: int | None = None) -> int:
-    """What a variable of the environment says. Raises `InputError` unless it is in that range."""
+    """An environment variable as an integer. Raises `InputError` if it is out of range."""
     number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else -1
     if number < least or (most is not None and number > most):
         upper = "" if most is None else f" and at most {most}"

@@ -19,7 +19,7 @@ from deceive.networks import Classifier
 from deceive.recipes import RECIPES, build
 from deceive.training import fit
 
-# A classifier is trained on what is judged: a batch of its recipe at least.
+# A classifier is trained on the judged images: at least one batch of its recipe.
 LEAST_JUDGED = RECIPES["judge"].batch_size
 
 

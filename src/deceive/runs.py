@@ -35,24 +35,24 @@ Row = dict[str, Any]
 
 
 class RowSchema(BaseModel):
-    """What stands in a row, at the least: other fields may be there too."""
+    """The required fields of a row; others may be present."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What the settings and the rows of a kind of run are."""
+    """The schemas of a kind of run."""
 
     name: str
-    """In words: a study."""
+    """Its name with an article: a study."""
     settings: type[BaseModel]
-    """All of them."""
+    """The schema of the settings."""
     schemas: Callable[[Row, Row], Sequence[type[BaseModel]]]
-    """Settings and row → what the row has to fit; nothing for one that doesn't belong there."""
+    """Settings and row → the schemas the row must match; empty for a row that doesn't belong."""
 
     def check(self, settings: Row, row: Row, where: str) -> None:
-        """Raise `InputError` unless a row, read at `where`, is one of such a run."""
+        """Raise `InputError` unless a row, read at `where`, belongs to such a run."""
         said = f"a row of {self.name}"
         schemas = self.schemas(settings, row)
         if not schemas:
@@ -66,7 +66,7 @@ class Run:
     """A folder that holds one experiment: begun by the first call, continued by the next ones.
 
     Raises:
-        InputError: when the folder holds a run with other settings, or other things than a run.
+        InputError: when the folder holds a run with other settings, or anything but a run.
     """
 
     def __init__(self, folder: Path, settings: Row) -> None:
@@ -114,9 +114,9 @@ class Run:
         return cls(folder, read_json(path))
 
     def of(self, kind: Kind) -> "Run":
-        """The same run, if it is one of that kind: its rows are checked whenever they are read.
+        """The same run, checked to be of that kind; its rows are checked when read.
 
-        Raises `InputError` when its settings are those of another, or damaged.
+        Raises `InputError` when its settings are damaged or of another kind.
         """
         fields = kind.settings.model_fields.items()
         names = {name for name, field in fields if name != "data_checksum"}
@@ -159,9 +159,9 @@ class Run:
         return next(matching, None)
 
     def add(self, row: Row) -> Row:
-        """Append a row; the file is replaced as a whole, and no reader sees half a line.
+        """Append a row; the file is replaced atomically, so no reader sees half a line.
 
-        Raises `InputError` for one that could not be read again.
+        Raises `InputError` for a row that could not be read back.
         """
         path = self.folder / "rows.jsonl"
         lines = [json.dumps(each) for each in [*self.rows(), row]]
@@ -178,9 +178,9 @@ class Run:
         return _is_there(self.folder / "arrays" / f"{name}.npz")
 
     def load_arrays(self, name: str, layout: Layout | None = None, **sizes: int) -> Arrays:
-        """Read `arrays/NAME.npz`, laid out so (`arrays.read_arrays`).
+        """Read `arrays/NAME.npz` with this layout (`arrays.read_arrays`).
 
-        Raises `InputError` when it is not there, damaged, or something else.
+        Raises `InputError` when it is missing, damaged, or doesn't match.
         """
         return read_arrays(self.folder / "arrays" / f"{name}.npz", layout, **sizes)
 
@@ -190,9 +190,9 @@ class Run:
 
 
 def holds_run(folder: Path) -> bool:
-    """Whether a folder holds a run that was begun here, whatever has become of it since.
+    """Whether a folder holds a run, however damaged.
 
-    Rows beside settings or an environment are enough, however damaged they all are.
+    Rows beside settings or an environment are enough, even if all are damaged.
     """
     settings, environment = folder / "settings.json", folder / "environment.json"
     if _is_there(folder / "rows.jsonl"):
@@ -203,9 +203,9 @@ def holds_run(folder: Path) -> bool:
 
 
 def check_place(folder: Path) -> None:
-    """Raise `InputError` unless `folder` holds a run, or nothing, or isn't there.
+    """Raise `InputError` unless `folder` holds a run, is empty or doesn't exist.
 
-    Hidden files are nothing. So is what a run leaves that was killed as it began.
+    Ignores hidden files, and what a run killed at its start leaves behind.
     """
     with read_errors(folder, "a run folder or a new path"):
         try:
@@ -229,7 +229,7 @@ def _is_there(path: Path) -> bool:
 
 
 def _tells(path: Path, name: str) -> bool:
-    """Whether a file is a JSON object in which something has this name."""
+    """Whether a file is a JSON object with this key."""
     try:
         return name in read_json(path)
     except InputError:
@@ -237,7 +237,7 @@ def _tells(path: Path, name: str) -> bool:
 
 
 def round_name(number: int) -> str:
-    """What arrays and weights of a round are called."""
+    """The name of a round's arrays and weights."""
     return f"round-{number:06d}"
 
 

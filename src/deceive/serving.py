@@ -1,4 +1,4 @@
-"""An HTTP server, on this machine alone, of the files that a folder's list names."""
+"""A local HTTP server for the files listed in a folder."""
 
 import socket
 import sys
@@ -15,12 +15,12 @@ from deceive.errors import InputError
 from deceive.files import read_json
 
 HOST = "127.0.0.1"
-LIST = "build.json"  # in the folder; its "files" are the names of what is served
+LIST = "build.json"  # in the folder; its "files" are the names of the files to serve
 
-_MOST = 64  # connections open at once; one more closes the oldest
-_SECONDS = 20.0  # how long a request may keep silent, and an answer take
+_MOST = 64  # open connections; one more closes the oldest
+_SECONDS = 20.0  # timeout of a request, and of an answer
 
-# Said here, since a system's own table of types may know better and be wrong.
+# Set here, because the system's own table of types may be wrong.
 _TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
@@ -30,8 +30,8 @@ _TYPES = {
 }
 _BYTES = "application/octet-stream"  # anything else
 _HEADERS = {
-    "Cache-Control": "no-cache",  # a new build has to be seen
-    "Content-Security-Policy": "frame-ancestors 'none'",  # the pages bring the rest themselves
+    "Cache-Control": "no-cache",  # always show the newest build
+    "Content-Security-Policy": "frame-ancestors 'none'",  # the pages set the rest themselves
     "Cross-Origin-Resource-Policy": "same-origin",
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
@@ -39,15 +39,15 @@ _HEADERS = {
 
 
 def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
-    """An HTTP server on 127.0.0.1, bound and not yet running; port 0 is any free one.
+    """An HTTP server on 127.0.0.1, bound but not yet running; port 0 takes any free port.
 
-    It gives out the files that the list in `folder` names, as they are now, and nothing else: they
-    are read here, so that no request reaches the disk. It answers GET and HEAD, and only requests
-    for this machine by name, since another site's name may have been led here.
+    It serves only the files listed in `folder`, as they are now: they are read here, so no request
+    reaches the disk. It answers GET and HEAD, and only requests whose Host is this machine, against
+    DNS rebinding.
 
     Raises:
-        InputError: when the folder has no such list, a file of it is missing or lies outside the
-            folder, or the port can't be had.
+        InputError: when the folder has no list, a listed file is missing or outside the folder, or
+            the port is taken.
     """
     files = _read(folder)
     try:
@@ -73,12 +73,12 @@ def _inside(folder: Path, name: str) -> Path:
 
 
 class _Server(ThreadingHTTPServer):
-    """With a bound on connections: idle ones can't keep a visitor waiting, or use up threads."""
+    """Limits connections, so that idle ones can't block visitors or use up threads."""
 
     request_queue_size = 1024
 
     def __init__(self, *arguments: Any) -> None:
-        self._open: dict[socket.socket, None] = {}  # the oldest first
+        self._open: dict[socket.socket, None] = {}  # oldest first
         self._lock = threading.Lock()
         super().__init__(*arguments)
 
@@ -97,18 +97,18 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exception(), OSError):  # a visitor that left is no error
+        if not isinstance(sys.exception(), OSError):  # a closed connection is no error
             super().handle_error(request, client_address)
 
 
 def _hang_up(connection: socket.socket) -> None:
-    with suppress(OSError):  # the visitor has hung up already
+    with suppress(OSError):  # already closed
         connection.shutdown(socket.SHUT_RDWR)  # its thread closes it
 
 
 class _Handler(BaseHTTPRequestHandler):
     timeout = _SECONDS
-    default_request_version = "HTTP/1.0"  # so that each answer has a status
+    default_request_version = "HTTP/1.0"  # so every answer has a status line
 
     def __init__(self, files: dict[str, bytes], *arguments: Any) -> None:
         self._files = files
@@ -123,7 +123,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._found()
 
     def _found(self) -> bytes | None:
-        """The file that was asked for, its headers sent; None, and an error sent, without one."""
+        """The requested file, after sending its headers; None after sending an error."""
         port = self.connection.getsockname()[1]
         own = {f"{name}:{port}" for name in (HOST, "localhost", "[::1]")}
         hosts = [host.strip().lower() for host in self.headers.get_all("Host", [])]

@@ -21,7 +21,7 @@ Start = Callable[[Shape, Generator], Tensor]
 # How many of them lie upon one another.
 _SQUARES = 30
 
-# Whatever the caller's defaults are: images are the same everywhere.
+# Independent of the caller's defaults: images are the same everywhere.
 _PIXELS: Any = {"dtype": torch.float32, "device": "cpu"}
 
 

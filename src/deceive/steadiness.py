@@ -1,8 +1,7 @@
-"""Models whose answer to an image is not settled by the image.
+"""Models whose answers aren't repeatable.
 
-Some answer differently each time (dropout that is left on, added noise), and some by the company
-that an image is asked in (batch statistics). Of the first the mean of several answers is taken, the
-others are asked about each image alone.
+Some vary between calls (dropout left on, added noise), and some depend on the rest of the batch
+(batch statistics). The first are averaged over several answers; the others get each image alone.
 """
 
 import math
@@ -14,14 +13,14 @@ from torch import Tensor
 
 from deceive.errors import InputError
 
-# Answers that are averaged. The standard error of the mean is less than half of what one answer
-# strays by, and five times the work can still be waited for.
+# Number of answers to average: the standard error is less than half of a single answer's, and five
+# times the work is still bearable.
 ASKINGS = 5
 
-# How far two answers to the same question may lie apart, as a share of how far answers to different
-# ones do. The first is asked in the same words, which at most changes the order of a GPU's
-# sums; the second in batches of two sizes, where half precision makes 0.001 and the scales of 8-bit
-# layers 0.01. Dropout and batch statistics make 0.1 and more.
+# How much two answers to the same image may differ, as a share of how much answers to different
+# images do: first for identical calls, where at most the order of a GPU's sums changes; second for
+# batches of two sizes, where half precision makes 0.001 and the scales of 8-bit layers 0.01.
+# Dropout and batch statistics make 0.1 and more.
 _TWICE, _APART = 1e-3, 0.05
 
 
@@ -29,15 +28,15 @@ class Manner(NamedTuple):
     """How a model answers."""
 
     at_random: bool = False
-    """Differently each time."""
+    """Its answers vary between calls."""
     by_company: bool = False
-    """Differently when an image is asked about among others."""
+    """Its answers depend on the rest of the batch."""
     alone: bool = True
-    """Whether it can be asked about one image alone."""
+    """Whether it can run a single image."""
 
     @property
     def cautions(self) -> tuple[str, ...]:
-        """Why what is found of it says less, in sentences; none where it says all it can."""
+        """Why the figures say less, in sentences; empty for a steady model."""
         said = []
         if self.at_random:
             said.append(
@@ -62,28 +61,28 @@ STEADY = Manner()
 
 
 def manner_of(ask: Callable[[Tensor], Tensor], images: Tensor) -> Manner:
-    """Find out how a model answers, by asking it the same in several ways.
+    """Find out how a model answers, by asking the same in several ways.
 
     Args:
         ask: images (N, C, H, W) to logits (N, K).
-        images: some that differ, N ≥ 2.
+        images: different ones, N ≥ 2.
     """
     try:
         together = ask(images)
     except InputError:
-        return STEADY  # it need not read these; what it is wanted for it is asked about elsewhere
+        return STEADY  # it need not accept these images; the real ones are checked elsewhere
     spread = together.std()
     if not spread.isfinite():
         return STEADY
-    at_random = any(  # one that chooses between two networks often chooses the same twice
+    at_random = any(  # one that picks one of two networks often picks the same twice
         bool(_rms(together - ask(images)) > _TWICE * spread) for _ in range(ASKINGS - 1)
     )
     try:
         first, alone = ask(images[:1]), True
-    except Exception:  # batch statistics of one image may be none
+    except Exception:  # a single image may have no batch statistics
         first, alone = ask(images[:2]), False
     strays = 0.0
-    if at_random:  # means of several answers stray from each other too, by less
+    if at_random:  # means of several answers still vary, but less
         answers = torch.stack([ask(images) for _ in range(ASKINGS)])
         parts = torch.split(images, len(first))
         apart = [torch.cat([ask(part) for part in parts]) for _ in range(ASKINGS)]
@@ -94,22 +93,22 @@ def manner_of(ask: Callable[[Tensor], Tensor], images: Tensor) -> Manner:
 
 
 def settled(ask: Callable[..., Tensor], manner: Manner, images: Tensor, *others: Tensor) -> Tensor:
-    """Logits (N, K) that an image alone settles, as far as that can be.
+    """Logits (N, K) that depend on each image alone, as far as possible.
 
     Args:
-        ask: images (N, C, H, W), and what else there is to say of each, to logits (N, K).
-        manner: how it answers.
+        ask: images (N, C, H, W), and other inputs per image, to logits (N, K).
+        manner: how the model answers.
         images: (N, C, H, W).
-        others: (N, …), given to `ask` with them.
+        others: (N, …), passed to `ask` with the images.
 
     Returns:
-        What it says, of each image alone where company matters. Of one that answers at random, the
-        logarithms of the mean probabilities of `ASKINGS` answers.
+        The logits, from single images if the batch matters. If answers vary, the logarithms of the
+        mean probabilities over `ASKINGS` answers.
     """
 
     def once() -> Tensor:
         given = (images, *others)
-        if not manner.alone and len(images) == 1:  # its own company
+        if not manner.alone and len(images) == 1:  # it is its own batch
             return ask(*(torch.cat([each, each]) for each in given))[:1]
         if not (manner.by_company and manner.alone) or len(images) < 2:
             return ask(*given)

@@ -51,7 +51,7 @@ class StudySettings(BaseModel):
     seed: int = Field(default=0, ge=0, lt=checks.SEEDS)
 
     def check(self, data: Dataset) -> None:
-        """Raise `InputError` where they don't fit the data, or the memory of the machine."""
+        """Raise `InputError` when they don't fit the data or the machine's memory."""
         shape = data.image_shape
         checks.one_of("network", self.network, RECIPES)
         checks.in_memory("candidates", self.candidates * data.n_classes, shape)
@@ -118,21 +118,21 @@ FILMSTRIP: Layout = {
     "confidence": "shares S",
     "target": "counts",
 }
-"""The arrays of the filmstrip: each of S images on the way, and what it is taken for."""
+"""The filmstrip's arrays: S images on the way, and what each is taken for."""
 
 _READ: Layout = {"predicted": "counts N", "predicted_confidence": "shares N"}
 
 
 def load_gallery(run: Run, name: str, **sizes: int) -> Arrays:
-    """The arrays of one of the study's galleries, an image for each class.
+    """The arrays of one of the study's galleries, an image per class.
 
     Args:
         run: a study.
-        name: of the gallery.
-        sizes: what is known of `arrays.CANDIDATES`' letters.
+        name: the gallery's.
+        sizes: known sizes of `arrays.CANDIDATES`' letters.
 
     Raises:
-        InputError: when they aren't there, damaged, or something else.
+        InputError: when they are missing, damaged, or don't match.
     """
     read = _READ if name == "improved_model_predictions" else {}
     return run.load_arrays(name, {**CANDIDATES, **read}, **sizes)

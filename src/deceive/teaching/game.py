@@ -33,16 +33,16 @@ class DivergedError(Exception):
 
 
 class Facts(BaseModel):
-    """What a checkpoint says beside its tensors."""
+    """A checkpoint's data besides its tensors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     number: Count
-    """Of rounds played."""
+    """Rounds played."""
     seconds: float = Field(ge=0)
-    """That they took."""
+    """Time they took."""
     slowed: float = Field(gt=0, le=1)
-    """By what the learning rate is multiplied since the last rollback."""
+    """Factor of the learning rate since the last rollback."""
     rollbacks: Count
     """So far."""
 
@@ -53,7 +53,7 @@ class Game(ABC):
     network: Classifier
     """The one that is deceived and taught."""
     growing: ClassVar[tuple[str, ...]] = ()
-    """Names of those `tensors` that are longer after each round."""
+    """Names of the `tensors` that grow every round."""
 
     def __init__(self, data: Dataset, settings: RoundsSettings) -> None:
         self.data, self.settings = data.first(settings.training_images), settings
@@ -129,8 +129,7 @@ class Game(ABC):
     def load(self, path: Path) -> None:
         """Go on from what `save` wrote.
 
-        Raises `InputError` when it is damaged, of another run, or was written by more processes or
-        fewer.
+        Raises `InputError` when it is damaged, of another run, or from another number of processes.
         """
         facts, state = processes.on_main(lambda: _read(path))
         own = self.own()
@@ -152,7 +151,7 @@ class Game(ABC):
         self.slowed, self.rollbacks = facts.slowed, facts.rollbacks
 
     def _trouble(self, facts: Facts, state: dict[str, Tensor]) -> str | None:
-        """What is wrong with a checkpoint's content, if anything is."""
+        """What is wrong with a checkpoint's content; None if nothing is."""
         if facts.number > self.settings.rounds:
             return f"it is of round {facts.number:,} of {self.settings.rounds:,}"
         own, count = self.own(), self.here.count
@@ -189,12 +188,12 @@ def _read(path: Path) -> tuple[Facts, dict[str, Tensor]]:
     return checks.fits(Facts, facts, where, expected, strict=True), state
 
 
-# The greatest number of float32, beyond which there is infinity alone.
+# The greatest finite float32.
 _GREATEST = torch.finfo(torch.float32).max
 
 
 def _range(name: str, n_classes: int) -> tuple[float, float]:
-    """The least and the greatest number that a tensor of a checkpoint may hold."""
+    """The range of a checkpoint tensor's values."""
     if name.endswith("targets"):
         return 0, n_classes - 1
     if name == "vitals":

@@ -78,7 +78,7 @@ def rounds(
     with task(counted(settings.rounds, "round")) as report:
         if not goes_on:
             game.begin()
-            game.save(checkpoint)  # so that there is always something to go back to
+            game.save(checkpoint)  # so there is always a state to roll back to
         while True:
             # Measuring changes nothing, so it is made up for where a run was cut off before it.
             if settings.is_shown(game.number) and not _has(run, part="round", round=game.number):
@@ -111,7 +111,7 @@ def rounds(
 
 
 def _game(data: Dataset, settings: RoundsSettings) -> Game:
-    """The kind of rounds that the settings ask for. Raises `InputError` where they don't fit."""
+    """The game that the settings ask for. Raises `InputError` when they don't fit."""
     settings.check(data)
     kind: type[Game] = Retraining if settings.epochs is not None else Resisting
     if settings.draws:

@@ -1,4 +1,4 @@
-"""What stands in the folder of a run of rounds: its settings, rows and images, as they are read."""
+"""Schemas of a run of rounds: settings, rows and images."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,7 @@ from deceive.errors import InputError
 from deceive.runs import Kind, Row, RowSchema, Run
 from deceive.teaching.settings import RoundsSettings
 
-# Of the images that a round is measured by, or that are drawn at the end, what is shown.
+# What is shown of a round's measured images, and of those drawn at the end.
 _MADE: Layout = {"levels": "levels N C H W", "targets": "classes N"}
 
 
@@ -89,15 +89,15 @@ ROUNDS = Kind("a run of rounds", _Settings, _schemas)
 
 
 def load_made(run: Run, name: str, **sizes: int) -> Arrays:
-    """The images of a round, or those drawn at the end: as many of each class.
+    """The images of a round, or those drawn at the end, equally many per class.
 
     Args:
-        run: one of rounds.
-        name: of its arrays.
-        sizes: what is known of their C, H and W.
+        run: a run of rounds.
+        name: the arrays'.
+        sizes: their C, H and W, if known.
 
     Raises:
-        InputError: when they aren't there, damaged, or something else.
+        InputError: when they are missing, damaged, or don't match.
     """
     arrays = run.load_arrays(name, _MADE, **sizes)
     if len(set(np.bincount(arrays["targets"]).tolist())) > 1:

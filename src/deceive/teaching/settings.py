@@ -119,7 +119,7 @@ class RoundsSettings(BaseModel):
     @field_validator("starts", "shown", mode="before")
     @classmethod
     def _listed(cls, values: object) -> tuple[object, ...]:
-        if not isinstance(values, list | tuple):  # a range may be without end
+        if not isinstance(values, list | tuple):  # a range may be huge
             raise ValueError(f"expected a list, got {type(values).__name__}")
         return tuple(values)
 
@@ -133,7 +133,7 @@ class RoundsSettings(BaseModel):
         return starts
 
     def check(self, data: Dataset) -> None:
-        """Raise `InputError` where they fit neither the data nor the machine, nor the processes."""
+        """Raise `InputError` when they don't fit the data, the machine or the processes."""
         shape, n_classes, count = data.image_shape, data.n_classes, processes.here().count
         checks.one_of("network", self.network, ARCHITECTURES if self.kept is not None else RECIPES)
         for name in ("candidates", "noise_images", "clean_digits", "searched"):
