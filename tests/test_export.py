@@ -294,7 +294,7 @@ def test_the_network_is_left_as_it_was(tmp_path, untouched_rng):
 
 def test_probabilities_become_logits(tmp_path):
     network = After(lambda logits: logits.softmax(1))
-    with pytest.warns(UserWarning, match="the model gives probabilities"):
+    with pytest.warns(UserWarning, match="the model returns probabilities"):
         export_onnx(network, tmp_path / "network.onnx")
     images, targets = torch.rand(3, 1, 4, 4), torch.tensor([0, 1, 3])
     assert_agrees(tmp_path / "network.onnx", Bands(), images, targets)

@@ -1,6 +1,7 @@
 import dataclasses
 import math
 from contextlib import contextmanager, nullcontext
+from functools import partial
 
 import numpy as np
 import pytest
@@ -812,9 +813,9 @@ def test_a_result_is_shown_in_a_line(bands):
 @pytest.mark.parametrize(
     "around",
     [
-        torch.inference_mode(),
-        torch.no_grad(),
-        torch.autograd.set_detect_anomaly(True),
+        torch.inference_mode,
+        torch.no_grad,
+        partial(torch.autograd.set_detect_anomaly, True),  # takes effect when it is made
         "float64",
         "bfloat16",
         "meta",
@@ -837,7 +838,7 @@ def surrounded(around):
             torch.set_default_device("meta")
         elif isinstance(around, str):
             torch.set_default_dtype(getattr(torch, around))
-        with nullcontext() if isinstance(around, str) else around:
+        with nullcontext() if isinstance(around, str) else around():
             yield
     finally:
         torch.set_default_dtype(torch.float32)
