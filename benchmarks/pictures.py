@@ -107,7 +107,7 @@ def ends(rows: Sequence[Row], *, columns: int = 10) -> Figure:
 
 
 def same_starts(result: Row) -> Figure:
-    """What networks are deceived by from the same starts, and what most judges see in it."""
+    """What deceives each network from the same starts, and what a majority of judges sees."""
     kept = [row for row in result["rows"] if "shown" in row]
     targets = kept[0]["shown"]["targets"]
     deceived = []

@@ -1,7 +1,8 @@
-"""One plain command against three networks, from the same starts: what each is deceived by.
+"""What deceives each of three networks: one plain command, from the same starts.
 
 `deceive fool --model NETWORK --target all --count 20`, with its defaults: uniform noise, no
-schedule, no noise on the way. Three judges that are none of the networks say what came of it.
+schedule, no noise on the way. Three judges, none of them among the networks, say what the images
+show.
 """
 
 from collections.abc import Sequence
@@ -33,28 +34,28 @@ NETWORKS = {
 
 DIGITS = 10
 
-# The first of them also lends its features, and is the one that `deceive fool` asks.
+# The first one also provides the features, and is the default judge of `deceive fool`.
 JUDGES = ("judge", "study", "judge-in-noise")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How large it is."""
+    """The size of the contest."""
 
     networks: tuple[str, ...] = tuple(NETWORKS)
     repeats: int = 3
-    """Seeds, from 0 on."""
+    """Seeds, counted from 0."""
     count: int = 20
     """Candidates for each digit."""
     reference: int = 10_000
-    """Test images, the first so many, that they are compared with."""
+    """Number of test images to compare with, from the first."""
 
 
 QUICK = Plan(networks=("fast",), repeats=1, count=2, reference=300)
 
 
 def plan(quick: bool, **asked: int | None) -> Plan:
-    """All of it or the quick one, with what was asked for in place of its own."""
+    """The full or the quick plan, with the given values instead of its own."""
     return planned(QUICK if quick else Plan(), **asked)
 
 
@@ -86,10 +87,10 @@ def run(plan: Plan) -> Row:
 
 
 def judged(made: FoolingResult, judges: Sequence[Classifier], reference: Tensor) -> Row:
-    """How many candidates fool, and what the judges see in all of them.
+    """How many candidates fool the network, and what the judges see in all of them.
 
-    The Fréchet distance is to the reference, features of the first judge. It is comparable among
-    as many images alone.
+    The Fréchet distance to the reference uses the first judge's features. Compare it only between
+    equal numbers of images.
     """
     return {
         "candidates": len(made),
@@ -103,7 +104,7 @@ def judged(made: FoolingResult, judges: Sequence[Classifier], reference: Tensor)
 
 def shown(made: FoolingResult, judges: Sequence[Classifier], count: int) -> Row:
     """The first candidate of each digit."""
-    first = list(range(0, len(made), count))  # they come digit by digit
+    first = list(range(0, len(made), count))  # sorted by digit
     return {
         "png": stripped(made.levels[first].numpy()),
         "targets": made.targets[first].tolist(),
@@ -113,12 +114,12 @@ def shown(made: FoolingResult, judges: Sequence[Classifier], count: int) -> Row:
 
 
 def _seen(images: Tensor, judges: Sequence[Classifier]) -> Tensor:
-    """The digit that most judges see, rubbish left out."""
+    """The digit that a majority of judges sees, ignoring rubbish."""
     return verdict([logits_of(each, images)[:, :DIGITS].argmax(1) for each in judges])
 
 
 def _real(data: Dataset, count: int) -> Tensor:
-    """So many training images of each class."""
+    """`count` training images of each class."""
     labels = data.train.labels
     each = [(labels == k).nonzero()[:count, 0] for k in range(DIGITS)]
     return data.train.images[torch.cat(each)]

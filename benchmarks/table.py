@@ -47,8 +47,8 @@ CONTESTS = {
 def make(folder: Path, *, pictures: Path) -> str:
     """Write `folder/README.md` from the JSON files beside it, and give its text back.
 
-    The pictures of drawing and of plain, where there are rows for it, go into the folder
-    `pictures`; those of resistance stay beside their rows.
+    The pictures of drawing and plain go into the folder `pictures`, if there are rows for them;
+    those of resistance stay beside their rows.
     """
     parts = ["# Benchmarks\n\nMade by `make bench`; what is measured and how: `../README.md`."]
     makers = {"ablation": _ablation, "accuracy": _accuracy, "drawing": _drawing}

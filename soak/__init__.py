@@ -1,1 +1,1 @@
-"""A campaign: damaged inputs for every reader, and kills at every write of every kind of run."""
+"""A soak test: damaged inputs for every reader, and kills at every write of every kind of run."""

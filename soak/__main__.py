@@ -1,4 +1,4 @@
-"""`python -m soak`: damage and kills for as long as is asked for, and the counts."""
+"""`python -m soak`: damage and kill for a given time, then print the counts."""
 
 import json
 import tempfile
@@ -22,22 +22,22 @@ def main(
     json_to: Path | None = None,
     replay: tuple[Path, ...] = (),
 ) -> None:
-    """Meet every reader with damaged inputs, and kill and resume every kind of run.
+    """Feed damaged inputs to every reader, and kill and resume every kind of run.
 
-    Ends with the counts, and with exit code 1 if anything failed. Each failure of a new kind is
-    kept as a file, which --replay tries again.
+    Prints the counts at the end; exits with 1 if anything failed. Each new kind of failure is kept
+    as a file, which --replay tries again.
 
     Args:
-        minutes: how long; by default 60, and with --replay alone no longer than that takes.
-        seed: another one damages and kills otherwise.
+        minutes: running time; by default 60, and 0 with --replay alone.
+        seed: of the damage and the kills.
         only: readers and kinds of runs, separated by commas (`idx,network,kill-study`); by default
             all.
-        cases: inputs for each reader; by default as many as there is time for.
-        kills: kills for each kind of run.
-        workers: processes at a time.
-        failures: the folder for what failed.
-        json_to: write the counts there as JSON too.
-        replay: kept failures that are tried again first.
+        cases: inputs per reader; by default as many as time allows.
+        kills: kills per kind of run.
+        workers: parallel processes.
+        failures: the folder for failures.
+        json_to: also write the counts there, as JSON.
+        replay: kept failures to try again first.
     """
     names = tuple(filter(None, only.split(",")))
     if minutes is None:
@@ -50,7 +50,7 @@ def main(
         again = {path: campaign.replay(path) for path in replay}
         counts = campaign.run()
     for path, how in again.items():
-        print(f"{path}: {how or 'fails no more'}")
+        print(f"{path}: {how or 'fixed'}")
     print(counts.table())
     for path in campaign.new:
         print(f"new: python -m soak --replay {path}")

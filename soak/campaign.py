@@ -1,7 +1,7 @@
-"""The campaign: two forked workers at a time, each with a few inputs of a reader, or with a kill.
+"""The campaign: two forked workers at a time, each with a few inputs of a reader, or a kill.
 
-A worker has a limit on memory, and one on time for each case; one that dies or hangs is a failure
-of the case that it was at. Nothing outside the campaign's own folder can be changed by it.
+Workers have a memory limit, and a time limit per case; if one dies or hangs, its current case has
+failed. They can't change anything outside the campaign's folder.
 """
 
 import json
@@ -25,9 +25,9 @@ from soak.readers import READERS
 from soak.world import KINDS, Trail, build, small, working_in
 
 ROOM, MORE_ROOM = 400 * 2**20, 3 * 2**30
-"""Bytes that a worker may take beyond what it has when it begins; the more where it trains."""
+"""Bytes that a worker may allocate beyond its initial memory; more if it trains."""
 
-_KILL = 300.0  # seconds for a kill and a run to its end
+_KILL = 300.0  # seconds for a kill and a complete run
 
 
 @dataclass(frozen=True)
@@ -36,52 +36,52 @@ class Plan:
 
     seed: int = 0
     minutes: float = 60.0
-    """It ends after these, or when all that was asked for is done."""
+    """Time limit; it ends earlier when everything is done."""
     names: tuple[str, ...] = ()
-    """Readers and kinds of runs; all of them where there is none."""
+    """Readers and kinds of runs; empty for all."""
     cases: int | None = None
-    """Inputs for each reader, a twentieth for slow ones; None is what there is time for."""
+    """Inputs per reader, a twentieth for slow ones; None for as many as time allows."""
     kills: int | None = None
-    """Kills for each kind of run."""
+    """Kills per kind of run."""
     workers: int = 2
     replayed: tuple[str, ...] = ()
-    """Readers and kinds of runs of kept failures, for which the world has to be ready too."""
+    """Readers and kinds of runs of the failures to replay, which need the world too."""
 
     @property
     def prepared(self) -> tuple[list[str], list[str]]:
-        """The readers and the kinds of runs that the world has to be ready for."""
+        """The readers and kinds of runs to prepare the world for."""
         also = Plan(names=self.replayed or ("none",))
         return [*self.readers, *also.readers], [*self.runs, *also.runs]
 
     @property
     def readers(self) -> list[str]:
-        """The readers that are meant."""
+        """The selected readers."""
         return [name for name in READERS if not self.names or name in self.names]
 
     @property
     def runs(self) -> list[str]:
-        """The kinds of runs that are meant; `kill-` tells a kind from the reader of its folder."""
+        """The selected kinds of runs; `kill-` distinguishes them from the folders' readers."""
         meant = {name.removeprefix("kill-") for name in self.names}
         return [name for name in KINDS if not self.names or name in meant]
 
 
 @dataclass
 class _Worker:
-    """A forked process at work on some cases of one reader or run."""
+    """A forked process that works on cases of one reader or run."""
 
     pid: int
     pipe: int
     name: str
     is_run: bool
     numbers: list[int]
-    """Those that have not ended."""
+    """Cases that have not ended."""
     since: float
-    """When the case that it is at began."""
+    """Start time of the current case."""
     buffer: bytes = b""
 
 
 class Campaign:
-    """The state of one: its world, its counts, and what is next for each reader and run."""
+    """The state of a campaign: its world, its counts, and the next case of each reader and run."""
 
     def __init__(self, plan: Plan, folder: Path, failures: Path) -> None:
         self.plan, self.folder, self.failures = plan, folder, failures
@@ -97,7 +97,7 @@ class Campaign:
         self.good: dict[str, readers.Files] = {}
 
     def prepare(self, say: Callable[[str], None]) -> None:
-        """Make the world, and run to its end once whatever is killed or read later."""
+        """Build the world, and complete once every run that is killed or read later."""
         prepare()
         self.world.mkdir(parents=True)
         isolate(self.folder)
@@ -112,7 +112,7 @@ class Campaign:
         self.good = {name: READERS[name].good(self.world) for name in read}
 
     def replay(self, path: Path) -> str:
-        """Try a kept failure again: empty where it fails no more, else how it does."""
+        """Try a kept failure again; returns how it fails, empty if it no longer does."""
         failure = json.loads(path.read_text())
         name, seed, number = failure.get("reader"), failure["seed"], failure["number"]
         case = Path(tempfile.mkdtemp(dir=self.folder)) / "case"
@@ -131,7 +131,7 @@ class Campaign:
         return "" if "outcome" in told else f"{told['kind']}\n{told['said']}"
 
     def run(self) -> Counts:
-        """Work until the time is over or all is done."""
+        """Work until time is up or everything is done."""
         self.ends = time.monotonic() + 60 * self.plan.minutes
         while True:
             while len(self.workers) < self.plan.workers and (job := self._next()) is not None:
@@ -150,7 +150,7 @@ class Campaign:
         return _KILL if worker.is_run else READERS[worker.name].patience
 
     def _next(self) -> tuple[bool, str, list[int]] | None:
-        """What is to be done next: a block of a reader's cases or a kill, whichever is behind."""
+        """The next task: a block of a reader's cases or a kill, whichever is behind."""
         if time.monotonic() > self.ends:
             return None
         if self.again:
@@ -197,7 +197,7 @@ class Campaign:
         self.workers.append(_Worker(pid, reading, name, is_run, numbers, time.monotonic()))
 
     def _work_and_exit(self, is_run: bool, name: str, numbers: list[int], pipe: int) -> None:
-        """In a worker, which is silent but for what goes wrong with the campaign itself."""
+        """Runs in a worker; prints only errors of the campaign itself."""
         complaints, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, 1)
         os.dup2(nowhere, 2)
@@ -209,7 +209,7 @@ class Campaign:
         os._exit(0)
 
     def _work(self, is_run: bool, name: str, numbers: list[int], pipe: int) -> None:
-        """In a worker: the cases one by one, each told when it begins and when it ends."""
+        """Runs in a worker: the cases one by one, each reported at its start and end."""
         folder = Path(tempfile.mkdtemp(dir=self.folder))
         if not is_run:
             confine(self.folder, MORE_ROOM if READERS[name].slow else ROOM)
@@ -254,7 +254,7 @@ class Campaign:
                 self._count(worker, told["ends"], told)
 
     def _end(self, worker: _Worker, how: str) -> None:
-        """A worker has done all, or has died or was killed at a case; the others are done again."""
+        """Handle a worker that finished, died or was killed; requeue its remaining cases."""
         self.workers.remove(worker)
         os.close(worker.pipe)
         _, status = os.waitpid(worker.pid, 0)
@@ -294,7 +294,7 @@ class Campaign:
 
 
 def read(name: str, number: int, seed: int, case: Path) -> dict[str, Any]:
-    """Read the input in a folder, and say what came of it, as a worker tells it."""
+    """Read the input in a folder, and report the outcome as a worker does."""
     try:
         with working_in(case), small():
             return {"outcome": readers.read(name, case, number, seed)}
@@ -310,14 +310,14 @@ def read(name: str, number: int, seed: int, case: Path) -> dict[str, Any]:
 
 
 def tell(pipe: int, what: dict[str, Any]) -> None:
-    """Write a line to the campaign; one that is read whole."""
+    """Write a line to the campaign atomically."""
     line = json.dumps(what).encode() + b"\n"
     while line:
         line = line[os.write(pipe, line) :]
 
 
 def prepare() -> None:
-    """Import everything once, with one thread, before anything is forked."""
+    """Import everything once, with one thread, before forking."""
     import matplotlib.figure
     import onnx
     import onnxruntime
@@ -340,20 +340,20 @@ def prepare() -> None:
 
 
 def isolate(folder: Path) -> None:
-    """Temporary files go into the campaign's folder."""
+    """Put temporary files into the campaign's folder."""
     temporary = folder / "tmp"
     temporary.mkdir(exist_ok=True)
     os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
 
 
 def confine(folder: Path, room: int) -> None:
-    """From here on this process takes little memory, and changes nothing outside a folder."""
+    """Limit this process's memory, and its writes to one folder."""
     limit_memory(room)
     guard(folder)
 
 
 def limit_memory(room: int) -> None:
-    """From here on this process may take no more than so many bytes."""
+    """Limit the memory of this process."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     most = pages * os.sysconf("SC_PAGE_SIZE") + room
     resource.setrlimit(resource.RLIMIT_AS, (most, most))
@@ -364,7 +364,7 @@ _CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.ch
 
 
 def guard(folder: Path) -> None:
-    """From here on nothing outside a folder can be changed, as on a system that forbids it."""
+    """Forbid changes outside a folder from now on, as if by permissions."""
     own = (os.path.realpath(folder), "/dev/null", "/proc/self/fd")
 
     def hear(event: str, arguments: tuple[Any, ...]) -> None:
@@ -376,7 +376,7 @@ def guard(folder: Path) -> None:
 
 
 def _changed(event: str, arguments: tuple[Any, ...]) -> list[str | bytes]:
-    """The paths that an audit event is about to change; none where they are told by descriptors."""
+    """The paths that an audit event is about to change; none if it names descriptors."""
     if event == "open":
         writes = arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
         paths = arguments[:1] if writes else ()

@@ -1,4 +1,4 @@
-"""What a campaign counts, and how it keeps what failed."""
+"""A campaign's counts and kept failures."""
 
 import base64
 import hashlib
@@ -10,19 +10,19 @@ from typing import Any
 
 HERE = Path(__file__).parent
 FAILURES = HERE / "failures"
-"""New failures go here, each a file; git ignores the folder."""
+"""Folder for new failures, one file each; git ignores it."""
 
 
 @dataclass
 class Tally:
-    """Outcomes of one reader, or of one kind of run."""
+    """Outcomes of one reader or kind of run."""
 
     cases: int = 0
     outcomes: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
     left: int = 0
-    """Temporary files that kills left behind."""
+    """Temporary files left behind by kills."""
 
 
 @dataclass
@@ -34,12 +34,12 @@ class Counts:
 
     @property
     def failed(self) -> int:
-        """How many cases failed."""
+        """Number of failed cases."""
         every = [*self.readers.values(), *self.runs.values()]
         return sum(tally.failures.total() for tally in every)
 
     def table(self) -> str:
-        """Everything, in lines that a reader understands."""
+        """All counts as a readable table."""
         lines = [f"{'inputs':<18}{'cases':>9}{'accepted':>10}{'refused':>9}{'failed':>8}{'s':>8}"]
         for name, each in sorted(self.readers.items()):
             accepted, refused = each.outcomes["accepted"], each.outcomes["refused"]
@@ -86,13 +86,13 @@ class Counts:
 
 
 def tried_by(path: Path) -> str:
-    """The reader or kind of run that a kept failure is of, as a campaign's plan names it."""
+    """The reader or kind of run of a kept failure, as named in a plan."""
     failure = json.loads(path.read_text())
     return str(failure["reader"]) if "reader" in failure else f"kill-{failure['run']}"
 
 
 def keep(folder: Path, failure: dict[str, Any]) -> Path | None:
-    """Write a failure down, if there is none of its kind yet; the path if it is new.
+    """Save a failure if it is the first of its kind; returns the path if so.
 
     `failure` says what was tried (`reader` or `run`, seed, number), `kind` and `said`.
     """
@@ -110,7 +110,7 @@ _Written = str | dict[str, str] | None
 
 
 def written(files: dict[str, bytes], good: dict[str, bytes]) -> dict[str, _Written]:
-    """The files that are not as the good ones, as JSON: text where they are some, else base64."""
+    """The files that differ from the good ones, as JSON: text if possible, else base64."""
     changed = {name: each for name, each in files.items() if good.get(name) != each}
     lost: dict[str, _Written] = dict.fromkeys(good.keys() - files.keys())
     return lost | {name: _written(each) for name, each in changed.items()}
@@ -124,7 +124,7 @@ def _written(content: bytes) -> _Written:
 
 
 def unwritten(changed: dict[str, _Written], good: dict[str, bytes]) -> dict[str, bytes]:
-    """All files again, those that were not changed as the good ones are now."""
+    """All files of a case: the damaged ones, and today's good ones for the rest."""
     files = dict(good)
     for name, content in changed.items():
         if content is None:

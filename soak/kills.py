@@ -1,8 +1,8 @@
-"""Kill a run at a write or at a random moment, run it again to its end, and compare every byte.
+"""Kill a run at a write or at a random moment, resume it, and compare every byte.
 
-Runs are forked from a process that has imported everything, which takes milliseconds where a new
-one takes seconds. A write is whatever Python's audit events say of opening for writing, renaming,
-removing and the like, and `os.fsync`; a run that is to die at its n-th kills itself right before.
+Runs are forked from a process that has imported everything: milliseconds instead of seconds. A
+write is an audit event of Python (opening for writing, renaming, removing and the like) or
+`os.fsync`; a run that is to die at its n-th write kills itself right before it.
 """
 
 import io
@@ -28,14 +28,14 @@ from safetensors.torch import load
 from soak.world import KINDS, Said, Trail, beside, command, files_of, small, working_in
 
 LEFT = ".deceive-*.tmp"
-"""Temporary files of a run that was killed; a name that nothing looks for."""
+"""Temporary files of a killed run; no code looks for this name."""
 
 _CHANGES = {"os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.link", "os.symlink",
             "os.truncate", "shutil.move"}  # fmt: skip
 
 
 class _Writes:
-    """Counts the writes of this process below a folder; dies right before the n-th."""
+    """Counts this process's writes below a folder; dies right before the n-th."""
 
     def __init__(self, folder: Path, dies_at: int | None) -> None:
         self.folder, self.dies_at, self.count = str(folder.resolve()), dies_at, 0
@@ -49,7 +49,7 @@ class _Writes:
         sys.addaudithook(self.hear)
 
     def hear(self, event: str, arguments: tuple[Any, ...]) -> None:
-        """An audit event of Python's."""
+        """Python's audit hook."""
         if event == "open":
             path, _, flags = arguments
             if not flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC):
@@ -64,16 +64,16 @@ class _Writes:
                 self.one()
 
     def one(self) -> None:
-        """One more; it may be the last."""
+        """Count one write, and die if it is the last."""
         self.count += 1
         if self.count == self.dies_at:
             os.kill(os.getpid(), signal.SIGKILL)
 
 
 def forked(work: Callable[[], Any], *, dies_after: float | None = None) -> Any:
-    """What `work` gives in a forked process, as JSON; None if it was killed.
+    """The JSON result of `work` in a forked process; None if it was killed.
 
-    Raises `RuntimeError` where it ends in any other way than by giving or SIGKILL.
+    Raises `RuntimeError` if it ends other than with a result or by SIGKILL.
     """
     reading, writing = os.pipe()
     child = os.fork()
@@ -104,7 +104,7 @@ def forked(work: Callable[[], Any], *, dies_after: float | None = None) -> Any:
 
 
 def _run(name: str, folder: Path, dies_at: int | None = None) -> dict[str, Any]:
-    """Run a kind in a folder, in this process: how it ended, how many writes, and how long."""
+    """Run a kind in a folder, in this process; returns its end, its writes and its time."""
     writes, started = _Writes(folder, dies_at), time.monotonic()
     with working_in(folder), small():
         said = command(KINDS[name].arguments.split())
@@ -113,7 +113,7 @@ def _run(name: str, folder: Path, dies_at: int | None = None) -> dict[str, Any]:
 
 
 def _end(said: Said) -> str:
-    """Empty for an end in good order, else what went wrong."""
+    """What went wrong; empty for a normal end."""
     if said.error is not None:
         return Trail.of(said.error).kind
     if said.code == 70:
@@ -122,7 +122,7 @@ def _end(said: Said) -> str:
 
 
 def undisturbed(name: str, world: Path) -> None:
-    """Run a kind to its end, and keep what it wrote as `whole/NAME`, with facts beside it."""
+    """Complete a run, and keep its files as `whole/NAME`, with facts beside them."""
     folder = world / f"making-{name}"
     beside(world, folder, KINDS[name].given)
     facts = forked(lambda: _run(name, folder))
@@ -136,15 +136,15 @@ def undisturbed(name: str, world: Path) -> None:
 
 
 def facts_of(name: str, world: Path) -> dict[str, Any]:
-    """What `undisturbed` found: how many writes there are, and how long they take."""
+    """The facts from `undisturbed`: the number of writes, and the time."""
     facts: dict[str, Any] = json.loads((world / "whole" / f"{name}.json").read_text())
     return facts
 
 
 def plan(name: str, number: int, seed: int, world: Path) -> dict[str, Any]:
-    """Where the run of this number is killed: at every write in turn, then at random, or twice."""
+    """Where to kill the run with this number: at each write in turn, then at random, or twice."""
     facts, rng = facts_of(name, world), random.Random(f"{seed}:{name}:{number}")
-    # Every write once, in an order that covers a run evenly however few of them are tried.
+    # Each write once, in an order that covers a run evenly even if few are tried.
     order = random.Random(f"{seed}:{name}").sample(range(1, facts["writes"] + 1), facts["writes"])
     if number < len(order):
         return {"writes": [order[number]], "seconds": None}
@@ -154,7 +154,7 @@ def plan(name: str, number: int, seed: int, world: Path) -> dict[str, Any]:
 
 
 def kill(name: str, number: int, seed: int, world: Path, folder: Path) -> list[str]:
-    """Kill a run as planned, run it again to its end, and compare. What went wrong, if anything."""
+    """Kill a run as planned, resume it and compare; returns what went wrong, if anything."""
     chosen = plan(name, number, seed, world)
     beside(world, folder, KINDS[name].given)
     facts = None
@@ -178,7 +178,7 @@ def kill(name: str, number: int, seed: int, world: Path, folder: Path) -> list[s
 
 
 def _reported(name: str, number: int, folder: Path) -> list[str]:
-    """What goes wrong when every eighth half-done run is reported on, in a copy of its folder."""
+    """Errors of a report on a copy of an unfinished run; checked for every eighth."""
     if number % 8 or not (folder / "out" / "settings.json").exists():
         return []
     copied = folder / "copied"
@@ -194,7 +194,7 @@ def _told(said: Said) -> str:
 
 
 def differences(came: Path, whole: Path) -> list[str]:
-    """How a folder differs from the one it should be like, byte for byte."""
+    """How a folder differs from the expected one, byte for byte."""
     found, expected = files_of(came), files_of(whole)
     found = {name: content for name, content in found.items() if not Path(name).match(LEFT)}
     wrong = [f"missing: {name}" for name in sorted(expected.keys() - found.keys())]
@@ -204,12 +204,12 @@ def differences(came: Path, whole: Path) -> list[str]:
 
 
 def left_behind(folder: Path) -> int:
-    """How many temporary files there are."""
+    """Number of temporary files."""
     return sum(1 for _ in folder.rglob(LEFT))
 
 
 def halves(folder: Path) -> list[str]:
-    """The files in a folder of a killed run that are no whole ones; temporary files don't count."""
+    """Half-written files in the folder of a killed run, except temporary files."""
     wrong = []
     for name, content in files_of(folder).items() if folder.exists() else ():
         path = Path(name)
@@ -227,7 +227,7 @@ def halves(folder: Path) -> list[str]:
 
 
 def _no_pair(weights: Path, card: Path) -> list[str]:
-    """Weights and a card that are both there have to fit."""
+    """Check that weights and card match if both exist."""
     from deceive.errors import InputError
     from deceive.models import load_network
 

@@ -1,8 +1,8 @@
 """Damage, by seed: bytes, JSON, zip, `.npy`, gzip, safetensors, command lines, Python arguments.
 
-A mutation takes a good input and a `random.Random`, and gives a damaged one. It never reads a clock
-or the global generator, so the same seed damages the same input in the same way. What a mutation
-can't take apart (JSON that is none any more) it damages as plain bytes.
+A mutation takes a good input and a `random.Random`, and returns a damaged one. It never uses a
+clock or the global generator, so damage is reproducible by seed. Input that it can't parse (JSON
+damaged before) it damages as plain bytes.
 """
 
 import functools
@@ -27,7 +27,7 @@ INTEGERS = (
     2**53 + 1, 2**63 - 1, 2**63, -(2**63) - 1, 2**64, 10**7, 10**12, 10**30,
 )
 # fmt: on
-"""Whole numbers at which something overflows, wraps around or takes all memory."""
+"""Integers that overflow, wrap around or exhaust memory."""
 # fmt: off
 FLOATS = (
     "NaN", "Infinity", "-Infinity", "1e400", "-1e400", "1e-400", "-0.0", "0.5", "1.0000001",
@@ -44,11 +44,11 @@ STRINGS = (
 # fmt: on
 """Words that break tables, markup, paths, encodings and parsers."""
 DEPTHS = (50, 1000, 3000, 100_000)
-"""How deep JSON is nested; Python's own parser gives up at about a thousand."""
+"""Nesting depths of JSON; Python's own parser fails at about a thousand."""
 
 
 def mutate(content: bytes, rng: Random, kinds: Sequence[Mutation]) -> bytes:
-    """`content` damaged by one to three of these kinds, mostly by one."""
+    """Damage `content` with one to three of these mutations, mostly one."""
     for _ in range(rng.choice((1, 1, 1, 2, 3))):
         content = rng.choice(kinds)(content, rng)
     return content
@@ -66,26 +66,26 @@ def flip_bits(content: bytes, rng: Random) -> bytes:
 
 
 def truncate(content: bytes, rng: Random) -> bytes:
-    """Keep the beginning alone; often all but a few bytes, at times nothing."""
+    """Keep only the beginning: often all but a few bytes, sometimes nothing."""
     if rng.random() < 0.3:
         return content[: -rng.randint(1, 9)]
     return content[: rng.randrange(len(content) + 1)]
 
 
 def insert(content: bytes, rng: Random) -> bytes:
-    """Put a few bytes in somewhere, or at the end."""
+    """Insert a few bytes somewhere, or at the end."""
     at = rng.choice((len(content), rng.randrange(len(content) + 1)))
     return content[:at] + rng.randbytes(rng.choice((1, 2, 4, 8, 100))) + content[at:]
 
 
 def delete(content: bytes, rng: Random) -> bytes:
-    """Take a few bytes out."""
+    """Delete a few bytes."""
     at = rng.randrange(len(content) + 1)
     return content[:at] + content[at + rng.choice((1, 2, 4, 8, 100)) :]
 
 
 def repeat(content: bytes, rng: Random) -> bytes:
-    """Say a part twice, or swap two halves."""
+    """Repeat a part, or swap two halves."""
     first, second = sorted(rng.randrange(len(content) + 1) for _ in range(2))
     if rng.random() < 0.3:
         return content[first:] + content[:first]
@@ -115,7 +115,7 @@ _HEADS = (
 
 
 def replace(content: bytes, rng: Random) -> bytes:
-    """Something else altogether: nothing, zeros, noise, the beginning of another format."""
+    """Replace everything: with nothing, zeros, noise or another format's magic bytes."""
     head = rng.choice(_HEADS)
     return head + rng.choice((b"", rng.randbytes(rng.randrange(200)), content[len(head) :]))
 
@@ -144,14 +144,14 @@ def spliced(other: bytes) -> Mutation:
 
 
 class _Raw:
-    """JSON that is written as it is: 1e400, or a thousand brackets."""
+    """Literal JSON text: 1e400, or a thousand brackets."""
 
     def __init__(self, text: str) -> None:
         self.text = text
 
 
 def json_value(rng: Random, instead_of: object = None) -> object:
-    """Something that a schema may not expect, mostly of another type than what was there."""
+    """A value that a schema may not expect, mostly of another type than before."""
     kind = rng.randrange(10)
     if kind < 3 or (isinstance(instead_of, int | float) and kind < 6):
         return rng.choice((rng.choice(INTEGERS), _Raw(rng.choice(FLOATS))))
@@ -165,7 +165,7 @@ def json_value(rng: Random, instead_of: object = None) -> object:
 
 
 def change_json(content: bytes, rng: Random) -> bytes:
-    """Change one place of a JSON value: another value, a key lost, renamed, added or doubled."""
+    """Change one place in a JSON value: another value, or a key lost, renamed, added or doubled."""
     try:
         value = json.loads(content)
     except (ValueError, RecursionError):
@@ -213,7 +213,7 @@ def _changed(value: Any, rng: Random) -> Any:
 
 
 def _rekey(value: dict[Any, Any], key: Any, rng: Random) -> None:
-    """A key with another name, a new one, or the same twice (the writer takes `_Twice` apart)."""
+    """Rename a key, add one, or duplicate one (as `_Twice`, resolved by the writer)."""
     kind = rng.randrange(3)
     if kind == 0:
         value[rng.choice(STRINGS)] = value.pop(key)
@@ -224,7 +224,7 @@ def _rekey(value: dict[Any, Any], key: Any, rng: Random) -> None:
 
 
 class _Twice(str):
-    """A key that equals no other, so that a dictionary holds it beside its namesake."""
+    """A key equal to no other, so that a dictionary can hold a duplicate."""
 
     __slots__ = ()
 
@@ -236,7 +236,7 @@ class _Twice(str):
 
 
 def _written(value: object) -> str:
-    """JSON text, with what is raw as it is and a key twice where it is so."""
+    """JSON text with raw values and duplicate keys."""
     if isinstance(value, _Raw):
         return value.text
     if isinstance(value, dict):
@@ -253,14 +253,14 @@ def _quoted(text: str) -> str:
 # Archives: gzip, zip with .npy members, safetensors.
 
 BOMB = 2**29
-"""Bytes that a file of half a megabyte unfolds to."""
+"""Unpacked size of a half-megabyte bomb."""
 
 _MOST = 2**26
-"""What unfolds to more is a bomb already, and is left as it is."""
+"""Input that unpacks to more is already a bomb, and is left as it is."""
 
 
 def within_gzip(inner: Sequence[Mutation]) -> Mutation:
-    """A mutation of what a gzip file holds, packed again; at times it unfolds to `BOMB` bytes."""
+    """Mutate the content of a gzip file; sometimes make it unpack to `BOMB` bytes."""
 
     def change(content: bytes, rng: Random) -> bytes:
         try:
@@ -272,7 +272,7 @@ def within_gzip(inner: Sequence[Mutation]) -> Mutation:
             return content
         if rng.random() < 0.02:
             return packed(unpacked) + _zeros_packed()
-        if rng.random() < 0.1:  # several members, which is allowed, or something behind them
+        if rng.random() < 0.1:  # several members (allowed), or trailing bytes
             return packed(unpacked[:9]) + packed(unpacked[9:]) + rng.choice((b"", b"\0", b"x"))
         return packed(mutate(unpacked, rng, inner))
 
@@ -280,13 +280,13 @@ def within_gzip(inner: Sequence[Mutation]) -> Mutation:
 
 
 def packed(content: bytes) -> bytes:
-    """gzip, the same bytes whatever the time."""
+    """Compress with gzip, without timestamps."""
     return gzip.compress(content, 1, mtime=0)
 
 
 @functools.cache
 def _zeros_packed() -> bytes:
-    """A gzip member that unfolds to `BOMB` zeros, a thousand times its size."""
+    """A gzip member that unpacks to `BOMB` zeros, a thousand times its size."""
     buffer, block = io.BytesIO(), bytes(2**20)
     with gzip.GzipFile(fileobj=buffer, mode="wb", compresslevel=1, mtime=0) as file:
         for _ in range(BOMB // len(block)):
@@ -296,7 +296,7 @@ def _zeros_packed() -> bytes:
 
 @functools.cache
 def _array_of_zeros(name: str) -> bytes:
-    """A zip whose one member is an array of `BOMB` zeros."""
+    """A zip with a single array of `BOMB` zeros."""
     buffer, block = io.BytesIO(), bytes(2**20)
     info = zipfile.ZipInfo(name, (1980, 1, 1, 0, 0, 0))
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
@@ -344,7 +344,7 @@ _SHAPES = (
 
 
 def _with_entry(head: str, key: str, value: str) -> str:
-    """A `.npy` header whose dictionary says something else under a key."""
+    """A `.npy` header with another value for one key."""
     before, found, after = head.partition(f"'{key}': ")
     if not found:
         return head
@@ -353,7 +353,7 @@ def _with_entry(head: str, key: str, value: str) -> str:
 
 
 def _extreme_items(body: bytes, rng: Random) -> bytes:
-    """NaN, infinity or a great number at some places of an array of floats or integers."""
+    """NaN, infinity or huge numbers somewhere in an array."""
     size = rng.choice((1, 4, 8))
     if len(body) < size:
         return body
@@ -367,7 +367,7 @@ def _extreme_items(body: bytes, rng: Random) -> bytes:
 
 
 def change_zip(content: bytes, rng: Random) -> bytes:
-    """Members of a zip changed, renamed, lost, doubled or added, or its directory lying."""
+    """Change, rename, drop, double or add members of a zip, or falsify its directory."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             if sum(each.file_size for each in archive.infolist()) > _MOST:
@@ -395,14 +395,14 @@ def change_zip(content: bytes, rng: Random) -> bytes:
 
 
 def zipped(members: Sequence[tuple[str, bytes]]) -> bytes:
-    """A zip of these members, the same bytes whatever the time; names may come twice."""
+    """A zip of these members, without timestamps; names may repeat."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, body in members:
             safe = name.encode("utf-8", "replace").decode("utf-8")
             info = zipfile.ZipInfo(safe, (1980, 1, 1, 0, 0, 0))
             info.compress_type = zipfile.ZIP_DEFLATED
-            known = archive.NameToInfo.pop(info.filename, None)  # or it warns of a double
+            known = archive.NameToInfo.pop(info.filename, None)  # else it warns of duplicates
             archive.writestr(info, body)
             if known is not None:
                 archive.NameToInfo[info.filename] = known
@@ -410,7 +410,7 @@ def zipped(members: Sequence[tuple[str, bytes]]) -> bytes:
 
 
 def _lying_directory(content: bytes, rng: Random) -> bytes:
-    """Sizes, methods, offsets or flags in the records of a zip, overwritten."""
+    """Overwrite sizes, methods, offsets or flags in a zip's records."""
     marks = (b"PK\x01\x02", b"PK\x03\x04", b"PK\x05\x06")
     at = content.find(rng.choice(marks))
     if at < 0:
@@ -422,7 +422,7 @@ def _lying_directory(content: bytes, rng: Random) -> bytes:
 
 
 def change_safetensors(content: bytes, rng: Random) -> bytes:
-    """Another header (shapes, types, offsets, names, facts), length or values in safetensors."""
+    """Change a safetensors header (shapes, types, offsets, names, facts), length or values."""
     length = int.from_bytes(content[:8], "little")
     head, body = content[8 : 8 + length], content[8 + length :]
     kind = rng.randrange(8)
@@ -446,7 +446,7 @@ GZIPPED_IDX: tuple[Mutation, ...] = (*[within_gzip(IDX)] * 4, *BYTES)
 
 
 def change_arguments(arguments: Sequence[str], rng: Random) -> list[str]:
-    """A command line with words lost, doubled, swapped, changed, or flags with odd values."""
+    """Drop, double, swap or change words of a command line, or give flags odd values."""
     words = list(arguments)
     for _ in range(rng.choice((1, 1, 2, 3))):
         at = rng.randrange(len(words) + 1)
@@ -466,7 +466,7 @@ def change_arguments(arguments: Sequence[str], rng: Random) -> list[str]:
 
 
 def odd_word(rng: Random, instead_of: str = "") -> str:
-    """An extreme number, odd text, or a damaged form of the word that was there."""
+    """An extreme number, odd text, or a damaged form of the word."""
     kind = rng.randrange(4)
     if kind == 0:
         return str(rng.choice(INTEGERS))
@@ -494,11 +494,11 @@ EXPRESSIONS = (
     "torch.nn.Linear(64, 10)", "torch.float32", "torch.Generator()", "torch.device('cpu')",
 )
 # fmt: on
-"""Python values as source text, so that a failure can be written down; names: np, torch, Path."""
+"""Python values as source text, so that failures can be saved; names: np, torch, Path."""
 
 
 def change_call(arguments: dict[str, str], rng: Random) -> dict[str, str]:
-    """Arguments of a function, each an expression, with one to three of them replaced."""
+    """Replace one to three arguments of a call; each is an expression."""
     changed = dict(arguments)
     for name in rng.sample(sorted(changed), min(len(changed), rng.choice((1, 1, 2, 3)))):
         changed[name] = rng.choice(EXPRESSIONS)

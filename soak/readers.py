@@ -1,7 +1,7 @@
-"""Every reader: how to make a good input for it, what damages that, and how it is read.
+"""Every reader: how to make a good input, damage it, and read it.
 
-A reader may take a damaged input, and then what it gives has to be valid; or refuse it by an
-`InputError` (for the command line: exit code 2 and a sentence). Anything else is a failure.
+A reader may accept a damaged input, if its result is valid, or refuse it with an `InputError` (on
+the command line: exit code 2 and a sentence). Anything else is a failure.
 """
 
 import math
@@ -25,43 +25,43 @@ from soak.mutations import Mutation, Random
 from soak.world import KINDS, VALIDATION, Trail, beside, command, files_of, files_of_data
 
 Files = dict[str, bytes]
-"""An input: the content of each file, by its name in the folder of the case."""
+"""An input: file contents by name in the case's folder."""
 
 
-class Wrong(AssertionError):  # noqa: N818 - it is a finding, which names itself
-    """What a reader gave, printed or ended with is not what it may."""
+class Wrong(AssertionError):  # noqa: N818 - a finding, not an error
+    """A reader's result, output or exit code is invalid."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """One way into the package."""
+    """One entry point of the package."""
 
     good: Callable[[Path], Files]
-    """A good input, from the folder of the world."""
+    """A good input, from the world's folder."""
     read: Callable[[Path, Random], None]
-    """Read the input in the working folder; the chances are for what else may vary."""
+    """Read the input in the working folder; the generator is for everything else that varies."""
     damage: Callable[[Files, Random], Files]
     whole: Callable[[Files], list[Files]] = lambda good: [good]
-    """Inputs that have to be accepted: the first cases of every campaign."""
+    """Inputs that must be accepted: the first cases of every campaign."""
     slow: bool = False
-    """Whether it takes a hundred times as long as others, since it works on what it read."""
+    """Whether it takes a hundred times as long as others, because it also processes its input."""
 
     @property
     def patience(self) -> float:
-        """Seconds after which it hangs; what works is interrupted long before."""
+        """Seconds after which a case counts as hung; working ones are interrupted long before."""
         return 60 if self.slow else 15
 
     @property
     def block(self) -> int:
-        """How many cases a worker takes on at once."""
+        """Number of cases per worker."""
         return 20 if self.slow else 400
 
     def share(self, cases: int) -> int:
-        """How many cases it gets where a quick one gets so many."""
+        """Its number of cases when a quick reader gets `cases`."""
         return cases // 20 if self.slow else cases
 
 
-# How files are damaged, by the ends of their names.
+# Mutations by file suffix.
 _KINDS: dict[str, Sequence[Mutation]] = {
     ".gz": mutations.GZIPPED_IDX,
     "-ubyte": mutations.IDX,
@@ -78,7 +78,7 @@ def kinds_for(name: str) -> Sequence[Mutation]:
 
 
 def damage_files(files: Files, rng: Random) -> Files:
-    """One file damaged, at times two; or one lost, or joined with another of its kind."""
+    """Damage one file, sometimes two; or drop one, or join it with another of its kind."""
     changed = dict(files)
     for _ in range(rng.choice((1, 1, 1, 1, 2))):
         name = rng.choice(sorted(files))
@@ -116,7 +116,7 @@ def _network_files(world: Path) -> Files:
 
 
 def _damage_network(files: Files, rng: Random) -> Files:
-    """Weights or card damaged; mostly the card then names the weights as they are."""
+    """Damage weights or card; mostly the card then gets the checksum of the damaged weights."""
     import hashlib
 
     changed = damage_files(files, rng)
@@ -171,7 +171,7 @@ def _onnx_file(world: Path) -> Files:
 
 
 def _damage_onnx(files: Files, rng: Random) -> Files:
-    """Bytes, or one thing in the graph: a size, a type, a name, an attribute, a node lost."""
+    """Damage bytes, or one part of the graph: a size, type, name, attribute or node."""
     if rng.random() < 0.5:
         return damage_files(files, rng)
     import onnx
@@ -215,7 +215,7 @@ def _read_onnx(folder: Path, rng: Random) -> None:
         raise Wrong(f"{subject.n_outputs} outputs for {data.n_classes} classes")
 
 
-# Commands, and the files that they read.
+# Commands and the files they read.
 
 
 _SOFT = 1.0
@@ -223,7 +223,7 @@ _SOFT = 1.0
 
 @contextmanager
 def interruptible() -> Iterator[list[bool]]:
-    """What works for a second of the processor is interrupted, as by Ctrl+C; gives whether."""
+    """Interrupt work after a second of CPU time, as by Ctrl+C; yields whether it did."""
     came: list[bool] = []
 
     def interrupt(number: int, frame: object) -> None:
@@ -240,10 +240,10 @@ def interruptible() -> Iterator[list[bool]]:
 
 
 def _ask(arguments: list[str]) -> str:
-    """Run the command line; what it printed where it took the input, `InputError` if it did not."""
+    """Run the command line; returns its output, or raises `InputError` if it refused the input."""
     with interruptible() as interrupted:
         said = command(arguments)
-    if interrupted and "KeyboardInterrupt" in said.err:  # where Python can't raise it, it says so
+    if interrupted and "KeyboardInterrupt" in said.err:  # Python reports it where it can't raise it
         return said.out
     if said.error is not None:
         raise said.error
@@ -260,7 +260,7 @@ def _ask(arguments: list[str]) -> str:
 
 
 def _folder_of(name: str) -> Callable[[Path], Files]:
-    """The run folder that a kind of run leaves; its pictures and page are only written."""
+    """The run folder of a kind of run, without pictures and page, which are never read."""
 
     def good(world: Path) -> Files:
         files = files_of(world / "whole" / name)
@@ -270,7 +270,7 @@ def _folder_of(name: str) -> Callable[[Path], Files]:
 
 
 def _read_run(name: str) -> Callable[[Path, Random], None]:
-    """Report on a run folder, or go on with it; few of the pictures are really drawn."""
+    """Report on a run folder, or resume it; most pictures are stubs."""
 
     def read(folder: Path, rng: Random) -> None:
         resumes = rng.random() < 0.5
@@ -281,7 +281,7 @@ def _read_run(name: str) -> Callable[[Path, Random], None]:
 
 
 class drawing:  # noqa: N801 - a context manager
-    """Figures are drawn, or an empty picture is written in place of each, which is quick."""
+    """Draw figures, or quickly write an empty picture for each."""
 
     def __init__(self, *, really: bool) -> None:
         self.patch = None if really else mock.patch("matplotlib.figure.Figure.savefig", _nothing)
@@ -315,7 +315,7 @@ def _read_settings(folder: Path, rng: Random) -> None:
     try:
         settings = changed(PRESETS[rng.choice(sorted(PRESETS))], folder / "settings.json")
     except ValidationError as error:
-        raise InputError(str(error)) from error  # commands say it in a sentence
+        raise InputError(str(error)) from error  # commands report it in a sentence
     if settings.rounds < 1 or not 0 < settings.learning_rate < math.inf:
         raise Wrong(f"settings {settings}")
 
@@ -347,11 +347,11 @@ _COMMANDS = (
     "export net.safetensors --gradient --objective margin --out new.onnx",
     "draw --model draws.safetensors --digit 3 --count 1 --attempts 2 --out drawn.npz --json",
 )
-"""Command lines that are right where there is a run folder `out`, which is an audit's."""
+"""Valid command lines; `out` is the run folder of an audit."""
 
 
 def _command_files(world: Path) -> Files:
-    """What the command lines ask for, beside what every run shares."""
+    """The files that the command lines need, besides the shared ones."""
     files = _folder_of("audit")(world) | _settings_file(world)
     for end in ("safetensors", "json"):
         drew = world / "whole" / "rounds-draw" / "weights" / f"round-000006.{end}"
@@ -364,14 +364,14 @@ def _line(words: Sequence[str]) -> Files:
 
 
 def _is_quick(line: str) -> bool:
-    """Whether a command ends in a moment; those that train are run to their end to be killed."""
+    """Whether a command is quick; training commands are tested by kills instead."""
     return (
         line.split()[0] in ("info", "report", "leaderboard", "draw") and "out/weights" not in line
     )
 
 
 def _damage_words(files: Files, rng: Random) -> Files:
-    """One of the command lines with other words."""
+    """One of the command lines, with damaged words."""
     words = shlex.split(rng.choice(_COMMANDS))
     return files | _line(mutations.change_arguments(words, rng))
 
@@ -379,7 +379,7 @@ def _damage_words(files: Files, rng: Random) -> Files:
 def _read_command(folder: Path, rng: Random) -> None:
     line = (folder / "command").read_bytes().decode("utf-8", "surrogatepass")
     words = line.split("\0")
-    if words[:1] == ["page"]:  # it serves until it is interrupted
+    if words[:1] == ["page"]:  # serves until interrupted
         return
     with drawing(really=False):
         _ask(words)
@@ -470,7 +470,7 @@ CALLS: dict[str, dict[str, str]] = {
         "trust": "False",
     },
 }
-"""Calls that are right, with the source text of every argument."""
+"""Valid calls, with the source text of each argument."""
 
 _SETTINGS = ("deceive.Ascent", "deceive.RoundsSettings", "deceive.TrainingSettings",
              "deceive.AuditSettings")  # fmt: skip
@@ -487,7 +487,7 @@ def _damage_call(files: Files, rng: Random) -> Files:
 
 
 def _read_call(folder: Path, rng: Random) -> None:
-    """Evaluate the call; settings may raise pydantic's own error, which says what was expected."""
+    """Evaluate the call; settings may raise pydantic's own error."""
     from pydantic import ValidationError
 
     from deceive.models import load_card
@@ -552,7 +552,7 @@ READERS: dict[str, Reader] = {
 
 
 def damaged(name: str, number: int, seed: int, good: Files) -> Files:
-    """The damaged input of that number; the first ones are whole."""
+    """The damaged input with this number; the first ones are undamaged."""
     whole = READERS[name].whole(good)
     if number < len(whole):
         return whole[number]
@@ -560,7 +560,7 @@ def damaged(name: str, number: int, seed: int, good: Files) -> Files:
 
 
 def lay(files: Files, world: Path, folder: Path) -> None:
-    """Write an input into a new folder, beside links to what every run shares."""
+    """Write an input into a new folder, with links to the shared files."""
     beside(world, folder)
     for name, content in files.items():
         path = folder / name
@@ -571,7 +571,7 @@ def lay(files: Files, world: Path, folder: Path) -> None:
 
 
 def read(name: str, folder: Path, number: int, seed: int) -> str:
-    """Read the input in the working folder: `accepted` or `refused`; raises where it fails."""
+    """Read the input in the working folder: `accepted` or `refused`; raises on failure."""
     try:
         READERS[name].read(folder, random.Random(f"{seed}:{name}:{number}:read"))
     except InputError as error:
@@ -584,7 +584,7 @@ def read(name: str, folder: Path, number: int, seed: int) -> str:
 
 
 def needed(names: Sequence[str]) -> list[str]:
-    """The kinds of runs whose results these readers read."""
+    """The kinds of runs that these readers need."""
     wanted = [name.removeprefix("folder-") for name in names if name.startswith("folder-")]
     wanted += ["audit"] * ("audit-json" in names)
     return wanted + ["audit", "rounds-draw"] * ("commands" in names)

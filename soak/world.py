@@ -1,7 +1,7 @@
-"""A tiny world: images of four bright quarters, two networks that read them, and runs with them.
+"""A tiny world: images with one bright quarter, two networks that read them, and runs with them.
 
-Everything in it is small, so that a whole run takes about a second. It lies in one folder; commands
-run in a folder of their own beside it, with relative paths.
+Everything is small, so that a complete run takes about a second. The world is one folder; commands
+run in their own folders beside it, with relative paths.
 """
 
 import itertools
@@ -28,19 +28,19 @@ from deceive.recipes import RECIPES, train
 from soak.mutations import packed
 
 VALIDATION = 60
-"""Images held out of the training images; the commands' own 5,000 would take most of the time."""
+"""Validation images; the default 5,000 would take most of the time."""
 
 SHARED = ("data", "net.safetensors", "net.json", "judge.safetensors", "judge.json")
-"""What lies beside every run."""
+"""Files that every run shares."""
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of run: its command line, which writes into the folder `out`."""
+    """A kind of run: a command line that writes into the folder `out`."""
 
     arguments: str
     given: str = ""
-    """The kind of run whose folder `out` is before this one begins."""
+    """The kind of run whose result `out` this one starts from."""
 
 
 _MODELS = "--judge judge.safetensors --data data"
@@ -110,7 +110,7 @@ def build(world: Path) -> None:
 
 
 def beside(world: Path, folder: Path, given: str = "") -> None:
-    """Begin a folder to run in: with links to what is shared, and what is given in `out`."""
+    """Make a folder to run in, with links to the shared files and the given `out`."""
     folder.mkdir()
     for name in SHARED:
         (folder / name).symlink_to(world / name)
@@ -119,7 +119,7 @@ def beside(world: Path, folder: Path, given: str = "") -> None:
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    """Every file below a folder, by its relative name."""
+    """All files below a folder, by relative name."""
     return {
         path.relative_to(folder).as_posix(): path.read_bytes()
         for path in sorted(folder.rglob("*"))
@@ -134,7 +134,7 @@ def idx(array: NDArray[np.uint8]) -> bytes:
 
 
 def quarters(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Images (count, 8, 8) of noise with one bright quarter, and which one that is (count,)."""
+    """Noise images (count, 8, 8) with one bright quarter, and its number (count,)."""
     generator = np.random.default_rng(seed)
     labels = np.arange(count, dtype=np.uint8) % 4
     images = generator.integers(0, 128, (count, 8, 8), dtype=np.uint8)
@@ -155,9 +155,9 @@ def files_of_data(*, gzipped: bool = False) -> dict[str, bytes]:
 
 @contextmanager
 def small() -> Iterator[None]:
-    """Commands hold out few validation images, and read a clock that counts how often it is read.
+    """Make commands hold out few validation images, and use a clock that counts its reads.
 
-    Then what a run writes of seconds depends on its work alone, and can be compared.
+    So the seconds that a run records are reproducible.
     """
     ticks = itertools.count(1)
 
@@ -174,13 +174,13 @@ def small() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Said:
-    """What a command ended with, printed, and complained of."""
+    """A command's exit code, stdout and stderr."""
 
     code: Any
     out: str
     err: str
     error: Exception | None = None
-    """What it let through, in place of an exit code."""
+    """The exception it let through, instead of an exit code."""
 
 
 def command(arguments: list[str]) -> Said:
@@ -208,7 +208,7 @@ _LAST = re.compile(r"^(\w[\w.]*)(?::.*|$)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Trail:
-    """What a traceback says of the package: who called whom, and how it ended."""
+    """The part of a traceback inside the package: calls and error."""
 
     frames: list[str]
     error: str
@@ -216,7 +216,7 @@ class Trail:
 
     @classmethod
     def of(cls, trouble: BaseException | str) -> "Trail":
-        """Of an error, or of a traceback that was printed."""
+        """From an error or a printed traceback."""
         text = trouble
         if isinstance(text, BaseException):
             text = "".join(traceback.format_exception(text))
@@ -228,19 +228,19 @@ class Trail:
 
     @property
     def kind(self) -> str:
-        """The type of the error, and the innermost function of the package; no line numbers."""
+        """The error's type and the package's innermost function; no line numbers."""
         where = self.frames[-1] if self.frames else "outside the package"
         return f"{self.error} at {re.sub(r':[0-9]+ in ', ':', where)}"
 
     @property
     def words(self) -> str:
-        """The frames and the error, a line each."""
+        """Frames and error, one per line."""
         return "\n".join([*self.frames, self.last[:1000]])
 
 
 @contextmanager
 def working_in(folder: Path) -> Iterator[None]:
-    """The working directory for as long as the block lasts."""
+    """Change the working directory within the block."""
     before = Path.cwd()
     os.chdir(folder)
     try:
