@@ -236,7 +236,7 @@ def test_every_judges_accuracy_is_shown(place, capsys):
     judges = ["bands_of_ones_own:judge", "bands_of_ones_own:strict"]
     code, out, _ = audit(capsys, "sure", "--judge", *judges)
     assert code == 0
-    assert re.search(r"judge │ 100\.00%.*strict │ \d+\.\d\d%.*more than half of them", out)
+    assert re.search(r"judge │ 100\.00%.*strict │ \d+\.\d\d%.*majority", out)
     report = read_report(place / "runs/audit-sure/audit.json")
     page = (place / "runs/audit-sure/report.html").read_text()
     for judge in report.judges:
@@ -289,7 +289,7 @@ def test_a_call_that_does_not_come_back_is_cut_off(place, capsys, monkeypatch):
         codes.append(code)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("deceive.cli.audit._leave", leave)
+    monkeypatch.setattr("deceive.cli.audit.leave", leave)
     options = ["--judge", "none", "--budget"]
     _, out, err = audit(capsys, "hangs", *options, "1000")
     assert codes == [3]

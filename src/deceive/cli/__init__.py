@@ -15,7 +15,14 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         from deceive.cli.outcome import outcome
 
-        code = outcome(sys.argv[1:] if arguments is None else arguments)
+        if arguments is not None:
+            code = outcome(arguments)
+        elif sys.argv[1:2] == ["audit"]:  # runs code of others, which must not set the exit code
+            from deceive.cli.supervised import supervised
+
+            code = supervised(lambda: outcome(sys.argv[1:]))
+        else:
+            code = outcome(sys.argv[1:])
     except KeyboardInterrupt:
         code = 130
     except BaseException:  # Python would exit with 1, which means a finding

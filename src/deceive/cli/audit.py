@@ -17,10 +17,8 @@ from deceive.checks import counted
 from deceive.cli.flags import flag_error
 from deceive.cli.folders import claimed
 from deceive.cli.screen import log, results, show, task
+from deceive.cli.supervised import leave
 from deceive.errors import InputError
-
-# Ends the process without raising an exception.
-_leave = os._exit
 
 # An audit whose budget is overrun by as much again, and by so many seconds, hangs in the model.
 _OVERRUN = 60.0
@@ -166,7 +164,7 @@ class Audit:
             try:
                 sys.stdout.flush()
             finally:  # even if that can't be written
-                _leave(code)
+                leave(code)
 
     def _end(self, report: Any, out: Path) -> int:
         """Write the page of what was found, say it, and give the exit code."""

@@ -1,0 +1,110 @@
+"""Run a command in a child process, so that a model's code can't choose the exit code.
+
+A model can end its process at any moment and with any code: by `os._exit`, by `os.execv`, in C, or
+in an exit handler. The parent therefore returns only a code that the child has sent it.
+"""
+
+import os
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import NoReturn
+
+from deceive.cli import screen
+
+# Taken before any model can replace it.
+_exit = os._exit
+
+# Where a child sends its exit code; None in a process without a supervisor.
+_supervisor: int | None = None
+
+
+def supervised(work: Callable[[], int]) -> int:
+    """Run `work` in a child process and return its exit code.
+
+    Returns 2 if the child ends without having sent one, and 128 + N if signal N killed it. The
+    child dies with its parent. Where there is no fork, `work` runs in this process.
+    """
+    if not hasattr(os, "fork"):
+        return work()
+    codes, sends = os.pipe()  # neither end survives an exec
+    lives, parent = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(codes)
+        os.close(parent)
+        _work_for(sends, lives, work)
+    os.close(sends)
+    os.close(lives)
+    _pass_signals_on(child)
+    _, status = os.waitpid(child, 0)
+    os.set_blocking(codes, False)  # the model's own child processes may hold the other end
+    try:
+        sent = os.read(codes, 16)
+    except BlockingIOError:
+        sent = b""
+    os.close(codes)
+    os.close(parent)
+    return int(sent) if sent else _without_a_code(os.waitstatus_to_exitcode(status))
+
+
+def leave(code: int) -> NoReturn:
+    """End this process at once, with this exit code, which the supervisor believes."""
+    if _supervisor is not None:
+        os.write(_supervisor, str(code).encode())
+    _exit(code)
+
+
+def _work_for(supervisor: int, lives: int, work: Callable[[], int]) -> NoReturn:
+    global _supervisor
+    _supervisor = supervisor
+    threading.Thread(target=_end_with_parent, args=(lives,), daemon=True).start()
+    code = 70
+    try:
+        code = work()
+    except BaseException:
+        traceback.print_exc()
+    leave(code)
+
+
+def _end_with_parent(lives: int) -> None:
+    """Wait for the end of a pipe that only the parent holds open."""
+    os.read(lives, 1)
+    _exit(137)
+
+
+def _pass_signals_on(child: int) -> None:
+    """Forward the signals that ask this process to end.
+
+    A terminal sends Ctrl+C to the child itself.
+    """
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        if number != signal.SIGINT or not _in_foreground():
+            os.kill(child, number)
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, forward)
+
+
+def _in_foreground() -> bool:
+    """Whether this process group gets what is typed at a terminal."""
+    try:
+        return os.tcgetpgrp(sys.__stdin__.fileno()) == os.getpgrp() if sys.__stdin__ else False
+    except (OSError, ValueError):
+        return False
+
+
+def _without_a_code(ended: int) -> int:
+    if ended < 0:
+        screen.complain(f"killed by {signal.Signals(-ended).name}; finished work is kept")
+        return 128 - ended
+    screen.complain(
+        "model: expected code that lets the audit finish, but it ended the process "
+        f"(exit code {ended})"
+    )
+    return 2
