@@ -164,7 +164,7 @@ def test_an_audit_from_end_to_end(place, capsys):
     assert report.complete
     assert report.rate("asked") == pytest.approx(0.75)
     assert "75.0%" in out
-    assert "Whoever can follow its gradient makes it at least 99% sure of gibberish" in out
+    assert "An attacker with its gradient makes it at least 99% sure of gibberish" in out
     page = (folder / "report.html").read_text()
     assert "How sure is sure of garbage?" in page
     assert not re.search(r'(src|href)="(?!data:)', page)  # all in one file
@@ -360,7 +360,9 @@ def test_nan_is_said_and_not_complete(place, capsys):
     assert "failed: attack: momentum from uniform" in err
     assert "expected finite logits" in err
     assert "NaN or infinity" in out
-    assert "did not live through everything" in (place / "runs/audit-nan/report.html").read_text()
+    assert (
+        "raised errors in parts of the audit" in (place / "runs/audit-nan/report.html").read_text()
+    )
 
 
 def test_a_model_that_resists_draws_its_page_too(place, capsys):

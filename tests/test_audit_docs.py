@@ -121,7 +121,7 @@ def test_a_classifier_born_elsewhere(place, capsys, monkeypatch, library, name, 
     assert report.model.format == "ONNX"
     assert report.model.answers == "probabilities"
     assert report.clean.accuracy > 0.75
-    assert "answers with probabilities" in " ".join(said.out.split())
+    assert "returns probabilities" in " ".join(said.out.split())
     assert {attack.name for attack in report.attacks} == {
         *SEARCHES,
         *(f"made for {name}" for name in _SURROGATES),

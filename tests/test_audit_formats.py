@@ -100,7 +100,7 @@ def programs(tmp_path_factory):
     [("any.pt2", "torch.export"), ("three.pt2", "torch.export"), ("script.pt", "TorchScript")],
 )
 def test_programs_are_opened_when_trusted(programs, data, expected, name, kind):
-    with pytest.raises(InputError, match=f"a {kind} file can run code.*add --trust"):
+    with pytest.raises(InputError, match=f"execute code, got a {kind} file; pass --trust"):
         load_model(programs / name)
     loaded = load_model(programs / name, trust=True)
     assert loaded.format == kind
@@ -262,7 +262,7 @@ def test_of_several_outputs_the_one_with_a_column_a_class_is_read(tmp_path, data
     subject = meet(load_model(path), data)
     torch.testing.assert_close(subject.logits(data.test.images), expected)
     assert subject.loaded.output == "scores"
-    assert "Of its outputs “scores” is read." in subject.notes
+    assert "The audit reads its output “scores”." in subject.notes
     more = several(tmp_path / "more.onnx", {"embedding": 64, "more": 5})
     found = meet(load_model(more), data, rubbish_class=4).logits(data.test.images)
     torch.testing.assert_close(found[:, :4], expected)

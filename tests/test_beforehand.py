@@ -76,7 +76,7 @@ def test_a_folder_in_the_place_of_weights_or_card_is_found_first(taken, tmp_path
     (tmp_path / taken).mkdir()
     code, _, err = run(capsys, "train", "--out", str(tmp_path / "net.safetensors"))
     assert code == 2
-    assert f"{taken}: expected a file, or nothing yet; got a folder" in in_words(err)
+    assert f"{taken}: expected a file or a new path, got a folder" in in_words(err)
 
 
 @pytest.mark.usefixtures("idle")

@@ -101,7 +101,7 @@ def test_a_device_is_written_through(tmp_path):
     check_writable(null)
     write_text(null, "text")
     assert stat.S_ISCHR(null.stat().st_mode)
-    with pytest.raises(WriteError, match="null: expected a file, or nothing yet; got a device"):
+    with pytest.raises(WriteError, match="null: expected a file or a new path, got a device"):
         check_writable(null, streams=False)
 
 

@@ -116,11 +116,11 @@ def test_what_is_no_run_is_refused_and_stays(kind, fresh, tmp_path):
         case "device":
             place.symlink_to(os.devnull)
     before = names(tmp_path), place.stat().st_ino
-    with pytest.raises(InputError, match="place: expected the folder of a run, or"):
+    with pytest.raises(InputError, match="place: expected a run folder or"):
         claim(place, fresh=fresh)
     assert (names(tmp_path), place.stat().st_ino) == before
     if kind in ("photos", "environment"):
-        with pytest.raises(InputError, match="place: expected the folder of a run, or"):
+        with pytest.raises(InputError, match="place: expected a run folder or"):
             Run(place, SETTINGS)
 
 

@@ -342,7 +342,7 @@ def test_without_accelerate_it_is_one_clear_error(capsys, monkeypatch):
         ({"WORLD_SIZE": ""}, "WORLD_SIZE: expected a whole number of at least 1"),
         ({"WORLD_SIZE": "two"}, "got 'two'"),
         ({"WORLD_SIZE": "-2"}, "WORLD_SIZE: expected a whole number of at least 1"),
-        ({"WORLD_SIZE": "2"}, "WORLD_SIZE=2: expected RANK beside it in the environment"),
+        ({"WORLD_SIZE": "2"}, "WORLD_SIZE=2: expected RANK in the environment too"),
         ({"WORLD_SIZE": "2", "RANK": "2"}, "RANK: expected a whole number of at least 0 and at"),
         ({"WORLD_SIZE": "2", "RANK": "1", "MASTER_PORT": "x"}, "MASTER_PORT: expected a whole"),
     ],

@@ -286,7 +286,7 @@ def test_nothing_fooled_is_a_dash_and_no_claim_that_nothing_can(tmp_path):
 def test_the_finding_compares_the_last_network_with_the_clean_one(page):
     assert "The network is still fooled, by 87.6% of all candidates." in page.text
     assert (
-        "To fool it became harder: the median fooling image took 12.5 steps with the clean network "
+        "Fooling it became harder: the median fooling image took 12.5 steps with the clean network "
         "and takes 50 with the one taught fooling images, 4 times as many; 87.6% of the candidates "
         "succeed, and 99.8% did before." in page.text
     )
@@ -306,8 +306,8 @@ def stage(rate, median, agreement=0.1, **more):
         ((1.0, 10), (1.0, 10), "became neither harder nor easier:"),
         ((0.9, 10), (1.0, 5), "became easier: .* 0.5 times as many;"),
         ((1.0, 10), (1.0, 9), "became easier:"),
-        ((1.0, 10), (0.1, 5), "became harder in one way alone:"),
-        ((0.5, 10), (1.0, 25), "became harder in one way alone:"),
+        ((1.0, 10), (0.1, 5), "became harder in one way only:"),
+        ((0.5, 10), (1.0, 25), "became harder in one way only:"),
         ((1.0, 0), (1.0, 8), "became harder: .* takes 8 with the one taught x;"),
     ],
 )
@@ -357,7 +357,7 @@ def test_a_run_of_another_kind_is_no_study(tmp_path):
     run = Run(tmp_path / "run", {"seed": 1, "steps": 3})
     with pytest.raises(
         InputError,
-        match="a study as this version writes it, found settings without candidates, con",
+        match="a study written by this version, got settings without candidates, con",
     ):
         write_report(run)
     assert not (run.folder / "report.html").exists()

@@ -108,7 +108,7 @@ def test_links_that_lead_out_are_refused_and_links_made_later_not_followed(folde
         (folder / "page.js").unlink()
         (folder / "page.js").symlink_to(tmp_path / "secret.txt")
         assert ask(one.server_port, "/page.js")[2] == b"1;"
-    with pytest.raises(InputError, match=r"expected a built page.*; page.js leads out of it"):
+    with pytest.raises(InputError, match=r"expected a built page.*; page.js is outside the folder"):
         server(folder)
 
 

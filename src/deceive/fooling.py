@@ -187,8 +187,8 @@ def fool(
         model: images (N, C, H, W) within `bounds` in, logits (N, K) out, on any device; or a
             frozen copy of one, which then does the work itself.
         targets: class indices; each gets `count` images, which follow one another in the result.
-        confidence: softmax probability of the target to reach, in (0, 1). With None nobody leaves
-            before the steps are spent, and whoever has more than half counts as fooled.
+        confidence: softmax probability of the target to reach, in (0, 1). With None every image
+            takes all its steps, and counts as fooled if the target's probability exceeds 0.5.
         count: images a target.
         start: a name from `starts.STARTS`, or images of your own, (N, C, H, W) within the bounds
             for as many as are wanted, or (1, C, H, W) for all of them.
@@ -208,8 +208,8 @@ def fool(
         waypoints: lesser confidences, in ascending order. What an image is when it first reaches
             one is kept as well, as if that had been asked for.
         measured: ask in the end how sure the model is of each image. With False, where no
-            confidence is asked for, nobody counts as fooled and the result's confidence is NaN; in
-            a call of a few steps that saves a good part of the work.
+            confidence is asked for, no image counts as fooled and the result's confidence is NaN;
+            in a call of a few steps that saves a good part of the work.
         callback: called with a `Progress` after every step of the batch; among several processes
             it is that of this one's share.
 
@@ -296,7 +296,7 @@ def fool(
                 plain = net.logits(x.detach()) if ascent.noise else logits.detach()
                 due = spent | (_confidence(plain, wanted[row]) >= marks[passed])
 
-        # Whoever seems to be there, or is out of steps, is asked about as a PNG will hold it.
+        # An image that seems to fool, or is out of steps, is checked as a PNG will hold it.
         if due.any():
             rows = row[due]
             seen = to_levels(x.detach()[due], bounds)
@@ -506,7 +506,7 @@ def _objective(objective: str | Objective) -> Objective:
         except Exception as error:  # a user's function may raise anything
             raise InputError(
                 "objective: expected a function of logits (N, K) and targets (N,); "
-                f"it says: {error!r}"
+                f"it raised {error!r}"
             ) from error
         if not isinstance(score, Tensor) or score.shape != targets.shape:
             came = tuple(score.shape) if isinstance(score, Tensor) else type(score).__name__

@@ -24,7 +24,7 @@ BATCH = 500
 # bfloat16's rounding in the shipped networks.
 _COARSE = 0.25
 
-# All that can be told to take a lesser type for float32.
+# Backends that may silently lower float32 precision.
 _backends: Any = torch.backends
 _MATRIX_UNITS = (
     _backends.cuda.matmul,
@@ -156,7 +156,7 @@ def working_dtype(device: torch.device) -> torch.dtype:
 
 
 class FrozenCopy:
-    """A copy of a model that only answers: in evaluation mode, frozen, and as quick as may be.
+    """An inference-only copy of a model: evaluation mode, frozen, and as fast as possible.
 
     `logits` works in the type that the processor is quickest at, and serves the gradient;
     `exact_logits` works in float32, and serves whatever is reported. The model itself is never

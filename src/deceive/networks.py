@@ -81,7 +81,7 @@ class Classifier(nn.Module):
 
     @torch.no_grad()
     def temper(self, power: float) -> None:
-        """Take its probabilities to a power, and make them sum to 1: multiply its logits by it.
+        """Multiply the logits by `power`, i.e. raise the probabilities to it and renormalise.
 
         It goes into the head's weights, and changes no prediction.
         """
@@ -90,7 +90,7 @@ class Classifier(nn.Module):
 
     @property
     def hears_noise(self) -> bool:
-        """Whether it wants to be told how noisy its images are."""
+        """Whether the network takes the noise level as a second input."""
         return isinstance(self.body, NoiseBody)
 
     def features(self, images: Tensor, noise: Tensor | None = None) -> Tensor:

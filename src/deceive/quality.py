@@ -48,8 +48,8 @@ class Quality:
     """Distance to the nearest training image, over pixels: `measures.nearest_distances`."""
     nearest_first_percentile: float
     held_out_nearest_median: float
-    """The same of as many images of the reference, which nobody can have memorised. Images that
-    are copies lie clearly nearer than these."""
+    """The same for equally many reference images, which the network can't have memorised. Images
+    that are copies lie clearly nearer than these."""
     held_out_nearest_first_percentile: float
 
 
@@ -67,7 +67,7 @@ def quality(
 
     Args:
         images: (N, C, H, W) float32 in [0, 1], N ≥ 2, and at least a batch of the judge's recipe
-            where a classifier is trained. They had better be as many as the reference.
+            where a classifier is trained. They should be as many as the reference.
         targets: (N,) int64, the digit that each is meant to be.
         judge: the classifier outside the loop.
         data: what the generator was trained on.

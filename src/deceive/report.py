@@ -291,10 +291,10 @@ def _harder(clean: Row, last: Row) -> list[str]:
     if fewer <= 0 and after >= before:
         verdict = "harder" if (fewer, after) != (0, before) else "neither harder nor easier"
     else:
-        verdict = "easier" if fewer >= 0 and after <= before else "harder in one way alone"
+        verdict = "easier" if fewer >= 0 and after <= before else "harder in one way only"
     times = f", {after / before:.3g} times as many" if before else ""
     return [
-        f"To fool it became {verdict}: the median fooling image took {before:g} steps with the "
+        f"Fooling it became {verdict}: the median fooling image took {before:g} steps with the "
         f"clean network and takes {after:g} with the one taught {last['name']}{times}; "
         f"{last['fooling_rate']:.1%} of the candidates succeed, and {clean['fooling_rate']:.1%} "
         "did before."

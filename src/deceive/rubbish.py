@@ -89,7 +89,7 @@ class CandidateSet:
         return f"CandidateSet({len(self):,} of {tuple(self.levels.shape[1:])})"
 
     def choose(self, count: int, n_classes: int, *, end: int, generator: Generator) -> Tensor:
-        """Indices (count,) of some; whoever has taken `end` steps starts anew from noise."""
+        """Indices (count,) of some; candidates that took `end` steps start anew from noise."""
         chosen = torch.randperm(len(self), generator=generator)[:count]
         finished = chosen[self.begun[chosen] >= end]
         self._start(finished, n_classes, generator)

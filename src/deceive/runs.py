@@ -88,8 +88,8 @@ class Run:
             check_place(folder)
             if holds_run(folder):
                 raise InputError(
-                    f"{path}: expected the settings of the run in this folder, found nothing; "
-                    "choose another folder, or --fresh to start anew"
+                    f"{path}: expected the settings of the run in this folder, got none; "
+                    "choose another folder, or start anew with --fresh"
                 )
             environment = {
                 "deceive": __version__,

@@ -187,7 +187,7 @@ def curve(
     places = torch.arange(len(budgets))
 
     def after_each(frames: tuple[Tensor, ...]) -> NDArray[Any]:
-        # Whoever is certain takes no more steps, and stays as it is.
+        # A candidate that is certain takes no more steps, and stays as it is.
         return torch.stack([each[places.clamp_max(len(each) - 1)] for each in frames], 1).numpy()
 
     all_levels, all_confidence = zip(*came.trajectories or (), strict=True)

@@ -85,7 +85,7 @@ def audit(
 ) -> Report:
     """Find out how sure a classifier is of garbage.
 
-    The model is asked about garbage that nobody optimised, and attacked: along its gradient where
+    The model is run on garbage that was not optimised, and attacked: along its gradient where
     it has one, from every start and by several rules; and as a black box, by images made for other
     networks and by search. What counts is the gibberish rate: the share of candidates that make it
     sure of a target which most of the judges, other classifiers, do not see in them.

@@ -160,8 +160,8 @@ def _file(path: Path, trust: bool) -> Loaded:
         )
     if not trust:
         raise InputError(
-            f"{path}: expected leave to open it, as reading a {kind} file can run code that it "
-            "brings; add --trust if you made it, or trust whoever did"
+            f"{path}: expected a format that can't execute code, got a {kind} file; "
+            "pass --trust if you trust its author"
         )
     try:
         digest = _sha256(path)

@@ -1,4 +1,4 @@
-"""Images that nobody optimised and that show none of the classes, and how a model scores them."""
+"""Images that are not optimised and show none of the classes, and how a model scores them."""
 
 from collections.abc import Callable
 

@@ -294,7 +294,7 @@ class Garbage(_Part):
 
 
 class Failure(_Part):
-    """A part that the model did not live through."""
+    """A part that failed because the model raised an error."""
 
     part: str
     """Which."""
@@ -316,7 +316,7 @@ class Report(_Part):
     missing: list[str]
     """Parts that there was no time for; the same command goes on from there."""
     failures: list[Failure]
-    """Parts that the model did not live through."""
+    """Parts that failed because the model raised an error."""
     warnings: list[str]
     """Reasons why the figures may be misleading, in sentences; with any, the audit doesn't exit
     with 0."""

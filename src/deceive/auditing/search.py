@@ -20,7 +20,7 @@ from deceive.fooling import from_levels, to_levels
 from deceive.objectives import log_odds
 from deceive.starts import Shape, begin, generator_for, with_square
 
-# Nobody can be surer than this in float32, so there is nothing more to search for.
+# Float32 can't express more confidence than this, so the search can end.
 _CERTAIN = 1 - 1e-6
 
 # Random numbers are drawn for so many queries at a time.

@@ -28,13 +28,13 @@ class AuditSettings(BaseModel):
     queries: int = Field(default=1000, ge=100, lt=checks.MOST)
     """Answers that a search may ask for, for each candidate."""
     garbage_images: int = Field(default=2000, ge=10)
-    """Of each kind that nobody optimised."""
+    """Images of each kind of garbage that is not optimised."""
     every_search: bool = False
     """Search by every method, also where there is a gradient."""
     every_curve: bool = False
     """A curve from every start, and not from uniform noise alone."""
     seed: int = Field(default=0, ge=0, lt=checks.SEEDS)
-    """Of all that is drawn by lot."""
+    """Seed of all random numbers."""
 
     def check(self, shape: Shape) -> None:
         """Raise `InputError` when this many images (C, H, W) don't fit into memory."""

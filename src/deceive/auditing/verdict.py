@@ -9,8 +9,8 @@ _SHY = 0.5
 _MASKED = 0.1
 
 _BY = {
-    "white": "Whoever can follow its gradient",
-    "black": "Whoever can only ask it questions",
+    "white": "An attacker with its gradient",
+    "black": "An attacker without its gradient",
 }
 
 
@@ -104,7 +104,7 @@ def _of_garbage(report: Report) -> list[str]:
         worst = max(found, key=lambda each: each.mean_confidence or 0)
         real = f" (of real images {report.clean.mean_confidence:.1%})" if report.clean else ""
         said.append(
-            f"Of garbage that nobody optimised it is surest of {KINDS[worst.kind]}: on average "
+            f"Of garbage that was not optimised, it is surest of {KINDS[worst.kind]}: on average "
             f"{worst.mean_confidence:.1%}{real}."
         )
         rivals = [(each.scores["msp"].auroc, each.kind) for each in found if "msp" in each.scores]

@@ -36,8 +36,8 @@ class Audit:
     out: Path | None = None
     """The run folder; by default runs/audit-NAME."""
     judge: tuple[str, ...] = ("auto",)
-    """Other models for the same data, of any format, of which most have to see a class; auto takes
-    three shipped ones if they fit, none does without."""
+    """Models that vote on what an image shows; a majority must see the class. auto: three shipped
+    networks, if the data is theirs. none: no judging."""
     bounds: tuple[float, float] | None = None
     """The model's values of black and white; by default the usual scaling that it reads best."""
     mean: tuple[float, ...] | None = None

@@ -185,7 +185,7 @@ class Continual(Game):
         return self.settings.learning_rate * self.slowed * fall * min(1, self.number / 100)
 
     def _look_after_itself(self, loss: float) -> None:
-        """Raise `DivergedError` when there is nothing more to hope for."""
+        """Raise `DivergedError` when training has collapsed."""
         if not math.isfinite(loss):
             raise DivergedError(f"the loss is {loss}")
         is_read = self.vitals[1].item()

@@ -48,7 +48,7 @@ class RoundsSettings(BaseModel):
     has an ascent of its own: the rules in turn, steps of up to 30 times the size, and noise in
     every other. Images are as they are, and what is taught is to resist."""
     searched: int = Field(default=0, ge=0)
-    """Candidates more in a round that are led by a search without a gradient, which puts squares
+    """Extra candidates per round that are led by a search without a gradient, which puts squares
     where they help (`teaching.searching`). Their own set is as many times as large as `kept` is of
     `candidates`. With `restarted`."""
     noise_images: int = Field(default=0, ge=0)
