@@ -82,6 +82,23 @@ def test_code_that_has_changed_is_another_model(data, tmp_path, monkeypatch, nam
     begin(spec, data, out)
 
 
+def test_a_model_that_differs_on_bright_images_alone_is_another_one(data, tmp_path):
+    class Dazzled(Bands):
+        dazzle = 0.0
+
+        def forward(self, images):
+            bright = (images.mean((1, 2, 3)) > 0.9).float()[:, None]
+            return super().forward(images) + self.dazzle * bright * torch.arange(4)
+
+    model = Dazzled(sure=12)
+    begin(model, data, tmp_path)
+    begin(model, data, tmp_path)  # it is still the same
+    model.dazzle = 1.0
+    assert data.test.images.mean((1, 2, 3)).max() < 0.9
+    with pytest.raises(InputError, match="the model answers differently; start anew"):
+        begin(model, data, tmp_path)
+
+
 def test_weights_beside_an_onnx_file_are_part_of_it(data, tmp_path):
     path, out = onnx_file(tmp_path / "net.onnx", (1, 4, 4)), tmp_path / "out"
     model = onnx.load(path)

@@ -201,6 +201,44 @@ def test_bad_settings_are_a_value_error(settings):
         TrainingSettings(**settings)
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"still": torch.zeros(2).bool()}, "still: expected 40, one for each of the images, got 2"),
+        ({"still": torch.zeros(41).bool()}, "still: expected 40, one for each .* got 41"),
+        ({"network": nn.Identity()}, "network: expected parameters to train, got none"),
+        ({"network": nn.Linear(8, 4).requires_grad_(False)}, "network: expected parameters to tr"),
+        ({"network": nn.Linear(8, 4)}, r"network: expected logits \(20, K\) out, got Tensor of"),
+        ({"labels": torch.arange(40) % 5}, "labels: expected classes 0 to 3 of .* 4, got 4"),
+        ({"labels": torch.arange(40) % 4 - 1}, "labels: expected classes 0 to 3 of .* 4, got -1"),
+    ],
+)
+def test_what_does_not_fit_the_images_or_the_network(changed, said):
+    images, labels = toy(40)
+    call = {"network": network(), "images": images, "labels": labels} | changed
+    with pytest.raises(InputError, match=f"^{said}"):
+        fit(**call, settings=TrainingSettings(epochs=1, batch_size=20))
+
+
+@pytest.mark.parametrize("greatest", [4, -1])
+def test_no_calibration_by_classes_that_the_network_has_not(greatest):
+    labels = torch.tensor([0, 1, 2, greatest])
+    with pytest.raises(InputError, match=f"labels: expected classes 0 to 3 .* got {greatest}"):
+        calibrate(Classifier("fast", 4), torch.rand(4, 1, 28, 28), labels)
+
+
+def test_no_calibration_of_a_network_without_a_head():
+    with pytest.raises(InputError, match="network: expected a Classifier, got Sequential"):
+        calibrate(network(), *toy(4))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32])
+def test_labels_of_any_whole_type_do(dtype):
+    images, labels = toy(40)
+    fit(network(), images, labels.to(dtype), TrainingSettings(epochs=1, batch_size=20))
+    calibrate(Classifier("fast", 4), torch.rand(40, 1, 28, 28), labels.to(dtype))
+
+
 def test_settings_are_frozen():
     with pytest.raises(ValidationError, match="frozen"):
         TrainingSettings().epochs = 3

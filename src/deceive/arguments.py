@@ -73,14 +73,14 @@ def numbers(name: str, value: Any) -> None:
 
 
 def pair(name: str, value: Any) -> None:
-    """Two numbers in any sequence."""
+    """Two numbers in any sequence; not an iterator, which this check would use up."""
+    expected = "(low, high), two numbers"
     try:
-        if isinstance(value, str | bytes) or len([float(each) for each in value]) != 2:
-            raise refusal(name, "(low, high), two numbers", value)
-    except (TypeError, ValueError, RuntimeError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise refusal(name, "(low, high), two numbers", value) from error
+        count = len([float(each) for each in _several(name, expected, value)])
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise refusal(name, expected, value) from error
+    if count != 2:
+        raise refusal(name, expected, value)
 
 
 def two(name: str, value: Any) -> None:
@@ -176,7 +176,7 @@ def _several(name: str, expected: str, value: Any) -> list[Any]:
         try:
             if len(value) <= _MANY:
                 return [*value]
-        except TypeError:  # 0-d tensors and arrays count as collections
+        except (TypeError, OverflowError):  # 0-d tensors and arrays; a range of 10^30
             pass
     raise refusal(name, expected, value)
 
@@ -197,6 +197,16 @@ def as_many(name: str, value: Tensor, count: int, others: str) -> None:
         raise InputError(
             f"{name}: expected {count:,}, one for each of the {others}, got {len(value):,}"
         )
+
+
+def within_classes(name: str, value: Tensor, n_classes: int, whose: str) -> None:
+    """Raise `InputError` unless all values are classes of a model that has `n_classes`."""
+    for each in value.aminmax() if value.numel() else ():
+        if not 0 <= each < n_classes:
+            raise InputError(
+                f"{name}: expected classes 0 to {n_classes - 1} of the {whose}'s {n_classes}, "
+                f"got {int(each)}"
+            )
 
 
 def refusal(name: str, expected: str, value: object) -> InputError:

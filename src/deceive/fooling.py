@@ -242,7 +242,7 @@ def fool(
         raise InputError(
             f"model: expected a frozen copy for images of {given}, got {net.image_shape}"
         )
-    _check_classes(wanted, net.n_classes)
+    arguments.within_classes("targets", wanted, net.n_classes, "model")
     wanted = wanted.to(net.device)
 
     total = len(wanted)
@@ -484,14 +484,6 @@ def _checked_targets(
         )
     checks.in_memory("count", listed.numel() * count, shape)
     return listed.reshape(-1).long().cpu().repeat_interleave(count)
-
-
-def _check_classes(targets: Tensor, n_classes: int) -> None:
-    if targets.max() >= n_classes:
-        raise InputError(
-            f"targets: expected classes 0 to {n_classes - 1} of the model's {n_classes}, "
-            f"got {int(targets.max())}"
-        )
 
 
 def _objective(objective: str | Objective) -> Objective:

@@ -106,8 +106,9 @@ def fit(
         Seconds of wall time.
 
     Raises:
-        InputError: when images and labels don't fit each other, when a batch has not 2 images for
-            each process, or the loss is no longer finite.
+        InputError: when images, labels, `still` and the network's logits don't fit each other,
+            when the network has nothing to train, when a batch has not 2 images for each process,
+            or the loss is no longer finite.
     """
     checks.seed("seed", seed)
     settings = settings or TrainingSettings()
@@ -116,6 +117,12 @@ def fit(
             f"images: expected at least a batch of {settings.batch_size}, and as many labels; "
             f"got {len(images)} images and {len(labels)} labels"
         )
+    if still is not None:
+        arguments.as_many("still", still, len(images), "images")
+    if not any(each.requires_grad for each in network.parameters()):
+        raise InputError("network: expected parameters to train, got none with requires_grad")
+    labels = labels.long()
+    extremes = torch.stack(labels.aminmax()).cpu()
     here, part = processes.here(), processes.share(settings.batch_size)
     if settings.batch_size < 2 * here.count:
         raise InputError(
@@ -148,6 +155,9 @@ def fit(
     def loss_of(x: Tensor, y: Tensor) -> Tensor:
         with torch.autocast(device.type, dtype, dtype != torch.float32):
             logits = network(x)
+        if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(y):
+            raise arguments.refusal("network", f"logits ({len(y)}, K) out", logits)
+        arguments.within_classes("labels", extremes, logits.shape[1], "network")
         return F.cross_entropy(logits.float(), y, label_smoothing=settings.label_smoothing)
 
     with processes.seeded(seed + here.rank, device):  # dropout draws from the global generators
@@ -202,7 +212,11 @@ def _bicubic(height: int, width: int) -> Tensor:
     return F.interpolate(unit, size=(height, width), mode="bicubic", align_corners=True).flatten(1)
 
 
-@arguments.taking(network=arguments.module, images=arguments.images, labels=arguments.labels)
+@arguments.taking(
+    network=arguments.of("a Classifier", Classifier),
+    images=arguments.images,
+    labels=arguments.labels,
+)
 @torch.no_grad()
 def calibrate(network: Classifier, images: Tensor, labels: Tensor) -> float:
     """Scale the network's logits so that its confidence is as great as it is right.
@@ -217,10 +231,15 @@ def calibrate(network: Classifier, images: Tensor, labels: Tensor) -> float:
 
     Returns:
         The temperature under which the labels are likeliest, between 0.1 and 10.
+
+    Raises:
+        InputError: when images, labels and the network's logits don't fit each other.
     """
     arguments.as_many("labels", labels, len(images), "images")
     logits = answers_of("network", network, images).double()
-    right = logits.gather(1, labels.cpu()[:, None]).squeeze(1)
+    labels = labels.cpu().long()
+    arguments.within_classes("labels", labels, logits.shape[1], "network")
+    right = logits.gather(1, labels[:, None]).squeeze(1)
     # Newton's method in 1 / temperature, in which the cross-entropy is convex; no step more than
     # halves or doubles it. Where every image is read rightly there is no minimum but the bound.
     scale = torch.ones((), dtype=torch.float64)

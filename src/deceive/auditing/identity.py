@@ -23,6 +23,9 @@ from deceive.starts import begin
 # Images in each half of the batch: real ones, and noise, on which networks differ most.
 _HALF = 32
 
+# Black, grey and white images beside the noise: all noise is about as bright as grey.
+_LEVELS = (0.0, 0.5, 1.0)
+
 # How much one network's answers to the same images may differ, as a share of how much its answers
 # to different images do. Another number of threads, batch size or processor changes the order of
 # sums in float32: 5e-8 for the shipped networks. Half-precision weights make it 3e-4, pixels
@@ -53,8 +56,9 @@ class Identity:
     white_box: bool
     """Whether a gradient passes through it."""
     answers: Mapping[str, Tensor]
-    """`real` and `noise`: logits (2, N, K) float32, of the same images asked about together and in
-    small batches. One at which the model raises an error is missing."""
+    """`real` and `noise` (with evenly black, grey and white images): logits (2, N, K) float32, of
+    the same images asked about together and in small batches. One at which the model raises an
+    error is missing."""
 
     def changes_since(self, earlier: "Identity") -> list[str]:
         """What has changed since `earlier`, in words; empty for the same model."""
@@ -130,6 +134,8 @@ def _answers(subject: Subject, data: Dataset) -> dict[str, Tensor]:
     test = data.test.images
     places = torch.linspace(0, len(test) - 1, min(_HALF, len(test))).long()
     noise = begin("uniform", range(_HALF), data.image_shape, 0)
+    even = torch.tensor(_LEVELS).view(-1, 1, 1, 1).expand(-1, *data.image_shape)
+    noise = torch.cat([noise, even])
     answers = {}
     for half, images in {"real": test[places], "noise": noise}.items():
         try:
