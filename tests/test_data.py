@@ -186,7 +186,7 @@ def test_labels_are_classes_without_a_gap(make, change, said) -> None:
 
 def test_a_stray_label_among_the_test_images_is_told_by_its_file(make) -> None:
     stray = idx(np.array([0, 1, 2, 0, 255], np.uint8))
-    with pytest.raises(InputError, match=f"{TEST_LABELS}: .* none of 4 to 254"):
+    with pytest.raises(InputError, match=f"{TEST_LABELS}: .* without 4 to 254"):
         load_data(make({TEST_LABELS: stray}), validation=2)
 
 
