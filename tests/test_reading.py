@@ -221,7 +221,9 @@ def test_arrays_that_unfold_to_gigabytes_are_not_unfolded(tmp_path):
             file.write(bytes(2**20))
 
     def read():
-        with pytest.raises(InputError, match=r"arrays\.npz: expected arrays; unpacks to 268,435,\d+ bytes"):
+        with pytest.raises(
+            InputError, match=r"arrays\.npz: expected arrays; unpacks to 268,435,\d+ bytes"
+        ):
             read_arrays(path)
 
     assert peak(read) < 2**23
