@@ -303,17 +303,19 @@ class OnnxModel:
             self._session = onnxruntime.InferenceSession(
                 str(path), options, providers=["CPUExecutionProvider"]
             )
+            # Names that aren't UTF-8 raise here.
+            inputs = [(each.name, each.type, each.shape) for each in self._session.get_inputs()]
+            self._outputs = [each.name for each in self._session.get_outputs()]
         except Exception as error:  # onnxruntime's have no common class
             raise InputError(
                 f"{path}: expected an ONNX file; {str(error).splitlines()[0]}"
             ) from error
-        inputs = self._session.get_inputs()
-        if len(inputs) != 1 or inputs[0].type not in _ONNX_TYPES:
-            came = ", ".join(f"{each.name} {each.type}" for each in inputs)
+        if len(inputs) != 1 or inputs[0][1] not in _ONNX_TYPES:
+            came = ", ".join(f"{name} {kind}" for name, kind, _ in inputs)
             raise InputError(f"{path}: expected one input, of images as numbers, got {came}")
-        self._path, self._input = path, inputs[0]
-        self._dtype = _ONNX_TYPES[self._input.type]
-        batch = self._input.shape[0] if self._input.shape else None
+        (self._input, kind, self._shape), self._path = inputs[0], path
+        self._dtype = _ONNX_TYPES[kind]
+        batch = self._shape[0] if self._shape else None
         self._batch = batch if isinstance(batch, int) and batch > 0 else None
 
     def __call__(self, images: Tensor) -> dict[str, NDArray[Any]]:
@@ -330,12 +332,12 @@ class OnnxModel:
         arranged = self._arrange(images).numpy()
         if self._dtype == np.uint8:
             arranged = arranged.round()
-        feed = {self._input.name: np.ascontiguousarray(arranged.astype(self._dtype))}
-        names = (each.name for each in self._session.get_outputs())
-        return dict(zip(names, map(_as_array, self._session.run(None, feed)), strict=True))
+        feed = {self._input: np.ascontiguousarray(arranged.astype(self._dtype))}
+        answers = self._session.run(None, feed)
+        return dict(zip(self._outputs, map(_as_array, answers), strict=True))
 
     def _arrange(self, images: Tensor) -> Tensor:
-        declared = self._input.shape[1:]
+        declared = self._shape[1:]
         layouts: list[tuple[Shape | tuple[int, ...], Callable[[Tensor], Tensor]]] = [
             (tuple(images.shape[1:]), lambda x: x),
             ((*images.shape[2:], images.shape[1]), lambda x: x.permute(0, 2, 3, 1)),
