@@ -362,7 +362,7 @@ def test_what_is_reached_before_a_softmax_is_scored_as_logits(data, name):
     squash = squash if name == "sigmoid" else (lambda logits: getattr(torch, name)(logits, 1))
     subject, garbage = meet(load_model(Squashed(squash)), data), draw("uniform", 20, data.test, 0)
     assert subject.answers == "logits"
-    assert any(f"the {name.replace('_', '-')} of logits" in note for note in subject.notes)
+    assert any(f"the {name.replace('_', '-')} of its logits" in note for note in subject.notes)
     logits = [Bands(sure=12)(images).detach() for images in (data.test.images, garbage)]
     torch.testing.assert_close(subject.logits(garbage), logits[1])
     real, rubbish = (scores_of(subject, subject.logits(x)) for x in (data.test.images, garbage))

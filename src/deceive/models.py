@@ -21,7 +21,7 @@ from deceive.files import (
     replacing,
     write_text,
 )
-from deceive.networks import ARCHITECTURES, Classifier
+from deceive.networks import ARCHITECTURES, MOST_OUTPUTS, Classifier
 from deceive.rules import Ascent
 
 _HERE = Path(__file__).resolve().parent
@@ -40,7 +40,7 @@ class Card(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     architecture: str
-    n_outputs: int = Field(ge=2, le=1_000_000)
+    n_outputs: int = Field(ge=2, le=MOST_OUTPUTS)
     image_shape: tuple[_Side, _Side, _Side]
     rubbish_class: int | None = Field(default=None, ge=0)
     """The index of the rubbish class, for a network that has one."""

@@ -19,7 +19,7 @@ from deceive.starts import Shape
 MNIST_MEAN, MNIST_STD = 0.1307, 0.3081
 
 
-_MOST_OUTPUTS = 100_000  # more are a mistake, and would use up all memory
+MOST_OUTPUTS = 100_000  # more are a mistake, and would use up all memory
 
 
 class Classifier(nn.Module):
@@ -52,7 +52,7 @@ class Classifier(nn.Module):
     ) -> None:
         super().__init__()
         checks.one_of("architecture", architecture, ARCHITECTURES)
-        checks.at_least("n_outputs", n_outputs, 2, below=_MOST_OUTPUTS)
+        checks.at_least("n_outputs", n_outputs, 2, below=MOST_OUTPUTS + 1)
         arguments.shape("image_shape", image_shape, least=0)
         arguments.number("mean", mean)
         arguments.number("std", std)
