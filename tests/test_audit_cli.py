@@ -67,7 +67,7 @@ def hangs():
     return Hanging(sure=12)
 
 class Ending(Bands):
-    # Ends the process as soon as it sees garbage, of which there are 20 images a kind.
+    # Ends the process as soon as it sees garbage: 20 images of each kind.
 
     def __init__(self, end):
         super().__init__(sure=12)

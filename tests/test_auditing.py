@@ -414,7 +414,7 @@ def test_a_classifier_whose_labels_are_words_is_found_out(data, tmp_path):
 
 
 def mislabelled(data, every):
-    """The same data, of which one image in so many has the next class's label."""
+    """The same data, except that one image in `every` has the next class's label."""
 
     def wrong(split):
         other = torch.arange(len(split)) % every == 0

@@ -180,7 +180,7 @@ def test_labels_are_classes_without_a_gap(make, change, said) -> None:
     folder = make(changed)
     with pytest.raises(InputError, match=said.format(train=TRAIN_LABELS)):
         load_data(folder, validation=2)
-    # Where nobody reads them they may be anything.
+    # Labels that are never read may be anything.
     assert len(load_data(folder, validation=2, any_labels=True).test) == 5
 
 

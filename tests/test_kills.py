@@ -153,7 +153,7 @@ def test_a_kill_at_any_call_leaves_the_old_or_the_new(kind, tmp_path, monkeypatc
     assert set(found) == {0, 1}
     assert len(found) >= 4
 
-    # And what a kill leaves is in nobody's way.
+    # What a kill leaves behind does no harm.
     remove_temporaries(folder)
     thing.write(1)
     assert thing.read() == 1

@@ -9,7 +9,7 @@ from typing import Any
 
 
 def forbid_telemetry() -> None:
-    """Turn off the telemetry of ONNX Runtime, whoever imports it from now on.
+    """Turn off the telemetry of ONNX Runtime for every later import.
 
     Overrides any earlier setting: a tool that reads other people's models reports nothing.
     """
