@@ -13,14 +13,14 @@ from rich.console import Console
 from benchmarks.contest import Row, facts
 from benchmarks.drawing import AS_THEY_COME, FRESH, played
 from benchmarks.pictures import stripped
-from deceive.data import Dataset, load_data
-from deceive.drawing import draw
-from deceive.errors import InputError
-from deceive.fooling import FoolingResult
-from deceive.models import load_network
-from deceive.networks import Classifier
-from deceive.quality import quality
-from deceive.rules import Ascent
+from deceive.common.errors import InputError
+from deceive.data.loading import Dataset, load_data
+from deceive.fooling.drawing import draw
+from deceive.fooling.fool import FoolingResult
+from deceive.fooling.rules import Ascent
+from deceive.judging.quality import quality
+from deceive.networks.classifier import Classifier
+from deceive.storage.models import load_network
 from deceive.teaching import PRESETS, RoundsSettings
 
 console = Console(stderr=True)

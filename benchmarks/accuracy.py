@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from benchmarks.contest import Row, facts
-from deceive.data import load_data
-from deceive.recipes import train
+from deceive.data.loading import load_data
+from deceive.training.recipes import train
 
 console = Console(stderr=True)
 

@@ -20,14 +20,14 @@ from torch import Tensor
 from benchmarks import rivals
 from benchmarks.contest import Row, facts, planned
 from benchmarks.pictures import stripped
-from deceive.data import Dataset, Split, load_data
-from deceive.drawing import draw
-from deceive.fooling import from_levels, to_levels
-from deceive.models import load_network
-from deceive.networks import Classifier
-from deceive.quality import quality
-from deceive.rules import Ascent
-from deceive.runs import Run, round_name
+from deceive.common.levels import from_levels, to_levels
+from deceive.data.loading import Dataset, Split, load_data
+from deceive.fooling.drawing import draw
+from deceive.fooling.rules import Ascent
+from deceive.judging.quality import quality
+from deceive.networks.classifier import Classifier
+from deceive.storage.models import load_network
+from deceive.storage.runs import Run, round_name
 from deceive.teaching import PRESETS, RoundsSettings, rounds
 
 console = Console(stderr=True)

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 from benchmarks.contest import Row, facts, planned
 from benchmarks.peers import DECEIVE, PEERS, Attack, Contestant, Made, Setting
-from deceive.fooling import from_levels, to_levels
-from deceive.inference import FrozenCopy, probabilities_of
-from deceive.models import load_card, load_network
-from deceive.networks import Classifier
-from deceive.starts import begin
+from deceive.common.levels import from_levels, to_levels
+from deceive.fooling.starts import begin
+from deceive.networks.classifier import Classifier
+from deceive.networks.inference import FrozenCopy, probabilities_of
+from deceive.storage.models import load_card, load_network
 
 console = Console(stderr=True)
 

@@ -14,12 +14,12 @@ from rich.console import Console
 
 from benchmarks.contest import Row, facts, planned
 from benchmarks.training import ORIGINAL_BATCH, original_batches
-from deceive.data import Split, load_data
-from deceive.networks import Classifier
-from deceive.recipes import build
-from deceive.starts import begin
+from deceive.data.loading import Split, load_data
+from deceive.fooling.starts import begin
+from deceive.networks.classifier import Classifier
 from deceive.teaching import PRESETS
 from deceive.teaching.retraining import Retraining
+from deceive.training.recipes import build
 
 console = Console(stderr=True)
 

@@ -10,9 +10,9 @@ import torch
 
 from benchmarks.contest import Row, facts
 from benchmarks.peers import DECEIVE, PEERS, Setting
-from deceive.fooling import fool
-from deceive.models import load_network
-from deceive.starts import begin
+from deceive.fooling.fool import fool
+from deceive.fooling.starts import begin
+from deceive.storage.models import load_network
 
 MODEL = "fast"
 COUNTS, QUICK = (100, 1_000, 10_000), (20, 50)

@@ -7,8 +7,8 @@ from typing import Any
 from playwright.sync_api import Page, Response, sync_playwright
 
 from benchmarks.contest import Row, facts
-from deceive.page import build
-from deceive.serving import server
+from deceive.webpage.page import build
+from deceive.webpage.serving import server
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]

@@ -14,7 +14,7 @@ from PIL import Image
 
 from benchmarks.contest import Row, Spread, significant
 from deceive.auditing.judges import UNDECIDED, in_words
-from deceive.figures import Deceived, caption, from_the_same_starts, png
+from deceive.reporting.figures import Deceived, caption, from_the_same_starts, png
 
 Levels = NDArray[np.uint8]
 

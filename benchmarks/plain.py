@@ -15,13 +15,14 @@ from torch import Tensor
 from benchmarks.contest import Row, facts, planned
 from benchmarks.pictures import stripped
 from deceive.auditing.judges import verdict
-from deceive.data import Dataset, load_data
-from deceive.fooling import FoolingResult, fool, to_levels
-from deceive.inference import logits_of
-from deceive.measures import agreement, features_of, frechet_between
-from deceive.models import load_card, load_network
-from deceive.networks import Classifier
-from deceive.starts import begin
+from deceive.common.levels import to_levels
+from deceive.data.loading import Dataset, load_data
+from deceive.fooling.fool import FoolingResult, fool
+from deceive.fooling.starts import begin
+from deceive.judging.measures import agreement, features_of, frechet_between
+from deceive.networks.classifier import Classifier
+from deceive.networks.inference import logits_of
+from deceive.storage.models import load_card, load_network
 
 console = Console(stderr=True)
 

@@ -15,17 +15,17 @@ from rich.console import Console
 from torch import Tensor
 
 from benchmarks.contest import Row, facts, planned
-from deceive.data import Dataset, Split, load_data
-from deceive.drawing import ACCEPTED, POLISH, draw
-from deceive.errors import InputError
-from deceive.measures import (
+from deceive.common.errors import InputError
+from deceive.data.loading import Dataset, Split, load_data
+from deceive.fooling.drawing import ACCEPTED, POLISH, draw
+from deceive.judging.measures import (
     agreement,
     density_and_coverage,
     features_of,
     frechet_between,
     nearest_distances,
 )
-from deceive.models import load_card, load_network
+from deceive.storage.models import load_card, load_network
 
 console = Console(stderr=True)
 

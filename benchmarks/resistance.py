@@ -32,13 +32,14 @@ from deceive.auditing.formats import load_model
 from deceive.auditing.judges import AUTO, meet_judges, verdict
 from deceive.auditing.search import SEARCHES, search
 from deceive.auditing.subject import Subject, meet
-from deceive.data import Dataset, load_data
-from deceive.errors import InputError
-from deceive.fooling import fool, from_levels, to_levels
-from deceive.inference import logits_of, probabilities_of
-from deceive.measures import reached_by
-from deceive.models import load_card, load_network, shipped_names
-from deceive.rules import RULES, Ascent
+from deceive.common.errors import InputError
+from deceive.common.levels import from_levels, to_levels
+from deceive.data.loading import Dataset, load_data
+from deceive.fooling.fool import fool
+from deceive.fooling.rules import RULES, Ascent
+from deceive.judging.measures import reached_by
+from deceive.networks.inference import logits_of, probabilities_of
+from deceive.storage.models import load_card, load_network, shipped_names
 
 console = Console(stderr=True)
 

@@ -16,10 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from deceive.data import Dataset, Split
-from deceive.errors import InputError
-from deceive.inference import BATCH, device_of, evaluating, working_dtype
-from deceive.starts import Shape
+from deceive.common.errors import InputError
+from deceive.common.levels import Shape
+from deceive.data.loading import Dataset, Split
+from deceive.networks.inference import BATCH, device_of, evaluating, working_dtype
 
 # Length of the vector that says what class an image is of, and how noisy it is or what it is like.
 _CONDITION = 64

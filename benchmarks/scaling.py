@@ -15,9 +15,9 @@ import torch
 from rich.console import Console
 
 from benchmarks.contest import Row, facts
-from deceive.data import Dataset, Split
-from deceive.fooling import fool
-from deceive.networks import Classifier
+from deceive.data.loading import Dataset, Split
+from deceive.fooling.fool import fool
+from deceive.networks.classifier import Classifier
 from deceive.teaching import PRESETS
 from deceive.teaching.emerging import Emerging
 

@@ -10,8 +10,8 @@ from benchmarks.pictures import drawn_side_by_side, ends, quality_against_time, 
 from benchmarks.resistance import OURS
 from benchmarks.scaling import slope
 from deceive.auditing.verdict import sure
-from deceive.figures import save
-from deceive.files import write_text
+from deceive.common.files import write_text
+from deceive.reporting.figures import save
 
 # What each contest asks; the words around its table.
 CONTESTS = {

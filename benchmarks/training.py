@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
 from benchmarks.contest import Row, facts, planned
-from deceive.data import Dataset as Data
-from deceive.data import Split, load_data
-from deceive.inference import accuracy
-from deceive.recipes import RECIPES, build
-from deceive.training import fit
+from deceive.data.loading import Dataset as Data
+from deceive.data.loading import Split, load_data
+from deceive.networks.inference import accuracy
+from deceive.training.fit import fit
+from deceive.training.recipes import RECIPES, build
 
 ORIGINAL_BATCH = 64
 

@@ -326,11 +326,11 @@ def prepare() -> None:
     import torch.onnx._internal.exporter._core
 
     import deceive.auditing
+    import deceive.auditing.leaderboard
     import deceive.cli
-    import deceive.export
-    import deceive.figures
-    import deceive.leaderboard
-    import deceive.report
+    import deceive.reporting.figures
+    import deceive.reporting.report
+    import deceive.storage.export
     import deceive.study
     import deceive.teaching  # noqa: F401
 

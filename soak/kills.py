@@ -228,8 +228,8 @@ def halves(folder: Path) -> list[str]:
 
 def _no_pair(weights: Path, card: Path) -> list[str]:
     """Check that weights and card match if both exist."""
-    from deceive.errors import InputError
-    from deceive.models import load_network
+    from deceive.common.errors import InputError
+    from deceive.storage.models import load_network
 
     try:
         load_network(weights)

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 
 import deceive
-from deceive.errors import InputError
+from deceive.common.errors import InputError
 from soak import mutations
 from soak.mutations import Mutation, Random
 from soak.world import KINDS, VALIDATION, Trail, beside, command, files_of, files_of_data
@@ -325,7 +325,7 @@ def _audit_file(world: Path) -> Files:
 
 
 def _read_audit(folder: Path, rng: Random) -> None:
-    from deceive.leaderboard import write_leaderboard
+    from deceive.auditing.leaderboard import write_leaderboard
 
     write_leaderboard([folder / "audit.json"], folder / "table.md")
     content = (folder / "table.md").read_text()
@@ -490,7 +490,7 @@ def _read_call(folder: Path, rng: Random) -> None:
     """Evaluate the call; settings may raise pydantic's own error."""
     from pydantic import ValidationError
 
-    from deceive.models import load_card
+    from deceive.storage.models import load_card
 
     source = (folder / "call.py").read_text()
     names = {"deceive": deceive, "torch": torch, "np": np, "Path": Path, "load_card": load_card}

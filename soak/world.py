@@ -22,9 +22,9 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from deceive.data import SHA256, load_data
-from deceive.models import save_network
-from deceive.recipes import RECIPES, train
+from deceive.data.loading import SHA256, load_data
+from deceive.storage.models import save_network
+from deceive.training.recipes import RECIPES, train
 from soak.mutations import packed
 
 VALIDATION = 60

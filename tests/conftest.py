@@ -17,9 +17,8 @@ import torch.nn.functional as F
 from hypothesis import settings
 from torch import Tensor, nn
 
-from deceive.fooling import Bounds
-from deceive.runtime import forbid_telemetry
-from deceive.starts import Shape
+from deceive.common.levels import Bounds, Shape
+from deceive.common.runtime import forbid_telemetry
 
 # Quick, the same every time, and nothing left behind in the working directory.
 settings.register_profile(

@@ -15,11 +15,11 @@ from torch import nn
 
 import deceive
 from conftest import Bands
-from deceive.errors import InputError
-from deceive.models import load_card
-from deceive.networks import Classifier
-from deceive.rules import Ascent
-from deceive.training import TrainingSettings, calibrate, fit
+from deceive.common.errors import InputError
+from deceive.fooling.rules import Ascent
+from deceive.networks.classifier import Classifier
+from deceive.storage.models import load_card
+from deceive.training.fit import TrainingSettings, calibrate, fit
 from test_auditing import TINY, band_data
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -15,7 +15,7 @@ from deceive.auditing.schema import page, read_report
 from deceive.auditing.search import SEARCHES
 from deceive.auditing.verdict import KINDS
 from deceive.cli import main
-from deceive.data import CLONE, load_data
+from deceive.data.loading import CLONE, load_data
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 TEXT = (DOCS / "audit.md").read_text(encoding="utf-8")

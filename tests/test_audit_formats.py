@@ -18,8 +18,8 @@ from deceive.auditing import AuditSettings, audit
 from deceive.auditing.formats import load_model
 from deceive.auditing.scaling import Scaling
 from deceive.auditing.subject import meet
-from deceive.errors import InputError
-from deceive.inference import FrozenCopy
+from deceive.common.errors import InputError
+from deceive.networks.inference import FrozenCopy
 from test_auditing import band_data
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -16,10 +16,10 @@ from deceive.auditing.identity import identity_of, same_network
 from deceive.auditing.judges import meet_judges
 from deceive.auditing.measuring import Measurements
 from deceive.auditing.subject import meet
-from deceive.data import Split, load_data
-from deceive.errors import InputError
-from deceive.models import load_network
-from deceive.runs import Run
+from deceive.common.errors import InputError
+from deceive.data.loading import Split, load_data
+from deceive.storage.models import load_network
+from deceive.storage.runs import Run
 from test_audit_formats import onnx_file
 from test_auditing import TINY, WithRubbish, band_data
 

@@ -3,9 +3,9 @@ import torch
 
 from conftest import Bands, NaNAfter
 from deceive.auditing.search import SEARCHES, search
-from deceive.errors import InputError
-from deceive.fooling import from_levels
-from deceive.inference import logits_of
+from deceive.common.errors import InputError
+from deceive.common.levels import from_levels
+from deceive.networks.inference import logits_of
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -23,12 +23,13 @@ from deceive.auditing.scaling import Scaling, usual
 from deceive.auditing.settings import QUICK, THOROUGH, budgets
 from deceive.auditing.subject import meet
 from deceive.auditing.verdict import still_to_come, sure, verdict
-from deceive.data import Dataset, Split, load_data
-from deceive.errors import InputError, WriteError
-from deceive.fooling import fool, to_levels
-from deceive.inference import FrozenCopy
-from deceive.runs import Run
-from deceive.starts import begin
+from deceive.common.errors import InputError, WriteError
+from deceive.common.levels import to_levels
+from deceive.data.loading import Dataset, Split, load_data
+from deceive.fooling.fool import fool
+from deceive.fooling.starts import begin
+from deceive.networks.inference import FrozenCopy
+from deceive.storage.runs import Run
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -8,13 +8,13 @@ from dataclasses import replace
 
 import pytest
 
-from deceive import checks
 from deceive.auditing import QUICK
-from deceive.data import load_data
-from deceive.errors import InputError
-from deceive.fooling import fool
-from deceive.models import save_network
-from deceive.networks import Classifier
+from deceive.common import checks
+from deceive.common.errors import InputError
+from deceive.data.loading import load_data
+from deceive.fooling.fool import fool
+from deceive.networks.classifier import Classifier
+from deceive.storage.models import save_network
 from deceive.study import StudySettings
 from deceive.teaching import PRESETS
 from test_cli import run

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from deceive.board import Board
-from deceive.figures import contact_sheet, shown_images
-from deceive.runs import Run, round_name
+from deceive.reporting.board import Board
+from deceive.reporting.figures import contact_sheet, shown_images
+from deceive.storage.runs import Run, round_name
 from test_cli import run as command
 from test_teaching import quiet
 from test_teaching_report import ROUNDS, folder, played  # noqa: F401

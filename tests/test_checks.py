@@ -6,8 +6,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deceive import checks
-from deceive.errors import InputError
+from deceive.common import checks
+from deceive.common.errors import InputError
 
 
 def test_an_input_error_is_a_value_error():

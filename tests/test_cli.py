@@ -10,9 +10,9 @@ from PIL import Image
 import deceive
 from deceive.cli import main
 from deceive.cli.study import Study
-from deceive.fooling import from_levels
-from deceive.models import load_network
-from deceive.runs import Run
+from deceive.common.levels import from_levels
+from deceive.storage.models import load_network
+from deceive.storage.runs import Run
 from deceive.study import StudySettings
 
 SMALL = ["--epochs", "0.5", "--training-images", "2000", "--candidates", "2"]

@@ -15,14 +15,14 @@ from soak import mutations
 
 from deceive.auditing import AuditSettings, audit, read_report
 from deceive.auditing.assemble import assemble
-from deceive.data import Dataset, Split, read_idx
-from deceive.errors import InputError
-from deceive.figures import shown_rounds, study_pictures
-from deceive.leaderboard import write_leaderboard
-from deceive.models import Card, load_network, save_network
-from deceive.networks import Classifier
-from deceive.report import write_audit_page, write_report, write_rounds_report
-from deceive.runs import Run, round_name
+from deceive.auditing.leaderboard import write_leaderboard
+from deceive.common.errors import InputError
+from deceive.data.loading import Dataset, Split, read_idx
+from deceive.networks.classifier import Classifier
+from deceive.reporting.figures import shown_rounds, study_pictures
+from deceive.reporting.report import write_audit_page, write_report, write_rounds_report
+from deceive.storage.models import Card, load_network, save_network
+from deceive.storage.runs import Run, round_name
 from deceive.teaching.emerging import Emerging
 from deceive.teaching.retraining import Retraining
 from deceive.teaching.settings import PRESETS, RoundsSettings
@@ -91,7 +91,7 @@ def test_weights_whose_card_fits_the_damage(tmp_path, monkeypatch):
         def hexdigest(self):
             return json.loads(path.with_suffix(".json").read_bytes())["weights_sha256"]
 
-    monkeypatch.setattr("deceive.models.hashlib.sha256", lambda content: Same())
+    monkeypatch.setattr("deceive.storage.models.hashlib.sha256", lambda content: Same())
     survive(path, mutations.SAFETENSORS, lambda: load_network(path), 100, first=1000)
 
 

@@ -26,9 +26,9 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 from numpy.typing import NDArray
 
-from deceive import data
-from deceive.data import CLONE, MD5, SHA256, Dataset, load_data, read_idx
-from deceive.errors import InputError
+from deceive.common.errors import InputError
+from deceive.data import loading as data
+from deceive.data.loading import CLONE, MD5, SHA256, Dataset, load_data, read_idx
 
 TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = SHA256
 

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
-from deceive.drawing import POLISH, draw
-from deceive.errors import InputError
-from deceive.fooling import from_levels
-from deceive.networks import Classifier
-from deceive.rules import Ascent
+from deceive.common.errors import InputError
+from deceive.common.levels import from_levels
+from deceive.fooling.drawing import POLISH, draw
+from deceive.fooling.rules import Ascent
+from deceive.networks.classifier import Classifier
 
 # Steps so small that an image stays about where it began.
 STILL = Ascent(rule="sign", step_size=1e-6, schedule=2)
@@ -44,7 +44,7 @@ class Halves(nn.Module):
 @pytest.fixture
 def no_noise(monkeypatch):
     """Images are asked about as they are, so that it is known what comes of it."""
-    monkeypatch.setattr("deceive.drawing._IN_NOISE", 0)
+    monkeypatch.setattr("deceive.fooling.drawing._IN_NOISE", 0)
 
 
 def test_it_is_the_same_however_many_there_are():

@@ -13,8 +13,8 @@ from benchmarks.pictures import stripped
 from benchmarks.rivals import RIVALS, Diffusion, Vae, train
 from torch import Generator
 
-from deceive.data import Split
-from deceive.errors import InputError
+from deceive.common.errors import InputError
+from deceive.data.loading import Split
 
 pytestmark = pytest.mark.usefixtures("untouched_rng")
 

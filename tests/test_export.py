@@ -11,13 +11,13 @@ from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-import deceive.export
+import deceive.storage.export
 from conftest import After, Bands, InPlace, Restless, same_state, state_of
 from deceive import InputError, export_onnx, load_network
 from deceive.cli import main
-from deceive.models import halved, shipped_names
-from deceive.networks import Classifier, StemConv
-from deceive.objectives import OBJECTIVES
+from deceive.fooling.objectives import OBJECTIVES
+from deceive.networks.classifier import Classifier, StemConv
+from deceive.storage.models import halved, shipped_names
 
 
 def session(path):
@@ -281,7 +281,7 @@ def test_the_same_network_is_the_same_file_and_tells_nothing_of_this_machine(tmp
         export_onnx(load_network("fast"), tmp_path / name)
     content = (tmp_path / "one").read_bytes()
     assert content == (tmp_path / "two").read_bytes()
-    assert deceive.export.__file__.rsplit("/", 1)[0].encode() not in content
+    assert deceive.storage.export.__file__.rsplit("/", 1)[0].encode() not in content
     assert b".py" not in content
 
 

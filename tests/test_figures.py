@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from deceive.errors import InputError
-from deceive.figures import (
+from deceive.common.errors import InputError
+from deceive.reporting.figures import (
     TITLES,
     Curve,
     Deceived,
@@ -22,7 +22,7 @@ from deceive.figures import (
     study_filmstrip,
     study_pictures,
 )
-from deceive.runs import Run
+from deceive.storage.runs import Run
 from deceive.study import StudySettings
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from deceive.errors import WriteError
-from deceive.files import check_writable, remove_temporaries, replacing, write_text
+from deceive.common.errors import WriteError
+from deceive.common.files import check_writable, remove_temporaries, replacing, write_text
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do this")
 

@@ -7,9 +7,9 @@ import tempfile
 import pytest
 
 from deceive.cli.folders import claimed
-from deceive.errors import InputError, WriteError
-from deceive.files import replacing
-from deceive.runs import Run
+from deceive.common.errors import InputError, WriteError
+from deceive.common.files import replacing
+from deceive.storage.runs import Run
 from test_cli import run
 
 SETTINGS = {"seed": 0}

@@ -22,13 +22,14 @@ from conftest import (
     same_state,
     state_of,
 )
-from deceive.errors import InputError, NoGradientWarning
-from deceive.fooling import FoolingResult, Progress, fool, from_levels, to_levels
-from deceive.inference import FrozenCopy, logits_of
-from deceive.models import load_network
-from deceive.objectives import OBJECTIVES
-from deceive.rules import RULES, Ascent
-from deceive.starts import STARTS, begin
+from deceive.common.errors import InputError, NoGradientWarning
+from deceive.common.levels import from_levels, to_levels
+from deceive.fooling.fool import FoolingResult, Progress, fool
+from deceive.fooling.objectives import OBJECTIVES
+from deceive.fooling.rules import RULES, Ascent
+from deceive.fooling.starts import STARTS, begin
+from deceive.networks.inference import FrozenCopy, logits_of
+from deceive.storage.models import load_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -4,8 +4,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from conftest import After, Bands, InPlace, Restless, same_state, state_of
-from deceive.errors import InputError
-from deceive.inference import (
+from deceive.common.errors import InputError
+from deceive.networks.classifier import StemConv
+from deceive.networks.inference import (
     FrozenCopy,
     accuracy,
     before_softmax,
@@ -15,7 +16,6 @@ from deceive.inference import (
     probabilities_of,
     working_dtype,
 )
-from deceive.networks import StemConv
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

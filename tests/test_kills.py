@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from deceive.auditing import Report, assemble, read_report
-from deceive.errors import InputError, WriteError
-from deceive.files import remove_temporaries
-from deceive.models import load_card, load_network, save_network
-from deceive.networks import Classifier
-from deceive.runs import Run
+from deceive.common.errors import InputError, WriteError
+from deceive.common.files import remove_temporaries
+from deceive.networks.classifier import Classifier
+from deceive.storage.models import load_card, load_network, save_network
+from deceive.storage.runs import Run
 from deceive.teaching.emerging import Emerging
 from test_leaderboard import content
 from test_models import CARD

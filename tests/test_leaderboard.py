@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from deceive.auditing import read_report
+from deceive.auditing.leaderboard import write_leaderboard
 from deceive.auditing.settings import QUICK
-from deceive.errors import InputError
-from deceive.leaderboard import write_leaderboard
+from deceive.common.errors import InputError
 
 OUTCOME = {"threshold": "asked", "candidates": 210, "fooling_rate": 1.0, "median": 7.5}
 

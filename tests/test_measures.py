@@ -7,10 +7,9 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from conftest import Bands, Restless, same_state, state_of
-from deceive import measures
-from deceive.errors import InputError
-from deceive.inference import accuracy
-from deceive.measures import (
+from deceive.common.errors import InputError
+from deceive.judging import measures
+from deceive.judging.measures import (
     agreement,
     auroc,
     calibration_error,
@@ -26,7 +25,8 @@ from deceive.measures import (
     reached_by,
     skill,
 )
-from deceive.networks import Classifier
+from deceive.networks.classifier import Classifier
+from deceive.networks.inference import accuracy
 
 
 class Pixels(nn.Module):

@@ -4,11 +4,18 @@ import pickle
 import pytest
 import torch
 
-from deceive import models
-from deceive.drawing import DRAWING
-from deceive.errors import InputError
-from deceive.models import Card, halved, load_card, load_network, save_network, shipped_names
-from deceive.networks import Classifier
+from deceive.common.errors import InputError
+from deceive.fooling.drawing import DRAWING
+from deceive.networks.classifier import Classifier
+from deceive.storage import models
+from deceive.storage.models import (
+    Card,
+    halved,
+    load_card,
+    load_network,
+    save_network,
+    shipped_names,
+)
 
 CARD = Card(
     architecture="fast",

@@ -10,10 +10,10 @@ import torch.nn.functional as F
 from torch import nn
 
 from conftest import Bands, same_state, state_of
-from deceive.errors import InputError
-from deceive.fooling import fool
-from deceive.inference import FrozenCopy, logits_of, probabilities_of
-from deceive.modules import copied
+from deceive.common.errors import InputError
+from deceive.fooling.fool import fool
+from deceive.networks.inference import FrozenCopy, logits_of, probabilities_of
+from deceive.networks.modules import copied
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from deceive.errors import InputError
-from deceive.fooling import fool
-from deceive.networks import (
+from deceive.common.errors import InputError
+from deceive.fooling.fool import fool
+from deceive.networks.classifier import (
     ARCHITECTURES,
     LEAST_SIDES,
     MNIST_MEAN,

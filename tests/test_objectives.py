@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deceive.objectives import OBJECTIVES, log_odds, log_probability, logit, margin
+from deceive.fooling.objectives import OBJECTIVES, log_odds, log_probability, logit, margin
 
 
 @st.composite

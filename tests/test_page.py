@@ -18,19 +18,20 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-import deceive.models
-import deceive.page
-import deceive.serving
-from deceive import InputError, fool, fooling, load_data, load_network
+import deceive.storage.models
+import deceive.webpage.page
+import deceive.webpage.serving
+from deceive import InputError, fool, load_data, load_network
 from deceive.cli import main
-from deceive.drawing import DRAWING, draw
-from deceive.export import export_onnx
-from deceive.files import write_text
-from deceive.models import load_card, save_network, shipped_names
-from deceive.networks import Classifier
-from deceive.page import build, manifest, write_list
-from deceive.serving import server
-from deceive.starts import STARTS, begin
+from deceive.common.files import write_text
+from deceive.fooling import fool as fooling
+from deceive.fooling.drawing import DRAWING, draw
+from deceive.fooling.starts import STARTS, begin
+from deceive.networks.classifier import Classifier
+from deceive.storage.export import export_onnx
+from deceive.storage.models import load_card, save_network, shipped_names
+from deceive.webpage.page import build, manifest, write_list
+from deceive.webpage.serving import server
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
@@ -84,7 +85,7 @@ def models_with_rounds(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     for name in ("fast", "judge", "study"):
         for suffix in (".json", ".safetensors"):
-            shutil.copy(deceive.models.shipped_folder() / f"{name}{suffix}", folder)
+            shutil.copy(deceive.storage.models.shipped_folder() / f"{name}{suffix}", folder)
     for number in (10, 0):
         torch.manual_seed(number)
         network = Classifier("draw", 11).eval()
@@ -102,8 +103,8 @@ def site_with_rounds(dist, serve, models_with_rounds, tmp_path_factory):
     folder = tmp_path_factory.mktemp("site") / "dist"
     shutil.copytree(dist, folder)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deceive.models, "shipped_folder", lambda: models_with_rounds)
-        deceive.page._write_networks(folder / "networks", lambda stage: None)
+        patch.setattr(deceive.storage.models, "shipped_folder", lambda: models_with_rounds)
+        deceive.webpage.page._write_networks(folder / "networks", lambda stage: None)
     write_list(folder, sources="")
     return serve(folder)
 
@@ -594,7 +595,7 @@ def test_one_digit_against_each_network(visit, without_rounds):
 
 
 def test_the_manifest_says_what_the_cards_say(models_with_rounds, monkeypatch):
-    monkeypatch.setattr(deceive.models, "shipped_folder", lambda: models_with_rounds)
+    monkeypatch.setattr(deceive.storage.models, "shipped_folder", lambda: models_with_rounds)
     said = manifest()
     rounds = ["rounds-000000", "rounds-000010"]
     assert sorted(said["networks"]) == ["fast", "judge", *rounds, "study"]
@@ -628,7 +629,7 @@ def test_one_network_of_the_rounds_alone_has_nothing_to_slide_through(
     models_with_rounds, tmp_path, monkeypatch
 ):
     shutil.copytree(models_with_rounds, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setattr(deceive.models, "shipped_folder", lambda: tmp_path)
+    monkeypatch.setattr(deceive.storage.models, "shipped_folder", lambda: tmp_path)
     for path in tmp_path.glob("rounds-000000.*"):
         path.unlink()
     said = manifest()
@@ -694,7 +695,9 @@ def test_static_at_the_first_round_and_handwriting_at_the_last(visit):
 
 
 def violations(page):
-    page.evaluate((deceive.page._CLONE / "web/node_modules/axe-core/axe.min.js").read_text())
+    page.evaluate(
+        (deceive.webpage.page._CLONE / "web/node_modules/axe-core/axe.min.js").read_text()
+    )
     found = page.evaluate("async () => (await axe.run()).violations")
     return [
         (one["id"], [node["html"] for node in one["nodes"]])
@@ -713,7 +716,7 @@ def test_nothing_keeps_anybody_out(visit, scheme, width):
     page.click("#rounds-all")
     page.wait_for_selector("#rounds-go:enabled")
     assert violations(page) == []
-    for path in sorted((deceive.page._CLONE / "web/dist/notebooks").iterdir())[:1]:
+    for path in sorted((deceive.webpage.page._CLONE / "web/dist/notebooks").iterdir())[:1]:
         page.goto(page.url + f"notebooks/{path.name}")
         assert page.locator("main").inner_text().strip()
 
@@ -912,7 +915,7 @@ def test_the_command_serves_and_opens(dist, capsys, monkeypatch):
         running.append(server(*arguments))
         return running[0]
 
-    monkeypatch.setattr(deceive.serving, "server", keep)
+    monkeypatch.setattr(deceive.webpage.serving, "server", keep)
     monkeypatch.setattr("webbrowser.open", look_and_leave)
     with pytest.raises(SystemExit) as end:
         main(["page", "--json"])
@@ -934,7 +937,7 @@ def test_files_are_served_as_what_they_are(site):
 
 
 def test_outside_a_clone_it_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(deceive.page, "_CLONE", tmp_path)
+    monkeypatch.setattr(deceive.webpage.page, "_CLONE", tmp_path)
     with pytest.raises(InputError, match="page: expected the clone with its folder web"):
         build()
 
@@ -944,7 +947,7 @@ def unbuilt(tmp_path, monkeypatch):
     """A clone with nothing but the page's package in it, and no programs to be found."""
     (tmp_path / "web").mkdir()
     (tmp_path / "web" / "package.json").write_text("{}")
-    monkeypatch.setattr(deceive.page, "_CLONE", tmp_path)
+    monkeypatch.setattr(deceive.webpage.page, "_CLONE", tmp_path)
     programs = tmp_path / "bin"
     programs.mkdir()
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
@@ -994,13 +997,13 @@ def built_by(programs, monkeypatch):
     models = programs.parent / "models"
     models.mkdir()
     for suffix in (".json", ".safetensors"):
-        shutil.copy(deceive.models.shipped_folder() / f"study{suffix}", models)
-    for module in (deceive.models, deceive.page):
+        shutil.copy(deceive.storage.models.shipped_folder() / f"study{suffix}", models)
+    for module in (deceive.storage.models, deceive.webpage.page):
         monkeypatch.setattr(module, "shipped_folder", lambda: models)
     monkeypatch.setattr(
-        deceive.page, "export_onnx", lambda network, path: write_text(path, "graph")
+        deceive.webpage.page, "export_onnx", lambda network, path: write_text(path, "graph")
     )
-    monkeypatch.setattr(deceive.page, "_write_notebooks", lambda folder, report: None)
+    monkeypatch.setattr(deceive.webpage.page, "_write_notebooks", lambda folder, report: None)
 
 
 def test_what_an_earlier_build_left_damaged_is_made_anew(unbuilt, tmp_path, monkeypatch):
@@ -1059,11 +1062,11 @@ def test_a_notebook_that_is_none_is_one_sentence(unbuilt, tmp_path, monkeypatch)
 def test_without_the_extra_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "nbconvert", None)
     with pytest.raises(InputError, match=r"pip install 'deceive\[page\]'"):
-        deceive.page._write_notebooks(tmp_path, lambda stage: None)
+        deceive.webpage.page._write_notebooks(tmp_path, lambda stage: None)
 
 
 def test_the_lock_file_names_no_host():
-    lock = json.loads((deceive.page._CLONE / "web" / "package-lock.json").read_text())
+    lock = json.loads((deceive.webpage.page._CLONE / "web" / "package-lock.json").read_text())
     packages = [one for path, one in lock["packages"].items() if path]
     assert packages
     assert all("resolved" not in one and "integrity" in one for one in packages)

@@ -8,9 +8,9 @@ import torch
 from benchmarks import pictures, plain, table
 from PIL import Image
 
-from deceive.fooling import fool
-from deceive.models import load_network
-from deceive.starts import begin
+from deceive.fooling.fool import fool
+from deceive.fooling.starts import begin
+from deceive.storage.models import load_network
 
 
 @pytest.fixture(scope="module")

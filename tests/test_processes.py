@@ -16,18 +16,18 @@ import pytest
 import torch
 
 from conftest import After, Bands
-from deceive import processes
 from deceive.cli import commands, main
 from deceive.cli.rounds import Rounds
-from deceive.errors import InputError, NoGradientWarning
-from deceive.fooling import FoolingResult, fool
-from deceive.models import load_network
-from deceive.networks import ARCHITECTURES, Classifier
-from deceive.processes import Place
-from deceive.recipes import RECIPES, train
-from deceive.runs import Run
-from deceive.starts import generator_for
+from deceive.common import processes
+from deceive.common.errors import InputError, NoGradientWarning
+from deceive.common.processes import Place
+from deceive.common.seeds import generator_for
+from deceive.fooling.fool import FoolingResult, fool
+from deceive.networks.classifier import ARCHITECTURES, Classifier
+from deceive.storage.models import load_network
+from deceive.storage.runs import Run
 from deceive.teaching import rounds
+from deceive.training.recipes import RECIPES, train
 from test_cli import run
 from test_quality import Quarters
 from test_teaching import LITERAL, SMALL, checkpoint_digest, data, quiet, without_clock

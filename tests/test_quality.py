@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conftest import same_state, state_of
-from deceive.data import Dataset, Split
-from deceive.errors import InputError
-from deceive.measures import density_and_coverage, frechet_distance, nearest_distances
-from deceive.quality import Quality, classification_accuracy_score, quality
+from deceive.common.errors import InputError
+from deceive.data.loading import Dataset, Split
+from deceive.judging.measures import density_and_coverage, frechet_distance, nearest_distances
+from deceive.judging.quality import Quality, classification_accuracy_score, quality
 
 pytestmark = pytest.mark.usefixtures("untouched_rng")
 

@@ -16,16 +16,16 @@ import torch
 from safetensors.torch import save
 from soak.mutations import zipped
 
-from deceive.arrays import read_arrays
 from deceive.auditing import read_report
 from deceive.auditing.formats import load_model
-from deceive.data import load_data, read_idx
-from deceive.errors import InputError
-from deceive.files import parse_json, read_json
-from deceive.leaderboard import write_leaderboard
-from deceive.models import Card, load_card, load_network, save_network
-from deceive.networks import Classifier
-from deceive.runs import Run
+from deceive.auditing.leaderboard import write_leaderboard
+from deceive.common.arrays import read_arrays
+from deceive.common.errors import InputError
+from deceive.common.files import parse_json, read_json
+from deceive.data.loading import load_data, read_idx
+from deceive.networks.classifier import Classifier
+from deceive.storage.models import Card, load_card, load_network, save_network
+from deceive.storage.runs import Run
 from deceive.teaching.settings import PRESETS, changed
 
 DEEP = b'{"a": ' + b"[" * 3000 + b"]" * 3000 + b"}"

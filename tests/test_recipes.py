@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from deceive.data import Dataset, Split
-from deceive.networks import ARCHITECTURES
-from deceive.recipes import RECIPES, build, train
+from deceive.data.loading import Dataset, Split
+from deceive.networks.classifier import ARCHITECTURES
+from deceive.training.recipes import RECIPES, build, train
 
 
 def weights(network):

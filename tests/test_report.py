@@ -14,10 +14,10 @@ from PIL import Image
 
 from deceive.cli import main
 from deceive.cli.commands import Command
-from deceive.errors import InputError
-from deceive.figures import TITLES, png, study_captions, study_filmstrip
-from deceive.report import finding, missing_parts, write_report
-from deceive.runs import Run
+from deceive.common.errors import InputError
+from deceive.reporting.figures import TITLES, png, study_captions, study_filmstrip
+from deceive.reporting.report import finding, missing_parts, write_report
+from deceive.storage.runs import Run
 from deceive.study import command
 from test_figures import noise, ten
 

@@ -12,7 +12,7 @@ from torch import nn
 from conftest import Bands
 from deceive.auditing.formats import load_model
 from deceive.auditing.subject import meet
-from deceive.errors import InputError
+from deceive.common.errors import InputError
 from test_auditing import band_data
 
 pytestmark = pytest.mark.usefixtures("one_thread")

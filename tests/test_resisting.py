@@ -4,18 +4,18 @@ import pytest
 import torch
 from torch import nn
 
-from deceive.fooling import fool
-from deceive.inference import logits_of, probabilities_of
-from deceive.models import load_card, load_network
-from deceive.networks import SHIFTS, Classifier
-from deceive.objectives import log_odds
-from deceive.recipes import train
-from deceive.rules import Ascent
-from deceive.runs import Run
+from deceive.fooling.fool import fool
+from deceive.fooling.objectives import log_odds
+from deceive.fooling.rules import Ascent
+from deceive.networks.classifier import SHIFTS, Classifier
+from deceive.networks.inference import logits_of, probabilities_of
+from deceive.storage.models import load_card, load_network
+from deceive.storage.runs import Run
 from deceive.teaching import PRESETS, rounds
 from deceive.teaching.resisting import Resisting
 from deceive.teaching.searching import search
-from deceive.training import expect_rubbish
+from deceive.training.fit import expect_rubbish
+from deceive.training.recipes import train
 from test_quality import Quarters
 from test_teaching import checkpoint_digest, data, quiet, without_clock
 

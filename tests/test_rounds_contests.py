@@ -8,10 +8,10 @@ import torch
 from benchmarks import ablation, literal, polishing, scaling, table
 from benchmarks.pictures import stripped
 
-from deceive.data import load_data
-from deceive.drawing import ACCEPTED, POLISH
-from deceive.errors import InputError
-from deceive.models import load_network
+from deceive.common.errors import InputError
+from deceive.data.loading import load_data
+from deceive.fooling.drawing import ACCEPTED, POLISH
+from deceive.storage.models import load_network
 from deceive.teaching import PRESETS
 from test_drawing_contest import FACTS
 

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from deceive.data import Split
-from deceive.errors import InputError
-from deceive.rubbish import RubbishSet
+from deceive.common.errors import InputError
+from deceive.data.loading import Split
+from deceive.training.rubbish import RubbishSet
 
 SHAPE = (1, 5, 4)
 

@@ -2,11 +2,12 @@ import pytest
 import torch
 
 from conftest import Bands
-from deceive.fooling import fool, to_levels
-from deceive.inference import FrozenCopy
-from deceive.objectives import log_odds
-from deceive.rules import RULES, Ascent
-from deceive.starts import begin
+from deceive.common.levels import to_levels
+from deceive.fooling.fool import fool
+from deceive.fooling.objectives import log_odds
+from deceive.fooling.rules import RULES, Ascent
+from deceive.fooling.starts import begin
+from deceive.networks.inference import FrozenCopy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from deceive import __version__
-from deceive.arrays import write_arrays
-from deceive.errors import InputError, WriteError
-from deceive.fooling import fool
-from deceive.runs import Run, arrays_of
+from deceive.common.arrays import write_arrays
+from deceive.common.errors import InputError, WriteError
+from deceive.fooling.fool import fool
+from deceive.storage.runs import Run, arrays_of
 
 SETTINGS = {"seed": 0, "network": "fast", "epochs": None}
 

@@ -13,9 +13,9 @@ import torch
 from rich.table import Table
 
 from deceive.cli import commands, main, screen
-from deceive.data import load_data
-from deceive.models import load_card, save_network
-from deceive.recipes import build
+from deceive.data.loading import load_data
+from deceive.storage.models import load_card, save_network
+from deceive.training.recipes import build
 from test_cli import run
 
 # A name that a shell and a file system allow: markup, an emoji's name, an escape that clears the
@@ -216,7 +216,7 @@ def test_no_backend_of_matplotlib_stands_in_the_way():
     """A kernel's, which may not be installed, one that is none, and one that is, in one process."""
     call = (
         "import os, sys\n"
-        "import deceive.figures\n"
+        "import deceive.reporting.figures\n"
         "del sys.modules['matplotlib']\n"
         "for name in ('nope', 'module://no.such', 'svg'):\n"
         "    os.environ['MPLBACKEND'] = name\n"

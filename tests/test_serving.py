@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from deceive import InputError
-from deceive.page import write_list
-from deceive.serving import server
+from deceive.webpage.page import write_list
+from deceive.webpage.serving import server
 
 PAGE = b"<!doctype html><title>a page</title>"
 ASK = b"GET / HTTP/1.0\r\nHost: 127.0.0.1:%d\r\n\r\n"
@@ -175,7 +175,7 @@ def test_two_hundred_idle_connections_do_not_keep_a_visitor_waiting(port):
 
 
 def test_a_connection_that_says_nothing_is_hung_up_on(port, monkeypatch):
-    monkeypatch.setattr("deceive.serving._Handler.timeout", 0.05)
+    monkeypatch.setattr("deceive.webpage.serving._Handler.timeout", 0.05)
     with socket.create_connection(("127.0.0.1", port), timeout=10) as idle:
         idle.sendall(b"GET /")
         assert idle.recv(1) == b""

@@ -4,8 +4,9 @@ import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deceive.errors import InputError
-from deceive.starts import STARTS, begin, generator_for, with_square
+from deceive.common.errors import InputError
+from deceive.common.seeds import generator_for
+from deceive.fooling.starts import STARTS, begin, with_square
 
 SHAPES = [(1, 28, 28), (3, 32, 20), (1, 5, 7), (1, 1, 1)]
 

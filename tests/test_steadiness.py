@@ -12,11 +12,11 @@ from deceive.auditing.formats import load_model
 from deceive.auditing.measuring import Measurements
 from deceive.auditing.subject import meet
 from deceive.auditing.verdict import verdict
-from deceive.errors import UnsteadyWarning
-from deceive.fooling import fool
-from deceive.inference import FrozenCopy, logits_of
-from deceive.runs import Run
-from deceive.steadiness import ASKINGS, STEADY, Manner, manner_of, settled
+from deceive.common.errors import UnsteadyWarning
+from deceive.fooling.fool import fool
+from deceive.networks.inference import FrozenCopy, logits_of
+from deceive.networks.steadiness import ASKINGS, STEADY, Manner, manner_of, settled
+from deceive.storage.runs import Run
 from test_auditing import TINY, band_data
 
 IMAGES = torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(0))

@@ -13,13 +13,13 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from deceive.data import Split, load_data
-from deceive.fooling import from_levels
-from deceive.inference import probabilities_of
-from deceive.models import load_card, load_network
-from deceive.rubbish import RubbishSet
-from deceive.runs import Run
+from deceive.common.levels import from_levels
+from deceive.data.loading import Split, load_data
+from deceive.networks.inference import probabilities_of
+from deceive.storage.models import load_card, load_network
+from deceive.storage.runs import Run
 from deceive.study import StudySettings, study, summary
+from deceive.training.rubbish import RubbishSet
 
 SETTINGS = StudySettings(
     epochs=2,

@@ -14,14 +14,13 @@ import torch
 from pydantic import ValidationError
 from safetensors import safe_open
 
-from deceive import processes
-from deceive.data import Dataset
-from deceive.drawing import DRAWING, draw
-from deceive.errors import InputError
-from deceive.models import load_card, load_network
-from deceive.rubbish import CandidateSet
-from deceive.rules import Ascent
-from deceive.runs import Run
+from deceive.common import processes
+from deceive.common.errors import InputError
+from deceive.data.loading import Dataset
+from deceive.fooling.drawing import DRAWING, draw
+from deceive.fooling.rules import Ascent
+from deceive.storage.models import load_card, load_network
+from deceive.storage.runs import Run
 from deceive.teaching import (
     PRESETS,
     DivergedError,
@@ -32,6 +31,7 @@ from deceive.teaching import (
     emerging,
     rounds,
 )
+from deceive.training.rubbish import CandidateSet
 from test_quality import Quarters
 from test_quality import draw as quarters
 

@@ -10,13 +10,13 @@ from PIL import Image
 
 from deceive.cli import main
 from deceive.cli.images import Draw
-from deceive.drawing import ACCEPTED, ATTEMPTS, draw
-from deceive.errors import InputError
-from deceive.figures import contact_sheet, rounds_pictures, shown_rounds
-from deceive.fooling import to_levels
-from deceive.models import load_card, load_network
-from deceive.report import is_rounds, rounds_finding, write_report, write_rounds_report
-from deceive.runs import Run
+from deceive.common.errors import InputError
+from deceive.common.levels import to_levels
+from deceive.fooling.drawing import ACCEPTED, ATTEMPTS, draw
+from deceive.reporting.figures import contact_sheet, rounds_pictures, shown_rounds
+from deceive.reporting.report import is_rounds, rounds_finding, write_report, write_rounds_report
+from deceive.storage.models import load_card, load_network
+from deceive.storage.runs import Run
 from test_cli import run
 from test_data import idx
 from test_quality import draw as quarters

@@ -8,10 +8,17 @@ from pydantic import ValidationError
 from torch import nn
 
 from conftest import Recording, Restless, Viewing
-from deceive.errors import InputError
-from deceive.inference import accuracy, logits_of
-from deceive.networks import Classifier
-from deceive.training import TrainingProgress, TrainingSettings, attacked, augment, calibrate, fit
+from deceive.common.errors import InputError
+from deceive.networks.classifier import Classifier
+from deceive.networks.inference import accuracy, logits_of
+from deceive.training.fit import (
+    TrainingProgress,
+    TrainingSettings,
+    attacked,
+    augment,
+    calibrate,
+    fit,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from deceive.page import build
-from deceive.serving import server
+from deceive.webpage.page import build
+from deceive.webpage.serving import server
 
 # A 5, drawn in one line and a dash, as shares of the drawing area.
 FIVE = (

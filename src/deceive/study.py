@@ -10,20 +10,21 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-from deceive import checks, processes
-from deceive.arrays import CANDIDATES, Arrays, Layout
-from deceive.checks import Count, Share
-from deceive.data import Dataset
-from deceive.errors import InputError
-from deceive.fooling import FoolingResult, fool, from_levels
-from deceive.inference import probabilities_of
-from deceive.measures import agreement, caught, digit_accuracy
-from deceive.models import Card, load_card, load_network, save_network
-from deceive.networks import Classifier
-from deceive.recipes import RECIPES, train
-from deceive.rubbish import RubbishSet
-from deceive.rules import Ascent
-from deceive.runs import Kind, Row, RowSchema, Run, arrays_of
+from deceive.common import checks, processes
+from deceive.common.arrays import CANDIDATES, Arrays, Layout
+from deceive.common.checks import Count, Share
+from deceive.common.errors import InputError
+from deceive.common.levels import from_levels
+from deceive.data.loading import Dataset
+from deceive.fooling.fool import FoolingResult, fool
+from deceive.fooling.rules import Ascent
+from deceive.judging.measures import agreement, caught, digit_accuracy
+from deceive.networks.classifier import Classifier
+from deceive.networks.inference import probabilities_of
+from deceive.storage.models import Card, load_card, load_network, save_network
+from deceive.storage.runs import Kind, Row, RowSchema, Run, arrays_of
+from deceive.training.recipes import RECIPES, train
+from deceive.training.rubbish import RubbishSet
 
 
 class StudySettings(BaseModel):

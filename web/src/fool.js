@@ -1,4 +1,4 @@
-// The library's `fool`, step for step (src/deceive/fooling.py): what is changed there is changed
+// The library's `fool`, step for step (src/deceive/fooling/fool.py): what is changed there is changed
 // here, and a test compares the two pixel by pixel.
 
 import { generator, normal } from "./random.js";

@@ -1,4 +1,4 @@
-// Where an image begins: the library's starts (src/deceive/starts.py) with a generator of the
+// Where an image begins: the library's starts (src/deceive/fooling/starts.py) with a generator of the
 // page's own. Images are flat Float32Arrays of 28 × 28 in [0, 1].
 
 import { normal } from "./random.js";

@@ -8,8 +8,6 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from deceive import __version__
-from deceive.arrays import Arrays
 from deceive.auditing.attacks import arrays_named
 from deceive.auditing.rows import AUDIT, Sizes, load_outcomes, sizes_of
 from deceive.auditing.schema import (
@@ -29,9 +27,11 @@ from deceive.auditing.schema import (
     Threshold,
 )
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
-from deceive.errors import InputError
-from deceive.files import write_text
-from deceive.runs import Row, Run
+from deceive.common.arrays import Arrays
+from deceive.common.errors import InputError
+from deceive.common.files import write_text
+from deceive.common.version import __version__
+from deceive.storage.runs import Row, Run
 
 _NAMES: tuple[Name, Name] = ("asked", "own")
 

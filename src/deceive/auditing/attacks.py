@@ -14,12 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deceive.arrays import Arrays
-from deceive.data import Split
-from deceive.errors import NoGradientWarning, UnsteadyWarning
-from deceive.fooling import FoolingResult, Progress, fool
-from deceive.rules import Ascent
-from deceive.starts import REAL, STARTS, Shape, begin, generator_for
+from deceive.common.arrays import Arrays
+from deceive.common.errors import NoGradientWarning, UnsteadyWarning
+from deceive.common.levels import Shape
+from deceive.common.seeds import generator_for
+from deceive.data.loading import Split
+from deceive.fooling.fool import FoolingResult, Progress, fool
+from deceive.fooling.rules import Ascent
+from deceive.fooling.starts import REAL, STARTS, begin
 
 WHITE_STARTS = (*STARTS, REAL)
 

@@ -7,7 +7,6 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
-from deceive import arguments, checks
 from deceive.auditing.assemble import write_audit
 from deceive.auditing.formats import WANT_TRUST, Model, importable, load_model
 from deceive.auditing.identity import identity_of, recognise
@@ -18,10 +17,11 @@ from deceive.auditing.scaling import Scaling, declared
 from deceive.auditing.schema import VERSION, Report
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
 from deceive.auditing.subject import Subject, meet
-from deceive.data import MNIST, Dataset, load_data
-from deceive.errors import DamageError, InputError, WriteError
-from deceive.fooling import Bounds
-from deceive.runs import Row, Run
+from deceive.common import arguments, checks
+from deceive.common.errors import DamageError, InputError, WriteError
+from deceive.common.levels import Bounds
+from deceive.data.loading import MNIST, Dataset, load_data
+from deceive.storage.runs import Row, Run
 
 # Called with a description; what it gives takes (done, total) as the work goes on.
 Task = Callable[[str], AbstractContextManager[Tick]]

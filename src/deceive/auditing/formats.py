@@ -23,11 +23,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deceive.errors import InputError
-from deceive.files import read_errors
-from deceive.models import load_card, load_network, shipped_names
-from deceive.runtime import forbid_telemetry, onnx_runtime
-from deceive.starts import Shape
+from deceive.common.errors import InputError
+from deceive.common.files import read_errors
+from deceive.common.levels import Shape
+from deceive.common.runtime import forbid_telemetry, onnx_runtime
+from deceive.storage.models import load_card, load_network, shipped_names
 
 Format = Literal["module", "torch.export", "TorchScript", "safetensors", "ONNX", "callable"]
 # Formats that can execute code when opened.

@@ -6,11 +6,12 @@ import torch
 from torch import Tensor
 
 from deceive.auditing.subject import Subject
-from deceive.data import Split
-from deceive.fooling import from_levels, to_levels
-from deceive.measures import auroc, fpr_at_tpr
-from deceive.objectives import log_odds
-from deceive.starts import begin, generator_for
+from deceive.common.levels import from_levels, to_levels
+from deceive.common.seeds import generator_for
+from deceive.data.loading import Split
+from deceive.fooling.objectives import log_odds
+from deceive.fooling.starts import begin
+from deceive.judging.measures import auroc, fpr_at_tpr
 
 
 def _noise(kind: str) -> Callable[[int, Split, int], Tensor]:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from deceive.auditing.subject import Subject
-from deceive.data import Dataset
-from deceive.errors import InputError
-from deceive.files import parse_json
-from deceive.runs import Run
-from deceive.starts import begin
+from deceive.common.errors import InputError
+from deceive.common.files import parse_json
+from deceive.data.loading import Dataset
+from deceive.fooling.starts import begin
+from deceive.storage.runs import Run
 
 # Images in each half of the batch: real ones, and noise, on which networks differ most.
 _HALF = 32

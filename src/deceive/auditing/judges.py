@@ -14,10 +14,10 @@ from deceive.auditing.formats import Loaded, Model, load_model
 from deceive.auditing.identity import same_network
 from deceive.auditing.scaling import Scaling
 from deceive.auditing.subject import Subject, meet
-from deceive.data import Dataset
-from deceive.errors import InputError
-from deceive.measures import NEAR_CHANCE, skill
-from deceive.models import load_card
+from deceive.common.errors import InputError
+from deceive.data.loading import Dataset
+from deceive.judging.measures import NEAR_CHANCE, skill
+from deceive.storage.models import load_card
 
 # What they see in an image of which no more than half of them say the same.
 UNDECIDED = -1

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deceive.arrays import Arrays
 from deceive.auditing.attacks import (
     WAYS,
     WHITE_STARTS,
@@ -26,14 +25,16 @@ from deceive.auditing.rows import garbage_name, load_curve, sizes_of
 from deceive.auditing.search import SEARCHES, SearchResult, search
 from deceive.auditing.settings import AuditSettings, budgets
 from deceive.auditing.subject import Subject, meet
-from deceive.data import Dataset
-from deceive.errors import InputError
-from deceive.fooling import fool, from_levels
-from deceive.inference import BATCH
-from deceive.measures import NEAR_CHANCE, calibration_error, reached_by, skill
-from deceive.models import load_card, load_network, shipped_names
-from deceive.runs import Row, Run
-from deceive.starts import REAL
+from deceive.common.arrays import Arrays
+from deceive.common.errors import InputError
+from deceive.common.levels import from_levels
+from deceive.data.loading import Dataset
+from deceive.fooling.fool import fool
+from deceive.fooling.starts import REAL
+from deceive.judging.measures import NEAR_CHANCE, calibration_error, reached_by, skill
+from deceive.networks.inference import BATCH
+from deceive.storage.models import load_card, load_network, shipped_names
+from deceive.storage.runs import Row, Run
 
 # Takes (done, total) as a part goes on.
 Tick = Callable[[float, float], None]

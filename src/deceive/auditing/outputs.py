@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from deceive.auditing.formats import Function, Loaded
-from deceive.errors import InputError
-from deceive.inference import logits_of
-from deceive.modules import original
+from deceive.common.errors import InputError
+from deceive.networks.inference import logits_of
+from deceive.networks.modules import original
 
 Kind = Literal["logits", "probabilities", "log-probabilities"]
 

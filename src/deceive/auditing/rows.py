@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from deceive import checks
-from deceive.arrays import Arrays, Layout
 from deceive.auditing.schema import KINDS, Box, Data, Model, Threshold
 from deceive.auditing.settings import AuditSettings
-from deceive.checks import Count, Share
-from deceive.runs import Kind, Row, RowSchema, Run
+from deceive.common import checks
+from deceive.common.arrays import Arrays, Layout
+from deceive.common.checks import Count, Share
+from deceive.storage.runs import Kind, Row, RowSchema, Run
 
 # An attack's candidates, at each of the two thresholds.
 _AT_A_THRESHOLD: Layout = {

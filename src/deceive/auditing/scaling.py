@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deceive import checks
-from deceive.data import Dataset, Split
-from deceive.errors import InputError
-from deceive.fooling import Bounds
-from deceive.measures import NEAR_CHANCE, skill
+from deceive.common import checks
+from deceive.common.errors import InputError
+from deceive.common.levels import Bounds
+from deceive.data.loading import Dataset, Split
+from deceive.judging.measures import NEAR_CHANCE, skill
 
 # Validation images to try every usual scaling on; only close ones are tried on all.
 _SAMPLE = 500

@@ -17,11 +17,11 @@ from pydantic import (
     model_validator,
 )
 
-from deceive import checks
 from deceive.auditing.settings import AuditSettings
-from deceive.checks import Count, Share
-from deceive.errors import InputError
-from deceive.files import read_json
+from deceive.common import checks
+from deceive.common.checks import Count, Share
+from deceive.common.errors import InputError
+from deceive.common.files import read_json
 
 VERSION: Literal[3] = 3
 

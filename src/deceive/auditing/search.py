@@ -14,11 +14,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deceive import checks
-from deceive.errors import InputError
-from deceive.fooling import from_levels, to_levels
-from deceive.objectives import log_odds
-from deceive.starts import Shape, begin, generator_for, with_square
+from deceive.common import checks
+from deceive.common.errors import InputError
+from deceive.common.levels import Shape, from_levels, to_levels
+from deceive.common.seeds import generator_for
+from deceive.fooling.objectives import log_odds
+from deceive.fooling.starts import begin, with_square
 
 # Float32 can't express more confidence than this, so the search can end.
 _CERTAIN = 1 - 1e-6

@@ -2,8 +2,8 @@
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from deceive import checks
-from deceive.starts import Shape
+from deceive.common import checks
+from deceive.common.levels import Shape
 
 
 class AuditSettings(BaseModel):

@@ -13,12 +13,12 @@ from torch import Tensor, nn
 from deceive.auditing.formats import Function, Loaded
 from deceive.auditing.outputs import Kind, asking, kind_of, pick, rows
 from deceive.auditing.scaling import Scaling, best_read, check_channels, usual
-from deceive.data import Dataset, Split
-from deceive.errors import InputError
-from deceive.inference import BATCH, BeforeSoftmax, before_softmax, has_gradient, logits_of
-from deceive.modules import float_type, original
-from deceive.starts import Shape
-from deceive.steadiness import STEADY, Manner, manner_of, settled
+from deceive.common.errors import InputError
+from deceive.common.levels import Shape
+from deceive.data.loading import Dataset, Split
+from deceive.networks.inference import BATCH, BeforeSoftmax, before_softmax, has_gradient, logits_of
+from deceive.networks.modules import float_type, original
+from deceive.networks.steadiness import STEADY, Manner, manner_of, settled
 
 # A logit has to be finite, so that no probability counts for less than this.
 _LEAST = 1e-38

@@ -13,12 +13,12 @@ from typing import Any, NoReturn
 import tyro
 from rich.table import Table
 
-from deceive.checks import counted
 from deceive.cli.flags import flag_error
 from deceive.cli.folders import claimed
 from deceive.cli.screen import log, results, show, task
 from deceive.cli.supervised import leave
-from deceive.errors import InputError
+from deceive.common.checks import counted
+from deceive.common.errors import InputError
 
 # An audit whose budget is overrun by as much again, and by so many seconds, hangs in the model.
 _OVERRUN = 60.0
@@ -88,9 +88,9 @@ class Audit:
 
         from pydantic import ValidationError
 
-        from deceive import checks
         from deceive.auditing import QUICK, THOROUGH, AuditSettings, audit
         from deceive.auditing.scaling import declared
+        from deceive.common import checks
 
         if self.max_gibberish_rate is not None:
             checks.half_open_interval("--max-gibberish-rate", self.max_gibberish_rate, 0, 1)
@@ -131,7 +131,7 @@ class Audit:
         The budget is looked at between calls into the model. From one that does not come back
         there is no other way out: Python cannot interrupt foreign code.
         """
-        from deceive import checks
+        from deceive.common import checks
 
         if self.budget is None:
             yield
@@ -148,7 +148,7 @@ class Audit:
 
     def _hangs(self, out: Path) -> None:
         from deceive.auditing.assemble import write_audit
-        from deceive.runs import Run
+        from deceive.storage.runs import Run
 
         code = 3
         try:
@@ -169,8 +169,8 @@ class Audit:
     def _end(self, report: Any, out: Path) -> int:
         """Write the page of what was found, say it, and give the exit code."""
         from deceive.auditing.verdict import failures, still_to_come, verdict
-        from deceive.report import write_audit_page
-        from deceive.runs import Run
+        from deceive.reporting.report import write_audit_page
+        from deceive.storage.runs import Run
 
         page = write_audit_page(Run.open(out))
         screen = log if self.json else results
@@ -216,8 +216,8 @@ class Leaderboard:
     """End with one JSON object on stdout."""
 
     def run(self) -> int:
-        from deceive.files import check_writable
-        from deceive.leaderboard import write_leaderboard
+        from deceive.auditing.leaderboard import write_leaderboard
+        from deceive.common.files import check_writable
 
         check_writable(self.out)
         rows = write_leaderboard(self.files, self.out)

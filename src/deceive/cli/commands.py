@@ -10,7 +10,7 @@ from deceive.cli.networks import Export, Info, Train
 from deceive.cli.pages import Page, Report
 from deceive.cli.rounds import Rounds, chosen_rounds
 from deceive.cli.study import Study
-from deceive.errors import InputError
+from deceive.common.errors import InputError
 
 Command = (
     Annotated[Train, tyro.conf.subcommand("train")]
@@ -46,7 +46,7 @@ def parse(arguments: list[str]) -> Any:
         if each != each.encode("utf-8", "ignore").decode("utf-8"):
             raise InputError(f"command line: expected UTF-8, got {each!r}")
     if arguments == ["--version"]:
-        from deceive import __version__
+        from deceive.common.version import __version__
 
         print(f"deceive {__version__}")
         raise SystemExit(0)

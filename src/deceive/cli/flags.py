@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deceive import checks
-from deceive.errors import InputError
+from deceive.common import checks
+from deceive.common.errors import InputError
 
 # Most digits of a class number; Python's own limit is in the thousands.
 _MOST_DIGITS = 9

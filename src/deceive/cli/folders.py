@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from deceive.errors import InputError
-from deceive.files import check_writable, remove_temporaries, write_errors
+from deceive.common.errors import InputError
+from deceive.common.files import check_writable, remove_temporaries, write_errors
 
 if sys.platform == "win32":
     import msvcrt
@@ -40,7 +40,7 @@ def claimed(folder: Path, *, fresh: bool) -> Iterator[None]:
         InputError: when another command uses the folder, or it is neither a run nor empty;
             `WriteError` when it is not writable. Either way nothing has changed.
     """
-    from deceive.runs import check_place, holds_run  # slow to import: keeps --help fast
+    from deceive.storage.runs import check_place, holds_run  # slow to import: keeps --help fast
 
     with ExitStack() as stack:
         with write_errors(folder):

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deceive.checks import counted
 from deceive.cli.flags import ending, targets_of
 from deceive.cli.screen import show, task
-from deceive.errors import InputError
+from deceive.common.checks import counted
+from deceive.common.errors import InputError
 
 # Default judges: the first that isn't the judged network itself.
 _JUDGES = ("judge", "study")
@@ -41,10 +41,10 @@ class Fool:
     def run(self) -> int:
         import warnings
 
-        from deceive import processes
-        from deceive.errors import NoGradientWarning
-        from deceive.fooling import fool
-        from deceive.models import load_card, load_network
+        from deceive.common import processes
+        from deceive.common.errors import NoGradientWarning
+        from deceive.fooling.fool import fool
+        from deceive.storage.models import load_card, load_network
 
         network, card = load_network(self.model), load_card(self.model)
         targets = targets_of(self.target, card, "--target")
@@ -91,8 +91,8 @@ class Fool:
             text = f"{self.out}: read back, it {verdict}, {steps}"
             summary["confidence"] = confidence
         else:
-            from deceive.arrays import write_arrays
-            from deceive.runs import arrays_of
+            from deceive.common.arrays import write_arrays
+            from deceive.storage.runs import arrays_of
 
             arrays = arrays_of(result)
             levels = arrays.pop("levels")
@@ -129,9 +129,9 @@ class Draw:
     """End with one JSON object on stdout."""
 
     def run(self) -> int:
-        from deceive import processes
-        from deceive.drawing import draw
-        from deceive.models import load_card, load_network
+        from deceive.common import processes
+        from deceive.fooling.drawing import draw
+        from deceive.storage.models import load_card, load_network
 
         network, card = load_network(self.model), load_card(self.model)
         if card.ascent is None or card.ascent.schedule is None:
@@ -158,8 +158,8 @@ class Draw:
         return 0
 
     def _keep(self, result: Any, judge: Any, *, single: bool) -> None:
-        from deceive.arrays import write_arrays
-        from deceive.figures import contact_sheet, save
+        from deceive.common.arrays import write_arrays
+        from deceive.reporting.figures import contact_sheet, save
 
         summary: dict[str, Any] = {"out": str(self.out), "images": len(result)}
         text = f"{self.out}: {counted(len(result), 'image')}"
@@ -175,7 +175,7 @@ class Draw:
 
 def _check_place(out: Path, card: Any) -> None:
     """Raise `InputError` before any work if such images can't be written."""
-    from deceive.files import check_writable
+    from deceive.common.files import check_writable
 
     if ending(out) == ".png" and card.image_shape[0] not in (1, 3, 4):
         raise InputError(f"--out: expected an .npz for images of {card.image_shape[0]} channels")
@@ -187,7 +187,7 @@ def _judge(asked: str | None, card: Any, model: str) -> Any:
 
     None if it was trained on other data. Raises `InputError` when it is the model itself.
     """
-    from deceive.models import load_card, load_network
+    from deceive.storage.models import load_card, load_network
 
     for name in _JUDGES if asked is None else (asked,):
         its = load_card(name)
@@ -199,7 +199,7 @@ def _judge(asked: str | None, card: Any, model: str) -> Any:
 
 def _judged(judge: Any, result: Any, summary: dict[str, Any]) -> str:
     """The judge's agreement, in words and in the summary; empty without a judge."""
-    from deceive.measures import agreement
+    from deceive.judging.measures import agreement
 
     if judge is None:
         return ""
@@ -221,9 +221,9 @@ def _write_and_reread(path: Path, network: Any, levels: Any, target: int) -> flo
     import torch
     from PIL import Image
 
-    from deceive.files import replacing
-    from deceive.fooling import from_levels
-    from deceive.inference import probabilities_of
+    from deceive.common.files import replacing
+    from deceive.common.levels import from_levels
+    from deceive.networks.inference import probabilities_of
 
     pixels = levels.permute(1, 2, 0).numpy()
     with replacing(path) as temporary:  # read back from the temporary file, as `path` may be a FIFO

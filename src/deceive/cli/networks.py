@@ -10,7 +10,7 @@ from rich.table import Table
 
 from deceive.cli.flags import ending
 from deceive.cli.screen import log, results, show, task
-from deceive.errors import InputError
+from deceive.common.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,10 @@ class Train:
     """End with one JSON object on stdout."""
 
     def run(self) -> int:
-        from deceive import checks, processes
-        from deceive.data import load_data
-        from deceive.models import check_savable, save_network
-        from deceive.recipes import RECIPES, train
+        from deceive.common import checks, processes
+        from deceive.data.loading import load_data
+        from deceive.storage.models import check_savable, save_network
+        from deceive.training.recipes import RECIPES, train
 
         checks.one_of("recipe", self.recipe, sorted(RECIPES))
         settings = RECIPES[self.recipe]
@@ -84,9 +84,9 @@ class Export:
     """End with one JSON object on stdout."""
 
     def run(self) -> int:
-        from deceive.export import export_onnx
-        from deceive.files import check_writable
-        from deceive.models import load_network
+        from deceive.common.files import check_writable
+        from deceive.storage.export import export_onnx
+        from deceive.storage.models import load_network
 
         out = self.out or Path(f"{Path(self.model).stem}.onnx")
         if ending(out) != ".onnx":
@@ -120,9 +120,9 @@ class Info:
     def run(self) -> int:
         import torch
 
-        from deceive import __version__
-        from deceive.inference import working_dtype
-        from deceive.models import load_card, shipped_names
+        from deceive.common.version import __version__
+        from deceive.networks.inference import working_dtype
+        from deceive.storage.models import load_card, shipped_names
 
         cards = {name: load_card(name) for name in shipped_names()}
         table = Table("network", "outputs", "validation", "test", "made by")

@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from deceive.cli import commands, screen
-from deceive.errors import InputError, LostProcessError
+from deceive.common.errors import InputError, LostProcessError
 
 # Errors of the disk or of a given path: not bugs in deceive.
 _OF_PLACES = {
@@ -68,7 +68,7 @@ def _run(command: Any) -> int:
 
     Only the main process prints, except for errors.
     """
-    from deceive import processes
+    from deceive.common import processes
 
     processes.join(screen.log.print)
     here = processes.here()

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import tyro
 
-from deceive.checks import counted
 from deceive.cli.screen import log, show
+from deceive.common.checks import counted
 
 
 @dataclass(frozen=True)
@@ -22,15 +22,15 @@ class Report:
     def run(self) -> int:
         from deceive.auditing.assemble import assemble, is_audit
         from deceive.auditing.verdict import still_to_come
-        from deceive.figures import rounds_pictures, study_pictures
-        from deceive.report import (
+        from deceive.reporting.figures import rounds_pictures, study_pictures
+        from deceive.reporting.report import (
             is_rounds,
             missing_parts,
             write_audit_page,
             write_report,
             write_rounds_report,
         )
-        from deceive.runs import Run
+        from deceive.storage.runs import Run
 
         run = Run.open(self.folder)
         if is_rounds(run):
@@ -70,8 +70,8 @@ class Page:
     def run(self) -> int:
         import webbrowser
 
-        from deceive.page import build
-        from deceive.serving import server
+        from deceive.webpage.page import build
+        from deceive.webpage.serving import server
 
         folder = build(lambda stage: log.print(f"  {stage}"))
         if self.build_only:

@@ -7,11 +7,11 @@ from typing import Annotated, Any
 
 import tyro
 
-from deceive.checks import counted
 from deceive.cli.flags import flag_error
 from deceive.cli.folders import claimed
 from deceive.cli.screen import log, show, task
-from deceive.errors import InputError
+from deceive.common.checks import counted
+from deceive.common.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class Rounds:
     """End with one JSON object on stdout."""
 
     def run(self) -> int:
-        from deceive import processes
-        from deceive.data import load_data
-        from deceive.models import load_card, load_network
+        from deceive.common import processes
+        from deceive.data.loading import load_data
+        from deceive.storage.models import load_card, load_network
 
         data = load_data(self.data)
         judge = load_network(self.what.judge)
@@ -49,7 +49,7 @@ class Rounds:
             )
         self.what.check(data)
         if self.tensorboard:
-            from deceive.board import summary_writer
+            from deceive.reporting.board import summary_writer
 
             summary_writer()
         out = self.out or Path("runs") / self.preset
@@ -59,15 +59,15 @@ class Rounds:
         return 0
 
     def _play(self, data: Any, judge: Any, out: Path) -> None:
-        from deceive import processes
-        from deceive.runs import Run
+        from deceive.common import processes
+        from deceive.storage.runs import Run
         from deceive.teaching import rounds
 
         settings = self.what.model_dump(mode="json") | {"data_checksum": data.checksum}
         run = processes.on_main(lambda: Run(out, settings))
         board = None
         if self.tensorboard and processes.here().is_main:
-            from deceive.board import Board
+            from deceive.reporting.board import Board
 
             board = Board(run)
         watched = board.listening(task) if board else task
@@ -78,8 +78,8 @@ class Rounds:
         processes.on_main(lambda: self._finish(run))
 
     def _finish(self, run: Any) -> None:
-        from deceive.figures import rounds_pictures
-        from deceive.report import write_rounds_report
+        from deceive.reporting.figures import rounds_pictures
+        from deceive.reporting.report import write_rounds_report
 
         rounds_pictures(run)
         page = write_rounds_report(run)
@@ -99,7 +99,7 @@ def chosen_rounds(arguments: list[str]) -> Rounds:
     """
     from pydantic import ValidationError
 
-    from deceive import checks
+    from deceive.common import checks
     from deceive.teaching import PRESETS, RoundsSettings, changed
 
     begun, _ = tyro.cli(Rounds, args=arguments, return_unknown_args=True, add_help=False)

@@ -43,10 +43,10 @@ class Study:
     def run(self) -> int:
         from pydantic import ValidationError
 
-        from deceive.data import load_data
-        from deceive.figures import study_pictures
-        from deceive.report import write_report
-        from deceive.runs import Run
+        from deceive.data.loading import load_data
+        from deceive.reporting.figures import study_pictures
+        from deceive.reporting.report import write_report
+        from deceive.storage.runs import Run
         from deceive.study import StudySettings, study, summary
 
         names = set(StudySettings.model_fields)

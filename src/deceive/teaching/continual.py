@@ -7,19 +7,20 @@ from typing import NamedTuple, cast
 import torch
 from torch import Tensor, nn
 
-from deceive import processes
-from deceive.data import Dataset
-from deceive.errors import InputError
-from deceive.fooling import fool, from_levels
-from deceive.inference import FrozenCopy, working_dtype
-from deceive.models import halved
-from deceive.networks import Classifier
-from deceive.objectives import log_odds
-from deceive.recipes import build
-from deceive.rubbish import CandidateSet
-from deceive.rules import Ascent
+from deceive.common import processes
+from deceive.common.errors import InputError
+from deceive.common.levels import from_levels
+from deceive.data.loading import Dataset
+from deceive.fooling.fool import fool
+from deceive.fooling.objectives import log_odds
+from deceive.fooling.rules import Ascent
+from deceive.networks.classifier import Classifier
+from deceive.networks.inference import FrozenCopy, working_dtype
+from deceive.storage.models import halved
 from deceive.teaching.game import DivergedError, Game
 from deceive.teaching.settings import RoundsSettings
+from deceive.training.recipes import build
+from deceive.training.rubbish import CandidateSet
 
 # In every so many rounds the gradient is penalised.
 _PENALISED = 4

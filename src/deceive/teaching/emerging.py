@@ -4,16 +4,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deceive.drawing import draw
-from deceive.fooling import FoolingResult, from_levels
-from deceive.measures import agreement, density_and_coverage, features_of, frechet_between
-from deceive.networks import Classifier
-from deceive.rubbish import CandidateSet
-from deceive.rules import Ascent
-from deceive.runs import Row
+from deceive.common.levels import from_levels
+from deceive.fooling.drawing import draw
+from deceive.fooling.fool import FoolingResult
+from deceive.fooling.rules import Ascent
+from deceive.judging.measures import agreement, density_and_coverage, features_of, frechet_between
+from deceive.networks.classifier import Classifier
+from deceive.storage.runs import Row
 from deceive.teaching.continual import PATIENCE, Continual, Lesson
 from deceive.teaching.game import FRESH, DivergedError
-from deceive.training import TrainingSettings, augment
+from deceive.training.fit import TrainingSettings, augment
+from deceive.training.rubbish import CandidateSet
 
 # The network has nothing more to learn from candidates that it catches so often.
 _CAUGHT_TOO_OFTEN = 0.98

@@ -12,15 +12,15 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from deceive import checks, processes
-from deceive.checks import Count
-from deceive.data import Dataset
-from deceive.errors import InputError
-from deceive.files import parse_json, replacing
-from deceive.fooling import FoolingResult
-from deceive.models import halved
-from deceive.networks import Classifier
-from deceive.runs import Row
+from deceive.common import checks, processes
+from deceive.common.checks import Count
+from deceive.common.errors import InputError
+from deceive.common.files import parse_json, replacing
+from deceive.data.loading import Dataset
+from deceive.fooling.fool import FoolingResult
+from deceive.networks.classifier import Classifier
+from deceive.storage.models import halved
+from deceive.storage.runs import Row
 from deceive.teaching.settings import RoundsSettings
 
 # Seeds of the starts on which networks are measured along the way, and judged at the end; no round

@@ -7,17 +7,17 @@ from typing import Any, Protocol, cast
 
 import torch
 
-from deceive import arguments, processes
-from deceive.checks import counted
-from deceive.data import Dataset
-from deceive.errors import InputError
-from deceive.finale import finale
-from deceive.fooling import FoolingResult
-from deceive.measures import digit_accuracy
-from deceive.models import Card, save_network
-from deceive.networks import Classifier
-from deceive.runs import Row, Run, arrays_of, round_name
+from deceive.common import arguments, processes
+from deceive.common.checks import counted
+from deceive.common.errors import InputError
+from deceive.data.loading import Dataset
+from deceive.fooling.fool import FoolingResult
+from deceive.judging.measures import digit_accuracy
+from deceive.networks.classifier import Classifier
+from deceive.storage.models import Card, save_network
+from deceive.storage.runs import Row, Run, arrays_of, round_name
 from deceive.teaching.emerging import Emerging
+from deceive.teaching.finale import finale
 from deceive.teaching.game import FINAL, DivergedError, Game
 from deceive.teaching.resisting import Resisting
 from deceive.teaching.retraining import Retraining

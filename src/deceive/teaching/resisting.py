@@ -9,22 +9,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deceive.data import Dataset
-from deceive.fooling import FoolingResult, fool, from_levels, to_levels
-from deceive.inference import logits_of, probabilities_of
-from deceive.models import halved
-from deceive.networks import SHIFTS, Classifier
-from deceive.objectives import log_odds
-from deceive.recipes import build, train
-from deceive.rubbish import CandidateSet
-from deceive.rules import RULES, Ascent
-from deceive.runs import Row
-from deceive.starts import REAL, begin
+from deceive.common.levels import from_levels, to_levels
+from deceive.data.loading import Dataset
+from deceive.fooling.fool import FoolingResult, fool
+from deceive.fooling.objectives import log_odds
+from deceive.fooling.rules import RULES, Ascent
+from deceive.fooling.starts import REAL, begin
+from deceive.networks.classifier import SHIFTS, Classifier
+from deceive.networks.inference import logits_of, probabilities_of
+from deceive.storage.models import halved
+from deceive.storage.runs import Row
 from deceive.teaching.continual import Continual, Lesson
 from deceive.teaching.game import FRESH
 from deceive.teaching.searching import search
 from deceive.teaching.settings import RoundsSettings
-from deceive.training import TrainingSettings, augment, expect_rubbish
+from deceive.training.fit import TrainingSettings, augment, expect_rubbish
+from deceive.training.recipes import build, train
+from deceive.training.rubbish import CandidateSet
 
 # Half of the images of a lesson are in gaussian noise of up to this standard deviation, little of
 # it more often than much, so that the network can't go by the finest of details.

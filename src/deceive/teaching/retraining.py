@@ -3,16 +3,16 @@
 import torch
 from torch import Tensor
 
-from deceive.checks import counted
-from deceive.data import Dataset
-from deceive.fooling import FoolingResult, fool
-from deceive.measures import agreement, caught
-from deceive.networks import Classifier
-from deceive.recipes import RECIPES, build, train
-from deceive.rubbish import RubbishSet
-from deceive.runs import Row
+from deceive.common.checks import counted
+from deceive.data.loading import Dataset
+from deceive.fooling.fool import FoolingResult, fool
+from deceive.judging.measures import agreement, caught
+from deceive.networks.classifier import Classifier
+from deceive.storage.runs import Row
 from deceive.teaching.game import FRESH, Game
 from deceive.teaching.settings import RoundsSettings
+from deceive.training.recipes import RECIPES, build, train
+from deceive.training.rubbish import RubbishSet
 
 
 class Retraining(Game):

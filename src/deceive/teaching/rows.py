@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from pydantic import Field
 
-from deceive.arrays import Arrays, Layout
-from deceive.checks import Count, Share
-from deceive.errors import InputError
-from deceive.runs import Kind, Row, RowSchema, Run
+from deceive.common.arrays import Arrays, Layout
+from deceive.common.checks import Count, Share
+from deceive.common.errors import InputError
+from deceive.storage.runs import Kind, Row, RowSchema, Run
 from deceive.teaching.settings import RoundsSettings
 
 # What is shown of a round's measured images, and of those drawn at the end.

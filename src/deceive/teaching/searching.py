@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Generator, Tensor
 
-from deceive.starts import with_square
+from deceive.fooling.starts import with_square
 
 # How many squares a candidate gets in a round, and out of how many each is the best.
 _SQUARES, _PROPOSALS = 4, 8

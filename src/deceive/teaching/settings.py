@@ -5,16 +5,16 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from deceive import checks, processes
-from deceive.data import Dataset
-from deceive.drawing import DRAWING
-from deceive.errors import InputError
-from deceive.files import read_json
-from deceive.networks import ARCHITECTURES
-from deceive.quality import LEAST_JUDGED
-from deceive.recipes import RECIPES
-from deceive.rules import Ascent
-from deceive.starts import REAL, STARTS
+from deceive.common import checks, processes
+from deceive.common.errors import InputError
+from deceive.common.files import read_json
+from deceive.data.loading import Dataset
+from deceive.fooling.drawing import DRAWING
+from deceive.fooling.rules import Ascent
+from deceive.fooling.starts import REAL, STARTS
+from deceive.judging.quality import LEAST_JUDGED
+from deceive.networks.classifier import ARCHITECTURES
+from deceive.training.recipes import RECIPES
 
 
 class RoundsSettings(BaseModel):

@@ -1,0 +1,155 @@
+"""One clear sentence for a value that is out of range."""
+
+import json
+import math
+import os
+from collections.abc import Collection, Sequence
+from fractions import Fraction
+from numbers import Integral, Real
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+
+from deceive.common.errors import InputError
+
+Checked = TypeVar("Checked")
+
+# An upper bound for counts.
+MOST = 10**9
+
+# An upper bound for weights, sizes and noise: float32 holds the sum of a million squares of it.
+GREATEST = 1000.0
+
+# Seeds are below it, so that derived seeds, counted up from them, still fit into torch's 64 bits.
+SEEDS = 2**63
+
+# How far rounding in float32 may move a share beyond 0 and 1.
+_ROUNDING = 1e-6
+
+
+def _share(value: float) -> float:
+    if not -_ROUNDING <= value <= 1 + _ROUNDING:
+        raise ValueError(f"expected a share, 0 to 1, got {value:g}")
+    return value
+
+
+Share = Annotated[float, AfterValidator(_share)]
+"""Of a schema: a number in [0, 1]."""
+
+Count = Annotated[int, Field(ge=0, le=10**15)]
+"""Of a schema: a whole number of things."""
+
+
+def open_interval(name: str, value: float, low: float, high: float) -> None:
+    """Raise `InputError` unless low < value < high (and value is a number, not NaN)."""
+    if not (is_number(value) and low < value < high):
+        raise InputError(
+            f"{name}: expected a number between {low:g} and {high:g}, got {shown(value)}"
+        )
+
+
+def half_open_interval(name: str, value: float, low: float, high: float) -> None:
+    """Raise `InputError` unless low ≤ value < high (and value is a number, not NaN)."""
+    if not (is_number(value) and low <= value < high):
+        raise InputError(
+            f"{name}: expected a number of at least {low:g} and below {high:g}, got {shown(value)}"
+        )
+
+
+def at_least(name: str, value: int, least: int, below: int = 2**63) -> None:
+    """Raise `InputError` unless value is a whole number of at least `least` and below `below`."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise InputError(f"{name}: expected a whole number of at least {least}, got {shown(value)}")
+    if value >= below:
+        raise InputError(f"{name}: expected a whole number below {below:,}, got {shown(value)}")
+
+
+def seed(name: str, value: int, below: int = 2 * SEEDS) -> None:
+    """Raise `InputError` unless value is a whole number from 0 to `below`, by default torch's."""
+    if isinstance(value, bool) or not isinstance(value, Integral) or not 0 <= value < below:
+        raise InputError(
+            f"{name}: expected a whole number from 0 to {below - 1}, got {shown(value)}"
+        )
+
+
+def one_of(name: str, value: object, choices: Collection[str]) -> None:
+    """Raise `InputError` unless value is among the choices."""
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(f"{name}: expected one of {', '.join(choices)}; got {shown(value)}")
+
+
+def fits(
+    schema: type[Checked], content: Any, where: str, expected: str, *, strict: bool = False
+) -> Checked:
+    """Validate what was read against a schema.
+
+    Args:
+        schema: a pydantic model.
+        content: JSON.
+        where: the path or name for the error's sentence.
+        expected: what it should be, for the error's sentence.
+        strict: no conversions, such as text to numbers.
+
+    Raises `InputError`, which names the first wrong field, when it doesn't fit.
+    """
+    adapter = TypeAdapter(schema)
+    try:
+        if strict:  # as JSON, which has lists for tuples
+            return adapter.validate_json(json.dumps(content), strict=True)
+        return adapter.validate_python(content)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = on_one_line(".".join(str(part) for part in first["loc"]))
+        said = on_one_line(first["msg"].removeprefix("Value error, "))
+        raise InputError(
+            f"{where}: expected {expected}; {field + ': ' if field else ''}{said}"
+        ) from error
+
+
+def in_memory(name: str, count: int, shape: Sequence[int]) -> None:
+    """Raise `InputError` unless `count` images of this shape fit into the machine's memory.
+
+    Counts 8-bit levels, float32 pixels and some overhead per image. Called before work begins,
+    because a process that runs out of memory is killed without a message.
+    """
+    most = _memory() // (5 * math.prod(shape) + 100)
+    if count > most:
+        raise InputError(
+            f"{name}: expected at most {most:,} images, as many as this machine's memory holds, "
+            f"got {shown(count)}"
+        )
+
+
+def shown(value: object) -> str:
+    """A value for a message; long numbers and texts are shortened."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**30:
+        return f"{'-' * (value < 0)}10^{math.log10(abs(value)):.0f}"
+    said = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else repr(value)
+    said = " ".join(said.split())
+    return said if len(said) <= 200 else f"{said[:100]}…"
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a number that a float can hold."""
+    if isinstance(value, bool | Fraction) or not isinstance(value, Real):
+        return False
+    return not isinstance(value, int) or abs(value) < 2**1023
+
+
+def counted(number: int, noun: str) -> str:
+    """A count with its noun: `1 image`, `2,000 images`."""
+    return f"{shown(number)} {noun}{'s' * (number != 1)}"
+
+
+def _memory() -> int:
+    """The machine's memory in bytes; 64 GiB if the system doesn't tell."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return 64 * 2**30
+
+
+def on_one_line(text: str, most: int = 200) -> str:
+    """Text from a file, on one line and shortened."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"

@@ -1,0 +1,21 @@
+"""Images as floats within bounds, and as the 256 levels that are stored."""
+
+import torch
+from torch import Tensor
+
+Shape = tuple[int, int, int]
+"""Channels, height and width of an image."""
+Bounds = tuple[float, float]
+"""The values of black and of white."""
+
+
+def to_levels(images: Tensor, bounds: Bounds = (0.0, 1.0)) -> Tensor:
+    """Images within the bounds as uint8 levels 0 to 255, each rounded to the nearest."""
+    low, high = bounds
+    return ((images - low) * (255 / (high - low))).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def from_levels(levels: Tensor, bounds: Bounds = (0.0, 1.0)) -> Tensor:
+    """Levels 0 to 255 (uint8) as float32 images within the bounds."""
+    low, high = bounds
+    return levels.float().div(255).mul_(high - low).add_(low).clamp_(low, high)

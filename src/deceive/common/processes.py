@@ -1,0 +1,285 @@
+"""One process among several: which one it is, what its share is, and how results come together.
+
+`accelerate launch` (or torchrun) starts a command several times. Once such a process has joined the
+others, `fool` is sharded by image, training is data-parallel, and only the main process writes: the
+calls are *collective*, all processes make them with the same arguments and get the same result.
+Whoever never joins is alone: one of one, and nothing here does anything.
+"""
+
+import os
+import pickle
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from types import FrameType
+from typing import Any, TypeVar
+
+import torch
+from torch import Generator, Tensor
+
+from deceive.common.errors import InputError, LostProcessError
+from deceive.common.seeds import generator_for
+
+T = TypeVar("T")
+
+# The main process may judge and draw for so long while the others wait. One that dies is noticed
+# at once; this is for machines that fall silent.
+_PATIENCE = timedelta(minutes=30)
+
+# Seconds to wait before announcing it: processes hardly ever start at the same time.
+_UNANNOUNCED = 5.0
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which process this is, of how many, and where its tensors live."""
+
+    rank: int
+    count: int
+    device: torch.device
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it is the one that writes."""
+        return self.rank == 0
+
+
+_place: ContextVar[Place | None] = ContextVar("place", default=None)
+
+
+def here() -> Place:
+    """Where this process stands; one of one, on CUDA where there is some, until it has joined."""
+    return _place.get() or Place(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
+
+
+def join(announce: Callable[[str], None] | None = None) -> None:
+    """Join the other processes that the launcher started with this one; alone it does nothing.
+
+    On CUDA, a device each, where there is some; else on the CPU, by gloo. It waits up to five
+    minutes for the others, or DECEIVE_JOIN_SECONDS from the environment.
+
+    Args:
+        announce: called with a sentence if the others take long.
+
+    Raises:
+        InputError: when the launcher's variables are incomplete, the others don't come, the package
+            accelerate is not installed, or this machine has more processes than GPUs.
+    """
+    count = os.environ.get("WORLD_SIZE", "1")
+    if count == "1":
+        return
+    place = _launched(count)
+    try:
+        from accelerate import PartialState
+    except ImportError as error:
+        raise InputError(
+            f"WORLD_SIZE={count}: expected the package accelerate for more than one process; "
+            "pip install 'deceive[accelerate]'"
+        ) from error
+    gpus = 0 if os.environ.get("ACCELERATE_USE_CPU") == "True" else torch.cuda.device_count()
+    here_too = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    if 0 < gpus < _whole_number("LOCAL_WORLD_SIZE", here_too, 1):
+        raise InputError(
+            f"LOCAL_WORLD_SIZE={here_too}: expected one process a GPU, of which there are {gpus}; "
+            "with CUDA_VISIBLE_DEVICES= in the environment all of them work on the CPU"
+        )
+    seconds = _patience()
+    with _meeting(place, seconds, announce):
+        _reach(seconds)
+        state = PartialState(cpu=gpus == 0, timeout=timedelta(seconds=seconds))
+    torch.distributed.distributed_c10d._set_pg_timeout(_PATIENCE)
+    _place.set(Place(state.process_index, state.num_processes, state.device))
+    signal.signal(signal.SIGTERM, _asked_to_end)
+
+
+@contextmanager
+def _meeting(place: str, seconds: int, announce: Callable[[str], None] | None) -> Iterator[None]:
+    """Wait for the others: announced if it takes long, an `InputError` if they don't come."""
+    words = f"waiting up to {seconds} s for the other processes at {place}"
+    timer = threading.Timer(_UNANNOUNCED, announce or (lambda words: None), (words,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (RuntimeError, ValueError, OSError) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        count = os.environ["WORLD_SIZE"]
+        raise InputError(
+            f"WORLD_SIZE={count}: expected {count} processes to meet at {place} within "
+            f"{seconds} s; {first}; unset WORLD_SIZE to run a single process"
+        ) from error
+    finally:
+        timer.cancel()
+
+
+def _patience() -> int:
+    """Seconds that a process waits for all others."""
+    return _whole_number("DECEIVE_JOIN_SECONDS", os.environ.get("DECEIVE_JOIN_SECONDS", "300"), 1)
+
+
+def _launched(count: str) -> str:
+    """The address where the processes meet; checks the launcher's variables."""
+    _whole_number("WORLD_SIZE", count, 1)
+    for name in ("RANK", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT"):
+        if not os.environ.get(name):
+            raise InputError(
+                f"WORLD_SIZE={count}: expected {name} in the environment too, as set by accelerate "
+                "launch and torchrun, got none; unset WORLD_SIZE to run a single process"
+            )
+    for name, most in (("RANK", int(count) - 1), ("LOCAL_RANK", int(count) - 1)):
+        _whole_number(name, os.environ[name], 0, most)
+    port = _whole_number("MASTER_PORT", os.environ["MASTER_PORT"], 1, 65_535)
+    return f"{os.environ['MASTER_ADDR']}:{port}"
+
+
+def _reach(seconds: int) -> None:
+    """Wait until the main process can be reached. Raises `OSError` on timeout.
+
+    Torch would wait twice as long, and then print its own stack frames.
+    """
+    ends = time.monotonic() + seconds
+    while os.environ["RANK"] != "0":
+        try:
+            place = (os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+            return socket.create_connection(place, max(ends - time.monotonic(), 0.1)).close()
+        except OSError:
+            if time.monotonic() > ends:
+                raise
+            time.sleep(0.1)
+
+
+def _whole_number(name: str, text: str, least: int, most: int | None = None) -> int:
+    """An environment variable as an integer. Raises `InputError` if it is out of range."""
+    number = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else -1
+    if number < least or (most is not None and number > most):
+        upper = "" if most is None else f" and at most {most}"
+        raise InputError(
+            f"{name}: expected a whole number of at least {least}{upper} in the environment, "
+            f"got {text!r}"
+        )
+    return number
+
+
+def leave() -> None:
+    """Part from the others, when all is done."""
+    if here().count > 1:
+        with _noticing():  # whoever closes first would cut off what another still sends
+            torch.distributed.barrier()
+        _place.set(None)
+        torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Within the block this process works for itself, and no call is collective."""
+    token = _place.set(replace(here(), rank=0, count=1))
+    try:
+        yield
+    finally:
+        _place.reset(token)
+
+
+def share(total: int) -> range:
+    """The numbers below `total` that are this process's: as many as any other's, but for one."""
+    rank, count = here().rank, here().count
+    return range(total * rank // count, total * (rank + 1) // count)
+
+
+def generator(seed: int) -> Generator:
+    """A random generator of this process's own under `seed`; the main one's is the plain one."""
+    rank = here().rank
+    return generator_for(seed, rank, "process") if rank else Generator().manual_seed(seed)
+
+
+@contextmanager
+def seeded(seed: int, device: torch.device) -> Iterator[None]:
+    """Within the block torch's global generators, of the CPU and of `device`, go on from `seed`.
+
+    Afterwards they are what they were. Those of other GPUs are left alone, since a look at one
+    takes memory there.
+    """
+    on_cuda = device.type == "cuda"
+    with torch.random.fork_rng([device] if on_cuda else []):
+        torch.default_generator.manual_seed(seed)
+        if on_cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+def gathered(part: T) -> list[T]:
+    """What each process gives, in their order, on every one. Tensors had better be on the CPU."""
+    if here().count == 1:
+        return [part]
+    from accelerate.utils import gather_object
+
+    with _noticing():
+        parts: list[T] = gather_object([part])
+    return parts
+
+
+def joined(part: Tensor) -> Tensor:
+    """The processes' tensors (n, …), in their order, as one (N, …), on every one, on the CPU."""
+    return torch.cat(gathered(part.cpu()))
+
+
+def on_main(work: Callable[[], T]) -> T:
+    """What `work` gives on the main process, which does it alone. An error there is everyone's."""
+    place = here()
+    if place.count == 1:
+        return work()
+    from accelerate.utils import broadcast_object_list
+
+    outcome: list[Any] = [None, None]
+    if place.is_main:
+        try:
+            with alone():
+                outcome[0] = work()
+        except Exception as error:
+            outcome[1] = error
+    with _noticing():
+        broadcast_object_list(outcome)
+    if outcome[1] is not None:
+        raise outcome[1]
+    result: T = outcome[0]
+    return result
+
+
+def average_(tensors: Sequence[Tensor]) -> None:
+    """Make each of the tensors, in place, its mean over the processes, to the same bit on all."""
+    if here().count == 1 or not tensors:
+        return
+    from accelerate.utils import reduce
+
+    with _noticing(), torch.no_grad():
+        mean = reduce(torch.cat([tensor.flatten() for tensor in tensors]), "mean")
+        parts = mean.split([tensor.numel() for tensor in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
+            tensor.copy_(part.view(tensor.shape))
+
+
+def first_trouble(trouble: str | None) -> str | None:
+    """The trouble of the first process that is in any, on all of them; None where there is none."""
+    share_in_trouble = torch.tensor(float(trouble is not None), device=here().device)
+    average_([share_in_trouble])  # quicker than words, of which there are none nearly always
+    return next(filter(None, gathered(trouble))) if share_in_trouble else None
+
+
+@contextmanager
+def _noticing() -> Iterator[None]:
+    """What a collective call says when somebody is missing, in one sentence."""
+    try:
+        yield
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        first = next(iter(str(error).splitlines()), "")
+        raise LostProcessError(f"another process is gone ({first})") from error
+
+
+def _asked_to_end(number: int, frame: FrameType | None) -> None:
+    raise LostProcessError("asked to end, as the launcher does when another process is gone")

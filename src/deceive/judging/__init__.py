@@ -1,0 +1,1 @@
+"""Measures of drawn images and of confidence."""

@@ -1,0 +1,1 @@
+"""The classifiers, and how any model is asked."""

@@ -1,0 +1,1 @@
+"""What is kept on disk: run folders, networks with their cards, ONNX files."""

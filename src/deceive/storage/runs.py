@@ -1,0 +1,247 @@
+"""The run folder: settings, environment, rows, arrays and weights. Written so that a run resumes.
+
+A row is one JSON object on a line of `rows.jsonl`, written when its part is whole; a part whose row
+is there is never done again.
+"""
+
+import copy
+import json
+import platform
+import stat
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+from deceive.common import checks
+from deceive.common.arrays import CANDIDATES, Arrays, Layout, read_arrays, write_arrays
+from deceive.common.errors import InputError
+from deceive.common.files import (
+    LARGEST_JSON,
+    parse_json,
+    read_bounded,
+    read_errors,
+    read_json,
+    write_text,
+)
+from deceive.common.version import __version__
+from deceive.fooling.fool import FoolingResult
+
+Row = dict[str, Any]
+
+
+class RowSchema(BaseModel):
+    """The required fields of a row; others may be present."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The schemas of a kind of run."""
+
+    name: str
+    """Its name with an article: a study."""
+    settings: type[BaseModel]
+    """The schema of the settings."""
+    schemas: Callable[[Row, Row], Sequence[type[BaseModel]]]
+    """Settings and row → the schemas the row must match; empty for a row that doesn't belong."""
+
+    def check(self, settings: Row, row: Row, where: str) -> None:
+        """Raise `InputError` unless a row, read at `where`, belongs to such a run."""
+        said = f"a row of {self.name}"
+        schemas = self.schemas(settings, row)
+        if not schemas:
+            part = checks.on_one_line(repr(row.get("part")))
+            raise InputError(f"{where}: expected {said}, got one with part {part}")
+        for schema in schemas:
+            checks.fits(schema, row, where, said, strict=True)
+
+
+class Run:
+    """A folder that holds one experiment: begun by the first call, continued by the next ones.
+
+    Raises:
+        InputError: when the folder holds a run with other settings, or anything but a run.
+    """
+
+    def __init__(self, folder: Path, settings: Row) -> None:
+        self.folder, self.settings = folder, settings
+        self.kind: Kind | None = None
+        path = folder / "settings.json"
+        if _is_there(path):
+            earlier = read_json(path)
+            if earlier != settings:
+                changed = sorted(
+                    k for k in {*earlier, *settings} if earlier.get(k) != settings.get(k)
+                )
+                raise InputError(
+                    f"{folder}: expected a run with the same settings, got one that differs in "
+                    f"{checks.on_one_line(', '.join(changed))}; choose another folder, or start "
+                    "anew with --fresh"
+                )
+        else:
+            check_place(folder)
+            if holds_run(folder):
+                raise InputError(
+                    f"{path}: expected the settings of the run in this folder, got none; "
+                    "choose another folder, or start anew with --fresh"
+                )
+            environment = {
+                "deceive": __version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+                "machine": platform.machine(),
+                "threads": torch.get_num_threads(),
+            }
+            write_text(folder / "environment.json", json.dumps(environment, indent=2) + "\n")
+            write_text(path, json.dumps(settings, indent=2) + "\n")
+
+    @classmethod
+    def open(cls, folder: Path) -> "Run":
+        """The run that is in `folder`, with the settings it has. Raises `InputError` when none is.
+
+        Writes nothing.
+        """
+        path = folder / "settings.json"
+        if not _is_there(path):
+            raise InputError(f"{folder}: expected the folder of a run, found no {path.name} in it")
+        return cls(folder, read_json(path))
+
+    def of(self, kind: Kind) -> "Run":
+        """The same run, checked to be of that kind; its rows are checked when read.
+
+        Raises `InputError` when its settings are damaged or of another kind.
+        """
+        fields = kind.settings.model_fields.items()
+        names = {name for name, field in fields if name != "data_checksum"}
+        if lacking := sorted(names - self.settings.keys()):
+            raise InputError(
+                f"{self.folder}: expected the folder of {kind.name} written by this version, "
+                f"got settings without {', '.join(lacking)}; choose another folder, or start "
+                "anew with --fresh"
+            )
+        path = self.folder / "settings.json"
+        checks.fits(
+            kind.settings, self.settings, str(path), f"settings of {kind.name}", strict=True
+        )
+        run = copy.copy(self)
+        run.kind = kind
+        return run
+
+    @property
+    def environment(self) -> Row:
+        """The versions and the machine that the run was begun with."""
+        return read_json(self.folder / "environment.json")
+
+    def rows(self) -> list[Row]:
+        """All rows, in the order they were written. Raises `InputError` for a damaged one."""
+        path = self.folder / "rows.jsonl"
+        if not _is_there(path):
+            return []
+        lines = read_bounded(path, LARGEST_JSON, "rows").splitlines()
+        return [self._parsed(line, f"{path}, line {n}") for n, line in enumerate(lines, start=1)]
+
+    def _parsed(self, line: bytes, where: str) -> Row:
+        row = parse_json(line, where)
+        if self.kind is not None:
+            self.kind.check(self.settings, row, where)
+        return row
+
+    def row(self, **like: Any) -> Row | None:
+        """The first row that has all these values, if there is one."""
+        matching = (row for row in self.rows() if like.items() <= row.items())
+        return next(matching, None)
+
+    def add(self, row: Row) -> Row:
+        """Append a row; the file is replaced atomically, so no reader sees half a line.
+
+        Raises `InputError` for a row that could not be read back.
+        """
+        path = self.folder / "rows.jsonl"
+        lines = [json.dumps(each) for each in [*self.rows(), row]]
+        self._parsed(lines[-1].encode(), f"{path}, line {len(lines)}")
+        write_text(path, "\n".join(lines) + "\n")
+        return row
+
+    def save_arrays(self, name: str, **arrays: NDArray[Any]) -> None:
+        """Write `arrays/NAME.npz`."""
+        write_arrays(self.folder / "arrays" / f"{name}.npz", **arrays)
+
+    def has_arrays(self, name: str) -> bool:
+        """Whether `arrays/NAME.npz` is there."""
+        return _is_there(self.folder / "arrays" / f"{name}.npz")
+
+    def load_arrays(self, name: str, layout: Layout | None = None, **sizes: int) -> Arrays:
+        """Read `arrays/NAME.npz` with this layout (`arrays.read_arrays`).
+
+        Raises `InputError` when it is missing, damaged, or doesn't match.
+        """
+        return read_arrays(self.folder / "arrays" / f"{name}.npz", layout, **sizes)
+
+    def weights(self, name: str) -> Path:
+        """Where the weights of a network of this run are."""
+        return self.folder / "weights" / f"{name}.safetensors"
+
+
+def holds_run(folder: Path) -> bool:
+    """Whether a folder holds a run, however damaged.
+
+    Rows beside settings or an environment are enough, even if all are damaged.
+    """
+    settings, environment = folder / "settings.json", folder / "environment.json"
+    if _is_there(folder / "rows.jsonl"):
+        return _is_there(settings) or _is_there(environment)
+    return _is_there(settings) and (
+        _tells(environment, "deceive") or _tells(settings, "data_checksum")
+    )
+
+
+def check_place(folder: Path) -> None:
+    """Raise `InputError` unless `folder` holds a run, is empty or doesn't exist.
+
+    Ignores hidden files, and what a run killed at its start leaves behind.
+    """
+    with read_errors(folder, "a run folder or a new path"):
+        try:
+            mode = folder.stat().st_mode
+        except FileNotFoundError:
+            return
+        if not stat.S_ISDIR(mode):
+            raise InputError(f"{folder}: expected a run folder or a new path, got a file")
+        names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    begun = names == {"environment.json"} and _tells(folder / "environment.json", "deceive")
+    if names and not begun and not holds_run(folder):
+        raise InputError(
+            f"{folder}: expected a run folder or an empty one, got a folder with "
+            f"{min(names)!r} in it and no run; choose another with --out"
+        )
+
+
+def _is_there(path: Path) -> bool:
+    with read_errors(path):
+        return path.exists()
+
+
+def _tells(path: Path, name: str) -> bool:
+    """Whether a file is a JSON object with this key."""
+    try:
+        return name in read_json(path)
+    except InputError:
+        return False
+
+
+def round_name(number: int) -> str:
+    """The name of a round's arrays and weights."""
+    return f"round-{number:06d}"
+
+
+def arrays_of(result: FoolingResult) -> Arrays:
+    """A fooling result as named arrays, images first."""
+    return {name: getattr(result, name).numpy() for name in CANDIDATES}

@@ -1,0 +1,106 @@
+"""What the last network of the rounds draws: judged against the test set, and kept for the page."""
+
+import time
+from dataclasses import asdict
+
+import torch
+from torch import Tensor
+
+from deceive.common import processes
+from deceive.common.levels import to_levels
+from deceive.data.loading import Dataset
+from deceive.fooling.drawing import draw
+from deceive.fooling.fool import FoolingResult
+from deceive.fooling.rules import Ascent
+from deceive.fooling.starts import begin
+from deceive.judging.measures import nearest
+from deceive.judging.quality import quality
+from deceive.networks.classifier import Classifier
+from deceive.storage.runs import Row, Run
+
+# Columns of the pictures, and frames on the way from one start to another.
+_SHOWN, _FRAMES = 10, 9
+
+
+def finale(
+    network: Classifier,
+    run: Run,
+    data: Dataset,
+    judge: Classifier,
+    *,
+    ascent: Ascent,
+    count: int,
+    seed: int,
+) -> Row:
+    """Draw `count` images of each class from fresh noise, and judge them by every measure.
+
+    Returns:
+        The fields of `quality.Quality` against the test images, and how quickly they were drawn.
+        Beside it, in the run's arrays: `drawn`, all images; `ways`, one image of each class step by
+        step; `nearest`, drawn images and the training images nearest to them; `between`, what is
+        drawn from starts between two others.
+    """
+    started = time.perf_counter()
+    drawn = draw(network, range(data.n_classes), count=count, seed=seed, ascent=ascent)
+    seconds = time.perf_counter() - started
+    judged = processes.on_main(lambda: _judged(network, drawn, run, data, judge, ascent, seed))
+    return judged | {
+        "seconds_to_draw": round(seconds, 2),
+        "images_per_second": round(len(drawn) / seconds, 1),
+    }
+
+
+def _judged(
+    network: Classifier,
+    drawn: FoolingResult,
+    run: Run,
+    data: Dataset,
+    judge: Classifier,
+    ascent: Ascent,
+    seed: int,
+) -> Row:
+    classes = range(data.n_classes)
+    run.save_arrays("drawn", levels=drawn.levels.numpy(), targets=drawn.targets.numpy())
+
+    one_each = draw(network, classes, seed=seed, ascent=ascent, trajectory=True)
+    assert one_each.trajectories is not None
+    run.save_arrays(
+        "ways",
+        levels=torch.stack([way.levels for way in one_each.trajectories]).numpy(),
+        targets=one_each.targets.numpy(),
+    )
+
+    shown = torch.cat([_of_class(drawn.targets, k)[:2] for k in classes])
+    _, which = nearest(drawn.images[shown], data.train.images)
+    run.save_arrays(
+        "nearest",
+        levels=drawn.levels[shown].numpy(),
+        nearest=to_levels(data.train.images[which]).numpy(),
+    )
+    run.save_arrays("between", levels=_between(network, data, ascent, seed).numpy())
+    return asdict(quality(drawn.images, drawn.targets, judge, data, reference=data.test, seed=seed))
+
+
+def _of_class(targets: Tensor, number: int) -> Tensor:
+    return (targets == number).nonzero()[:, 0]
+
+
+def _between(network: Classifier, data: Dataset, ascent: Ascent, seed: int) -> Tensor:
+    """Levels (K, frames, C, H, W): for each class, from one start to another in even steps.
+
+    Every frame of a class is drawn in the same noise, so that the start alone makes the difference.
+    """
+    classes = range(data.n_classes)
+    one, other = begin("uniform", range(2 * len(classes)), data.image_shape, seed).chunk(2)
+    frames = [
+        draw(
+            network,
+            classes,
+            start=torch.lerp(one, other, place),
+            seed=seed,
+            accepted=None,
+            ascent=ascent,
+        ).levels
+        for place in torch.linspace(0, 1, _FRAMES).tolist()
+    ]
+    return torch.stack(frames, 1)

@@ -1,0 +1,1 @@
+"""Networks fitted to labelled images, with or without a rubbish class."""

@@ -1,0 +1,117 @@
+"""How networks are trained when nothing else is said, and what becomes of them."""
+
+from collections.abc import Callable
+
+import torch
+
+from deceive.common import checks, processes
+from deceive.data.loading import Dataset
+from deceive.networks.classifier import Classifier
+from deceive.networks.inference import accuracy
+from deceive.storage.models import Card
+from deceive.training.fit import TrainingProgress, TrainingSettings, calibrate, fit
+from deceive.training.rubbish import RubbishSet
+
+# A recipe trains the architecture of its name, or the one that is given below.
+RECIPES = {
+    "fast": TrainingSettings(),
+    "judge": TrainingSettings(epochs=15),
+    # The case study's own: AdamW at a constant rate, small batches, images as they are.
+    "study": TrainingSettings(
+        epochs=20,
+        batch_size=64,
+        learning_rate=1e-3,
+        schedule="constant",
+        label_smoothing=0,
+        rotation=0,
+        scaling=0,
+        translation=0,
+        elasticity=0,
+    ),
+    # On images that an adversary has moved, which are augmentation enough (Madry et al. 2018).
+    "adversarial": TrainingSettings(
+        epochs=6,
+        label_smoothing=0,
+        rotation=0,
+        scaling=0,
+        translation=0,
+        elasticity=0,
+        adversarial_radius=0.3,
+    ),
+    # Smaller than `fast`; one that sees no faint greys; and the same on images that were moved, but
+    # are still the same digits to anybody.
+    "reader": TrainingSettings(),
+    "sharp": TrainingSettings(),
+    "robust": TrainingSettings(adversarial_norm="image", adversarial_radius=1, adversarial_steps=2),
+}
+_TRAINS = {"adversarial": "fast", "robust": "sharp"}
+
+
+def build(recipe: str, data: Dataset, *, seed: int, rubbish_class: bool = False) -> Classifier:
+    """An untrained network for `data`, its weights drawn with `seed`; on CUDA if there is some.
+
+    Of the architecture that the recipe trains, or of that name: not all have a recipe.
+    """
+    with processes.seeded(seed, torch.device("cpu")):
+        network = Classifier(
+            _TRAINS.get(recipe, recipe),
+            data.n_classes + rubbish_class,
+            data.image_shape,
+            mean=round(data.train.images.mean().item(), 4),
+            std=round(data.train.images.std().item(), 4),
+        )
+    return network.to(processes.here().device)
+
+
+def train(
+    recipe: str,
+    data: Dataset,
+    *,
+    seed: int = 0,
+    settings: TrainingSettings | None = None,
+    rubbish: RubbishSet | None = None,
+    callback: Callable[[TrainingProgress], None] | None = None,
+) -> tuple[Classifier, Card]:
+    """Train a network on the training images, calibrate it, and give it back with its card.
+
+    Among several processes (`processes.join`) it is trained by all of them, and all get it.
+
+    Args:
+        recipe: a name from `RECIPES`: what architecture is trained, and how.
+        data: it learns from the training images, is calibrated on the validation images if it was
+            trained with label smoothing, and its card says how well it reads those and the test's.
+        seed: for the weights, the order, the augmentation and dropout.
+        settings: how, where it's not as the recipe says.
+        rubbish: images of an eleventh class (or one more than there are), the rubbish class.
+        callback: called after every step with a `TrainingProgress`.
+    """
+    checks.one_of("recipe", recipe, RECIPES)
+    checks.seed("seed", seed, checks.SEEDS)
+    network = build(recipe, data, seed=seed, rubbish_class=rubbish is not None)
+    settings = settings or RECIPES[recipe]
+    images, labels, still = data.train.images, data.train.labels, None
+    if rubbish is not None:
+        images, labels, still = rubbish.beside(data.train, data.n_classes)
+    seconds = fit(network, images, labels, settings, seed=seed, still=still, callback=callback)
+    held_out = data.validation
+    temperature = 1.0
+    if settings.label_smoothing:
+        temperature = calibrate(network, held_out.images, held_out.labels)
+    command = f"deceive train --recipe {recipe} --seed {seed}"
+    if settings.epochs != RECIPES[recipe].epochs:
+        command += f" --epochs {settings.epochs:g}"
+    return network, Card(
+        architecture=network.architecture,
+        n_outputs=network.n_outputs,
+        image_shape=network.image_shape,
+        rubbish_class=None if rubbish is None else data.n_classes,
+        seed=seed,
+        settings=settings.model_dump(),
+        data_checksum=data.checksum,
+        seconds=round(seconds, 2),
+        temperature=temperature,
+        validation_accuracy=accuracy(network, held_out.images, held_out.labels),
+        test_accuracy=accuracy(network, data.test.images, data.test.labels),
+        command=command,
+        torch=torch.__version__,
+    )

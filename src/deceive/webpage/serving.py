@@ -1,0 +1,154 @@
+"""A local HTTP server for the files listed in a folder."""
+
+import socket
+import sys
+import threading
+from contextlib import suppress
+from functools import partial
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+
+from deceive.common.errors import InputError
+from deceive.common.files import read_json
+
+HOST = "127.0.0.1"
+LIST = "build.json"  # in the folder; its "files" are the names of the files to serve
+
+_MOST = 64  # open connections; one more closes the oldest
+_SECONDS = 20.0  # timeout of a request, and of an answer
+
+# Set here, because the system's own table of types may be wrong.
+_TYPES = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".json": "application/json",
+    ".svg": "image/svg+xml",
+}
+_BYTES = "application/octet-stream"  # anything else
+_HEADERS = {
+    "Cache-Control": "no-cache",  # always show the newest build
+    "Content-Security-Policy": "frame-ancestors 'none'",  # the pages set the rest themselves
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
+    """An HTTP server on 127.0.0.1, bound but not yet running; port 0 takes any free port.
+
+    It serves only the files listed in `folder`, as they are now: they are read here, so no request
+    reaches the disk. It answers GET and HEAD, and only requests whose Host is this machine, against
+    DNS rebinding.
+
+    Raises:
+        InputError: when the folder has no list, a listed file is missing or outside the folder, or
+            the port is taken.
+    """
+    files = _read(folder)
+    try:
+        return _Server((HOST, port), partial(_Handler, files))
+    except (OSError, OverflowError) as error:
+        raise InputError(f"--port: expected a free port, got {port}; {error}") from error
+
+
+def _read(folder: Path) -> dict[str, bytes]:
+    """The listed files, by their path in a URL: `/name`."""
+    listed = read_json(folder / LIST, "the list of a built page")
+    try:
+        return {f"/{name}": _inside(folder, name).read_bytes() for name in listed["files"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{folder}: expected a built page with its {LIST}; {error}") from error
+
+
+def _inside(folder: Path, name: str) -> Path:
+    path = (folder / name).resolve(strict=True)
+    if not path.is_relative_to(folder.resolve()):
+        raise ValueError(f"{name} is outside the folder")
+    return path
+
+
+class _Server(ThreadingHTTPServer):
+    """Limits connections, so that idle ones can't block visitors or use up threads."""
+
+    request_queue_size = 1024
+
+    def __init__(self, *arguments: Any) -> None:
+        self._open: dict[socket.socket, None] = {}  # oldest first
+        self._lock = threading.Lock()
+        super().__init__(*arguments)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        with self._lock:
+            self._open[request] = None
+            if len(self._open) > _MOST:
+                oldest = next(iter(self._open))
+                del self._open[oldest]
+                _hang_up(oldest)
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), OSError):  # a closed connection is no error
+            super().handle_error(request, client_address)
+
+
+def _hang_up(connection: socket.socket) -> None:
+    with suppress(OSError):  # already closed
+        connection.shutdown(socket.SHUT_RDWR)  # its thread closes it
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = _SECONDS
+    default_request_version = "HTTP/1.0"  # so every answer has a status line
+
+    def __init__(self, files: dict[str, bytes], *arguments: Any) -> None:
+        self._files = files
+        super().__init__(*arguments)
+
+    def do_GET(self) -> None:
+        content = self._found()
+        if content is not None:
+            self.wfile.write(content)
+
+    def do_HEAD(self) -> None:
+        self._found()
+
+    def _found(self) -> bytes | None:
+        """The requested file, after sending its headers; None after sending an error."""
+        port = self.connection.getsockname()[1]
+        own = {f"{name}:{port}" for name in (HOST, "localhost", "[::1]")}
+        hosts = [host.strip().lower() for host in self.headers.get_all("Host", [])]
+        if len(hosts) != 1 or hosts[0] not in own:
+            self.send_error(HTTPStatus.MISDIRECTED_REQUEST, f"Ask for {HOST}:{port}")
+            return None
+        path = unquote(self.path.partition("?")[0])
+        path = "/index.html" if path == "/" else path
+        if path not in self._files:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return None
+        content = self._files[path]
+        self.send_response(HTTPStatus.OK)
+        self.send_header("Content-Type", _TYPES.get(Path(path).suffix, _BYTES))
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        return content
+
+    def end_headers(self) -> None:
+        for name, value in _HEADERS.items():
+            self.send_header(name, value)
+        super().end_headers()
+
+    def version_string(self) -> str:
+        return "deceive"
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
