@@ -3,7 +3,6 @@
 import shlex
 import time
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from typing import Any, Literal
 
 import torch
@@ -15,6 +14,7 @@ from deceive.common.arrays import CANDIDATES, Arrays, Layout
 from deceive.common.checks import Count, Share
 from deceive.common.errors import InputError
 from deceive.common.levels import from_levels
+from deceive.common.progress import Task
 from deceive.data.loading import Dataset
 from deceive.fooling.fool import FoolingResult, fool
 from deceive.fooling.rules import Ascent
@@ -144,9 +144,6 @@ _STAGES = ("clean", "rubbish-1", "rubbish-2")
 
 # The filmstrip's step size: some dozens of steps on the way.
 _SLOW_MOTION = 0.0005
-
-# Called with a description; what it gives takes (done, total) as the work goes on.
-Task = Callable[[str], AbstractContextManager[Callable[[float, float], None]]]
 
 
 def study(data: Dataset, run: Run, settings: StudySettings, task: Task) -> Iterator[Row]:

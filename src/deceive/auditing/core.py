@@ -2,8 +2,8 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ from deceive.auditing.assemble import write_audit
 from deceive.auditing.formats import WANT_TRUST, Model, importable, load_model
 from deceive.auditing.identity import identity_of, recognise
 from deceive.auditing.judges import AUTO, meet_judges
-from deceive.auditing.measuring import Measurements, Part, Tick
+from deceive.auditing.measuring import Measurements, Part
 from deceive.auditing.rows import AUDIT
 from deceive.auditing.scaling import Scaling, declared
 from deceive.auditing.schema import VERSION, Report
@@ -20,11 +20,9 @@ from deceive.auditing.subject import Subject, meet
 from deceive.common import arguments, checks
 from deceive.common.errors import DamageError, InputError, WriteError
 from deceive.common.levels import Bounds
+from deceive.common.progress import Task, Tick
 from deceive.data.loading import MNIST, Dataset, load_data
 from deceive.storage.runs import Row, Run
-
-# Called with a description; what it gives takes (done, total) as the work goes on.
-Task = Callable[[str], AbstractContextManager[Tick]]
 
 
 class _OutOfTime(Exception):  # noqa: N818 - it ends the work in good order, and is no error
@@ -185,7 +183,7 @@ def _temporary() -> "tempfile.TemporaryDirectory[str]":
 
 @contextmanager
 def _silent(description: str) -> Iterator[Tick]:
-    yield lambda done, total: None
+    yield lambda done, total, note="": None
 
 
 def _spec(model: Model, subject: Subject) -> str:
@@ -314,8 +312,8 @@ class _Audit:
 def _watching(ends: float | None, report: Tick) -> Tick:
     """Progress that looks at the clock: `_OutOfTime` when the budget is spent."""
 
-    def tick(done: float, total: float) -> None:
-        report(done, total)
+    def tick(done: float, total: float, note: str = "") -> None:
+        report(done, total, note)
         if ends is not None and time.perf_counter() > ends:
             raise _OutOfTime
 

@@ -28,6 +28,7 @@ from deceive.auditing.subject import Subject, meet
 from deceive.common.arrays import Arrays
 from deceive.common.errors import InputError
 from deceive.common.levels import from_levels
+from deceive.common.progress import Tick
 from deceive.data.loading import Dataset
 from deceive.fooling.fool import fool
 from deceive.fooling.starts import REAL
@@ -35,9 +36,6 @@ from deceive.judging.measures import NEAR_CHANCE, calibration_error, reached_by,
 from deceive.networks.inference import BATCH
 from deceive.storage.models import load_card, load_network, shipped_names
 from deceive.storage.runs import Row, Run
-
-# Takes (done, total) as a part goes on.
-Tick = Callable[[float, float], None]
 
 # Candidates of an attack that are one part: what is lost when the time is up.
 _GROUP = 100

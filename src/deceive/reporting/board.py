@@ -5,9 +5,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from deceive.common.errors import InputError
+from deceive.common.progress import Task, Tick
 from deceive.reporting.figures import contact_sheet, shown_images
 from deceive.storage.runs import Row, Run, round_name
-from deceive.teaching import Report, Task
 from deceive.teaching.rows import ROUNDS, load_made
 
 # Names of a writer's files.
@@ -68,7 +68,7 @@ class Board:
         """The same task, with this board told how things stand, every so many rounds."""
 
         @contextmanager
-        def listened(description: str) -> Iterator[Report]:
+        def listened(description: str) -> Iterator[Tick]:
             with task(description) as report:
 
                 def both(done: float, total: float, note: str = "") -> None:

@@ -6,8 +6,6 @@ until digits emerge from noise (`emerging`) or it resists gibberish (`resisting`
 """
 
 from deceive.teaching.game import DivergedError as DivergedError
-from deceive.teaching.loop import Report as Report
-from deceive.teaching.loop import Task as Task
 from deceive.teaching.loop import rounds as rounds
 from deceive.teaching.settings import PRESETS as PRESETS
 from deceive.teaching.settings import RoundsSettings as RoundsSettings

@@ -1,15 +1,15 @@
 """The loop of the rounds: play, measure, keep; go back where there was trouble."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 
 from deceive.common import arguments, processes
 from deceive.common.checks import counted
 from deceive.common.errors import InputError
+from deceive.common.progress import Task
 from deceive.data.loading import Dataset
 from deceive.fooling.fool import FoolingResult
 from deceive.judging.measures import digit_accuracy
@@ -29,15 +29,6 @@ _OFTEN = 250
 
 # A run that goes back more often will not come to an end.
 _MOST_ROLLBACKS = 4
-
-
-class Report(Protocol):
-    """Takes (done, total, a few words) as work goes on."""
-
-    def __call__(self, done: float, total: float, note: str = "") -> None: ...
-
-
-Task = Callable[[str], AbstractContextManager[Report]]
 
 
 @arguments.taking(
@@ -75,7 +66,7 @@ def rounds(
     goes_on = processes.on_main(checkpoint.exists)
     if goes_on:
         game.load(checkpoint)
-    with task(counted(settings.rounds, "round")) as report:
+    with task(counted(settings.rounds, "round")) as tick:
         if not goes_on:
             game.begin()
             game.save(checkpoint)  # so there is always a state to roll back to
@@ -92,7 +83,7 @@ def rounds(
                 _roll_back(game, checkpoint, run, trouble)
             if game.number % _OFTEN == 0:
                 game.save(checkpoint)
-            report(game.number, settings.rounds, game.news())
+            tick(game.number, settings.rounds, game.news())
     if not settings.draws or settings.judged == 0:
         return
     if not _has(run, part="quality"):

@@ -1,0 +1,15 @@
+"""How long work reports that it advances: a task, and its ticks."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+
+class Tick(Protocol):
+    """Called as work advances, with how much is done, how much there is, and a few words."""
+
+    def __call__(self, done: float, total: float, note: str = "") -> None: ...
+
+
+Task = Callable[[str], AbstractContextManager[Tick]]
+"""Called with a description when a piece of work begins; within the block its `Tick` is called."""
