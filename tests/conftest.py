@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from hypothesis import settings
 from torch import Tensor, nn
 
-from deceive.common.levels import Bounds, Shape
+from deceive.common.levels import Bounds, Shape, to_levels
 from deceive.common.runtime import forbid_telemetry
 
 # Quick, the same every time, and nothing left behind in the working directory.
@@ -87,6 +87,7 @@ class Restless(nn.Module):
     """
 
     image_shape = (1, 4, 4)
+    calls: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -103,13 +104,15 @@ class Restless(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         self.calls += 1
-        return self.quiet(self.dropout(self.bands(self.norm(images))))
+        logits: Tensor = self.quiet(self.dropout(self.bands(self.norm(images))))
+        return logits
 
 
 class NaNAfter(nn.Module):
     """`Bands` that breaks after so many calls of any one copy of it."""
 
     image_shape = (1, 4, 4)
+    left: Tensor
 
     def __init__(self, calls: int) -> None:
         super().__init__()
@@ -118,7 +121,8 @@ class NaNAfter(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         self.left -= 1
-        return self.bands(images) * (torch.nan if self.left < 0 else 1)
+        logits: Tensor = self.bands(images)
+        return logits * (torch.nan if self.left < 0 else 1)
 
 
 class Viewing(nn.Module):
@@ -133,7 +137,8 @@ class Viewing(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         images = images.view(len(images), -1).view(len(images), *self.image_shape)
-        return self.linear(self.conv(images).view(len(images), -1))
+        logits: Tensor = self.linear(self.conv(images).view(len(images), -1))
+        return logits
 
 
 class InPlace(nn.Module):
@@ -146,7 +151,8 @@ class InPlace(nn.Module):
         self.bands = Bands()
 
     def forward(self, images: Tensor) -> Tensor:
-        return self.bands(images.sub_(0.5).mul_(2))
+        logits: Tensor = self.bands(images.sub_(0.5).mul_(2))
+        return logits
 
 
 class Recording(nn.Module):
@@ -159,7 +165,8 @@ class Recording(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         self.seen.append(images.detach().clone())
-        return self.linear(images.flatten(1))
+        logits: Tensor = self.linear(images.flatten(1))
+        return logits
 
 
 def state_of(model: nn.Module) -> list[object]:
@@ -198,11 +205,12 @@ def bands() -> Bands:
 def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each type that the work may be done in, whatever this processor would choose."""
     monkeypatch.setenv("DECEIVE_PRECISION", request.param)
-    return request.param
+    name: str = request.param
+    return name
 
 
 @pytest.fixture
-def one_thread():
+def one_thread() -> Iterator[None]:
     """Tiny networks are quickest on one thread, above all beside other work."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -211,7 +219,7 @@ def one_thread():
 
 
 @pytest.fixture
-def untouched_rng():
+def untouched_rng() -> Iterator[None]:
     """Fails the test that leaves torch's global random generator elsewhere than it found it."""
     before = torch.get_rng_state()
     yield
@@ -224,3 +232,36 @@ def open_folder() -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as name:
         Path(name).chmod(0o777)
         yield Path(name)
+
+
+@pytest.fixture(scope="session")
+def quarters_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data of `worlds.quarters` in MNIST's format: four classes of 8×8 pixels."""
+    from worlds.files import idx
+    from worlds.quarters import quarters
+
+    folder = tmp_path_factory.mktemp("quarters")
+    for name, count, seed in (("train", 6200, 0), ("t10k", 300, 1)):
+        split = quarters(count, seed)
+        levels, labels = to_levels(split.images)[:, 0].numpy(), split.labels.byte().numpy()
+        (folder / f"{name}-images-idx3-ubyte").write_bytes(idx(levels))
+        (folder / f"{name}-labels-idx1-ubyte").write_bytes(idx(labels))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def played(quarters_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a finished run of rounds on these data, `run`, and their judge."""
+    from deceive.cli import main
+    from worlds.rounds import FLAGS
+
+    out = tmp_path_factory.mktemp("played")
+    judge = f"{out}/judge.safetensors"
+    for words in (
+        ["train", "--architecture", "judge", "--epochs", "2", "--out", judge],
+        ["rounds", "--judge", judge, "--out", f"{out}/run", *FLAGS, "--judged", "80"],
+    ):
+        with pytest.raises(SystemExit) as end:
+            main([*words, "--data", str(quarters_folder)])
+        assert end.value.code == 0
+    return out

@@ -20,7 +20,7 @@ from deceive.fooling.rules import Ascent
 from deceive.networks.classifier import Classifier
 from deceive.storage.models import load_card
 from deceive.training.fit import TrainingSettings, calibrate, fit
-from test_auditing import TINY, band_data
+from worlds.audits import TINY, band_data
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

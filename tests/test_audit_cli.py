@@ -12,8 +12,10 @@ import torch
 from conftest import Bands
 from deceive.auditing import read_report
 from deceive.cli import main
-from test_auditing import band_split
-from test_data import SHA256, idx, write
+from deceive.data.loading import SHA256
+from worlds.audits import band_split
+from worlds.files import idx, write
+from worlds.timers import Waiting
 
 SMALL = [
     "--candidates",
@@ -36,7 +38,7 @@ import sys
 
 import torch
 from conftest import Bands
-from test_auditing import Glaring, Relabelled, Strict, band_split, broken
+from worlds.audits import Glaring, Relabelled, Strict, band_split, broken
 
 def sure():
     return Bands(sure=12)
@@ -59,7 +61,7 @@ def nan():
 class Hanging(Bands):
     def forward(self, images):
         if len(images) == 20:  # the first garbage
-            from test_audit_cli import Waiting
+            from worlds.timers import Waiting
             Waiting.made.up()
         return super().forward(images)
 
@@ -265,20 +267,6 @@ def test_a_budget_ends_it_and_the_same_command_goes_on(place, capsys):
     assert "not finished" in (place / "runs/audit-sure/report.html").read_text()
     assert audit(capsys, "sure", *options, "600")[0] == 0
     assert "not finished" not in (place / "runs/audit-sure/report.html").read_text()
-
-
-class Waiting:
-    """A timer that is up when a model hangs, and not before."""
-
-    def __init__(self, interval, function, arguments):
-        self.interval, self.up, self.running = interval, lambda: function(*arguments), False
-        Waiting.made = self
-
-    def start(self):
-        self.running = True
-
-    def cancel(self):
-        self.running = False
 
 
 def test_a_call_that_does_not_come_back_is_cut_off(place, capsys, monkeypatch):

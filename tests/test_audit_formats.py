@@ -20,7 +20,8 @@ from deceive.auditing.scaling import Scaling
 from deceive.auditing.subject import meet
 from deceive.common.errors import InputError
 from deceive.networks.inference import FrozenCopy
-from test_auditing import band_data
+from worlds.audits import band_data
+from worlds.onnx_files import onnx_file
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -152,30 +153,6 @@ def test_a_program_that_could_run_code_does_not_without_trust(tmp_path, programs
 
 
 # ONNX.
-
-
-def onnx_file(path, shape, *, batch="N", kind=TensorProto.FLOAT, label=False):
-    """`Bands` as an ONNX file with an input of (batch, *shape), by ONNX's own operators."""
-    weight = Bands().weight.detach().numpy().T  # (16, 4)
-    nodes = [
-        helper.make_node("Cast", ["images"], ["real"], to=TensorProto.FLOAT),
-        helper.make_node("Flatten", ["real"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "weight"], ["scores"]),
-    ]
-    outputs = [helper.make_tensor_value_info("scores", TensorProto.FLOAT, [batch, 4])]
-    if label:
-        nodes.append(helper.make_node("ArgMax", ["scores"], ["label"], axis=1, keepdims=0))
-        outputs.insert(0, helper.make_tensor_value_info("label", TensorProto.INT64, [batch]))
-    graph = helper.make_graph(
-        nodes,
-        "bands",
-        [helper.make_tensor_value_info("images", kind, [batch, *shape])],
-        outputs,
-        [numpy_helper.from_array(weight, "weight")],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-    onnx.save(model, path)
-    return path
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 4), (4, 4, 1), (16,), (4, 4), ("C", "H", "W")])

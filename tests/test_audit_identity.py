@@ -20,8 +20,8 @@ from deceive.common.errors import InputError
 from deceive.data.loading import Split, load_data
 from deceive.storage.models import load_network
 from deceive.storage.runs import Run
-from test_audit_formats import onnx_file
-from test_auditing import TINY, WithRubbish, band_data
+from worlds.audits import TINY, WithRubbish, band_data
+from worlds.onnx_files import onnx_file
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from conftest import Bands, same_state, state_of
-from deceive.auditing import AuditSettings, audit, read_report
+from deceive.auditing import audit, read_report
 from deceive.auditing.assemble import _outcome, assemble, command, stored_outcomes, write_audit
 from deceive.auditing.attacks import CERTAIN, WAYS, WHITE_STARTS, attack, curve, targets_of
 from deceive.auditing.formats import load_model
@@ -24,66 +24,24 @@ from deceive.auditing.settings import QUICK, THOROUGH, budgets
 from deceive.auditing.subject import meet
 from deceive.auditing.verdict import still_to_come, sure, verdict
 from deceive.common.errors import InputError, WriteError
-from deceive.common.levels import to_levels
 from deceive.data.loading import Dataset, Split, load_data
 from deceive.fooling.fool import fool
 from deceive.fooling.starts import begin
 from deceive.networks.inference import FrozenCopy
 from deceive.storage.runs import Run
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-TINY = AuditSettings(
-    candidates=8, steps=60, curve_candidates=4, searched=4, queries=200, garbage_images=20
+from worlds.audits import (
+    TINY,
+    Always,
+    Glaring,
+    Relabelled,
+    Strict,
+    WithRubbish,
+    band_data,
+    band_split,
+    broken,
 )
 
-
-def band_split(count: int, seed: int, bands: Bands) -> Split:
-    """Images whose label's band is nearly white and whose others are nearly black."""
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.arange(count) % bands.n_classes
-    best = torch.cat([bands.best(int(label)) for label in labels])
-    noise = torch.rand(best.shape, generator=generator) * 0.2
-    return Split((best - noise).abs(), labels)
-
-
-def band_data(bands: Bands | None = None) -> Dataset:
-    bands = bands or Bands()
-    train, validation, test = (band_split(n, n, bands) for n in (40, 80, 60))
-    return Dataset(train, validation, test, bands.n_classes, "bands", Path("somewhere/bands"))
-
-
-class WithRubbish(Bands):
-    """Bands with one output more, that wins where nothing is black."""
-
-    def forward(self, images):
-        rubbish = 30 * images.flatten(1).amin(1, keepdim=True)
-        return torch.cat([super().forward(images), rubbish], 1)
-
-
-class Always(nn.Module):
-    """Sees class 0 in everything."""
-
-    def forward(self, images):
-        return F.one_hot(torch.zeros(len(images), dtype=torch.int64), 4).float()
-
-
-class Strict(nn.Module):
-    """A judge that reads the images it knows, and sees class 0 in everything else."""
-
-    def __init__(self, *known, sure=9):
-        super().__init__()
-        known = known or (band_data().validation, band_data().test)
-        self.bands = Bands(sure=sure)
-        self.known = {each for split in known for each in self.bytes_of(split.images)}
-
-    @staticmethod
-    def bytes_of(images):
-        return [image.tobytes() for image in to_levels(images).numpy()]
-
-    def forward(self, images):
-        real = torch.tensor([each in self.known for each in self.bytes_of(images)])
-        return torch.where(real[:, None], self.bands(images), Always()(images))
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture(scope="module")
@@ -379,13 +337,6 @@ def test_what_is_reached_before_a_softmax_is_scored_as_logits(data, name):
 # Figures that say nothing.
 
 
-class Relabelled(Bands):
-    """Reads every band, and gives it the next one's label."""
-
-    def forward(self, images):
-        return super().forward(images).roll(1, dims=1)
-
-
 def test_a_model_that_reads_no_better_than_guessing_is_a_warning(data):
     report = audit(Relabelled(sure=12), mislabelled(data, every=10), judge=None, settings=TINY)
     assert report.complete
@@ -647,21 +598,6 @@ def test_a_model_that_works_in_place_is_audited_like_one_that_does_not(data, bla
     assert torch.equal(data.test.images, before)
     assert found.complete
     assert (found.clean, found.attacks) == (expected.clean, expected.attacks)
-
-
-class Glaring(Bands):
-    """Does something odd about bright images, as noise is and bands aren't."""
-
-    def __init__(self, odd):
-        super().__init__(sure=12)
-        self.odd = odd
-
-    def forward(self, images):
-        return self.odd(super().forward(images), images.mean((1, 2, 3)) > 0.4)
-
-
-def broken(logits, bright):
-    return torch.where(bright[:, None], torch.nan, logits)
 
 
 def crashing(logits, bright):

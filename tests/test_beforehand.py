@@ -17,8 +17,8 @@ from deceive.networks.classifier import Classifier
 from deceive.storage.models import save_network
 from deceive.study import StudySettings
 from deceive.teaching import PRESETS
-from test_cli import run
-from test_kills import CARD_OF
+from worlds.commands import run
+from worlds.records import CARD
 
 
 class WorkedError(Exception):
@@ -127,7 +127,7 @@ def test_without_tensorboard_no_run_is_begun(tmp_path, capsys, monkeypatch):
 @pytest.mark.usefixtures("idle")
 def test_a_png_cannot_hold_two_channels(tmp_path, capsys):
     path = tmp_path / "net.safetensors"
-    card = CARD_OF[0].model_copy(update={"image_shape": (2, 28, 28)})
+    card = CARD.model_copy(update={"image_shape": (2, 28, 28)})
     save_network(Classifier("fast", 10, (2, 28, 28)), path, card)
     out = str(tmp_path / "x.png")
     code, _, err = run(capsys, "fool", "--model", str(path), "--target", "1", "--out", out)

@@ -8,19 +8,18 @@ import pytest
 from deceive.reporting.board import Board
 from deceive.reporting.figures import contact_sheet, shown_images
 from deceive.storage.runs import Run, round_name
-from test_cli import run as command
-from test_teaching import quiet
-from test_teaching_report import ROUNDS, folder, played  # noqa: F401
+from worlds.commands import run as command
+from worlds.rounds import FLAGS, quiet
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:tensorboard")
 
 
 @pytest.fixture
-def again(played, folder, tmp_path):  # noqa: F811
+def again(played, quarters_folder, tmp_path):
     """The command that finds a finished run, in a copy of it."""
     shutil.copytree(played / "run", tmp_path / "run")
-    words = ["rounds", "--out", f"{tmp_path}/run", *ROUNDS, "--judged", "80"]
-    return [*words, "--judge", f"{played}/judge.safetensors", "--data", str(folder)]
+    words = ["rounds", "--out", f"{tmp_path}/run", *FLAGS, "--judged", "80"]
+    return [*words, "--judge", f"{played}/judge.safetensors", "--data", str(quarters_folder)]
 
 
 def read(path):
@@ -55,7 +54,7 @@ def test_rows_images_and_news(again, capsys, tmp_path):
     assert [each.step for each in events.Images("quality/images")] == [6]
 
 
-def test_a_board_begins_anew_behind_a_symlink_and_leaves_what_is_not_its_own(played, tmp_path):  # noqa: F811
+def test_a_board_begins_anew_behind_a_symlink_and_leaves_what_is_not_its_own(played, tmp_path):
     shutil.copytree(played / "run", tmp_path / "run")
     logs = tmp_path / "logs"
     logs.mkdir()
@@ -67,7 +66,7 @@ def test_a_board_begins_anew_behind_a_symlink_and_leaves_what_is_not_its_own(pla
     assert (logs / "notes.txt").read_text() == "mine"
 
 
-def test_news_are_written_down_now_and_then(played, tmp_path):  # noqa: F811
+def test_news_are_written_down_now_and_then(played, tmp_path):
     shutil.copytree(played / "run", tmp_path / "run")
     board = Board(Run.open(tmp_path / "run"))
     with board.listening(quiet)("rounds") as report:

@@ -8,22 +8,15 @@ import torch
 from PIL import Image
 
 import deceive
-from deceive.cli import main
 from deceive.cli.study import Study
 from deceive.common.levels import from_levels
 from deceive.storage.models import load_network
 from deceive.storage.runs import Run
 from deceive.study import StudySettings
+from worlds.commands import run
 
 SMALL = ["--epochs", "0.5", "--training-images", "2000", "--candidates", "2"]
 SMALL += ["--fooling-images", "20", "--steps", "60"]
-
-
-def run(capsys, *arguments: str) -> tuple[int, str, str]:
-    with pytest.raises(SystemExit) as end:
-        main(list(arguments))
-    out, err = capsys.readouterr()
-    return end.value.code, out, err
 
 
 def test_a_failure_is_said_without_a_median(tmp_path, capsys):

@@ -26,8 +26,7 @@ from deceive.storage.runs import Run, round_name
 from deceive.teaching.emerging import Emerging
 from deceive.teaching.retraining import Retraining
 from deceive.teaching.settings import PRESETS, RoundsSettings
-from test_leaderboard import content
-from test_report import study_folder
+from worlds.records import audit_content, study_folder
 
 
 def survive(path, kinds, read, count, first=0):
@@ -260,7 +259,7 @@ def test_the_folder_of_an_audit(tmp_path, data):
 
 def test_an_audit_json(tmp_path):
     path = tmp_path / "audit.json"
-    path.write_text(json.dumps(content()))
+    path.write_text(json.dumps(audit_content()))
     board = tmp_path / "board.md"
     survive(path, mutations.JSON, lambda: write_leaderboard([path], board), 150)
     assert read_report(path).worst_rate == 0.8

@@ -24,44 +24,24 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
-from numpy.typing import NDArray
 
 from deceive.common.errors import InputError
 from deceive.data import loading as data
 from deceive.data.loading import CLONE, MD5, SHA256, Dataset, load_data, read_idx
+from worlds.files import (
+    TEST_IMAGES,
+    TEST_LABELS,
+    TRAIN_IMAGES,
+    TRAIN_LABELS,
+    Bytes,
+    Contents,
+    gzipped,
+    idx,
+    small,
+    write,
+)
 
-TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = SHA256
-
-Bytes = NDArray[np.uint8]
-Contents = dict[str, bytes]
 T = TypeVar("T")
-
-
-def idx(array: Bytes) -> bytes:
-    """An array as an IDX file."""
-    return struct.pack(f">4B{array.ndim}I", 0, 0, 8, array.ndim, *array.shape) + array.tobytes()
-
-
-def gzipped(content: bytes) -> bytes:
-    return gzip.compress(content, mtime=0)
-
-
-def small(n_train: int = 12, n_test: int = 5, size: tuple[int, ...] = (3, 4)) -> Contents:
-    """A tiny data set of 4 classes, as the contents of its four files."""
-    rng = np.random.default_rng(0)
-    return {
-        TRAIN_IMAGES: idx(rng.integers(0, 256, (n_train, *size), np.uint8)),
-        TRAIN_LABELS: idx((np.arange(n_train) % 4).astype(np.uint8)),
-        TEST_IMAGES: idx(rng.integers(0, 256, (n_test, *size), np.uint8)),
-        TEST_LABELS: idx((np.arange(n_test) % 3).astype(np.uint8)),
-    }
-
-
-def write(folder: Path, contents: Contents) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in contents.items():
-        (folder / name).write_bytes(content)
-    return folder
 
 
 @pytest.fixture(scope="module")

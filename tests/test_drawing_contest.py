@@ -15,21 +15,11 @@ from torch import Generator
 
 from deceive.common.errors import InputError
 from deceive.data.loading import Split
+from worlds.contests import FACTS
 
 pytestmark = pytest.mark.usefixtures("untouched_rng")
 
 SHAPE, CLASSES = (1, 8, 8), 4
-
-# Of the machine of made-up results.
-FACTS = {
-    "date": "today",
-    "processor": "one",
-    "cores": 2,
-    "threads": 2,
-    "load_average_at_start": 0.0,
-    "working_dtype": "bfloat16",
-    "versions": {"torch": "2"},
-}
 
 
 @pytest.fixture(scope="module")

@@ -24,22 +24,7 @@ from deceive.reporting.figures import (
 )
 from deceive.storage.runs import Run
 from deceive.study import StudySettings
-
-
-def noise(*shape, seed=0):
-    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
-
-
-def ten(seed=0, fooled=10):
-    """What the study keeps of ten candidates, of which the first so many fool."""
-    took = np.arange(10) < fooled
-    return {
-        "levels": noise(10, 1, 28, 28, seed=seed),
-        "targets": np.arange(10),
-        "confidence": np.where(took, 0.9934, 0.4567).astype(np.float32),
-        "fooled": took,
-        "steps": np.arange(10),
-    }
+from worlds.records import noise, ten
 
 
 def drawn(figure):

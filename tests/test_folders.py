@@ -10,7 +10,7 @@ from deceive.cli.folders import claimed
 from deceive.common.errors import InputError, WriteError
 from deceive.common.files import replacing
 from deceive.storage.runs import Run
-from test_cli import run
+from worlds.commands import run
 
 SETTINGS = {"seed": 0}
 LOCK = ".deceive-lock"

@@ -18,9 +18,9 @@ from deceive.networks.classifier import Classifier
 from deceive.storage.models import load_card, load_network, save_network
 from deceive.storage.runs import Run
 from deceive.teaching.emerging import Emerging
-from test_leaderboard import content
-from test_models import CARD
-from test_teaching import SMALL, data
+from worlds.quarters import quarters_data
+from worlds.records import CARD, audit_content
+from worlds.rounds import SMALL
 
 WRITES = ("open", "fsync", "replace", "rename", "unlink", "chmod", "mkdir")
 
@@ -60,7 +60,7 @@ class Network:
         self.networks = [Classifier("fast", 10, (1, 28, 28)) for _ in range(2)]
 
     def write(self, version):
-        save_network(self.networks[version], self.path, CARD_OF[version])
+        save_network(self.networks[version], self.path, CARDS[version])
 
     def read(self):
         network, version = load_network(self.path), load_card(self.path).seed
@@ -69,7 +69,7 @@ class Network:
         return version
 
 
-CARD_OF = [CARD.model_copy(update={"seed": version}) for version in range(2)]
+CARDS = [CARD.model_copy(update={"seed": version}) for version in range(2)]
 
 
 class Rows:
@@ -103,7 +103,7 @@ class Checkpoint:
 
     def __init__(self, folder):
         self.path = folder / "checkpoint.safetensors"
-        self.game = Emerging(data(), SMALL)
+        self.game = Emerging(quarters_data(), SMALL)
 
     def write(self, version):
         self.game.number = version
@@ -121,7 +121,7 @@ class Audit:
         self.run = Run(folder, {"audit": 3})
 
     def write(self, version):
-        found = Report.model_validate(content(seconds=version))
+        found = Report.model_validate(audit_content(seconds=version))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(assemble, "assemble", lambda run: found)
             assemble.write_audit(self.run)
@@ -205,7 +205,7 @@ def test_weights_of_neither_card_are_refused(tmp_path):
     thing = Network(tmp_path)
     thing.write(0)
     coming = tmp_path / ".mine.json"
-    coming.write_text(CARD_OF[1].model_copy(update={"weights_sha256": "ab"}).model_dump_json())
+    coming.write_text(CARDS[1].model_copy(update={"weights_sha256": "ab"}).model_dump_json())
     assert thing.read() == 0
     thing.path.write_bytes(thing.path.read_bytes()[:-1])
     with pytest.raises(InputError, match="expected the weights with the card's"):

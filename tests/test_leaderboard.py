@@ -9,88 +9,13 @@ from deceive.auditing import read_report
 from deceive.auditing.leaderboard import write_leaderboard
 from deceive.auditing.settings import QUICK
 from deceive.common.errors import InputError
-
-OUTCOME = {"threshold": "asked", "candidates": 210, "fooling_rate": 1.0, "median": 7.5}
-
-JUDGE = {"name": "judge", "accuracy": 0.9967, "bounds": [0, 1], "mean": None, "std": None}
-
-
-def content(name="fast", asked=0.8, own=0.5, box="white", **changes):
-    """An audit.json, made by hand."""
-    outcomes = [
-        OUTCOME | {"gibberish_rate": asked},
-        OUTCOME | {"threshold": "own", "gibberish_rate": own},
-    ]
-    return {
-        "schema_version": 3,
-        "deceive": "0.1.0",
-        "command": f"deceive audit {name}",
-        "complete": True,
-        "missing": [],
-        "failures": [],
-        "warnings": [],
-        "notes": [],
-        "model": {
-            "name": name,
-            "format": "safetensors",
-            "white_box": box == "white",
-            "n_outputs": 10,
-            "rubbish_class": None,
-            "image_shape": [1, 28, 28],
-            "bounds": [0, 1],
-            "mean": None,
-            "std": None,
-            "output": None,
-            "answers": "logits",
-            "fingerprint": "ab" * 32,
-            "training_seconds": 39.8,
-        },
-        "data": {
-            "name": "mnist",
-            "checksum": "c6",
-            "n_classes": 10,
-            "validation_images": 5000,
-            "test_images": 10000,
-            "other_data": None,
-        },
-        "judges": [JUDGE],
-        "judge_accuracy": 0.9967,
-        "settings": QUICK.model_dump(),
-        "clean": {
-            "not_finite": 0,
-            "accuracy": 0.99534,
-            "class_accuracy": 0.99534,
-            "validation_accuracy": 0.9956,
-            "calibration_error": 0.002,
-            "mean_confidence": 0.996,
-        },
-        "thresholds": [
-            {"name": "asked", "confidence": 0.99, "test_share": 0.97},
-            {"name": "own", "confidence": 0.99763, "test_share": 0.93},
-        ],
-        "headlines": [{"box": box, "outcomes": outcomes}],
-        "attacks": [],
-        "curves": [],
-        "garbage": [
-            {
-                "kind": "uniform",
-                "images": 2000,
-                "not_finite": 0,
-                "mean_confidence": 0.5,
-                "asked_share": 0.1,
-                "own_share": 0.0,
-                "caught": None,
-                "scores": {"msp": {"auroc": 0.91234, "fpr_at_95_tpr": 0.2}},
-            }
-        ],
-        "seconds": 57.4,
-    } | changes
+from worlds.records import JUDGE, audit_content
 
 
 def write(folder, **given):
     folder.mkdir()
     path = folder / "audit.json"
-    path.write_text(json.dumps(content(**given)))
+    path.write_text(json.dumps(audit_content(**given)))
     return path
 
 
@@ -147,7 +72,7 @@ def test_an_audit_with_warnings_is_marked_and_goes_last(tmp_path):
 
 
 def test_an_audit_of_the_version_before_is_read(tmp_path):
-    now = content()
+    now = audit_content()
     before = {name: value for name, value in now.items() if name != "warnings"}
     before |= {"schema_version": 2, "judges": ["judge"], "model": dict(before["model"])}
     del before["model"]["output"], before["model"]["answers"]
@@ -201,7 +126,7 @@ def test_a_name_cannot_forge_figures_break_the_table_or_become_html(tmp_path):
     ]
     files = []
     for number, name in enumerate(names):
-        given = content(name=name)
+        given = audit_content(name=name)
         given["data"]["name"] = given["judges"][0]["name"] = name
         (tmp_path / str(number)).mkdir()
         files.append(tmp_path / str(number) / "audit.json")
@@ -221,7 +146,7 @@ def test_a_name_cannot_forge_figures_break_the_table_or_become_html(tmp_path):
     ).replace(" ``", "``")
 
 
-OUTCOMES = content()["headlines"][0]["outcomes"]
+OUTCOMES = audit_content()["headlines"][0]["outcomes"]
 
 
 @pytest.mark.parametrize(
@@ -237,12 +162,18 @@ OUTCOMES = content()["headlines"][0]["outcomes"]
         ({"headlines": [{"box": "black", "outcomes": OUTCOMES * 2}]}, "got asked, own, asked, own"),
         ({"headlines": [{"box": "white", "outcomes": OUTCOMES}] * 2}, "expected one headline of a"),
         ({"thresholds": []}, "expected the thresholds asked and own, got none"),
-        ({"thresholds": content()["thresholds"] * 2}, "got asked, own, asked, own"),
-        ({"garbage": content()["garbage"] * 2}, "expected one kind of garbage, got uniform, unif"),
-        ({"garbage": [content()["garbage"][0] | {"kind": "x"}]}, "expected one of uniform, gauss"),
+        ({"thresholds": audit_content()["thresholds"] * 2}, "got asked, own, asked, own"),
+        (
+            {"garbage": audit_content()["garbage"] * 2},
+            "expected one kind of garbage, got uniform, unif",
+        ),
+        (
+            {"garbage": [audit_content()["garbage"][0] | {"kind": "x"}]},
+            "expected one of uniform, gauss",
+        ),
         ({"judge_accuracy": 1.5}, "judge_accuracy: expected a share, 0 to 1, got 1.5"),
         (
-            {"clean": content()["clean"] | {"accuracy": -0.1}},
+            {"clean": audit_content()["clean"] | {"accuracy": -0.1}},
             "clean.accuracy: expected a share, 0 to 1, got -0.1",
         ),
         ({"seconds": math.nan}, "NaN is not a finite number"),
@@ -250,7 +181,7 @@ OUTCOMES = content()["headlines"][0]["outcomes"]
     ],
 )
 def test_an_audit_with_impossible_figures_is_one_sentence(tmp_path, changes, said):
-    (tmp_path / "audit.json").write_text(json.dumps(content() | changes))
+    (tmp_path / "audit.json").write_text(json.dumps(audit_content() | changes))
     with pytest.raises(InputError, match=rf"audit\.json: expected an audit.*{re.escape(said)}"):
         write_leaderboard([tmp_path], tmp_path / "board.md")
     assert not (tmp_path / "board.md").exists()

@@ -9,27 +9,13 @@ from deceive.fooling.drawing import DRAWING
 from deceive.networks.classifier import Classifier
 from deceive.storage import models
 from deceive.storage.models import (
-    Card,
     halved,
     load_card,
     load_network,
     save_network,
     shipped_names,
 )
-
-CARD = Card(
-    architecture="fast",
-    n_outputs=10,
-    image_shape=(1, 28, 28),
-    seed=0,
-    settings={"epochs": 1.0},
-    data_checksum="0",
-    seconds=1,
-    validation_accuracy=0.5,
-    test_accuracy=0.5,
-    command="deceive train",
-    torch="2",
-)
+from worlds.records import CARD
 
 DRAWS = {"architecture": "draw", "n_outputs": 11, "rubbish_class": 10, "ascent": DRAWING}
 

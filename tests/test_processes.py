@@ -28,9 +28,9 @@ from deceive.storage.models import load_network
 from deceive.storage.runs import Run
 from deceive.teaching import rounds
 from deceive.training.recipes import RECIPES, train
-from test_cli import run
-from test_quality import Quarters
-from test_teaching import LITERAL, SMALL, checkpoint_digest, data, quiet, without_clock
+from worlds.commands import run
+from worlds.quarters import Quarters, quarters_data
+from worlds.rounds import LITERAL, SMALL, checkpoint_digest, quiet, without_clock
 
 HERE = Path(__file__).resolve().parent
 ROUNDS = SMALL.model_copy(update={"judged": 80})
@@ -142,7 +142,7 @@ def play_rounds(folder: str, which: str, dies_at: str = "-1") -> None:
         def run(self) -> int:
             path = Path(folder)
             run = processes.on_main(lambda: Run(path, settings.model_dump(mode="json")))
-            rows = list(rounds(data(), run, settings, Quarters(), dying(int(dies_at))))
+            rows = list(rounds(quarters_data(), run, settings, Quarters(), dying(int(dies_at))))
             assert processes.gathered(rows) == [rows, rows]
             return 0
 
@@ -179,7 +179,7 @@ def play_training() -> None:
     """Both end with the same network, which has learnt."""
     processes.join()
     settings = RECIPES["fast"].model_copy(update={"epochs": 3, "batch_size": 51})
-    network, card = train("fast", data(), settings=settings)
+    network, card = train("fast", quarters_data(), settings=settings)
     one, other = processes.gathered(network.state_dict())
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert card.test_accuracy > 0.95
@@ -216,7 +216,7 @@ def test_a_killed_worker_ends_the_run_and_it_resumes_as_if_it_had_not_been(tmp_p
 
     # The share of each is its own, and a run goes on with as many processes.
     with pytest.raises(InputError, match=r"of 1 process.*, got one of 2"):
-        list(rounds(data(), whole, ROUNDS, Quarters(), quiet))
+        list(rounds(quarters_data(), whole, ROUNDS, Quarters(), quiet))
 
 
 def test_digits_emerge_from_two_processes(tmp_path):
@@ -309,12 +309,12 @@ def test_shares_cover_all_once():
 @pytest.mark.usefixtures("second_of_three")
 def test_what_does_not_fit_the_processes_is_one_clear_error(capsys, monkeypatch):
     with pytest.raises(InputError, match=r"candidates: expected a multiple of the 3 .* got 16"):
-        SMALL.check(data())
+        SMALL.check(quarters_data())
     with pytest.raises(InputError, match=r"kept: expected a multiple of the 3 .* got 32"):
-        SMALL.model_copy(update={"candidates": 15}).check(data())
+        SMALL.model_copy(update={"candidates": 15}).check(quarters_data())
     settings = RECIPES["fast"].model_copy(update={"batch_size": 5})
     with pytest.raises(InputError, match="at least 2 images for each of 3 processes, got 5"):
-        train("fast", data(), settings=settings)
+        train("fast", quarters_data(), settings=settings)
     monkeypatch.setattr(processes, "join", lambda announce: None)
     code, _, said = run(capsys, "info")
     assert code == 2

@@ -5,52 +5,23 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
 
 from conftest import same_state, state_of
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, Split
 from deceive.judging.measures import density_and_coverage, frechet_distance, nearest_distances
 from deceive.judging.quality import Quality, classification_accuracy_score, quality
+from worlds.quarters import SHAPE, Quarters, quarters
 
 pytestmark = pytest.mark.usefixtures("untouched_rng")
-
-SHAPE = (1, 8, 8)
-
-
-def draw(n, seed):
-    generator = torch.Generator().manual_seed(seed)
-    labels = torch.randint(4, (n,), generator=generator)
-    images = torch.rand(n, *SHAPE, generator=generator) * 0.5
-    bright = (
-        F.one_hot(labels, 4).reshape(n, 1, 2, 2).repeat_interleave(4, 2).repeat_interleave(4, 3)
-    )
-    return Split(images + 0.5 * bright, labels)
-
-
-class Quarters(nn.Module):
-    """Its features are the mean of each quarter, and its logits the same."""
-
-    image_shape = SHAPE
-
-    def __init__(self):
-        super().__init__()
-        self.head = nn.Identity()
-
-    def features(self, images: Tensor) -> Tensor:
-        return F.avg_pool2d(images, 4).flatten(1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        return self.head(self.features(images))
 
 
 @pytest.fixture(scope="module")
 def data():
     return Dataset(
-        train=draw(900, 0),
-        validation=draw(400, 1),
-        test=draw(600, 2),
+        train=quarters(900, 0),
+        validation=quarters(400, 1),
+        test=quarters(600, 2),
         n_classes=4,
         checksum="",
         folder=Path(),
@@ -63,7 +34,7 @@ def judged(data, drawn, **options) -> Quality:
 
 
 def test_images_of_the_same_kind_are_as_good_as_real_ones(data):
-    found = judged(data, draw(600, 3), with_classifier=True)
+    found = judged(data, quarters(600, 3), with_classifier=True)
     assert found.images == 600
     assert found.judge_agreement == 1
     assert found.frechet_distance < 0.01
@@ -81,7 +52,7 @@ def test_images_of_the_same_kind_are_as_good_as_real_ones(data):
 
 
 def test_the_measures_are_what_their_names_say(data):
-    drawn = draw(500, 4)
+    drawn = quarters(500, 4)
     drawn = Split(drawn.images * 0.9, drawn.labels.roll(1))
     found = judged(data, drawn, reference=data.validation)
     judge, reference = Quarters(), data.validation.images
@@ -98,7 +69,7 @@ def test_the_measures_are_what_their_names_say(data):
 
 def test_noise_is_no_good(data):
     generator = torch.Generator().manual_seed(5)
-    noise = Split(torch.rand(600, *SHAPE, generator=generator), draw(600, 6).labels)
+    noise = Split(torch.rand(600, *SHAPE, generator=generator), quarters(600, 6).labels)
     found = judged(data, noise, with_classifier=True)
     assert found.judge_agreement == pytest.approx(0.25, abs=0.1)
     assert found.frechet_distance > 20 * found.floor_frechet_distance
@@ -115,13 +86,13 @@ def test_copies_of_training_images_are_found_out(data):
 
 
 def test_floors_are_of_as_many_real_images_and_drawn_with_the_seed(data):
-    few, same, other = (judged(data, draw(100, 3), seed=seed) for seed in (0, 0, 1))
+    few, same, other = (judged(data, quarters(100, 3), seed=seed) for seed in (0, 0, 1))
     assert few == same
     floors = [name for name in vars(few) if name.startswith(("floor", "held_out"))]
     assert len(floors) == 5
     for name, value in vars(few).items():
         assert (value == getattr(other, name)) == (name not in floors)
-    many = judged(data, draw(800, 3))
+    many = judged(data, quarters(800, 3))
     assert few.floor_coverage < many.floor_coverage - 0.2
     # More than there are held-out images: all of them then.
     distances = nearest_distances(data.test.images, data.train.images)
@@ -130,7 +101,7 @@ def test_floors_are_of_as_many_real_images_and_drawn_with_the_seed(data):
 
 def test_floors_are_of_training_images(data):
     bright = Split(data.train.images.clamp_min(0.5), data.train.labels)
-    found = judged(dataclasses.replace(data, train=bright), draw(500, 3))
+    found = judged(dataclasses.replace(data, train=bright), quarters(500, 3))
     assert found.floor_density == found.floor_coverage == 0
     assert found.floor_frechet_distance > 10 * found.frechet_distance
 
@@ -140,14 +111,14 @@ def test_floors_are_of_as_many_images_of_each_class(data):
         chosen = images.labels >= 2
         return Split(images.images[chosen], images.labels[chosen])
 
-    found = judged(data, of_two(draw(800, 3)))
+    found = judged(data, of_two(quarters(800, 3)))
     assert found.floor_coverage == pytest.approx(0.5, abs=0.1)  # half of the classes are not there
     assert found.frechet_distance == pytest.approx(found.floor_frechet_distance, rel=0.1)
-    assert found.frechet_distance > 10 * judged(data, draw(400, 3)).frechet_distance
+    assert found.frechet_distance > 10 * judged(data, quarters(400, 3)).frechet_distance
 
 
 def test_everything_is_left_as_it_was(data):
-    judge, drawn = Quarters(), draw(300, 3)
+    judge, drawn = Quarters(), quarters(300, 3)
     before = state_of(judge)
     copies = drawn.images.clone(), drawn.labels.clone(), data.test.images.clone()
     quality(drawn.images, drawn.labels, judge, data, reference=data.test, seed=0)
@@ -156,7 +127,7 @@ def test_everything_is_left_as_it_was(data):
 
 
 def test_the_score_follows_the_labels_and_never_sees_a_real_image(data):
-    drawn = draw(500, 3)
+    drawn = quarters(500, 3)
     wrong = (drawn.labels + 1) % 4
 
     def score(labels, data=data, seed=0):
@@ -196,10 +167,10 @@ def test_images_that_cannot_be_judged(data, change, message):
 
 def test_training_images_are_no_reference(data):
     with pytest.raises(InputError, match="reference: expected held-out images"):
-        judged(data, draw(9, 3), reference=data.train)
+        judged(data, quarters(9, 3), reference=data.train)
 
 
 def test_too_few_images_to_train_a_classifier(data):
-    drawn = draw(249, 3)
+    drawn = quarters(249, 3)
     with pytest.raises(InputError, match=r"images: expected at least 250 .*got \(249, 1, 8, 8\)"):
         classification_accuracy_score(drawn.images, drawn.labels, data, reference=data.test, seed=0)

@@ -19,93 +19,7 @@ from deceive.reporting.figures import TITLES, png, study_captions, study_filmstr
 from deceive.reporting.report import finding, missing_parts, write_report
 from deceive.storage.runs import Run
 from deceive.study import command
-from test_figures import noise, ten
-
-SETTINGS = {
-    "network": "fast",
-    "judge": "judge",
-    "epochs": None,
-    "training_images": 55_000,
-    "confidence": 0.99,
-    "candidates": 100,
-    "steps": 1000,
-    "noise_images": 6000,
-    "fooling_images": 3000,
-    "seed": 7,
-    "data_checksum": "c65580678af9",
-}
-
-
-def fooling(rate, median, agreement=0.113):
-    return {
-        "candidates": 1000,
-        "start": "uniform",
-        "confidence": 0.99,
-        "fooling_rate": rate,
-        "median_steps": median,
-        "judge_agreement": agreement,
-        "chance": 0.1,
-    }
-
-
-ROWS = [
-    {
-        "part": "classifier",
-        "network": "fast",
-        "training_seconds": 55.5,
-        "validation_accuracy": 0.9955,
-        "test_accuracy": 0.9961,
-        "seconds": 60.0,
-    },
-    {"part": "fooling", "network": "fast", "seconds": 6.0} | fooling(0.998, 12.5),
-    {
-        "part": "rubbish",
-        "stage": 1,
-        "name": "uniform noise",
-        "rubbish_images": 6000,
-        "test_accuracy": 0.9947,
-        "test_accuracy_digits": 0.9948,
-        "caught": 0.7,
-        "caught_all": 0.653,
-        "seconds": 70.0,
-    }
-    | fooling(0.987, 31.0, 0.097),
-    {
-        "part": "rubbish",
-        "stage": 2,
-        "name": "fooling images",
-        "rubbish_images": 9000,
-        "test_accuracy": 0.9931,
-        "test_accuracy_digits": 0.9939,
-        "caught": 0.9,
-        "caught_all": 0.892,
-        "seconds": 104.0,
-    }
-    | fooling(0.876, 50.0, 0.085),
-    {"part": "done", "seconds": 240.0},
-]
-
-
-def study_folder(folder, parts=5, settings=SETTINGS):
-    """A run as a study leaves it after so many parts."""
-    run = Run(folder, settings)
-    if parts > 1:
-        run.save_arrays("mnist_confidence", **ten(1))
-        run.save_arrays(
-            "filmstrip",
-            levels=noise(9, 1, 28, 28),
-            confidence=np.linspace(0.03, 0.991, 9),
-            target=np.array(5),
-        )
-    if parts > 2:
-        taken = {"predicted": np.array([10] * 7 + [3, 4, 10]), "predicted_confidence": np.ones(10)}
-        run.save_arrays("improved_model_predictions", **ten(1), **taken)
-        run.save_arrays("deceive_improved", **ten(2))
-    if parts > 3:
-        run.save_arrays("second_mispredicted", **ten(3, fooled=6))
-    for row in ROWS[:parts]:
-        run.add(row)
-    return run
+from worlds.records import STUDY, STUDY_ROWS, fooling, study_folder
 
 
 class Page(HTMLParser):
@@ -183,9 +97,9 @@ def test_every_rows_numbers_are_in_the_table(finished):
 
 
 def test_settings_versions_and_command_are_there(finished, page):
-    for value in [*SETTINGS.values(), *finished.environment.values()]:
+    for value in [*STUDY.values(), *finished.environment.values()]:
         assert value is None or str(value) in page.text
-    assert command(SETTINGS) in page.text
+    assert command(STUDY) in page.text
     assert "4.0 minutes" in page.text
 
 
@@ -251,7 +165,7 @@ def test_a_run_on_its_way_has_a_page_of_what_is_there(tmp_path, parts):
 
 def test_a_part_that_was_cut_off_shows_the_pictures_it_had(tmp_path):
     run = study_folder(tmp_path / "run", 3)
-    (run.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, ROWS[:2])) + "\n")
+    (run.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, STUDY_ROWS[:2])) + "\n")
     page = Page(write_report(run))
     assert len(page.all("img")) == 31
     assert len(page.all("tr")) == 2
@@ -260,8 +174,8 @@ def test_a_part_that_was_cut_off_shows_the_pictures_it_had(tmp_path):
 
 def test_strings_are_text_and_never_tags(tmp_path):
     evil = '"><script>alert(1)</script><img src=http://evil.example/x onerror=a>'
-    run = study_folder(tmp_path / "run", 2, SETTINGS | {"network": evil, "data_checksum": evil})
-    run.add(ROWS[2] | {"name": evil, "start": evil})
+    run = study_folder(tmp_path / "run", 2, STUDY | {"network": evil, "data_checksum": evil})
+    run.add(STUDY_ROWS[2] | {"name": evil, "start": evil})
     environment = run.environment | {"machine": evil, evil: 1}
     (run.folder / "environment.json").write_text(json.dumps(environment))
     page = Page(write_report(run))
@@ -272,7 +186,7 @@ def test_strings_are_text_and_never_tags(tmp_path):
 
 def test_nothing_fooled_is_a_dash_and_no_claim_that_nothing_can(tmp_path):
     run = study_folder(tmp_path / "run", 3)
-    run.add(ROWS[3] | {"fooling_rate": 0.0, "median_steps": None})
+    run.add(STUDY_ROWS[3] | {"fooling_rate": 0.0, "median_steps": None})
     page = Page(write_report(run))
     assert "0.0% 1,000 – 8.5%" in page.text
     assert (
@@ -345,7 +259,7 @@ def test_the_judge_is_measured_against_chance(agreement, candidates, sees):
 
 @pytest.mark.parametrize("changed", [{}, {"epochs": 0.5, "judge": "a b'c", "confidence": 0.999}])
 def test_the_command_makes_the_same_study(changed):
-    settings = SETTINGS | changed
+    settings = STUDY | changed
     program, *arguments = shlex.split(command(settings))
     assert program == "deceive"
     study = tyro.cli(Command, args=arguments)

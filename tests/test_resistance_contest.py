@@ -13,7 +13,7 @@ from conftest import Bands
 from deceive.auditing.formats import load_model
 from deceive.auditing.subject import meet
 from deceive.common.errors import InputError
-from test_auditing import band_data
+from worlds.audits import band_data
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -16,8 +16,8 @@ from deceive.teaching.resisting import Resisting
 from deceive.teaching.searching import search
 from deceive.training.fit import expect_rubbish
 from deceive.training.recipes import train
-from test_quality import Quarters
-from test_teaching import checkpoint_digest, data, quiet, without_clock
+from worlds.quarters import Quarters, quarters_data
+from worlds.rounds import checkpoint_digest, quiet, without_clock
 
 SMALL = PRESETS["resist"].model_copy(
     update={
@@ -33,7 +33,7 @@ SMALL = PRESETS["resist"].model_copy(
 
 def play(folder, settings=SMALL):
     run = Run(folder, settings.model_dump(mode="json"))
-    rows = list(rounds(data(), run, settings, Quarters(), quiet))
+    rows = list(rounds(quarters_data(), run, settings, Quarters(), quiet))
     return run, rows
 
 
@@ -130,7 +130,7 @@ def test_same_seed_same_rows_and_network(tmp_path):
 @pytest.mark.parametrize("searched", [0, 4])
 def test_it_goes_on_as_if_it_had_not_been_interrupted(tmp_path, searched):
     settings = SMALL.model_copy(update={"searched": searched})
-    games = [Resisting(data(), settings) for _ in range(2)]
+    games = [Resisting(quarters_data(), settings) for _ in range(2)]
     games[0].begin()
     for _ in range(3):
         games[0].play()
@@ -144,7 +144,7 @@ def test_it_goes_on_as_if_it_had_not_been_interrupted(tmp_path, searched):
 
 
 def test_in_the_rounds_an_easy_reader_reads_once_and_afterwards_its_own_in_several_places():
-    game = Resisting(data(), SMALL)
+    game = Resisting(quarters_data(), SMALL)
     game.begin()
     game.play()
     for network in (game.network, game.averaged):
@@ -160,7 +160,9 @@ def test_in_the_rounds_an_easy_reader_reads_once_and_afterwards_its_own_in_sever
 
 
 def test_a_candidate_that_was_a_digit_is_to_be_another_one():
-    game = Resisting(data(), SMALL.model_copy(update={"kept": 400, "starts": ("real", "uniform")}))
+    game = Resisting(
+        quarters_data(), SMALL.model_copy(update={"kept": 400, "starts": ("real", "uniform")})
+    )
     levels, targets = game.candidates.levels, game.candidates.targets
     assert 0.3 < game.were_digits.float().mean() < 0.7
     seen = Quarters()(levels.float() / 255).argmax(1)
@@ -169,7 +171,7 @@ def test_a_candidate_that_was_a_digit_is_to_be_another_one():
 
 
 def test_patchworks_are_led_by_a_search_and_taught_to_be_rubbish():
-    game = Resisting(data(), SMALL.model_copy(update={"searched": 4}))
+    game = Resisting(quarters_data(), SMALL.model_copy(update={"searched": 4}))
     assert len(game.patchworks) == SMALL.kept * 4 // SMALL.candidates
     game.begin()
     before, targets = game.patchworks.levels.clone(), game.patchworks.targets.clone()

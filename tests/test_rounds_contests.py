@@ -13,7 +13,7 @@ from deceive.data.loading import load_data
 from deceive.fooling.drawing import ACCEPTED, POLISH
 from deceive.storage.models import load_network
 from deceive.teaching import PRESETS
-from test_drawing_contest import FACTS
+from worlds.contests import FACTS
 
 
 @pytest.mark.parametrize("variant", ablation.VARIANTS)

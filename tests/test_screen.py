@@ -16,7 +16,7 @@ from deceive.cli import commands, main, screen
 from deceive.data.loading import load_data
 from deceive.storage.models import load_card, save_network
 from deceive.training.recipes import build
-from test_cli import run
+from worlds.commands import run
 
 # A name that a shell and a file system allow: markup, an emoji's name, an escape that clears the
 # screen, a new line, a character that turns the direction of writing.

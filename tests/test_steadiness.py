@@ -17,7 +17,7 @@ from deceive.fooling.fool import fool
 from deceive.networks.inference import FrozenCopy, logits_of
 from deceive.networks.steadiness import ASKINGS, STEADY, Manner, manner_of, settled
 from deceive.storage.runs import Run
-from test_auditing import TINY, band_data
+from worlds.audits import TINY, band_data
 
 IMAGES = torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 

@@ -1,22 +1,17 @@
 """Rounds on images of four bright quarters, small enough that a hundred of them take a second."""
 
-import hashlib
 import json
 import multiprocessing
 import random
 import time
-from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
-from safetensors import safe_open
 
 from deceive.common import processes
 from deceive.common.errors import InputError
-from deceive.data.loading import Dataset
 from deceive.fooling.drawing import DRAWING, draw
 from deceive.fooling.rules import Ascent
 from deceive.storage.models import load_card, load_network
@@ -32,58 +27,14 @@ from deceive.teaching import (
     rounds,
 )
 from deceive.training.rubbish import CandidateSet
-from test_quality import Quarters
-from test_quality import draw as quarters
-
-SMALL = RoundsSettings(
-    rounds=12,
-    candidates=16,
-    kept=32,
-    shown=(0, 5),
-    measured=4,
-    judged=0,
-    training_images=900,
-    ascent=DRAWING.model_copy(update={"schedule": 6}),
-)
-
-LITERAL = PRESETS["study"].model_copy(
-    update={
-        "network": "fast",
-        "rounds": 2,
-        "candidates": 40,
-        "noise_images": 100,
-        "measured": 5,
-        "epochs": 4.0,
-        "steps": 200,
-        "training_images": 900,
-    }
-)
-
-
-def data() -> Dataset:
-    return Dataset(
-        train=quarters(900, 0),
-        validation=quarters(200, 1),
-        test=quarters(300, 2),
-        n_classes=4,
-        checksum="quarters",
-        folder=Path(),
-    )
-
-
-@contextmanager
-def quiet(description):
-    yield lambda done, total, note="": None
+from worlds.quarters import Quarters, quarters_data
+from worlds.rounds import LITERAL, SMALL, checkpoint_digest, quiet, without_clock
 
 
 def play(folder, settings=SMALL):
     run = Run(folder, settings.model_dump(mode="json"))
-    rows = list(rounds(data(), run, settings, Quarters(), quiet))
+    rows = list(rounds(quarters_data(), run, settings, Quarters(), quiet))
     return run, rows
-
-
-def without_clock(rows):
-    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
 
 
 def test_a_row_a_network_and_images_for_each_round_shown(tmp_path):
@@ -139,15 +90,6 @@ def test_same_seed_same_rows_another_seed_others(tmp_path):
     assert checkpoint_digest(one) == checkpoint_digest(other)
     third, _ = play(tmp_path / "third", SMALL.model_copy(update={"seed": 1}))
     assert checkpoint_digest(third) != checkpoint_digest(one)
-
-
-def checkpoint_digest(run):
-    """All that the next rounds depend on, without the clock: equal for equal runs."""
-    with safe_open(run.folder / "checkpoint.safetensors", "pt") as stored:
-        digest = hashlib.sha256()
-        for name in sorted(stored.keys()):
-            digest.update(name.encode() + stored.get_tensor(name).numpy().tobytes())
-    return digest.hexdigest()
 
 
 def test_without_a_round_shown_there_is_something_to_go_back_to(tmp_path):
@@ -220,7 +162,7 @@ def test_a_run_that_diverges_goes_back_more_slowly_and_at_last_gives_up(tmp_path
 def test_a_network_that_has_nothing_to_learn_is_noticed(tmp_path, vital, words, monkeypatch):
     monkeypatch.setattr(continual, "PATIENCE", 3)
     monkeypatch.setattr(emerging, "PATIENCE", 3)
-    game = emerging.Emerging(data(), SMALL)
+    game = emerging.Emerging(quarters_data(), SMALL)
     for _ in range(2):
         game.play()
     game.vitals[vital] = 1.0 if vital == 0 else 0.0
@@ -229,7 +171,7 @@ def test_a_network_that_has_nothing_to_learn_is_noticed(tmp_path, vital, words, 
 
 
 def test_memory_stays_flat():
-    game = emerging.Emerging(data(), SMALL)
+    game = emerging.Emerging(quarters_data(), SMALL)
     game.play()
     sizes = {name: tensor.shape for name, tensor in game.tensors().items()}
     for _ in range(5):

@@ -5,52 +5,17 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
-from deceive.cli import main
 from deceive.cli.images import Draw
 from deceive.common.errors import InputError
-from deceive.common.levels import to_levels
 from deceive.fooling.drawing import ACCEPTED, ATTEMPTS, draw
 from deceive.reporting.figures import contact_sheet, rounds_pictures, shown_rounds
 from deceive.reporting.report import is_rounds, rounds_finding, write_report, write_rounds_report
 from deceive.storage.models import load_card, load_network
 from deceive.storage.runs import Run
-from test_cli import run
-from test_data import idx
-from test_quality import draw as quarters
-
-ROUNDS = ["--rounds", "6", "--shown", "0", "3", "--measured", "3", "--candidates", "16"]
-ROUNDS += ["--kept", "64", "--ascent.schedule", "4", "--training-images", "900"]
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """Four classes of 8×8 pixels, in MNIST's format; and a judge of their own."""
-    folder = tmp_path_factory.mktemp("quarters")
-    for name, count, seed in (("train", 6200, 0), ("t10k", 300, 1)):
-        split = quarters(count, seed)
-        levels, labels = to_levels(split.images)[:, 0].numpy(), split.labels.byte().numpy()
-        (folder / f"{name}-images-idx3-ubyte").write_bytes(idx(levels))
-        (folder / f"{name}-labels-idx1-ubyte").write_bytes(idx(labels))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def played(folder, tmp_path_factory):
-    """The folder of a finished run, and what the command said."""
-    torch.set_num_threads(1)
-    out = tmp_path_factory.mktemp("played")
-    judge = f"{out}/judge.safetensors"
-    for words in (
-        ["train", "--architecture", "judge", "--epochs", "2", "--out", judge],
-        ["rounds", "--judge", judge, "--out", f"{out}/run", *ROUNDS, "--judged", "80"],
-    ):
-        with pytest.raises(SystemExit) as end:
-            main([*words, "--data", str(folder)])
-        assert end.value.code == 0
-    return out
+from worlds.commands import run
+from worlds.rounds import FLAGS
 
 
 def test_other_data_go_from_training_to_drawing(monkeypatch, played, capsys, tmp_path):
@@ -84,10 +49,11 @@ def test_other_data_go_from_training_to_drawing(monkeypatch, played, capsys, tmp
     assert Draw().attempts == ATTEMPTS
 
 
-def test_a_finished_run_is_reported_again(played, capsys, folder):
-    options = ["--judge", f"{played}/judge.safetensors", "--data", str(folder), "--judged", "80"]
+def test_a_finished_run_is_reported_again(played, capsys, quarters_folder):
+    options = ["--judge", f"{played}/judge.safetensors", "--data", str(quarters_folder)]
+    options += ["--judged", "80"]
     before = (played / "run/rows.jsonl").read_text()
-    code, out, _ = run(capsys, "rounds", "--out", f"{played}/run", *ROUNDS, *options, "--json")
+    code, out, _ = run(capsys, "rounds", "--out", f"{played}/run", *FLAGS, *options, "--json")
     assert code == 0
     assert (played / "run/rows.jsonl").read_text() == before
     assert len(json.loads(out.splitlines()[-1])["rows"]) == 4
@@ -184,9 +150,9 @@ def test_bad_input_is_one_sentence(words, said, played, capsys, tmp_path, monkey
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_judge_of_other_data_is_refused(folder, capsys, tmp_path):
+def test_a_judge_of_other_data_is_refused(quarters_folder, capsys, tmp_path):
     code, _, err = run(
-        capsys, "rounds", "--data", str(folder), "--out", str(tmp_path / "run"), *ROUNDS
+        capsys, "rounds", "--data", str(quarters_folder), "--out", str(tmp_path / "run"), *FLAGS
     )
     assert code == 2
     assert "--judge: expected a network that was trained on the images in" in " ".join(err.split())

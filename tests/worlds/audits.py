@@ -1,0 +1,89 @@
+"""Bands to audit: their data, models that answer oddly, and judges."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from conftest import Bands
+from deceive.auditing import AuditSettings
+from deceive.common.levels import to_levels
+from deceive.data.loading import Dataset, Split
+
+TINY = AuditSettings(
+    candidates=8, steps=60, curve_candidates=4, searched=4, queries=200, garbage_images=20
+)
+
+
+def band_split(count: int, seed: int, bands: Bands) -> Split:
+    """Images whose label's band is nearly white and whose others are nearly black."""
+    generator = torch.Generator().manual_seed(seed)
+    labels = torch.arange(count) % bands.n_classes
+    best = torch.cat([bands.best(int(label)) for label in labels])
+    noise = torch.rand(best.shape, generator=generator) * 0.2
+    return Split((best - noise).abs(), labels)
+
+
+def band_data(bands: Bands | None = None) -> Dataset:
+    """40 training images, 80 for validation, 60 for the test, of four bands or those given."""
+    bands = bands or Bands()
+    train, validation, test = (band_split(n, n, bands) for n in (40, 80, 60))
+    return Dataset(train, validation, test, bands.n_classes, "bands", Path("somewhere/bands"))
+
+
+class WithRubbish(Bands):
+    """Bands with one output more, that wins where nothing is black."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        rubbish = 30 * images.flatten(1).amin(1, keepdim=True)
+        return torch.cat([super().forward(images), rubbish], 1)
+
+
+class Always(nn.Module):
+    """Sees class 0 in everything."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return F.one_hot(torch.zeros(len(images), dtype=torch.int64), 4).float()
+
+
+class Strict(nn.Module):
+    """A judge that reads the images it knows, and sees class 0 in everything else."""
+
+    def __init__(self, *known: Split, sure: float = 9) -> None:
+        super().__init__()
+        known = known or (band_data().validation, band_data().test)
+        self.bands = Bands(sure=sure)
+        self.known = {each for split in known for each in self.bytes_of(split.images)}
+
+    @staticmethod
+    def bytes_of(images: Tensor) -> list[bytes]:
+        return [image.tobytes() for image in to_levels(images).numpy()]
+
+    def forward(self, images: Tensor) -> Tensor:
+        real = torch.tensor([each in self.known for each in self.bytes_of(images)])
+        return torch.where(real[:, None], self.bands(images), Always()(images))
+
+
+class Relabelled(Bands):
+    """Reads every band, and gives it the next one's label."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images).roll(1, dims=1)
+
+
+class Glaring(Bands):
+    """Does something odd about bright images, as noise is and bands aren't."""
+
+    def __init__(self, odd: Callable[[Tensor, Tensor], Tensor]) -> None:
+        super().__init__(sure=12)
+        self.odd = odd
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.odd(super().forward(images), images.mean((1, 2, 3)) > 0.4)
+
+
+def broken(logits: Tensor, bright: Tensor) -> Tensor:
+    """NaN for bright images."""
+    return torch.where(bright[:, None], torch.nan, logits)

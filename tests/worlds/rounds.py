@@ -1,0 +1,60 @@
+"""Rounds on `quarters`, small enough that a hundred of them take a second."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from safetensors import safe_open
+
+from deceive.fooling.drawing import DRAWING
+from deceive.storage.runs import Run
+from deceive.teaching import PRESETS, RoundsSettings
+
+SMALL = RoundsSettings(
+    rounds=12,
+    candidates=16,
+    kept=32,
+    shown=(0, 5),
+    measured=4,
+    judged=0,
+    training_images=900,
+    ascent=DRAWING.model_copy(update={"schedule": 6}),
+)
+
+LITERAL = PRESETS["study"].model_copy(
+    update={
+        "network": "fast",
+        "rounds": 2,
+        "candidates": 40,
+        "noise_images": 100,
+        "measured": 5,
+        "epochs": 4.0,
+        "steps": 200,
+        "training_images": 900,
+    }
+)
+
+# The flags of rounds as small.
+FLAGS = ["--rounds", "6", "--shown", "0", "3", "--measured", "3", "--candidates", "16"]
+FLAGS += ["--kept", "64", "--ascent.schedule", "4", "--training-images", "900"]
+
+
+@contextmanager
+def quiet(description: str) -> Iterator[Callable[..., None]]:
+    """A progress bar that says nothing."""
+    yield lambda done, total, note="": None
+
+
+def without_clock(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows without the seconds that they took."""
+    return [{k: v for k, v in row.items() if k != "seconds"} for row in rows]
+
+
+def checkpoint_digest(run: Run) -> str:
+    """All that the next rounds depend on, without the clock: equal for equal runs."""
+    with safe_open(run.folder / "checkpoint.safetensors", "pt") as stored:
+        digest = hashlib.sha256()
+        for name in sorted(stored.keys()):
+            digest.update(name.encode() + stored.get_tensor(name).numpy().tobytes())
+    return digest.hexdigest()
