@@ -166,7 +166,7 @@ def small() -> Iterator[None]:
 
     few = partial(load_data, validation=VALIDATION)
     with ExitStack() as stack:
-        for home in ("deceive.data", "deceive.auditing.core"):
+        for home in ("deceive.data.loading", "deceive.auditing.core"):
             stack.enter_context(mock.patch(f"{home}.load_data", few))
         stack.enter_context(mock.patch.object(time, "perf_counter", clock))
         yield

@@ -1,16 +1,18 @@
 import json
 import os
 import platform
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
+from pydantic import BaseModel
 
 from deceive import __version__
 from deceive.common.arrays import write_arrays
 from deceive.common.errors import InputError, WriteError
 from deceive.fooling.fool import fool
-from deceive.storage.runs import Run, arrays_of
+from deceive.storage.runs import Kind, RowSchema, Run, arrays_of
 
 SETTINGS = {"seed": 0, "network": "fast", "epochs": None}
 
@@ -178,3 +180,42 @@ def test_a_fooling_result_as_arrays(bands, tmp_path):
         assert list(arrays) == ["levels", "targets", "confidence", "fooled", "steps"]
         for name in arrays:
             assert np.array_equal(arrays[name], getattr(result, name).numpy())
+
+
+class Told(BaseModel):
+    seed: int
+    network: str
+
+
+TRIAL = Kind("trial", "a trial", Told, lambda settings, row: [RowSchema])
+
+
+def test_a_run_says_its_kind_in_its_settings(tmp_path):
+    run = Run(tmp_path, SETTINGS, TRIAL)
+    assert json.loads((tmp_path / "settings.json").read_text()) == {"run": "trial", **SETTINGS}
+    for each in (run, Run.open(tmp_path), Run(tmp_path, SETTINGS, TRIAL)):
+        assert (each.word, each.settings) == ("trial", SETTINGS)
+    with pytest.raises(InputError, match="expected a run of the kind 'game', got 'trial'"):
+        Run(tmp_path, SETTINGS, replace(TRIAL, word="game"))
+    with pytest.raises(InputError, match="expected the folder of a game, got a run of the kind 't"):
+        Run.open(tmp_path).of(replace(TRIAL, word="game", name="a game"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"rounds": 1, "ascent": {}}, "rounds"),
+        ({"audit": 3, "model": "fast"}, "audit"),
+        ({"fooling_images": 10}, "study"),
+        (SETTINGS, None),
+    ],
+)
+def test_old_settings_tell_the_kind_by_their_fields(tmp_path, settings, word):
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    assert (Run.open(tmp_path).word, Run.open(tmp_path).settings) == (word, settings)
+
+
+def test_a_damaged_kind_is_named(tmp_path):
+    (tmp_path / "settings.json").write_text('{"run": ["study"]}')
+    with pytest.raises(InputError, match=r"settings\.json: expected run to name a kind of run"):
+        Run.open(tmp_path)

@@ -112,7 +112,9 @@ _ROWS: dict[str, type[RowSchema]] = {
     "done": _Part,
 }
 
-STUDY = Kind("a study", _Settings, lambda _, row: [_ROWS[k] for k in _ROWS if k == row.get("part")])
+STUDY = Kind(
+    "study", "a study", _Settings, lambda _, row: [_ROWS[k] for k in _ROWS if k == row.get("part")]
+)
 
 FILMSTRIP: Layout = {
     "levels": "levels S C H W",

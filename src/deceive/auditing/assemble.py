@@ -42,11 +42,6 @@ Outcomes = dict[Name, Arrays]
 _STALLED = 0.1
 
 
-def is_audit(run: Run) -> bool:
-    """Whether the folder holds an audit."""
-    return "audit" in run.settings
-
-
 def write_audit(run: Run) -> Report:
     """Write `audit.json` in the run folder from what is there, finished or not, and give it back.
 
@@ -62,9 +57,9 @@ def assemble(run: Run) -> Report:
 
     Raises `InputError` when the folder holds no audit, or one of another version of this package.
     """
-    if not is_audit(run):
+    if run.word != AUDIT.word:
         raise InputError(f"{run.folder}: expected the folder of an audit, found another run's")
-    if (version := run.settings["audit"]) != VERSION:
+    if (version := run.settings.get("audit")) != VERSION:
         raise InputError(
             f"{run.folder}: expected an audit of schema version {VERSION}, got version "
             f"{version!r}; choose another folder, or start anew with --fresh"

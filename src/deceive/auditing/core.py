@@ -214,7 +214,7 @@ class _Audit:
             "other_data": None if other_data is None else other_data.folder.name,
             "other_data_checksum": None if other_data is None else other_data.checksum,
         }
-        self.run = Run(folder, described | settings.model_dump()).of(AUDIT)
+        self.run = Run(folder, described | settings.model_dump(), AUDIT)
         models = [identity_of(subject, data, "the model")]
         models += [identity_of(each, data, f"judge {each.name}") for each in judges]
         recognise(self.run, models)

@@ -133,7 +133,7 @@ def _schemas(settings: Row, row: Row) -> Sequence[type[RowSchema]]:
     return [schema for key, schema in several.items() if key in row]
 
 
-AUDIT = Kind("an audit", _Settings, _schemas)
+AUDIT = Kind("audit", "an audit", _Settings, _schemas)
 
 
 def sizes_of(image_shape: Sequence[int], n_classes: int) -> Sizes:

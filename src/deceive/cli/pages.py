@@ -20,11 +20,10 @@ class Report:
     """End with one JSON object on stdout."""
 
     def run(self) -> int:
-        from deceive.auditing.assemble import assemble, is_audit
+        from deceive.auditing.assemble import assemble
         from deceive.auditing.verdict import still_to_come
         from deceive.reporting.figures import rounds_pictures, study_pictures
         from deceive.reporting.report import (
-            is_rounds,
             missing_parts,
             write_audit_page,
             write_report,
@@ -33,12 +32,12 @@ class Report:
         from deceive.storage.runs import Run
 
         run = Run.open(self.folder)
-        if is_rounds(run):
+        if run.word == "rounds":
             pictures, page = rounds_pictures(run), write_rounds_report(run)
             said = {"report": str(page), "pictures": [str(path) for path in pictures]}
             show(f"{page}: {counted(len(run.rows()), 'row')}", said, self.json)
             return 0
-        if is_audit(run):
+        if run.word == "audit":
             page, found = write_audit_page(run), assemble(run)
             left = f"still to come: {still_to_come(found)}" if found.missing else "all parts"
             show(f"{page}: {left}", {"report": str(page), "missing": found.missing}, self.json)

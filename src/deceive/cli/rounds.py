@@ -62,9 +62,10 @@ class Rounds:
         from deceive.common import processes
         from deceive.storage.runs import Run
         from deceive.teaching import rounds
+        from deceive.teaching.rows import ROUNDS
 
         settings = self.what.model_dump(mode="json") | {"data_checksum": data.checksum}
-        run = processes.on_main(lambda: Run(out, settings))
+        run = processes.on_main(lambda: Run(out, settings, ROUNDS))
         board = None
         if self.tensorboard and processes.here().is_main:
             from deceive.reporting.board import Board

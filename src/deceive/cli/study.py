@@ -47,7 +47,7 @@ class Study:
         from deceive.reporting.figures import study_pictures
         from deceive.reporting.report import write_report
         from deceive.storage.runs import Run
-        from deceive.study import StudySettings, study, summary
+        from deceive.study import STUDY, StudySettings, study, summary
 
         names = set(StudySettings.model_fields)
         try:
@@ -58,7 +58,7 @@ class Study:
         settings.check(data)
         rows = []
         with claimed(self.out, fresh=self.fresh):
-            run = Run(self.out, settings.model_dump() | {"data_checksum": data.checksum})
+            run = Run(self.out, settings.model_dump() | {"data_checksum": data.checksum}, STUDY)
             for row in study(data, run, settings, task):
                 rows.append(row)
                 log.print(f"  {_in_words(row)}")

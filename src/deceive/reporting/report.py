@@ -25,7 +25,6 @@ from deceive.auditing.rows import (
 from deceive.auditing.schema import KINDS, Report
 from deceive.auditing.verdict import failures, still_to_come, sure, verdict
 from deceive.common.checks import counted
-from deceive.common.errors import InputError
 from deceive.common.files import write_text
 from deceive.reporting.figures import (
     TITLES,
@@ -149,18 +148,11 @@ def write_audit_page(run: Run) -> Path:
     return path
 
 
-def is_rounds(run: Run) -> bool:
-    """Whether a run is one of rounds."""
-    return "rounds" in run.settings and "ascent" in run.settings
-
-
 def write_rounds_report(run: Run) -> Path:
     """Write the page of a run of rounds, finished or not; give back where it is.
 
     Raises `InputError` when the run is another, or a file of it is damaged.
     """
-    if not is_rounds(run):
-        raise InputError(f"{run.folder}: expected the folder of a run of rounds")
     run = run.of(ROUNDS)
     settings, rows = run.settings, run.rows()
     played = RoundsSettings.model_validate(

@@ -43,8 +43,10 @@ class RowSchema(BaseModel):
 
 @dataclass(frozen=True)
 class Kind:
-    """The schemas of a kind of run."""
+    """A kind of run, and the schemas of its files."""
 
+    word: str
+    """What `settings.json` calls it under `run`: study."""
     name: str
     """Its name with an article: a study."""
     settings: type[BaseModel]
@@ -66,42 +68,63 @@ class Kind:
 class Run:
     """A folder that holds one experiment: begun by the first call, continued by the next ones.
 
+    `word` is its kind's, or None for old settings that don't tell; `settings` are all others.
+
+    Args:
+        folder: a new or empty folder, or that of a run with the same settings.
+        settings: what the run is made with, as JSON has it.
+        kind: what kind of run it is; `settings.json` says so, and every row is checked.
+
     Raises:
         InputError: when the folder holds a run with other settings, or anything but a run.
     """
 
-    def __init__(self, folder: Path, settings: Row) -> None:
-        self.folder, self.settings = folder, settings
-        self.kind: Kind | None = None
+    def __init__(self, folder: Path, settings: Row, kind: Kind | None = None) -> None:
         path = folder / "settings.json"
+        said = settings if kind is None else {"run": kind.word} | settings
+        self.folder, self.kind = folder, kind
+        self.word, self.settings = _parted(said, path)
+        if kind is not None:
+            self._check(kind)
         if _is_there(path):
-            earlier = read_json(path)
-            if earlier != settings:
-                changed = sorted(
-                    k for k in {*earlier, *settings} if earlier.get(k) != settings.get(k)
-                )
-                raise InputError(
-                    f"{folder}: expected a run with the same settings, got one that differs in "
-                    f"{checks.on_one_line(', '.join(changed))}; choose another folder, or start "
-                    "anew with --fresh"
-                )
+            self._continue(path)
         else:
-            check_place(folder)
-            if holds_run(folder):
-                raise InputError(
-                    f"{path}: expected the settings of the run in this folder, got none; "
-                    "choose another folder, or start anew with --fresh"
-                )
-            environment = {
-                "deceive": __version__,
-                "torch": torch.__version__,
-                "numpy": np.__version__,
-                "python": platform.python_version(),
-                "machine": platform.machine(),
-                "threads": torch.get_num_threads(),
-            }
-            write_text(folder / "environment.json", json.dumps(environment, indent=2) + "\n")
-            write_text(path, json.dumps(settings, indent=2) + "\n")
+            self._begin(path)
+
+    def _continue(self, path: Path) -> None:
+        word, earlier = _parted(read_json(path), path)
+        if word != self.word:
+            raise InputError(
+                f"{self.folder}: expected a run of the kind {self.word!r}, got {word!r}; "
+                "choose another folder, or start anew with --fresh"
+            )
+        if earlier != self.settings:
+            names = {*earlier, *self.settings}
+            changed = sorted(k for k in names if earlier.get(k) != self.settings.get(k))
+            raise InputError(
+                f"{self.folder}: expected a run with the same settings, got one that differs in "
+                f"{checks.on_one_line(', '.join(changed))}; choose another folder, or start "
+                "anew with --fresh"
+            )
+
+    def _begin(self, path: Path) -> None:
+        check_place(self.folder)
+        if holds_run(self.folder):
+            raise InputError(
+                f"{path}: expected the settings of the run in this folder, got none; "
+                "choose another folder, or start anew with --fresh"
+            )
+        environment = {
+            "deceive": __version__,
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "python": platform.python_version(),
+            "machine": platform.machine(),
+            "threads": torch.get_num_threads(),
+        }
+        write_text(path.with_name("environment.json"), json.dumps(environment, indent=2) + "\n")
+        said = {} if self.kind is None else {"run": self.kind.word}
+        write_text(path, json.dumps(said | self.settings, indent=2) + "\n")
 
     @classmethod
     def open(cls, folder: Path) -> "Run":
@@ -119,6 +142,18 @@ class Run:
 
         Raises `InputError` when its settings are damaged or of another kind.
         """
+        self._check(kind)
+        run = copy.copy(self)
+        run.kind = kind
+        return run
+
+    def _check(self, kind: Kind) -> None:
+        """Raise `InputError` unless the settings are those of such a run."""
+        if self.word not in (None, kind.word):
+            raise InputError(
+                f"{self.folder}: expected the folder of {kind.name}, got a run of the kind "
+                f"{self.word!r}"
+            )
         fields = kind.settings.model_fields.items()
         names = {name for name, field in fields if name != "data_checksum"}
         if lacking := sorted(names - self.settings.keys()):
@@ -131,9 +166,6 @@ class Run:
         checks.fits(
             kind.settings, self.settings, str(path), f"settings of {kind.name}", strict=True
         )
-        run = copy.copy(self)
-        run.kind = kind
-        return run
 
     @property
     def environment(self) -> Row:
@@ -188,6 +220,25 @@ class Run:
     def weights(self, name: str) -> Path:
         """Where the weights of a network of this run are."""
         return self.folder / "weights" / f"{name}.safetensors"
+
+
+def _parted(settings: Row, path: Path) -> tuple[str | None, Row]:
+    """The word of the run's kind, and its other settings, read from `path`."""
+    if "run" not in settings:
+        return _word_of_old(settings), settings
+    word = settings["run"]
+    if not isinstance(word, str):
+        raise InputError(f"{path}: expected run to name a kind of run, got {word!r:.80}")
+    return word, {name: value for name, value in settings.items() if name != "run"}
+
+
+def _word_of_old(settings: Row) -> str | None:
+    """The kind of a run whose settings were written without `run`; None if they don't tell."""
+    if "audit" in settings:
+        return "audit"
+    if {"rounds", "ascent"} <= settings.keys():
+        return "rounds"
+    return "study" if "fooling_images" in settings else None
 
 
 def holds_run(folder: Path) -> bool:

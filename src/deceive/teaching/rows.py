@@ -85,7 +85,7 @@ def _schemas(settings: Row, row: Row) -> Sequence[type[RowSchema]]:
     return [schema for part, schema in known.items() if part == row.get("part")]
 
 
-ROUNDS = Kind("a run of rounds", _Settings, _schemas)
+ROUNDS = Kind("rounds", "a run of rounds", _Settings, _schemas)
 
 
 def load_made(run: Run, name: str, **sizes: int) -> Arrays:
