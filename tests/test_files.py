@@ -180,8 +180,8 @@ def test_looking_leaves_nothing_behind(tmp_path):
 AS_ANOTHER_USER = """
 import os, sys
 from pathlib import Path
-from deceive.errors import WriteError
-from deceive.files import check_writable, write_text
+from deceive.common.errors import WriteError
+from deceive.common.files import check_writable, write_text
 os.setuid(65534)
 for call in (check_writable, lambda path: write_text(path, "text")):
     for name in ("closed/file.txt", "read-only.txt"):

@@ -29,7 +29,7 @@ HOLDING = """
 import os, sys
 from pathlib import Path
 from deceive.cli.folders import claimed
-from deceive.runs import Run
+from deceive.storage.runs import Run
 if sys.argv[2:]:
     os.setuid(int(sys.argv[2]))
 with claimed(Path(sys.argv[1]), fresh=False):

@@ -220,7 +220,7 @@ def test_no_backend_of_matplotlib_stands_in_the_way():
         "del sys.modules['matplotlib']\n"
         "for name in ('nope', 'module://no.such', 'svg'):\n"
         "    os.environ['MPLBACKEND'] = name\n"
-        "    from deceive.plotting import import_matplotlib\n"
+        "    from deceive.common.plotting import import_matplotlib\n"
         "    import_matplotlib()\n"
         "    import matplotlib.figure\n"
         "    assert os.environ['MPLBACKEND'] == name\n"
