@@ -174,6 +174,7 @@ def test_a_judge_that_has_changed_is_another_judge(data, tmp_path):
         begin(model, data, out, judge=judge(9))
 
 
+@pytest.mark.shipped
 def test_rounding_is_no_change_and_half_precision_is_one(digits):
     network, halves = load_network("fast"), load_network("fast").half().float()
 
@@ -231,6 +232,7 @@ def test_one_network_judges_once(data):
         audit(Bands(sure=8), data, judge=twice, settings=TINY)
 
 
+@pytest.mark.shipped
 def test_a_wrapped_shipped_network_is_not_judged_or_attacked_by_itself(digits, tmp_path):
     judge = load_network("judge")
     subject = meet(load_model(lambda images: judge(images).softmax(1).detach()), digits)

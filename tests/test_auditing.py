@@ -222,6 +222,7 @@ def test_the_rubbish_class_of_a_judge_has_no_say(data, tmp_path):
     assert torch.equal(verdict, data.test.labels)
 
 
+@pytest.mark.shipped
 @pytest.mark.parametrize(
     ("name", "judges"),
     [

@@ -63,6 +63,7 @@ def test_rubbish_is_no_class_to_be_made(tmp_path, capsys, asked, what):
         assert not out.exists()
 
 
+@pytest.mark.shipped
 def test_one_image_is_a_png_that_still_fools(tmp_path, capsys):
     path = tmp_path / "FIVE.PNG"
     code, out, _ = run(capsys, "fool", "--target", "5", "--out", str(path), "--json")
@@ -74,6 +75,7 @@ def test_one_image_is_a_png_that_still_fools(tmp_path, capsys):
     assert again >= 0.99
 
 
+@pytest.mark.shipped
 def test_many_images_are_arrays(tmp_path, capsys):
     path = tmp_path / "fooled.npz"
     code, _, _ = run(capsys, "fool", "--target", "all", "--count", "2", "--out", str(path))
@@ -87,6 +89,7 @@ def test_many_images_are_arrays(tmp_path, capsys):
         assert len(arrays["steps"]) == 20
 
 
+@pytest.mark.shipped
 def test_candidates_that_stall_are_said(tmp_path, capsys):
     path = tmp_path / "three.png"
     arguments = ["fool", "--model", "study", "--target", "3", "--start", "blank", "--steps", "2"]

@@ -195,6 +195,7 @@ def test_noise_is_told_without_the_gradient_too(tmp_path):
     np.testing.assert_allclose(logits, expected, rtol=1e-4, atol=1e-4)
 
 
+@pytest.mark.shipped
 @pytest.mark.parametrize(
     "name", [name for name in shipped_names() if not name.startswith("rounds-")]
 )

@@ -750,6 +750,7 @@ def test_at_each_waypoint_those_have_stalled_that_did_not_get_there(bands):
     assert not result.waypoints[0].stalled.any()
 
 
+@pytest.mark.shipped
 @pytest.mark.parametrize("name", ["fast", "study", "resist", "draw", "judge"])
 @pytest.mark.parametrize("start", ["uniform", "smooth", "squares"])
 def test_no_shipped_network_stalls(name, start):
@@ -757,6 +758,7 @@ def test_no_shipped_network_stalls(name, start):
     assert not result.stalled.any()
 
 
+@pytest.mark.shipped
 def test_from_black_the_study_network_has_no_gradient_at_all():
     # None of its ReLUs is on, and so no step is taken: the candidate says nothing of the network.
     with pytest.warns(NoGradientWarning, match=r"1 of 1 candidates \(100%\) stalled"):

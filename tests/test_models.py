@@ -37,6 +37,7 @@ def test_a_network_comes_back_as_it_was(saved):
     assert load_card(path).settings == {"epochs": 1.0}
 
 
+@pytest.mark.shipped
 def test_every_shipped_network_loads():
     for name in shipped_names():
         network, card = load_network(name), load_card(name)

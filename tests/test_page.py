@@ -225,6 +225,7 @@ def saved(page):
 # Panel 1.
 
 
+@pytest.mark.shipped
 def test_a_one_drawn_with_the_mouse_is_read_as_one(visit):
     page = visit()
     assert page.inner_text("#draw-said") == "The drawing is empty: draw a digit first."
@@ -254,6 +255,7 @@ def test_undo_takes_strokes_back_one_by_one_and_clear_all(visit):
     assert page.inner_text("#draw-said") == "The drawing is empty: draw a digit first."
 
 
+@pytest.mark.shipped
 def test_drawing_by_keyboard(visit):
     page = visit()
     page.focus("#pad")
@@ -288,6 +290,7 @@ def test_drawings_are_prepared_as_mnist_was(visit):
 # Panel 2.
 
 
+@pytest.mark.shipped
 def test_every_digit_is_reached_and_its_png_fools_the_network_in_python(visit):
     page, network, steps = visit(), load_network("fast"), 0
     for target in range(10):
@@ -303,6 +306,7 @@ def test_every_digit_is_reached_and_its_png_fools_the_network_in_python(visit):
     assert steps > 10  # static may be taken for one digit as it is, but not for each
 
 
+@pytest.mark.shipped
 @pytest.mark.parametrize("start", ["gaussian", "smooth", "blank", "squares", "drawing"])
 def test_every_start_leads_there(visit, start):
     page = visit()
@@ -311,6 +315,7 @@ def test_every_start_leads_there(visit, start):
     assert load_network("fast")(saved(page)).softmax(1)[0, 7] >= 0.99
 
 
+@pytest.mark.shipped
 @pytest.mark.parametrize("name", [n for n in shipped_names() if load_card(n).round is None])
 def test_every_network_is_deceived(visit, name):
     page = visit()
@@ -318,6 +323,7 @@ def test_every_network_is_deceived(visit, name):
     assert load_network(name)(saved(page)).softmax(1)[0, 3] >= 0.99
 
 
+@pytest.mark.shipped
 def test_what_deceives_the_one_that_resists_is_the_digit(visit):
     page, seen = visit(), {}
     for name in ("fast", "resist"):
@@ -329,6 +335,7 @@ def test_what_deceives_the_one_that_resists_is_the_digit(visit):
     assert seen["fast"] < 2 <= seen["resist"]
 
 
+@pytest.mark.shipped
 def test_the_drawing_is_taken_over(visit):
     page = visit()
     page.select_option("#deceive-start", "drawing")
@@ -341,6 +348,7 @@ def test_the_drawing_is_taken_over(visit):
     assert "without a single step" in said or "sure that this is a 1" in said
 
 
+@pytest.mark.shipped
 def test_play_pause_single_steps_and_looking_back(visit):
     page = visit()
     page.select_option("#deceive-speed", "2")
@@ -432,6 +440,7 @@ def test_fifty_steps_are_the_librarys_pixel_by_pixel(visit, tmp_path, monkeypatc
     assert (seen[50] - starts).abs().mean() > 0.1  # they have moved
 
 
+@pytest.mark.shipped
 def test_the_end_is_the_librarys_too(visit, monkeypatch):
     monkeypatch.setenv("DECEIVE_PRECISION", "float32")
     starts = begin("uniform", range(10), (1, 28, 28), 3)
@@ -560,6 +569,7 @@ def test_the_starts_are_drawn_as_the_librarys(visit):
 # Panel 3.
 
 
+@pytest.mark.shipped
 def test_sliding_through_the_networks(visit, without_rounds):
     page = visit(routes=without_rounds)
     names = [name for name in shipped_names() if load_card(name).round is None]
@@ -585,6 +595,7 @@ def test_sliding_through_the_networks(visit, without_rounds):
     assert page.input_value("#rounds-slider") == "0"
 
 
+@pytest.mark.shipped
 def test_one_digit_against_each_network(visit, without_rounds):
     page = visit(routes=without_rounds)
     page.locator("#rounds-targets label", has_text="4").click()
@@ -662,6 +673,7 @@ def test_networks_of_rounds_draw_by_their_own_ascent(visit, site_with_rounds):
         assert f"{sum(right)} of the 10" in said
 
 
+@pytest.mark.shipped
 def test_panel_two_draws_all_its_steps_and_has_a_rubbish_class(visit, site_with_rounds):
     page = visit(site_with_rounds)
     assert page.is_hidden("#deceive-how")
@@ -677,6 +689,7 @@ def test_panel_two_draws_all_its_steps_and_has_a_rubbish_class(visit, site_with_
     assert "sure that this is a 3" in deceived(page)
 
 
+@pytest.mark.shipped
 @pytest.mark.skipif(
     sum(load_card(name).round is not None for name in shipped_names()) < 2,
     reason="networks of the rounds are not among the models",
@@ -746,6 +759,7 @@ def test_a_phone(visit):
         assert button.bounding_box()["height"] >= 40
 
 
+@pytest.mark.shipped
 def test_a_finger_draws(visit):
     page = visit(**PHONE)
     page.locator("#pad").scroll_into_view_if_needed()
@@ -826,6 +840,7 @@ def test_what_fails_to_load_is_said(visit, routes, said):
     assert page.inner_text("#boot").endswith("Reload the page to try again.")
 
 
+@pytest.mark.shipped
 @TOLD
 def test_another_network_that_fails_is_said_where_it_was_chosen(visit, without_rounds):
     page = visit(routes={"**/study.onnx": {"status": 404}, **without_rounds})
@@ -841,6 +856,7 @@ def test_another_network_that_fails_is_said_where_it_was_chosen(visit, without_r
     assert "“study” could not be fetched" in page.inner_text("#rounds-said")
 
 
+@pytest.mark.shipped
 @TOLD
 def test_a_judge_that_fails_takes_nothing_from_the_rest(visit):
     page = visit(routes={"**/judge.onnx": {"status": 404}})
@@ -867,6 +883,7 @@ def test_without_scripts_a_sentence_stays(visit):
 # Building and serving.
 
 
+@pytest.mark.shipped
 def test_the_first_load_and_each_network_are_small(dist):
     listed = json.loads((dist / "networks" / "manifest.json").read_text())["networks"]
     for entry in listed.values():

@@ -18,6 +18,7 @@ def result():
     return plain.run(plain.plan(quick=True))
 
 
+@pytest.mark.shipped
 def test_it_is_what_the_command_does(result):
     made = fool(load_network("fast"), range(10), count=2, seed=0)
     (row,) = result["rows"]

@@ -50,6 +50,7 @@ def test_the_table_of_parts_says_what_diverged(tmp_path):
     assert "| no noise at all | – | – | – | – | – | – | 2 of 2 diverged |" in text
 
 
+@pytest.mark.shipped
 def test_the_original_recipe_reaches_its_confidence_one_by_one(monkeypatch):
     network, asked = load_network("study"), []
     forward = network.forward
