@@ -5,7 +5,16 @@ import warnings
 
 
 class InputError(ValueError):
-    """Bad input: something was not what was expected. The message says what was, and what came."""
+    """Bad input: a value, a file or a flag is not what was expected.
+
+    The message is one sentence: what it is about, what was expected, and what came.
+
+    >>> import deceive
+    >>> deceive.load_network("slow")
+    Traceback (most recent call last):
+        ...
+    deceive.common.errors.InputError: model: expected a shipped network ... got 'slow'
+    """
 
 
 class WriteError(InputError):

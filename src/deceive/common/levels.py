@@ -10,12 +10,24 @@ Bounds = tuple[float, float]
 
 
 def to_levels(images: Tensor, bounds: Bounds = (0.0, 1.0)) -> Tensor:
-    """Images within the bounds as uint8 levels 0 to 255, each rounded to the nearest."""
+    """Images within the bounds as uint8 levels 0 to 255, each rounded to the nearest.
+
+    >>> import torch
+    >>> from deceive.common.levels import to_levels
+    >>> to_levels(torch.tensor([-1.0, 0.0, 1.0]), bounds=(-1, 1))
+    tensor([  0, 128, 255], dtype=torch.uint8)
+    """
     low, high = bounds
     return ((images - low) * (255 / (high - low))).round_().clamp_(0, 255).to(torch.uint8)
 
 
 def from_levels(levels: Tensor, bounds: Bounds = (0.0, 1.0)) -> Tensor:
-    """Levels 0 to 255 (uint8) as float32 images within the bounds."""
+    """Levels 0 to 255 (uint8) as float32 images within the bounds.
+
+    >>> import torch
+    >>> from deceive.common.levels import from_levels
+    >>> from_levels(torch.tensor([0, 51, 255], dtype=torch.uint8))
+    tensor([0.0000, 0.2000, 1.0000])
+    """
     low, high = bounds
     return levels.float().div(255).mul_(high - low).add_(low).clamp_(low, high)
