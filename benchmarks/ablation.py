@@ -17,7 +17,6 @@ from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, load_data
 from deceive.fooling.drawing import draw
 from deceive.fooling.fool import FoolingResult
-from deceive.fooling.rules import Ascent
 from deceive.judging.quality import quality
 from deceive.networks.classifier import Classifier
 from deceive.storage.models import load_network
@@ -40,12 +39,11 @@ LARGE = {"candidates": 128, "kept": 4000, "clean_digits": 64, "averaging": 0.998
 # What is changed of those; of their ascent, by an inner dictionary.
 VARIANTS: dict[str, dict[str, Any]] = {
     AS_IT_IS: {},
-    "no noise at all": {"ascent": {"noise": 0, "least_noise": 0}},
+    "no noise at all": {"ascent": {"noise": 0, "schedule": {"least_noise": 0}}},
     "noise from 0.6": {"ascent": {"noise": 0.6}},
-    "noise falling evenly": {"ascent": {"noise_power": 1}},
+    "noise falling evenly": {"ascent": {"schedule": {"noise_power": 1}}},
     "along the gradient over its size, not its sign": {"ascent": {"rule": "momentum"}},
-    "images rest where they are accepted": {"ascent": {"hold": 0.5}},
-    "60 steps, each a third as large": {"ascent": {"schedule": 60, "step_size": 0.06}},
+    "60 steps, each a third as large": {"ascent": {"schedule": {"steps": 60}, "step_size": 0.06}},
     "1 step a round": {"steps": 1},
     "no penalty on the gradient": {"smoothness": 0},
     "no digits without noise": {"clean_digits": 0},
@@ -54,7 +52,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "the case study's network: pooling, not told the noise": {"network": "study"},
     "the case study's network, no noise at all": {
         "network": "study",
-        "ascent": {"noise": 0, "least_noise": 0},
+        "ascent": {"noise": 0, "schedule": {"least_noise": 0}},
     },
 }
 
@@ -143,5 +141,5 @@ def _settings(variant: str, seed: int, plan: Plan) -> RoundsSettings:
         "judged": 0,
     }
     change = VARIANTS[variant]
-    ascent = Ascent(**usual["ascent"] | change.get("ascent", {}))
+    ascent = PRESETS["draw"].ascent.settings_with(change.get("ascent", {}))
     return RoundsSettings(**usual | change | {"ascent": ascent})

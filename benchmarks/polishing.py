@@ -18,6 +18,7 @@ from benchmarks.contest import Row, facts, planned
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, Split, load_data
 from deceive.fooling.drawing import ACCEPTED, POLISH, draw
+from deceive.fooling.rules import Ascent
 from deceive.judging.measures import (
     agreement,
     density_and_coverage,
@@ -43,15 +44,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "accepted from 0.35": {"accepted": 0.35},
     "accepted from 0.40": {"accepted": 0.40},
     "accepted from 0.50": {"accepted": 0.50},
-    "5 steps, twice as large": {"polish": {"schedule": 5, "step_size": 0.005}},
-    "20 steps, half as large": {"polish": {"schedule": 20, "step_size": 0.00125}},
+    "5 steps, twice as large": {"polish": {"schedule": {"steps": 5}, "step_size": 0.005}},
+    "20 steps, half as large": {"polish": {"schedule": {"steps": 20}, "step_size": 0.00125}},
     "steps half as large": {"polish": {"step_size": 0.00125}},
     "steps twice as large": {"polish": {"step_size": 0.005}},
     "noise from 0.5": {"polish": {"noise": 0.5}},
     "noise from 1": {"polish": {"noise": 1}},
-    "noise of 0.8 throughout": {"polish": {"least_noise": 0.8}},
+    "noise of 0.8 throughout": {"polish": {"schedule": {"least_noise": 0.8}}},
     "noise of 0.8 throughout, steps twice as large": {
-        "polish": {"least_noise": 0.8, "step_size": 0.005}
+        "polish": {"schedule": {"least_noise": 0.8}, "step_size": 0.005}
     },
     "by the sign of the gradient": {"polish": {"rule": "sign"}},
 }
@@ -146,7 +147,7 @@ def options(variant: str) -> dict[str, Any]:
     """What `draw` is told so that it draws in that way."""
     told: dict[str, Any] = {"polish": {}, "accepted": ACCEPTED} | VARIANTS[variant]
     if told["polish"] is not None:
-        told["polish"] = POLISH.model_copy(update=told["polish"])
+        told["polish"] = Ascent(**POLISH.settings_with(told["polish"]))
     return told
 
 

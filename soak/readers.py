@@ -409,7 +409,7 @@ CALLS: dict[str, dict[str, str]] = {
         "count": "1",
         "seed": "0",
         "attempts": "1",
-        "ascent": "deceive.Ascent(schedule=3)",
+        "ascent": "deceive.Ascent(schedule={'steps': 3})",
     },
     "deceive.load_data": {"folder": "'data'", "validation": "60"},
     "deceive.load_network": {"name": "'net.safetensors'"},
@@ -433,6 +433,7 @@ CALLS: dict[str, dict[str, str]] = {
     "deceive.RubbishSet": {"levels": "torch.zeros(3, 1, 8, 8, dtype=torch.uint8)"},
     "deceive.RubbishSet.of_noise": {"count": "3", "shape": "(1, 8, 8)", "seed": "0"},
     "deceive.Ascent": {"rule": "'momentum'", "step_size": "0.01", "schedule": "None"},
+    "deceive.Schedule": {"steps": "3", "least_noise": "0.1"},
     "deceive.RoundsSettings": {"rounds": "3", "candidates": "4", "starts": "('uniform',)"},
     "deceive.TrainingSettings": {"epochs": "1.0", "batch_size": "25", "rotation": "8.0"},
     "deceive.AuditSettings": {"confidence": "0.9", "candidates": "3", "steps": "3"},
@@ -472,8 +473,8 @@ CALLS: dict[str, dict[str, str]] = {
 }
 """Valid calls, with the source text of each argument."""
 
-_SETTINGS = ("deceive.Ascent", "deceive.RoundsSettings", "deceive.TrainingSettings",
-             "deceive.AuditSettings")  # fmt: skip
+_SETTINGS = ("deceive.Ascent", "deceive.Schedule", "deceive.RoundsSettings",
+             "deceive.TrainingSettings", "deceive.AuditSettings")  # fmt: skip
 
 
 def _call(name: str, arguments: dict[str, str]) -> Files:

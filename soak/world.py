@@ -61,11 +61,11 @@ KINDS = {
     ),
     "rounds-draw": Kind(
         f"rounds {_MODELS} --rounds 6 --candidates 8 --kept 16 --shown 0 3 --measured 2 "
-        "--judged 0 --training-images 300 --clean-digits 8 --ascent.schedule 3 --out out"
+        "--judged 0 --training-images 300 --clean-digits 8 --ascent.schedule.steps 3 --out out"
     ),
     "rounds-judged": Kind(
         f"rounds {_MODELS} --rounds 2 --candidates 8 --kept 16 --shown 1 --measured 2 "
-        "--judged 63 --training-images 300 --clean-digits 8 --ascent.schedule 3 --out out"
+        "--judged 63 --training-images 300 --clean-digits 8 --ascent.schedule.steps 3 --out out"
     ),
     "rounds-resist": Kind(
         f"rounds --preset resist {_MODELS} --network fast --rounds 4 --candidates 8 --kept 16 "

@@ -16,7 +16,7 @@ from torch import nn
 import deceive
 from conftest import Bands
 from deceive.common.errors import InputError
-from deceive.fooling.rules import Ascent
+from deceive.fooling.rules import Ascent, Schedule
 from deceive.networks.classifier import Classifier
 from deceive.storage.models import load_card
 from deceive.training.fit import TrainingSettings, calibrate, fit
@@ -34,7 +34,7 @@ WEIRD = [
     *(torch.zeros(2, 2).to_sparse(), torch.zeros(2, dtype=torch.complex64), torch.zeros(0)),
 ]
 IMAGES, LABELS = torch.rand(4, 1, 4, 4), torch.arange(4)
-STEP = Ascent(schedule=1)
+STEP = Ascent(schedule=Schedule(steps=1))
 
 # Functions with arguments that they take, and finish quickly with.
 CALLS = {
@@ -82,6 +82,7 @@ CALLS = {
     deceive.RubbishSet.of_noise: {"count": 2, "shape": (1, 4, 4)},
     band_data().first: {"count": 2},
     deceive.Ascent: {},
+    deceive.Schedule: {"steps": 2},
     deceive.TrainingSettings: {},
     deceive.RoundsSettings: {},
     deceive.AuditSettings: {},

@@ -7,11 +7,11 @@ from torch import nn
 from deceive.common.errors import InputError
 from deceive.common.levels import from_levels
 from deceive.fooling.drawing import POLISH, draw
-from deceive.fooling.rules import Ascent
+from deceive.fooling.rules import Ascent, Schedule
 from deceive.networks.classifier import Classifier
 
 # Steps so small that an image stays about where it began.
-STILL = Ascent(rule="sign", step_size=1e-6, schedule=2)
+STILL = Ascent(rule="sign", step_size=1e-6, schedule=Schedule(steps=2))
 ACCEPTED = 0.6
 
 
@@ -56,7 +56,7 @@ def test_it_is_the_same_however_many_there_are():
         many = draw(network, [1], count=9, accepted=accepted, ascent=ascent)
         few = draw(network, [1], count=5, accepted=accepted, ascent=ascent, chunk=2)
         assert torch.equal(many.levels[:5], few.levels)
-        assert many.steps.tolist() == [2 + POLISH.schedule] * 9
+        assert many.steps.tolist() == [2 + POLISH.schedule.steps] * 9
 
 
 @pytest.mark.usefixtures("no_noise")
@@ -102,8 +102,8 @@ def test_it_is_asked_in_noise_and_told_so():
     *climbed, last = network.heard
     before, after = climbed[:2], climbed[2:]  # a step each
     assert all((noise == 0).all() for noise in before)
-    assert len(after) == POLISH.schedule
-    taken = torch.arange(POLISH.schedule)
+    assert len(after) == POLISH.schedule.steps
+    taken = torch.arange(POLISH.schedule.steps)
     for noise, expected in zip(after, POLISH.noise_after(taken), strict=True):
         assert (noise == expected).all()
     assert last.tolist() == pytest.approx([0.3] * 20)
@@ -124,7 +124,7 @@ def test_the_way_is_that_of_the_attempt_that_is_taken():
     drawn = draw(Halves(), [0, 1], count=20, accepted=ACCEPTED, ascent=STILL, trajectory=True)
     for levels, way in zip(drawn.levels, drawn.trajectories, strict=True):
         assert torch.equal(way.levels[-1], levels)
-        assert len(way.levels) == len(way.confidence) == 1 + 2 + POLISH.schedule
+        assert len(way.levels) == len(way.confidence) == 1 + 2 + POLISH.schedule.steps
 
 
 @pytest.mark.parametrize(

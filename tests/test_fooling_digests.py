@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from deceive.common.errors import NoGradientWarning
 from deceive.fooling.drawing import draw
 from deceive.fooling.fool import FoolingResult, fool
-from deceive.fooling.rules import Ascent
+from deceive.fooling.rules import Ascent, Schedule
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -139,9 +139,7 @@ SCHEDULED = Ascent(
     momentum=0,
     step_size=0.125,
     noise=1,
-    least_noise=0.125,
-    noise_power=1.5,
-    schedule=8,
+    schedule=Schedule(steps=8, least_noise=0.125, noise_power=1.5),
 )
 
 

@@ -36,7 +36,7 @@ from deceive.webpage.serving import server
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
-STEPS = DRAWING.schedule
+STEPS = DRAWING.schedule.steps
 DRAW_SAID = "document.getElementById('draw-said').textContent"
 TOLD = pytest.mark.tolerates_errors  # the page is made to fail, and may say so in the console
 
@@ -471,13 +471,13 @@ DRAWN_IN_PAGE = """async ({ starts, seed, changed }) => {
     const { ascent } = networks.rule(name);
     const rule = { seed, ascent: { ...ascent, ...changed } };
     const deception = await networks.deceive(name, [...images.keys()], images, rule);
-    await deception.step(ascent.schedule);
+    await deception.step(ascent.schedule.steps);
     const pixels = (await deception.pixels()).map((image) => [...image]);
     const { images: ends, finished } = await deception.step();
     // The noise that each image was seen in, drawn again.
     const noise = images.map((image, i) => {
         const random = generator(seed, i + 1);
-        return Array.from({ length: ascent.schedule * image.length }, () => normal(random));
+        return Array.from({ length: ascent.schedule.steps * image.length }, () => normal(random));
     });
     const confidence = ends.map((image) => image.confidence);
     return { pixels, noise, finished, confidence, steps: ends.map((image) => image.steps) };
@@ -486,8 +486,8 @@ DRAWN_IN_PAGE = """async ({ starts, seed, changed }) => {
 
 @pytest.mark.parametrize(
     "changed",
-    [{}, {"hold": 0.2}, {"rule": "momentum", "momentum": 0.5, "stepSize": 0.05}, {"rule": "adam"}],
-    ids=lambda changed: changed.get("rule", "sign") + "-hold" * ("hold" in changed),
+    [{}, {"rule": "momentum", "momentum": 0.5, "stepSize": 0.05}, {"rule": "adam"}],
+    ids=lambda changed: changed.get("rule", "sign"),
 )
 def test_drawing_is_the_librarys_pixel_by_pixel(
     visit, site_with_rounds, models_with_rounds, monkeypatch, changed
@@ -621,11 +621,10 @@ def test_the_manifest_says_what_the_cards_say(models_with_rounds, monkeypatch):
         assert entry["weights"] == card.weights_sha256
         assert entry["outputs"] == card.n_outputs
         assert entry["round"] == card.round
-    usual = {"rule": "momentum", "stepSize": 0.01, "momentum": 0.5, "noise": 0, "leastNoise": 0}
-    usual |= {"noisePower": 1, "schedule": None, "hold": None}
+    usual = {"rule": "momentum", "stepSize": 0.01, "momentum": 0.5, "noise": 0, "schedule": None}
     assert said["networks"]["fast"]["ascent"] == usual
     drawing = {"rule": "sign", "stepSize": DRAWING.step_size, "momentum": 0, "noise": 1}
-    drawing |= {"leastNoise": 0.03, "noisePower": 1.5, "schedule": STEPS, "hold": None}
+    drawing |= {"schedule": {"steps": STEPS, "leastNoise": 0.03, "noisePower": 1.5}}
     assert said["networks"]["rounds-000000"]["ascent"] == drawing
     assert said["rule"] == {
         "confidence": 0.99,

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from deceive.common import processes
 from deceive.common.errors import InputError
 from deceive.fooling.drawing import DRAWING, draw
-from deceive.fooling.rules import Ascent
+from deceive.fooling.rules import Ascent, Schedule
 from deceive.storage.models import load_card, load_network
 from deceive.storage.runs import Run
 from deceive.teaching import (
@@ -219,7 +219,7 @@ def test_a_candidate_begins_anew_at_the_end_of_its_schedule():
 def test_the_command_makes_the_settings_again(preset):
     from deceive.cli.rounds import chosen_rounds
 
-    schedule = None if preset == "resist" else 4
+    schedule = Schedule(steps=4) if preset == "draw" else None
     settings = PRESETS[preset].model_copy(
         update={"seed": 3, "shown": (0, 7), "ascent": Ascent(noise=0.5, schedule=schedule)}
     )

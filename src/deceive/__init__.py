@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from deceive.fooling.fool import FoolingResult as FoolingResult
     from deceive.fooling.fool import fool as fool
     from deceive.fooling.rules import Ascent as Ascent
+    from deceive.fooling.rules import Schedule as Schedule
     from deceive.judging.measures import agreement as agreement
     from deceive.networks.classifier import Classifier as Classifier
     from deceive.networks.inference import accuracy as accuracy
@@ -36,7 +37,7 @@ _HOMES = {
     "data.loading": ("Dataset", "Split", "load_data"),
     "fooling.drawing": ("draw",),
     "fooling.fool": ("FoolingResult", "fool"),
-    "fooling.rules": ("Ascent",),
+    "fooling.rules": ("Ascent", "Schedule"),
     "judging.measures": ("agreement",),
     "networks.classifier": ("Classifier",),
     "networks.inference": ("accuracy",),

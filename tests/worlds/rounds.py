@@ -8,6 +8,7 @@ from typing import Any
 from safetensors import safe_open
 
 from deceive.fooling.drawing import DRAWING
+from deceive.fooling.rules import Ascent
 from deceive.storage.runs import Run
 from deceive.teaching import PRESETS, RoundsSettings
 
@@ -19,7 +20,7 @@ SMALL = RoundsSettings(
     measured=4,
     judged=0,
     training_images=900,
-    ascent=DRAWING.model_copy(update={"schedule": 6}),
+    ascent=Ascent(**DRAWING.settings_with({"schedule": {"steps": 6}})),
 )
 
 LITERAL = PRESETS["study"].model_copy(
@@ -37,7 +38,7 @@ LITERAL = PRESETS["study"].model_copy(
 
 # The flags of rounds as small.
 FLAGS = ["--rounds", "6", "--shown", "0", "3", "--measured", "3", "--candidates", "16"]
-FLAGS += ["--kept", "64", "--ascent.schedule", "4", "--training-images", "900"]
+FLAGS += ["--kept", "64", "--ascent.schedule.steps", "4", "--training-images", "900"]
 
 
 @contextmanager

@@ -134,8 +134,8 @@ export class Deception {
    * One step up the gradient, by the ascent's rule; pixels that a bound holds back count for
    * nothing.
    */
-  #move(image, { gradient, confidences }) {
-    const { pixels, state, taken, target } = image;
+  #move(image, { gradient }) {
+    const { pixels, state, taken } = image;
     const { ascent, patience, growing } = this.rule;
     for (let k = 0; k < pixels.length; k++) {
       if ((pixels[k] <= 0 && gradient[k] < 0) || (pixels[k] >= 1 && gradient[k] > 0)) {
@@ -145,8 +145,7 @@ export class Deception {
     }
     const { move } = RULES[ascent.rule];
     const { reach, direction } = move(gradient, state, taken, { ...ascent, patience, growing });
-    const stands = ascent.hold !== null && confidences[target] >= ascent.hold;
-    const size = stands ? 0 : reach * sizeAfter(ascent, taken);
+    const size = reach * sizeAfter(ascent, taken);
     for (let k = 0; k < pixels.length; k++)
       pixels[k] = Math.min(1, Math.max(0, pixels[k] + size * direction[k]));
     image.taken += 1;

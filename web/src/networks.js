@@ -69,7 +69,7 @@ export class Networks {
   /** How images climb against a network; one that draws takes all its schedule's steps. */
   rule(name) {
     const { ascent } = this.info(name);
-    const all = this.draws(name) ? { confidence: null, steps: ascent.schedule } : {};
+    const all = this.draws(name) ? { confidence: null, steps: ascent.schedule.steps } : {};
     return { ...this.manifest.rule, ascent, ...all };
   }
 

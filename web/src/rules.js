@@ -45,11 +45,14 @@ export const RULES = {
 };
 
 /** The share of the schedule that is still to come; 1 where there is none. */
-const left = ({ schedule }, taken) => (schedule === null ? 1 : Math.max(0, 1 - taken / schedule));
+const left = ({ schedule }, taken) =>
+  schedule === null ? 1 : Math.max(0, 1 - taken / schedule.steps);
 
 /** The standard deviation of the noise that an image is seen in after so many steps. */
 export function noiseAfter(ascent, taken) {
-  const { noise, leastNoise, noisePower } = ascent;
+  const { noise, schedule } = ascent;
+  if (schedule === null) return noise;
+  const { leastNoise, noisePower } = schedule;
   return leastNoise + (noise - leastNoise) * left(ascent, taken) ** noisePower;
 }
 

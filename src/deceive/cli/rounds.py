@@ -108,7 +108,9 @@ def chosen_rounds(arguments: list[str]) -> Rounds:
 
     @dataclass(frozen=True)
     class Chosen(Rounds):
-        what: Annotated[RoundsSettings, tyro.conf.arg(name="")] = PRESETS["draw"]
+        what: Annotated[RoundsSettings, tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands] = (
+            PRESETS["draw"]
+        )
 
     try:
         usual = changed(PRESETS[begun.preset], begun.settings)

@@ -12,7 +12,7 @@ from deceive.common.errors import InputError
 from deceive.common.levels import from_levels
 from deceive.common.seeds import generator_for
 from deceive.fooling.fool import FoolingResult, Progress, Trajectory, fool
-from deceive.fooling.rules import Ascent
+from deceive.fooling.rules import Ascent, Schedule
 from deceive.networks.classifier import Classifier
 from deceive.networks.inference import BATCH, FrozenCopy
 
@@ -22,9 +22,7 @@ DRAWING = Ascent(
     momentum=0,
     step_size=0.18,
     noise=1,
-    least_noise=0.03,
-    noise_power=1.5,
-    schedule=20,
+    schedule=Schedule(steps=20, least_noise=0.03, noise_power=1.5),
 )
 
 # How it is polished: along the gradient itself, which unlike its sign hardly moves what is right
@@ -34,8 +32,7 @@ POLISH = Ascent(
     momentum=0,
     step_size=0.0025,
     noise=0.8,
-    least_noise=0.2,
-    schedule=10,
+    schedule=Schedule(steps=10, least_noise=0.2),
 )
 
 # With which confidence, in how much noise, an image is accepted, and how often it may be drawn.
@@ -153,7 +150,7 @@ def _attempted(
     )
     assert ascent.schedule is not None
     drawn = climb(
-        targets, count=count, start=start, seed=seed, steps=ascent.schedule, ascent=ascent
+        targets, count=count, start=start, seed=seed, steps=ascent.schedule.steps, ascent=ascent
     )
     if polish is None:
         return drawn
@@ -162,7 +159,7 @@ def _attempted(
         drawn.targets,
         start=drawn.images,
         seed=seed + _POLISHED,
-        steps=polish.schedule,
+        steps=polish.schedule.steps,
         ascent=polish,
     )
     ways = None

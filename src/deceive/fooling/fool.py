@@ -312,8 +312,6 @@ def fool(
             state = state[stay].masked_fill_(held[:, None], 0)
             reach, direction, state = move(gradient, state, taken[stay], ascent.momentum)
             reach = reach * ascent.size_after(before[stay]) * (high - low)
-            if ascent.hold is not None:
-                reach *= _confidence(logits.detach()[stay], wanted[row[stay]]) < ascent.hold
             x = x.addcmul_(reach[:, None, None, None], direction).clamp_(low, high)
         else:
             x, state = x.detach()[stay], state[stay]

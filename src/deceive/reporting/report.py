@@ -162,7 +162,7 @@ def write_rounds_report(run: Run) -> Path:
     quality = next((row for row in rows if row["part"] == "quality"), None)
     pictures = run.folder / "images"
     page = _template("rounds.html.jinja").render(
-        settings=settings,
+        settings=played,
         rows=shown,
         rollbacks=[row for row in rows if row["part"] == "rollback"],
         quality=quality,
@@ -173,13 +173,21 @@ def write_rounds_report(run: Run) -> Path:
         plain=_PLAIN_COLUMNS,
         decimals=_DECIMAL_COLUMNS,
         command=rounds_command(played),
-        facts={k: v for k, v in settings.items() if k != "ascent"}
-        | {f"ascent, {k}": v for k, v in settings["ascent"].items()}
-        | run.environment,
+        facts=_flat(settings) | run.environment,
     )
     path = run.folder / "report.html"
     write_text(path, page)
     return path
+
+
+def _flat(settings: Row, of: str = "") -> Row:
+    """Settings and those inside of them by one name each: `ascent, noise`."""
+    found: Row = {}
+    for name, value in settings.items():
+        found |= (
+            _flat(value, f"{of}{name}, ") if isinstance(value, dict) else {f"{of}{name}": value}
+        )
+    return found
 
 
 def rounds_finding(rows: list[Row], quality: Row | None) -> list[str]:

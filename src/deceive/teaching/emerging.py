@@ -32,7 +32,7 @@ class Emerging(Continual):
     def end(self) -> int:
         """The steps of the schedule."""
         assert self.settings.ascent.schedule is not None
-        return self.settings.ascent.schedule
+        return self.settings.ascent.schedule.steps
 
     def _first_candidates(self, count: int) -> CandidateSet:
         return CandidateSet.of_noise(

@@ -1,7 +1,7 @@
 """What the rounds are: their settings, the presets, and the command that plays them."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -107,7 +107,7 @@ class RoundsSettings(BaseModel):
         if self.kept is not None and scheduled == (self.restarted is not None):
             raise ValueError(
                 "expected an ascent with a schedule, or else restarted, where rubbish is kept, got "
-                f"schedule {self.ascent.schedule} and restarted {self.restarted}"
+                f"{'a' if scheduled else 'no'} schedule and restarted {self.restarted}"
             )
         if self.kept is not None and self.kept < self.candidates:
             raise ValueError(
@@ -210,7 +210,7 @@ def changed(settings: RoundsSettings, path: Path | None) -> RoundsSettings:
     given = read_json(path, "a JSON object of settings")
     usual = settings.model_dump()
     if isinstance(given.get("ascent"), dict):
-        given["ascent"] = usual["ascent"] | given["ascent"]
+        given["ascent"] = settings.ascent.settings_with(given["ascent"])
     return RoundsSettings.model_validate(usual | given)
 
 
@@ -218,15 +218,18 @@ def command(settings: RoundsSettings) -> str:
     """The command that plays these rounds, from the same data."""
     preset = "study" if settings.kept is None else "resist" if settings.restarted else "draw"
     words = ["deceive rounds --preset", preset]
-    given, usual = settings.model_dump(), PRESETS[preset].model_dump()
-    for name, value in given.items():
-        if name == "ascent":
-            words += [
-                f"--ascent.{key.replace('_', '-')} {inner}"
-                for key, inner in value.items()
-                if inner != usual["ascent"][key]
-            ]
-        elif value != usual[name]:
-            shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
-            words.append(f"--{name.replace('_', '-')} {shown}")
+    words += _flags(settings.model_dump(), PRESETS[preset].model_dump())
     return " ".join(words)
+
+
+def _flags(given: dict[str, Any], usual: dict[str, Any], prefix: str = "--") -> list[str]:
+    """A flag for each of these settings that is another than usual."""
+    flags = []
+    for name, value in given.items():
+        flag = f"{prefix}{name.replace('_', '-')}"
+        if isinstance(value, dict):
+            flags += _flags(value, usual[name] or {}, f"{flag}.")
+        elif value != usual.get(name):
+            shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+            flags.append(f"{flag} {shown}")
+    return flags

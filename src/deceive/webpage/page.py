@@ -101,6 +101,13 @@ def _build(web: Path, report: Callable[[str], None]) -> None:
         raise InputError(f"page: expected npm to build {web / 'dist' / 'index.html'}, got none")
 
 
+def _in_camel_case(settings: dict[str, Any]) -> dict[str, Any]:
+    return {
+        to_camel(key): _in_camel_case(value) if isinstance(value, dict) else value
+        for key, value in settings.items()
+    }
+
+
 def manifest() -> dict[str, Any]:
     """What the page is told of the networks and of `fool`; all of it from cards and defaults.
 
@@ -121,7 +128,7 @@ def manifest() -> dict[str, Any]:
             "testAccuracy": card.test_accuracy,
             "validationAccuracy": card.validation_accuracy,
             "round": card.round,
-            "ascent": {to_camel(k): v for k, v in (card.ascent or Ascent()).model_dump().items()},
+            "ascent": _in_camel_case((card.ascent or Ascent()).model_dump()),
             "command": card.command,
             "weights": card.weights_sha256,
         }
