@@ -17,7 +17,7 @@ from benchmarks.peers import DECEIVE, PEERS, Attack, Contestant, Made, Setting
 from deceive.common.levels import from_levels, to_levels
 from deceive.fooling.starts import begin
 from deceive.networks.classifier import Classifier
-from deceive.networks.inference import FrozenCopy, probabilities_of
+from deceive.networks.inference import FrozenCopy, confidence_of, logits_of
 from deceive.storage.models import load_card, load_network
 
 console = Console(stderr=True)
@@ -247,8 +247,8 @@ def timed(attack: Attack, images: Tensor, targets: Tensor, setting: Setting) -> 
 
 def fooling(model: nn.Module, images: Tensor, targets: Tensor, confidence: float) -> Tensor:
     """(N,) bool: which images, rounded to 8 bits and asked about in float32, are fooling images."""
-    asked = probabilities_of(model, from_levels(to_levels(images.detach())))
-    return asked.gather(1, targets[:, None]).squeeze(1) >= confidence
+    logits = logits_of(model, from_levels(to_levels(images.detach())))
+    return confidence_of(logits, targets) >= confidence
 
 
 class _Copy(nn.Module):

@@ -38,7 +38,7 @@ from deceive.data.loading import Dataset, load_data
 from deceive.fooling.fool import fool
 from deceive.fooling.rules import RULES, Ascent
 from deceive.judging.measures import reached_by
-from deceive.networks.inference import logits_of, probabilities_of
+from deceive.networks.inference import confidence_of, logits_of, probabilities_of
 from deceive.storage.models import load_card, load_network, shipped_names
 
 console = Console(stderr=True)
@@ -172,8 +172,7 @@ def candidates(network: nn.Module, data: Dataset, plan: Plan) -> Case:
 
 def passing(case: Case, data: Dataset) -> Row:
     """Each threshold, and the share of real test images that pass it."""
-    probabilities = probabilities_of(case.network, data.test.images)
-    confidence = probabilities.gather(1, data.test.labels[:, None])
+    confidence = confidence_of(logits_of(case.network, data.test.images), data.test.labels)
     return {
         name: {"confidence": value, "test_share": (confidence >= value).double().mean().item()}
         for name, value in case.thresholds.items()
@@ -316,8 +315,7 @@ def _transfer(other: nn.Module, steps: int) -> Callable[[Case], Arrays]:
 def _ended(case: Case, images: Tensor) -> Arrays:
     """Arrays for an attack that knows no thresholds: its images (N, C, H, W), as a PNG has them."""
     levels = to_levels(images.detach())
-    asked = probabilities_of(case.network, from_levels(levels))
-    confidence = asked.gather(1, case.targets[:, None]).squeeze(1).numpy()
+    confidence = confidence_of(logits_of(case.network, from_levels(levels)), case.targets).numpy()
     arrays: Arrays = {}
     for name, threshold in case.thresholds.items():
         arrays |= {f"{name}_levels": levels.numpy(), f"{name}_confidence": confidence}

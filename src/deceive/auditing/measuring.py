@@ -33,7 +33,7 @@ from deceive.data.loading import Dataset
 from deceive.fooling.fool import fool
 from deceive.fooling.starts import REAL
 from deceive.judging.measures import NEAR_CHANCE, calibration_error, reached_by, skill
-from deceive.networks.inference import BATCH
+from deceive.networks.inference import BATCH, confidence_of
 from deceive.storage.models import load_card, load_network, shipped_names
 from deceive.storage.runs import Row, Run
 
@@ -426,7 +426,7 @@ class Measurements:
         """What remains after asking the model once more: some answers pass by luck."""
 
         def confidence(levels: Tensor) -> Tensor:
-            return _of(self._ask(self.subject, from_levels(levels), tick).softmax(1), targets)
+            return confidence_of(self._ask(self.subject, from_levels(levels), tick), targets)
 
         passed = []
         for each, threshold in zip(found.passed, thresholds, strict=True):

@@ -20,6 +20,7 @@ from deceive.common.levels import Shape, from_levels, to_levels
 from deceive.common.seeds import generator_for
 from deceive.fooling.objectives import log_odds
 from deceive.fooling.starts import begin, with_square
+from deceive.networks.inference import confidence_of
 
 # Float32 can't express more confidence than this, so the search can end.
 _CERTAIN = 1 - 1e-6
@@ -205,7 +206,7 @@ def search(
         logits = logits_of(from_levels(levels).flatten(0, 1))
         if not logits.isfinite().all():
             raise InputError("model: expected finite logits, got NaN or infinity")
-        confidence = logits.softmax(1).gather(1, asked[:, None]).view(count, each)
+        confidence = confidence_of(logits, asked).view(count, each)
         proposer.tell(from_levels(levels), log_odds(logits, asked).view(count, each))
         spent += each
         surest, which = confidence.max(1)

@@ -14,7 +14,7 @@ from deceive.common.seeds import generator_for
 from deceive.fooling.fool import FoolingResult, Progress, Trajectory, fool
 from deceive.fooling.rules import Ascent, Schedule
 from deceive.networks.classifier import Classifier
-from deceive.networks.inference import BATCH, FrozenCopy
+from deceive.networks.inference import BATCH, FrozenCopy, confidence_of
 
 # How the shipped `draw` network was taught, and so how it draws.
 DRAWING = Ascent(
@@ -184,7 +184,7 @@ def _believed(network: Classifier, drawn: FoolingResult, seed: int) -> Tensor:
             logits = net.logits(
                 noisy.to(net.device), torch.full((len(part),), _IN_NOISE, device=net.device)
             )
-        confidences.append(logits.softmax(1).cpu().gather(1, drawn.targets[part, None])[:, 0])
+        confidences.append(confidence_of(logits, drawn.targets[part].to(net.device)).cpu())
     return torch.cat(confidences)
 
 

@@ -16,7 +16,7 @@ from deceive.common.seeds import generator_for
 from deceive.fooling.objectives import OBJECTIVES, Objective
 from deceive.fooling.rules import RULES, Ascent
 from deceive.fooling.starts import STARTS, begin
-from deceive.networks.inference import FrozenCopy
+from deceive.networks.inference import FrozenCopy, confidence_of
 
 # Batches of another size round differently in the last digits. An image that passes here must
 # still pass when it is read back from its file and asked about alone.
@@ -282,7 +282,7 @@ def fool(
                 score = score_of(logits, wanted[row])
             if leaves:
                 plain = net.logits(x.detach()) if ascent.noise else logits.detach()
-                due = spent | (_confidence(plain, wanted[row]) >= marks[passed])
+                due = spent | (confidence_of(plain, wanted[row]) >= marks[passed])
 
         # An image that seems to fool, or is out of steps, is checked as a PNG will hold it.
         if due.any():
@@ -290,7 +290,7 @@ def fool(
             seen = to_levels(x.detach()[due], bounds)
             exact = reached.new_full((len(rows),), math.nan)
             if measured:
-                exact = _confidence(net.exact_logits(from_levels(seen, bounds)), wanted[rows])
+                exact = confidence_of(net.exact_logits(from_levels(seen, bounds)), wanted[rows])
             for mark in range(len(marks)):
                 ahead = passed[due] <= mark
                 levels[mark, rows[ahead]] = seen[ahead]
@@ -379,7 +379,7 @@ def _ask_again(
         passed = (reached[mark] >= least).nonzero()[:, 0]
         for rows in torch.split(passed, _AT_ONCE) if len(passed) else ():
             logits = net.exact_logits(from_levels(levels[mark, rows], bounds))
-            reached[mark, rows] = _confidence(logits, targets[rows])
+            reached[mark, rows] = confidence_of(logits, targets[rows])
 
 
 def _gradient(score: Tensor, images: Tensor) -> Tensor:
@@ -410,15 +410,11 @@ def _is_flat(gradient: Tensor) -> Tensor:
     return (gradient.abs() < _LEAST).float().mean((1, 2, 3)) >= _FLAT
 
 
-def _confidence(logits: Tensor, targets: Tensor) -> Tensor:
-    return logits.softmax(1).gather(1, targets[:, None]).squeeze(1)
-
-
 def _trajectory(net: FrozenCopy, levels: Tensor, target: Tensor, bounds: Bounds) -> Trajectory:
     logits = torch.cat(
         [net.exact_logits(from_levels(v, bounds)) for v in torch.split(levels, _AT_ONCE)]
     )
-    return Trajectory(levels.cpu(), _confidence(logits, target.expand(len(logits))).cpu())
+    return Trajectory(levels.cpu(), confidence_of(logits, target.expand(len(logits))).cpu())
 
 
 def _checked_confidences(confidence: float | None, waypoints: Sequence[float]) -> list[float]:

@@ -64,6 +64,15 @@ def exactly(device: torch.device) -> Iterator[None]:
             unit.fp32_precision = precision
 
 
+def confidence_of(logits: Tensor, targets: Tensor) -> Tensor:
+    """The softmax probability (N,) of each target (N,), from logits (N, K).
+
+    >>> confidence_of(torch.tensor([[0.0, 0.0], [0.0, -200.0]]), torch.tensor([1, 0])).tolist()
+    [0.5, 1.0]
+    """
+    return logits.softmax(1).gather(1, targets[:, None]).squeeze(1)
+
+
 def device_of(model: nn.Module) -> torch.device:
     """Where the model's parameters (or buffers, or else nothing: the CPU) live."""
     for tensor in (*model.parameters(), *model.buffers()):

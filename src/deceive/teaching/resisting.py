@@ -16,7 +16,7 @@ from deceive.fooling.objectives import log_odds
 from deceive.fooling.rules import RULES, Ascent
 from deceive.fooling.starts import REAL, begin
 from deceive.networks.classifier import SHIFTS, Classifier
-from deceive.networks.inference import logits_of, probabilities_of
+from deceive.networks.inference import confidence_of, logits_of
 from deceive.storage.models import halved
 from deceive.storage.runs import Row
 from deceive.teaching.continual import Continual, Lesson
@@ -242,7 +242,7 @@ class Resisting(Continual):
 
     def measure(self, network: Classifier, made: FoolingResult, judge: Classifier) -> Row:
         held_out = self.data.validation
-        sure = probabilities_of(network, held_out.images).gather(1, held_out.labels[:, None])
+        sure = confidence_of(logits_of(network, held_out.images), held_out.labels)
         agreed = logits_of(judge, made.images).argmax(1) == made.targets
         is_caught, is_read = self.vitals.tolist()
         return {
