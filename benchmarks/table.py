@@ -11,6 +11,7 @@ from benchmarks.resistance import OURS
 from benchmarks.scaling import slope
 from deceive.auditing.verdict import sure
 from deceive.common.files import write_text
+from deceive.common.markdown import table
 from deceive.reporting.figures import save
 
 # What each contest asks; the words around its table.
@@ -106,7 +107,7 @@ def _ablation(result: Row) -> str:
             f"one thing changed; {plan['count']:,} images of each class against the validation "
             f"images; median of {plan['seeds']} seeds (least–greatest).",
             _facts(result["facts"], ()),
-            _markdown(heads, lines),
+            table(heads, lines),
         )
     )
 
@@ -135,7 +136,7 @@ def _accuracy(result: Row) -> str:
             "## Accuracy\n\nEach network by its own recipe, on 55,000 images; each training "
             "reads the test set when it ends.",
             _facts(result["facts"], ()),
-            _markdown((*heads, "validation, mean", "training time"), lines),
+            table((*heads, "validation, mean", "training time"), lines),
         )
     )
 
@@ -188,7 +189,7 @@ def _drawing(result: Row) -> str:
             "are as many of each digit of the training set; under the nearest training image, of "
             "the test set.",
             _facts(result["facts"], ()),
-            _markdown(heads, lines),
+            table(heads, lines),
         )
     )
 
@@ -210,7 +211,7 @@ def _literal(result: Row) -> str:
             f"all rubbish, {plan['epochs']:g} epochs. The original's are those of "
             f"{plan['share']:,} images and {plan['batches']:,} batches, scaled up.",
             _facts(result["facts"], ()),
-            _markdown(("recipe", "to deceive, s", "to train, s", "both, s"), lines),
+            table(("recipe", "to deceive, s", "to train, s", "both, s"), lines),
             f"The original's time over ours: {paired_ratio(*times).text()}.",
         )
     )
@@ -271,7 +272,7 @@ def _contest(rows: Sequence[Row]) -> str:
     peers = [name for name in by_library if name != "deceive"]
     fastest = max(peers, key=lambda name: Spread.of(pace[name]).median)
     ratio = paired_ratio(pace["deceive"], pace[fastest]).text()
-    return _markdown(heads, lines) + f"\n\n**Against the fastest peer, {fastest}: {ratio} ×.**"
+    return table(heads, lines) + f"\n\n**Against the fastest peer, {fastest}: {ratio} ×.**"
 
 
 def _rate(rows: Sequence[Row]) -> float:
@@ -289,7 +290,7 @@ def _memory(result: Row) -> str:
             f"held before it, in MiB; at most {result['steps']} steps, each in a process of its "
             "own. `deceive` and ART cut N images up themselves; the others take them as one batch.",
             _facts(result["facts"], ("foolbox", "torchattacks", "captum", _ART)),
-            _markdown(("library", *(f"N = {count:,}" for count in counts)), lines),
+            table(("library", *(f"N = {count:,}" for count in counts)), lines),
         )
     )
 
@@ -320,7 +321,7 @@ def _page(result: Row) -> str:
             f"WebAssembly; each digit {result['repeats']} times, from fresh static. "
             f"{fooled} of {10 * len(ten)} of those at once got there.",
             _facts(result["facts"], ()),
-            _markdown(("", "median (range)"), lines),
+            table(("", "median (range)"), lines),
         )
     )
 
@@ -354,7 +355,7 @@ def _plain(result: Row) -> str:
             f"(least–greatest). The judges are {', '.join(f'`{name}`' for name in judges)}; the "
             f"distance, by the features of `{judges[0]}`, is to the test images.",
             _facts(result["facts"], ()),
-            _markdown(heads, lines),
+            table(heads, lines),
         )
     )
 
@@ -388,7 +389,7 @@ def _polishing(result: Row) -> str:
             f"{plan['repeats']} seeds (least–greatest). Real images are other training images; "
             "under the nearest training image, the validation images.",
             _facts(result["facts"], ()),
-            _markdown(heads, lines),
+            table(heads, lines),
         )
     )
 
@@ -415,7 +416,7 @@ def _scaling(result: Row) -> str:
             f"`draw` network ({result['parameters']:,} parameters). 10 classes and 28×28 pixels "
             "in both.",
             _facts(result["facts"], ()),
-            _markdown(("", "varied", "milliseconds", "exponent"), lines),
+            table(("", "varied", "milliseconds", "exponent"), lines),
         )
     )
 
@@ -455,7 +456,7 @@ def _training(result: Row) -> str:
             "seed of the choice got there) against the original recipe; evaluation is off the "
             "clock.",
             _facts(result["facts"], ()),
-            _markdown(heads, lines),
+            table(heads, lines),
             f"**`fast` takes {ratio} × less time"
             + (
                 ".**" if reached else "; a lower bound, since the original did not always arrive.**"
@@ -478,7 +479,7 @@ def _by_epoch(result: Row) -> str:
         )
         for epoch in epochs
     ]
-    return _markdown(("epoch", *(f"seed {seed}" for seed in seeds)), lines)
+    return table(("epoch", *(f"seed {seed}" for seed in seeds)), lines)
 
 
 def _resistance(result: Row, picture: str) -> str:
@@ -524,7 +525,7 @@ def _resistance(result: Row, picture: str) -> str:
             _facts(result["facts"], ("foolbox", _ART)),
             "\n".join(f"- {said}" for name in ("own", "asked") for said in _compared(result, name)),
             f"![What the attacks end in]({picture})",
-            _markdown(heads, lines),
+            table(heads, lines),
         )
     )
 
@@ -585,8 +586,3 @@ def _facts(facts: Row, libraries: Sequence[str]) -> str:
         f"threads, load {facts['load_average_at_start']} at the start; `deceive` works in "
         f"{facts['working_dtype']}; {named}."
     )
-
-
-def _markdown(heads: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-    rows = [heads, ["---"] * len(heads), *lines]
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows)

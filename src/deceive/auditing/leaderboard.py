@@ -67,8 +67,9 @@ def write_leaderboard(files: Sequence[Path], out: Path) -> list[Row]:
     reports.sort(key=lambda report: (bool(report.warnings), _worst(report), report.model.name))
     rows = [dict(zip(_COLUMNS, _cells(report), strict=True)) for report in reports]
     command = markdown.code(f"deceive leaderboard FILES… --out {out.as_posix()}")
-    table = markdown.table(_COLUMNS, [list(row.values()) for row in rows])
-    write_text(out, _ABOUT.format(command=command) + table)
+    cells = [[markdown.words(cell) for cell in row.values()] for row in rows]
+    table = markdown.table(_COLUMNS, cells)
+    write_text(out, f"{_ABOUT.format(command=command)}{table}\n")
     return [dict(row) for row in rows]
 
 
