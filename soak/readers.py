@@ -436,7 +436,9 @@ CALLS: dict[str, dict[str, str]] = {
     "deceive.Schedule": {"steps": "3", "least_noise": "0.1"},
     "deceive.RoundsSettings": {"rounds": "3", "candidates": "4", "starts": "('uniform',)"},
     "deceive.TrainingSettings": {"epochs": "1.0", "batch_size": "25", "rotation": "8.0"},
-    "deceive.AuditSettings": {"confidence": "0.9", "candidates": "3", "steps": "3"},
+    "deceive.AuditSettings": {"confidence": "0.9", "candidates": "3", "ways": "('sign',)"},
+    "deceive.Scaling": {"bounds": "(-1, 1)", "mean": "(0.5,)", "std": "(0.25,)"},
+    "deceive.Interface": {"scaling": "None", "output": "'logits'", "rubbish_class": "10"},
     "deceive.fit": {
         "network": _NET,
         "images": "torch.rand(50, 1, 8, 8)",
@@ -462,10 +464,7 @@ CALLS: dict[str, dict[str, str]] = {
         "judge": "None",
         "settings": "deceive.AuditSettings(candidates=1, steps=1, curve_candidates=1, searched=1, "
         "queries=100, garbage_images=10)",
-        "bounds": "None",
-        "mean": "None",
-        "std": "None",
-        "rubbish_class": "None",
+        "interface": "deceive.Interface(deceive.Scaling((-1, 1)))",
         "other_data": "None",
         "budget": "0.01",
         "trust": "False",

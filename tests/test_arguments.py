@@ -86,6 +86,8 @@ CALLS = {
     deceive.TrainingSettings: {},
     deceive.RoundsSettings: {},
     deceive.AuditSettings: {},
+    deceive.Scaling: {},
+    deceive.Interface: {},
 }
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from conftest import After, Bands
 from deceive.auditing import AuditSettings, audit
 from deceive.auditing.formats import load_model
-from deceive.auditing.scaling import Scaling
+from deceive.auditing.scaling import Interface, Scaling
 from deceive.auditing.subject import meet
 from deceive.common.errors import InputError
 from deceive.networks.inference import FrozenCopy
@@ -189,7 +189,7 @@ def test_onnx_channels_last(tmp_path):
 def test_onnx_of_any_type(tmp_path, data, expected, kind):
     path = onnx_file(tmp_path / "bands.onnx", (16,), kind=kind)
     bounds = (0, 255) if kind == TensorProto.UINT8 else (0, 1)
-    found = meet(load_model(path), data, scaling=Scaling(bounds)).logits(data.test.images)
+    found = meet(load_model(path), data, Interface(Scaling(bounds))).logits(data.test.images)
     torch.testing.assert_close(found / bounds[1], expected, atol=0.03, rtol=0.01)
 
 
@@ -241,7 +241,7 @@ def test_of_several_outputs_the_one_with_a_column_a_class_is_read(tmp_path, data
     assert subject.loaded.output == "scores"
     assert "The audit reads its output “scores”." in subject.notes
     more = several(tmp_path / "more.onnx", {"embedding": 64, "more": 5})
-    found = meet(load_model(more), data, rubbish_class=4).logits(data.test.images)
+    found = meet(load_model(more), data, Interface(rubbish_class=4)).logits(data.test.images)
     torch.testing.assert_close(found[:, :4], expected)
 
 
@@ -258,10 +258,10 @@ def test_outputs_that_cannot_be_told_apart_are_listed(tmp_path, data, expected, 
     with pytest.raises(InputError, match=f"4 columns.*{listed}; choose one with --output"):
         meet(load_model(path), data)
     if "scores" in outputs:
-        found = meet(load_model(path), data, output="scores").logits(data.test.images)
+        found = meet(load_model(path), data, Interface(output="scores")).logits(data.test.images)
         torch.testing.assert_close(found, expected)
     with pytest.raises(InputError, match=f"output: expected scores .* one of {listed}, got 'x'"):
-        meet(load_model(path), data, output="x")
+        meet(load_model(path), data, Interface(output="x"))
 
 
 @pytest.mark.parametrize("votes", [False, True])
@@ -336,7 +336,7 @@ def test_a_model_in_python_may_have_several_outputs_too(data, expected, way, out
         (gradient,) = torch.autograd.grad(copy.logits(images)[:, 0].sum(), images)
         assert (gradient > 0).any()
     with pytest.raises(InputError, match="expected none for a model with one output, got '1'"):
-        meet(load_model(Bands()), data, output="1")
+        meet(load_model(Bands()), data, Interface(output="1"))
 
 
 def test_classes_named_by_numbers_keep_the_numbers_order(tmp_path):

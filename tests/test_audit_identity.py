@@ -223,7 +223,7 @@ def test_no_wrapper_makes_a_model_its_own_judge(data, kind):
     if kind == "rubbish":  # one output more, and the others are the same
         judge, model = model, judge
     with pytest.raises(InputError, match="judge: expected models other than the audited one"):
-        audit(model, data, judge=[Bands(sure=9), judge], settings=TINY, rubbish_class=None)
+        audit(model, data, judge=[Bands(sure=9), judge], settings=TINY)
 
 
 def test_one_network_judges_once(data):

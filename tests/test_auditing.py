@@ -12,14 +12,14 @@ import torch.nn.functional as F
 from torch import nn
 
 from conftest import Bands, same_state, state_of
-from deceive.auditing import audit, read_report
+from deceive.auditing import Interface, audit, read_report
 from deceive.auditing.assemble import _outcome, assemble, command, stored_outcomes, write_audit
 from deceive.auditing.attacks import CERTAIN, WAYS, WHITE_STARTS, attack, curve, targets_of
 from deceive.auditing.formats import load_model
 from deceive.auditing.garbage import compare, draw, scores_of
 from deceive.auditing.judges import meet_judges
 from deceive.auditing.measuring import Measurements
-from deceive.auditing.scaling import Scaling, usual
+from deceive.auditing.scaling import FOUND_OUT, Scaling, as_json, usual
 from deceive.auditing.settings import QUICK, THOROUGH, budgets
 from deceive.auditing.subject import meet
 from deceive.auditing.verdict import still_to_come, sure, verdict
@@ -52,14 +52,8 @@ def data() -> Dataset:
 @pytest.fixture(scope="module")
 def whole(data):
     """An audit with every attack, whose judge sees what the model sees."""
-    return audit(Bands(sure=12), data, judge=Bands(sure=9), settings=TINY)
-
-
-@pytest.fixture(autouse=True)
-def two_ways(whole, monkeypatch):
-    """All other audits do with two of the five ways, which is quicker."""
-    few = {name: WAYS[name] for name in ("momentum", "restarts")}
-    monkeypatch.setattr("deceive.auditing.measuring.WAYS", few)
+    settings = TINY.model_copy(update={"ways": tuple(WAYS)})
+    return audit(Bands(sure=12), data, judge=Bands(sure=9), settings=settings)
 
 
 def outcome(report, box="white", threshold="asked"):
@@ -214,7 +208,7 @@ def test_most_judges_have_to_see_the_target(data, judges, gibberish):
 
 def test_the_rubbish_class_of_a_judge_has_no_say(data, tmp_path):
     subject = meet(load_model(Bands(sure=12)), data)
-    judge = meet(load_model(WithRubbish(sure=12)), data, rubbish_class=4)
+    judge = meet(load_model(WithRubbish(sure=12)), data, Interface(rubbish_class=4))
     images = data.test.images.clamp_min(0.5)
     assert (judge.logits(images).argmax(1) == 4).all()
     found = Measurements(subject, data, (judge,), None, TINY, Run(tmp_path, {}))
@@ -272,7 +266,13 @@ def test_a_rubbish_class_is_none_of_the_classes():
     data = band_data()
     unsaid = audit(WithRubbish(sure=12), data, judge=Strict(), settings=TINY)
     assert any("--rubbish-class 4" in note for note in unsaid.notes)
-    report = audit(WithRubbish(sure=12), data, rubbish_class=4, judge=Strict(), settings=TINY)
+    report = audit(
+        WithRubbish(sure=12),
+        data,
+        interface=Interface(rubbish_class=4),
+        judge=Strict(),
+        settings=TINY,
+    )
     assert report.model.rubbish_class == 4
     assert not any("--rubbish-class" in note for note in report.notes)
     grey = report.kind_of_garbage("constant")
@@ -397,7 +397,13 @@ def test_usual_bounds_are_found(data, bounds):
     assert report.model.bounds == bounds
     assert report.clean.accuracy == 1
     assert outcome(report).fooling_rate == 1
-    declared = audit(Biased(sure=24, bounds=bounds), data, judge=None, settings=TINY, bounds=bounds)
+    declared = audit(
+        Biased(sure=24, bounds=bounds),
+        data,
+        judge=None,
+        settings=TINY,
+        interface=Interface(Scaling(bounds)),
+    )
     assert declared.attacks == report.attacks
 
 
@@ -421,9 +427,9 @@ def test_normalisation_is_found_or_declared(data):
     found = meet(load_model(Picky(mean, std)), data)
     assert found.scaling == Scaling(mean=(mean,), std=(std,))
     assert "reads best with" in found.notes[0]
-    declared = meet(load_model(Picky(0.3, 0.2)), data, scaling=Scaling(mean=(0.3,), std=(0.2,)))
+    declared = meet(load_model(Picky(0.3, 0.2)), data, Interface(Scaling(mean=(0.3,), std=(0.2,))))
     assert declared.notes == ()
-    wrong = meet(load_model(Picky(0.3, 0.2)), data, scaling=Scaling())
+    wrong = meet(load_model(Picky(0.3, 0.2)), data, Interface(Scaling()))
     for subject, accuracy in [(found, 1), (declared, 1), (wrong, 1 / 4)]:
         answers = subject.logits(data.test.images).argmax(1)
         assert (answers == data.test.labels).double().mean() == accuracy
@@ -481,7 +487,7 @@ def test_close_scalings_are_named_and_equals_go_to_the_likelier():
         assert "Too close to tell apart: with pixels from {} to {} (99.00%".format(*other) in note
         assert "--bounds, or --mean and --std" in note
         # Said by the user, it is taken.
-        declared = meet(load_model(asking_in_order(known)), data, scaling=Scaling((-1, 1)))
+        declared = meet(load_model(asking_in_order(known)), data, Interface(Scaling((-1, 1))))
         assert declared.scaling == Scaling((-1, 1))
         assert declared.notes == ()
 
@@ -537,12 +543,14 @@ def test_a_judge_is_met_the_same_way_or_told_how(data):
     assert found.judges[0].bounds == (-1, 1)
     assert found.judges[0].accuracy == 1
     assert any("Judge Judge: It reads best with" in note for note in found.notes)
-    told = {"judge_scaling": Scaling(mean=(0.5,), std=(0.5,)), "settings": TINY}
+    told = {"judge_interface": Interface(Scaling(mean=(0.5,), std=(0.5,))), "settings": TINY}
     report = audit(Bands(sure=12), data, judge=judge, **told)
     assert (report.judges[0].mean, report.judges[0].std) == ([0.5], [0.5])
     assert report.judges[0].accuracy == 1
     with pytest.raises(InputError, match="judge: expected models that read the data, got Judge"):
-        audit(Bands(sure=12), data, judge=judge, judge_scaling=Scaling(), settings=TINY)
+        audit(
+            Bands(sure=12), data, judge=judge, judge_interface=Interface(Scaling()), settings=TINY
+        )
     with pytest.raises(
         InputError, match=r"judge: expected models for the given scaling .* got auto"
     ):
@@ -563,8 +571,7 @@ def test_channels_have_their_own_normalisation():
         data,
         judge=None,
         settings=TINY,
-        mean=[0.1, 0.2, 0.3],
-        std=[0.5, 0.6, 0.7],
+        interface=Interface(Scaling(mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))),
     )
     plain = audit(Bands(shape=shape, sure=12), data, judge=None, settings=TINY)
     assert report.clean.mean_confidence == pytest.approx(plain.clean.mean_confidence)
@@ -593,7 +600,7 @@ def test_a_model_that_works_in_place_is_audited_like_one_that_does_not(data, bla
 
     before = data.test.images.clone()
     apart = Apart(sure=12)
-    options = {"judge": Strict(), "settings": TINY, "bounds": (0, 1)}
+    options = {"judge": Strict(), "settings": TINY, "interface": Interface(Scaling())}
     found = audit(normalised if black else InPlace(sure=12), data, **options)
     expected = audit((lambda x: apart(x).detach()) if black else apart, data, **options)
     assert torch.equal(data.test.images, before)
@@ -779,11 +786,14 @@ def test_the_model_is_untouched(data):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rubbish_class": 2}, "rubbish_class: expected an output after the data's 4 classes"),
-        ({"mean": [0.1]}, "mean, std: expected both"),
-        ({"mean": [0.1, 0.2], "std": [1, 1]}, "mean: expected 1 number or 1"),
-        ({"mean": [0.1], "std": [0]}, "std: expected a number between 0"),
-        ({"bounds": (1, 0)}, "bounds: expected"),
+        (
+            {"interface": Interface(rubbish_class=2)},
+            "rubbish_class: expected an output after the data's 4 classes",
+        ),
+        (
+            {"interface": Interface(Scaling(mean=(0.1, 0.2), std=(1, 1)))},
+            "mean: expected 1 number or 1",
+        ),
         ({"budget": 0}, "budget: expected"),
         ({"judge": Bands(sure=12)}, "judge: expected models other than"),
         ({"judge": [Strict(), Bands(sure=12)]}, "judge: expected models other than"),
@@ -794,6 +804,21 @@ def test_the_model_is_untouched(data):
 def test_bad_input_is_one_clear_value_error(data, options, message):
     with pytest.raises(InputError, match=re.escape(message)):
         audit(Bands(sure=12), data, settings=TINY, **options)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"mean": [0.1]}, "std: expected numbers to go with mean, got none"),
+        ({"std": [1]}, "mean: expected numbers to go with std, got none"),
+        ({"mean": [0.1], "std": [0]}, "std: expected a number between 0"),
+        ({"bounds": (1, 0)}, "bounds: expected (low, high) with low < high, got (1, 0)"),
+        ({"bounds": "01"}, "bounds: expected (low, high), two numbers, got '01'"),
+    ],
+)
+def test_a_scaling_that_makes_no_sense_is_one_clear_value_error(options, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        Scaling(**options)
 
 
 @pytest.mark.parametrize(
@@ -964,37 +989,27 @@ def test_budgets_are_powers_and_threes():
 
 
 def test_the_command_names_what_differs_from_the_preset():
-    about = {
-        "model": "my net:make",
-        "judges": ["auto"],
-        "rubbish_class": 10,
-        "mean": [0.13066047],
-        "std": [0.3],
-    }
-    about |= {"output": None, "judge_scaling": None, "judge_output": None}
-    settings = about | {"bounds": None} | QUICK.model_copy(update={"steps": 7}).model_dump()
-    assert command(settings, data="my digits", other_data="../fashion") == (
+    def settings(interface, judge_interface=FOUND_OUT, judges=("auto",), **changed):
+        given = {"interface": as_json(interface), "judge_interface": as_json(judge_interface)}
+        return given | {"model": "my net:make", "judges": [*judges]} | changed
+
+    first = Interface(Scaling(mean=(0.13066047,), std=(0.3,)), rubbish_class=10)
+    size = QUICK.model_copy(update={"steps": 7, "ways": ("sign", "adam")}).model_dump(mode="json")
+    assert command(settings(first, **size), data="my digits", other_data="../fashion") == (
         "deceive audit 'my net:make' --data 'my digits' --other-data ../fashion "
-        "--mean 0.13066047 --std 0.3 --rubbish-class 10 --steps 7"
+        "--bounds 0 1 --mean 0.13066047 --std 0.3 --rubbish-class 10 --steps 7 --ways sign adam"
     )
-    settings |= {
-        "judges": ["other.onnx", "my net:judge"],
-        "rubbish_class": None,
-        "mean": None,
-        "std": None,
-    }
-    settings |= {"bounds": [-1.0, 1.0], "output": "logits", "judge_output": "1"}
-    settings |= THOROUGH.model_dump()
-    settings |= {"judge_scaling": {"bounds": [0.0, 1.0], "mean": [0.5], "std": [0.25]}}
-    assert command(settings, trust=True) == (
+    of_judges = Interface(Scaling(mean=(0.5,), std=(0.25,)), output="1", rubbish_class=10)
+    judges, size = ["other.onnx", "my net:judge"], THOROUGH.model_dump(mode="json")
+    second = settings(Interface(Scaling((-1, 1)), output="logits"), of_judges, judges, **size)
+    assert command(second, trust=True) == (
         "deceive audit 'my net:make' --thorough --trust --judge other.onnx 'my net:judge' "
-        "--bounds -1 1 --judge-bounds 0 1 --judge-mean 0.5 --judge-std 0.25 --output logits "
-        "--judge-output 1"
+        "--bounds -1 1 --output logits --judge-bounds 0 1 --judge-mean 0.5 --judge-std 0.25 "
+        "--judge-output 1 --judge-rubbish-class 10"
     )
-    # Where none are named they would be found out, so that these are.
-    settings |= {"judges": [], "bounds": [0.0, 1.0], "output": None}
-    settings |= {"judge_scaling": None, "judge_output": None}
-    assert command(settings) == "deceive audit 'my net:make' --thorough --judge none --bounds 0 1"
+    # Bounds of [0, 1] are named too, or they would be found out.
+    third = settings(Interface(Scaling()), judges=[], **size)
+    assert command(third) == "deceive audit 'my net:make' --thorough --judge none --bounds 0 1"
 
 
 def test_confidence_in_words():

@@ -6,8 +6,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from conftest import After, Bands
-from deceive.auditing import audit
-from deceive.auditing.attacks import WAYS
+from deceive.auditing import Interface, Scaling, audit
 from deceive.auditing.formats import load_model
 from deceive.auditing.measuring import Measurements
 from deceive.auditing.subject import meet
@@ -174,11 +173,13 @@ def test_a_steady_model_is_asked_no_more_than_once():
     ],
 )
 @pytest.mark.parametrize("black", [False, True])
-def test_an_audit_says_that_its_model_is_not_steady(model, said, black, monkeypatch):
-    monkeypatch.setattr("deceive.auditing.measuring.WAYS", {"momentum": WAYS["momentum"]})
+def test_an_audit_says_that_its_model_is_not_steady(model, said, black):
     torch.manual_seed(0)
     subject = (lambda images: model(images).detach()) if black else model
-    found = audit(subject, band_data(), judge=None, settings=TINY, bounds=(0, 1))
+    settings = TINY.model_copy(update={"ways": ("momentum",)})
+    found = audit(
+        subject, band_data(), judge=None, settings=settings, interface=Interface(Scaling())
+    )
     assert said in found.warnings[0]
     assert found.complete
     assert verdict(found)[0] == found.warnings[0]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from deceive.auditing import AuditSettings as AuditSettings
+    from deceive.auditing import Interface as Interface
     from deceive.auditing import Scaling as Scaling
     from deceive.auditing import audit as audit
     from deceive.common.errors import InputError as InputError
@@ -32,7 +33,7 @@ from deceive.common.version import __version__ as __version__
 
 # Where each public name lives. Looked up on first use, so that `import deceive` is quick.
 _HOMES = {
-    "auditing": ("AuditSettings", "Scaling", "audit"),
+    "auditing": ("AuditSettings", "Interface", "Scaling", "audit"),
     "common.errors": ("InputError",),
     "data.loading": ("Dataset", "Split", "load_data"),
     "fooling.drawing": ("draw",),

@@ -159,22 +159,25 @@ def command(
         words += ["--judge", *(settings["judges"] or ["none"])]
     if other_data is not None:
         words += ["--other-data", other_data]
-    judged = settings["judge_scaling"] or dict.fromkeys(("bounds", "mean", "std"))
-    scalings = {name: settings[name] for name in judged} | {
-        f"judge-{name}": values for name, values in judged.items()
-    }
-    for name, values in scalings.items():
-        if values is not None:
-            words += [f"--{name}", *(repr(value).removesuffix(".0") for value in values)]
-    for name in ("output", "judge_output"):
-        if settings[name] is not None:
-            words += [f"--{name.replace('_', '-')}", settings[name]]
-    if settings["rubbish_class"] is not None:
-        words += ["--rubbish-class", str(settings["rubbish_class"])]
+    words += _declared("", settings["interface"])
+    words += _declared("judge-", settings["judge_interface"])
     for name, value in given.model_dump().items():
         if value != getattr(preset, name) and not isinstance(value, bool):
-            words += [f"--{name.replace('_', '-')}", str(value)]
+            several = value if isinstance(value, tuple) else (value,)
+            words += [f"--{name.replace('_', '-')}", *map(str, several)]
     return shlex.join(words)
+
+
+def _declared(prefix: str, interface: Row) -> list[str]:
+    """The flags for what is declared of a model."""
+    words = []
+    for name, values in (interface["scaling"] or {}).items():
+        if values is not None:
+            words += [f"--{prefix}{name}", *(repr(value).removesuffix(".0") for value in values)]
+    for name in ("output", "rubbish_class"):
+        if interface[name] is not None:
+            words += [f"--{prefix}{name.replace('_', '-')}", str(interface[name])]
+    return words
 
 
 def stored_outcomes(run: Run, row: Row, sizes: Sizes) -> Outcomes:

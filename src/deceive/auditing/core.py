@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,12 @@ from deceive.auditing.identity import identity_of, recognise
 from deceive.auditing.judges import AUTO, meet_judges
 from deceive.auditing.measuring import Measurements, Part
 from deceive.auditing.rows import AUDIT
-from deceive.auditing.scaling import Scaling, declared
+from deceive.auditing.scaling import FOUND_OUT, Interface, as_json
 from deceive.auditing.schema import VERSION, Report
-from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
+from deceive.auditing.settings import QUICK, AuditSettings
 from deceive.auditing.subject import Subject, meet
 from deceive.common import arguments, checks
 from deceive.common.errors import DamageError, InputError, WriteError
-from deceive.common.levels import Bounds
 from deceive.common.progress import Task, Tick
 from deceive.data.loading import MNIST, Dataset, load_data
 from deceive.storage.runs import Row, Run
@@ -47,16 +46,10 @@ def _contained() -> Iterator[None]:
 @arguments.taking(
     data=arguments.maybe(arguments.of("a Dataset or its folder", Dataset, str, Path)),
     judge=arguments.maybe(arguments.models),
-    bounds=arguments.maybe(arguments.two),
-    mean=arguments.maybe(arguments.numbers),
-    std=arguments.maybe(arguments.numbers),
-    rubbish_class=arguments.maybe(arguments.whole),
-    output=arguments.maybe(arguments.name_or_place),
-    judge_scaling=arguments.maybe(arguments.of("a Scaling", Scaling)),
-    judge_output=arguments.maybe(arguments.name_or_place),
+    interface=arguments.of("an Interface", Interface),
+    judge_interface=arguments.of("an Interface", Interface),
     other_data=arguments.maybe(arguments.of("a Dataset or its folder", Dataset, str, Path)),
-    settings=arguments.maybe(arguments.of("AuditSettings", AuditSettings)),
-    thorough=arguments.flag,
+    settings=arguments.of("AuditSettings", AuditSettings),
     out=arguments.maybe(arguments.place),
     trust=arguments.flag,
     task=arguments.maybe(arguments.function),
@@ -66,16 +59,10 @@ def audit(
     data: Dataset | str | Path | None = None,
     *,
     judge: Model | list[Model] | tuple[Model, ...] | None = AUTO,
-    bounds: Bounds | None = None,
-    mean: Sequence[float] | None = None,
-    std: Sequence[float] | None = None,
-    rubbish_class: int | None = None,
-    output: str | None = None,
-    judge_scaling: Scaling | None = None,
-    judge_output: str | None = None,
+    interface: Interface = FOUND_OUT,
+    judge_interface: Interface = FOUND_OUT,
     other_data: Dataset | str | Path | None = None,
-    settings: AuditSettings | None = None,
-    thorough: bool = False,
+    settings: AuditSettings = QUICK,
     out: Path | str | None = None,
     budget: float | None = None,
     trust: bool = False,
@@ -94,19 +81,10 @@ def audit(
         data: real images of its classes, or their folder (`load_data`); by default MNIST.
         judge: other models for the same data, one or several; `auto` are three shipped ones where
             the data is the one that they were trained on, and None does without.
-        bounds: the model's values of black and white; by default the scaling it reads best with,
-            see `scaling.best_read`.
-        mean: subtracted from pixels then, and
-        std: what they are divided by.
-        rubbish_class: the output that stands for none of the classes.
-        output: for a model with several outputs, the one to read (a name, or a number from 0); by
-            default the one with a column per class.
-        judge_scaling: the scaling of all judges named; by default the one that each reads best
-            with. Wrap judges that need different scalings.
-        judge_output: as `output`, for those judges.
+        interface: the model's scaling, output and rubbish class; by default they are found out.
+        judge_interface: the same for all judges named. Wrap judges that need different ones.
         other_data: images of other things, of the same shape: garbage to this model.
-        settings: how much to do; by default `QUICK`.
-        thorough: `THOROUGH` settings instead.
+        settings: how much to do: `QUICK`, `THOROUGH`, or settings of your own.
         out: the run folder, from which the same call goes on; by default nothing is kept but the
             result. `audit.json` is written there.
         budget: seconds for this call, after which what was found so far is given.
@@ -123,7 +101,6 @@ def audit(
             with other settings, or its model or judges have changed.
         WriteError: when the folder is not writable or the disk is full.
     """
-    settings = settings or (THOROUGH if thorough else QUICK)
     if budget is not None:
         checks.open_interval("budget", budget, 0, float("inf"))
     ends = None if budget is None else time.perf_counter() + budget
@@ -136,30 +113,17 @@ def audit(
             f"other_data: expected images of shape {data.image_shape} as the data's, "
             f"got {other_data.image_shape}"
         )
-    subject = meet(
-        load_model(model, trust=trust),
-        data,
-        scaling=declared(bounds, mean, std),
-        rubbish_class=rubbish_class,
-        output=output,
-    )
+    subject = meet(load_model(model, trust=trust), data, interface)
     chosen = [] if judge is None else [*judge] if isinstance(judge, list | tuple) else [judge]
-    judges, notes = meet_judges(
-        chosen, subject, data, trust=trust, scaling=judge_scaling, output=judge_output
-    )
+    judges, notes = meet_judges(chosen, subject, data, judge_interface, trust=trust)
     seats = [AUTO]
     if chosen != seats:
         seats = [_spec(each, seat) for each, seat in zip(chosen, judges, strict=True)]
     asked = {
         "model": _spec(model, subject),
-        "bounds": _listed(bounds),
-        "mean": _listed(mean),
-        "std": _listed(std),
-        "rubbish_class": rubbish_class,
-        "output": output,
+        "interface": as_json(interface),
         "judges": seats,
-        "judge_scaling": None if judge_scaling is None else _shown_as(judge_scaling),
-        "judge_output": judge_output,
+        "judge_interface": as_json(judge_interface),
     }
 
     def begin(folder: Path) -> Report:
@@ -214,7 +178,7 @@ class _Audit:
             "other_data": None if other_data is None else other_data.folder.name,
             "other_data_checksum": None if other_data is None else other_data.checksum,
         }
-        self.run = Run(folder, described | settings.model_dump(), AUDIT)
+        self.run = Run(folder, described | settings.model_dump(mode="json"), AUDIT)
         models = [identity_of(subject, data, "the model")]
         models += [identity_of(each, data, f"judge {each.name}") for each in judges]
         recognise(self.run, models)
@@ -264,7 +228,7 @@ class _Audit:
             "n_outputs": subject.n_outputs,
             "rubbish_class": subject.rubbish_class,
             "image_shape": list(subject.image_shape),
-            **_shown_as(subject.scaling),
+            **as_json(subject.scaling),
             "output": loaded.output,
             "answers": subject.answers,
             "fingerprint": loaded.fingerprint,
@@ -278,7 +242,7 @@ class _Audit:
             "test_images": len(self.data.test),
             "other_data": None if self.other_data is None else self.other_data.folder.name,
         }
-        judges = [{"name": each.name} | _shown_as(each.scaling) for each in self.judges]
+        judges = [{"name": each.name} | as_json(each.scaling) for each in self.judges]
         said = [*subject.notes, *notes, *self._not_applicable()]
         about_it = {"model": about, "data": data, "judges": judges, "again": self._again()}
         return about_it | {"warnings": self._cautions(), "notes": said}
@@ -322,12 +286,3 @@ def _watching(ends: float | None, report: Tick) -> Tick:
 
 def _plan(parts: list[Part]) -> Mapping[str, str]:
     return {part.name: part.words for part in parts}
-
-
-def _shown_as(scaling: Scaling) -> Row:
-    mean, std = _listed(scaling.mean), _listed(scaling.std)
-    return {"bounds": _listed(scaling.bounds), "mean": mean, "std": std}
-
-
-def _listed(values: Sequence[float] | None) -> list[float] | None:
-    return None if values is None else [float(value) for value in values]

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from deceive.auditing.formats import Loaded, Model, load_model
 from deceive.auditing.identity import same_network
-from deceive.auditing.scaling import Scaling
+from deceive.auditing.scaling import FOUND_OUT, Interface
 from deceive.auditing.subject import Subject, meet
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset
@@ -53,10 +53,9 @@ def meet_judges(
     chosen: list[Model],
     subject: Subject,
     data: Dataset,
+    interface: Interface = FOUND_OUT,
     *,
     trust: bool,
-    scaling: Scaling | None = None,
-    output: str | None = None,
 ) -> tuple[tuple[Subject, ...], list[str]]:
     """The judges, and what there is to say about the choice.
 
@@ -64,9 +63,8 @@ def meet_judges(
         chosen: models or where to find them, or `AUTO` alone; empty for none.
         subject: whom they judge.
         data: real images, which they have to fit.
+        interface: what is declared of the judges named.
         trust: open files of formats that can run code.
-        scaling: of the judges named; by default it is detected.
-        output: the one to read, if they have several.
 
     Raises:
         InputError: for `AUTO` among others, when a judge reads real images no better than guessing,
@@ -75,7 +73,7 @@ def meet_judges(
     """
     if AUTO in chosen and len(chosen) > 1:
         raise InputError(f"judge: expected models, or {AUTO} alone, got {AUTO} and others")
-    if (scaling or output) and (not chosen or AUTO in chosen):
+    if interface != FOUND_OUT and (not chosen or AUTO in chosen):
         raise InputError(
             "judge: expected models for the given scaling or output to apply to, "
             f"got {AUTO if chosen else 'none'}"
@@ -92,7 +90,7 @@ def meet_judges(
         others = (each for each in shipped if not same_network(each, subject, data))
         return tuple(islice(others, _SEATS)), []
     loaded = [load_model(each, trust=trust) for each in chosen]
-    judges = tuple(_examined(each, data, scaling, output) for each in loaded)
+    judges = tuple(_examined(each, data, interface) for each in loaded)
     for judge in judges:
         if same_network(judge, subject, data):
             raise InputError(
@@ -108,12 +106,10 @@ def meet_judges(
     return judges, [f"Judge {each.name}: {note}" for each in judges for note in each.notes]
 
 
-def _examined(
-    loaded: Loaded, data: Dataset, scaling: Scaling | None, output: str | None
-) -> Subject:
+def _examined(loaded: Loaded, data: Dataset, interface: Interface) -> Subject:
     """The judge. Raises `InputError` when it doesn't fit or reads no better than guessing."""
     try:
-        judge = meet(loaded, data, scaling=scaling, output=output)
+        judge = meet(loaded, data, interface)
     except InputError as error:
         raise InputError(f"judge {loaded.name}: {error}") from error
     images, labels = data.validation.images[:_EXAMINED], data.validation.labels[:_EXAMINED]

@@ -109,9 +109,9 @@ class Measurements:
 
     def _white_box(self, module: nn.Module) -> list[Part]:
         parts = []
-        for name, way in WAYS.items():
+        for name in self.settings.ways:
             for start in WHITE_STARTS:
-                if start == "blank" and way.fresh:
+                if start == "blank" and WAYS[name].fresh:
                     continue  # there is but one such start
                 count = self._count(start)
                 for begin in range(0, count, _GROUP):
@@ -123,8 +123,8 @@ class Measurements:
                             _bound(self._attack, module, name, start, numbers),
                         )
                     )
-        for name, way in WAYS.items():
-            if way.fresh:
+        for name in self.settings.ways:
+            if WAYS[name].fresh:
                 continue
             for start in WHITE_STARTS if self.settings.every_curve else ("uniform",):
                 parts.append(

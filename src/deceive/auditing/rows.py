@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from deceive.auditing.scaling import Interface
 from deceive.auditing.schema import KINDS, Box, Data, Model, Threshold
 from deceive.auditing.settings import AuditSettings
 from deceive.common import checks
@@ -46,14 +47,9 @@ class _Settings(AuditSettings):
     model_config = ConfigDict(extra="ignore")
 
     model: str
-    bounds: list[float] | None
-    mean: list[float] | None
-    std: list[float] | None
-    rubbish_class: int | None
-    output: str | None
+    interface: Interface
     judges: list[str]
-    judge_scaling: dict[str, list[float] | None] | None
-    judge_output: str | None
+    judge_interface: Interface
 
 
 class _Part(RowSchema):

@@ -1,12 +1,14 @@
-"""How a model scales its pixels: as declared, or else the scaling it reads best with."""
+"""How a model wants its pixels: as declared, or else in the scaling it reads best with."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
-from deceive.common import checks
+from deceive.common import arguments, checks
 from deceive.common.errors import InputError
 from deceive.common.levels import Bounds
 from deceive.data.loading import Dataset, Split
@@ -23,12 +25,40 @@ _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 @dataclass(frozen=True)
 class Scaling:
-    """How to prepare pixels in [0, 1] for a model: stretch them to its bounds, then normalise."""
+    """How to prepare pixels in [0, 1] for a model: stretch them to its bounds, then normalise.
+
+    Raises `InputError` for bounds in the wrong order, one of mean and std without the other, or a
+    standard deviation that isn't above 0.
+
+    >>> import torch
+    >>> Scaling(mean=(0.5,), std=(0.25,))(torch.ones(1, 1, 1, 2))
+    tensor([[[[2., 2.]]]])
+    """
 
     bounds: Bounds = (0.0, 1.0)
+    """The model's values of black and white."""
     mean: tuple[float, ...] | None = None
-    """One for all channels, or one each."""
+    """Subtracted from pixels within the bounds: one number, or one per channel."""
     std: tuple[float, ...] | None = None
+    """Divides the result: one number, or one per channel."""
+
+    def __post_init__(self) -> None:
+        arguments.two("bounds", self.bounds)
+        if not self.bounds[0] < self.bounds[1]:
+            low, high = self.bounds
+            raise InputError(
+                f"bounds: expected (low, high) with low < high, got ({low:g}, {high:g})"
+            )
+        if (self.mean is None) != (self.std is None):
+            there, other = ("std", "mean") if self.mean is None else ("mean", "std")
+            raise InputError(f"{other}: expected numbers to go with {there}, got none")
+        for name in ("bounds", "mean", "std"):
+            values = getattr(self, name)
+            if values is not None:
+                arguments.numbers(name, values)
+                object.__setattr__(self, name, tuple(map(float, values)))
+        for value in self.std or ():
+            checks.open_interval("std", value, 0, float("inf"))
 
     def __call__(self, images: Tensor) -> Tensor:
         """The images (N, C, H, W) as the model reads them."""
@@ -49,38 +79,38 @@ class Scaling:
         return f"{words}, normalised by mean {mean} and std {std}"
 
 
-def declared(
-    bounds: Bounds | None,
-    mean: Sequence[float] | None,
-    std: Sequence[float] | None,
-    of: str = "",
-) -> Scaling | None:
-    """The scaling that the user declared; None if there is none.
+@dataclass(frozen=True)
+class Interface:
+    """How to use a model: the pixels it takes, and the outputs to read. None is found out."""
 
-    Args:
-        bounds: the model's values of black and white.
-        mean: subtracted from pixels within the bounds; one number, or one a channel.
-        std: divides them then.
-        of: prefix of the argument names in errors.
+    scaling: Scaling | None = None
+    """By default the usual scaling that the model reads best with: see `best_read`."""
+    output: str | None = None
+    """Of several outputs the one to read, by name or by number from 0; by default the one with a
+    column per class."""
+    rubbish_class: int | None = None
+    """The output that stands for none of the classes; by default what the model's card says."""
 
-    Raises:
-        InputError: for bounds in the wrong order, one of mean and std without the other, or a
-            standard deviation that isn't above 0.
+    def __post_init__(self) -> None:
+        arguments.maybe(arguments.of("a Scaling", Scaling))("scaling", self.scaling)
+        arguments.maybe(arguments.name_or_place)("output", self.output)
+        arguments.maybe(arguments.whole)("rubbish_class", self.rubbish_class)
+        if self.output is not None:
+            object.__setattr__(self, "output", str(self.output))
+
+
+FOUND_OUT = Interface()
+"""Nothing is declared, and everything found out."""
+
+
+def as_json(declared: Scaling | Interface) -> dict[str, Any]:
+    """The fields, as JSON holds them.
+
+    >>> as_json(Scaling((-1, 1)))
+    {'bounds': [-1.0, 1.0], 'mean': None, 'std': None}
     """
-    if bounds is None and mean is None and std is None:
-        return None
-    low, high = bounds or (0.0, 1.0)
-    if not low < high:
-        raise InputError(
-            f"{of}bounds: expected (low, high) with low < high, got ({low:g}, {high:g})"
-        )
-    if (mean is None) != (std is None):
-        raise InputError(f"{of}mean, {of}std: expected both or neither, got one")
-    if mean is None or std is None:
-        return Scaling((float(low), float(high)))
-    for value in std:
-        checks.open_interval(f"{of}std", value, 0, float("inf"))
-    return Scaling((float(low), float(high)), tuple(mean), tuple(std))
+    found: dict[str, Any] = TypeAdapter(type(declared)).dump_python(declared, mode="json")
+    return found
 
 
 def check_channels(scaling: Scaling, channels: int) -> None:

@@ -352,7 +352,8 @@ class Report(_Part):
     @classmethod
     def _all_of_them(cls, settings: Any) -> Any:
         given = settings.keys() if isinstance(settings, dict) else AuditSettings.model_fields
-        if lacking := sorted(AuditSettings.model_fields.keys() - given):
+        # Audits written before there were `ways` had all of them.
+        if lacking := sorted(AuditSettings.model_fields.keys() - given - {"ways"}):
             raise ValueError(f"expected all settings, found no {', '.join(lacking)}")
         return settings
 
@@ -434,7 +435,7 @@ def page() -> str:
     parts = (Model, Data, Judge, AuditSettings, Clean, Threshold, Outcome, Attack, Headline)
     for part in (Report, *parts, Curve, Score, Garbage, Failure):
         title = "The file" if part is Report else part.__name__
-        lines += ["", f"## {title}", "", _one_line(part.__doc__), ""]
+        lines += ["", f"## {title}", "", _one_line((part.__doc__ or "").partition("\n\n")[0]), ""]
         lines += ["| field | type | meaning |", "|---|---|---|"]
         for name, field in part.model_fields.items():
             kind = _type(field.annotation)
@@ -452,6 +453,8 @@ def _type(annotation: Any) -> str:
         return " or ".join(f"`{json.dumps(value)}`" for value in get_args(annotation))
     if get_origin(annotation) is Annotated:
         return _type(get_args(annotation)[0])
+    if get_origin(annotation) is tuple and ... in get_args(annotation):
+        return f"list of {_type(get_args(annotation)[0])}"
     if get_origin(annotation) is tuple:
         return "[" + ", ".join(map(_type, get_args(annotation))) + "]"
     if get_origin(annotation) is list:

@@ -1,40 +1,60 @@
 """How much an audit does."""
 
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Literal, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from deceive.common import checks
 from deceive.common.levels import Shape
 
+WayName = Literal["momentum", "sign", "adam", "smoothed", "restarts"]
+"""A gradient attack, by its name in `attacks.WAYS`."""
+
 
 class AuditSettings(BaseModel):
-    """What an audit asks for, and how far it goes. `QUICK` and `THOROUGH` are the two sizes."""
+    """How much an audit does. `QUICK` and `THOROUGH` are the two usual sizes.
+
+    Raises pydantic's `ValidationError` for a value out of range.
+
+    >>> AuditSettings(steps=500).model_copy(update={"seed": 1}).steps
+    500
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
     )
 
     confidence: float = Field(default=0.99, gt=0, lt=1)
-    """The threshold named `asked`."""
+    """The softmax probability that counts as being sure: the threshold `asked`."""
     candidates: int = Field(default=50, ge=1)
-    """For each start; their targets are the classes in turn."""
+    """Start images per kind of start and gradient attack; their targets are the classes in turn."""
     steps: int = Field(default=200, ge=1, lt=checks.MOST)
-    """The most that a candidate may take."""
+    """The most steps a gradient attack takes per candidate."""
     restarts: int = Field(default=1, ge=1, lt=checks.MOST)
-    """Fresh starts for a candidate, in the attack of that name."""
+    """Further attempts from fresh start images, in the attack `restarts`."""
+    ways: tuple[WayName, ...] = Field(default=get_args(WayName), min_length=1)
+    """The gradient attacks to run."""
     curve_candidates: int = Field(default=20, ge=1)
-    """Candidates of a curve of confidence against steps."""
+    """Candidates per curve of confidence against steps."""
     searched: int = Field(default=20, ge=1)
-    """Candidates of each black-box attack."""
+    """Candidates per black-box attack."""
     queries: int = Field(default=1000, ge=100, lt=checks.MOST)
-    """Answers that a search may ask for, for each candidate."""
+    """The most images a search asks the model about, per candidate."""
     garbage_images: int = Field(default=2000, ge=10)
-    """Images of each kind of garbage that is not optimised."""
+    """Images per kind of garbage that is not optimised."""
     every_search: bool = False
-    """Search by every method, also where there is a gradient."""
+    """Run every search, even on a model with a gradient."""
     every_curve: bool = False
-    """A curve from every start, and not from uniform noise alone."""
+    """Follow curves from every kind of start, not from uniform noise alone."""
     seed: int = Field(default=0, ge=0, lt=checks.SEEDS)
-    """Seed of all random numbers."""
+    """The seed of all random numbers."""
+
+    @field_validator("ways")
+    @classmethod
+    def _each_once(cls, ways: tuple[WayName, ...]) -> tuple[WayName, ...]:
+        if len(set(ways)) < len(ways):
+            raise ValueError(f"expected each attack once, got {', '.join(ways)}")
+        return ways
 
     def check(self, shape: Shape) -> None:
         """Raise `InputError` when this many images (C, H, W) don't fit into memory."""
@@ -57,6 +77,10 @@ THOROUGH = AuditSettings(
 
 
 def budgets(most: int, least: int = 1) -> list[int]:
-    """1, 3, 10, 30, … up to `most`, and `most` itself: where a curve is looked at."""
+    """The efforts at which a curve is measured: 1, 3, 10, 30, … up to `most`, and `most` itself.
+
+    >>> budgets(200, least=10)
+    [10, 30, 100, 200]
+    """
     steps = sorted({factor * 10**power for power in range(10) for factor in (1, 3)})
     return [step for step in steps if least <= step < most] + [most]

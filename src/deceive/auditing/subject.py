@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from deceive.auditing.formats import Function, Loaded
 from deceive.auditing.outputs import Kind, asking, kind_of, pick, rows
-from deceive.auditing.scaling import Scaling, best_read, check_channels, usual
+from deceive.auditing.scaling import FOUND_OUT, Interface, Scaling, best_read, check_channels, usual
 from deceive.common.errors import InputError
 from deceive.common.levels import Shape
 from deceive.data.loading import Dataset, Split
@@ -92,33 +92,29 @@ class Subject:
 def meet(
     loaded: Loaded,
     data: Dataset,
-    *,
-    scaling: Scaling | None = None,
-    rubbish_class: int | None = None,
-    output: str | None = None,
+    interface: Interface = FOUND_OUT,
 ) -> Subject:
-    """Show a model its data for the first time, and find out how it wants its images.
+    """Show a model its data for the first time, and find out what its interface leaves open.
 
     Args:
         loaded: the model.
         data: its labels are the model's first outputs.
-        scaling: of its pixels. By default [0, 1] for our own networks; for others the usual scaling
-            they read best with, see `scaling.best_read`.
-        rubbish_class: the output that stands for none of the classes; a card says it too.
-        output: the one to read, for a model with several: see `outputs.pick`.
+        interface: what is declared of the model. Its scaling is by default [0, 1] for our own
+            networks, and the usual scaling that they read best with for others.
 
     Raises:
         InputError: when the model does not turn images of the data's shape into outputs (N, K)
             with K at least the number of classes, returns a sigmoid per class, or doesn't fit what
             is declared.
     """
+    scaling = interface.scaling
     if scaling is not None:
         check_channels(scaling, data.image_shape[0])
     elif loaded.format == "safetensors":
         scaling = Scaling()
     first = data.validation.images[:_FIRST]
     tried = usual(data) if scaling is None else [scaling]
-    loaded = pick(loaded, [each(first) for each in tried], data.n_classes, output)
+    loaded = pick(loaded, [each(first) for each in tried], data.n_classes, interface.output)
     notes = [f"The audit reads its output “{loaded.output}”."] if loaded.output is not None else []
     if scaling is None:
 
@@ -130,7 +126,7 @@ def meet(
     loaded, said = _before_squashing(loaded, scaling(first[:2]))
     notes += said
     outputs = _outputs_of(loaded, scaling(first))
-    rubbish = _rubbish(loaded, rubbish_class, data.n_classes, outputs.shape[1])
+    rubbish = _rubbish(loaded, interface.rubbish_class, data.n_classes, outputs.shape[1])
     answers: Kind = "logits"  # even if what went into the softmax looks like probabilities
     if not isinstance(loaded.model, BeforeSoftmax):
         answers = kind_of(outputs)

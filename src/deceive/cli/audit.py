@@ -51,6 +51,7 @@ class Audit:
     judge_mean: tuple[float, ...] | None = None
     judge_std: tuple[float, ...] | None = None
     judge_output: str | None = None
+    judge_rubbish_class: int | None = None
     rubbish_class: int | None = None
     """The output that stands for none of the classes."""
     other_data: Path | None = None
@@ -64,6 +65,8 @@ class Audit:
     steps: int | None = None
     """The most steps a candidate may take."""
     restarts: int | None = None
+    ways: tuple[str, ...] | None = None
+    """The gradient attacks to run; by default all."""
     curve_candidates: int | None = None
     searched: int | None = None
     """Candidates of each black-box attack."""
@@ -89,7 +92,6 @@ class Audit:
         from pydantic import ValidationError
 
         from deceive.auditing import QUICK, THOROUGH, AuditSettings, audit
-        from deceive.auditing.scaling import declared
         from deceive.common import checks
 
         if self.max_gibberish_rate is not None:
@@ -100,7 +102,6 @@ class Audit:
             settings = AuditSettings(**preset | given)
         except ValidationError as error:
             raise flag_error(error) from error
-        judged = declared(self.judge_bounds, self.judge_mean, self.judge_std, "judge_")
         out = self.out or Path("runs") / _audit_name(self.model, self.thorough)
         with claimed(out, fresh=self.fresh):
             with self._cut_off(out), _no_way_out():
@@ -108,13 +109,8 @@ class Audit:
                     self.model,
                     self.data,
                     judge=None if self.judge == ("none",) else self.judge,
-                    bounds=self.bounds,
-                    mean=self.mean,
-                    std=self.std,
-                    rubbish_class=self.rubbish_class,
-                    output=self.output,
-                    judge_scaling=judged,
-                    judge_output=self.judge_output,
+                    interface=self._interface(""),
+                    judge_interface=self._interface("judge_"),
                     other_data=self.other_data,
                     settings=settings,
                     out=out,
@@ -123,6 +119,23 @@ class Audit:
                     task=partial(task, transient=True),
                 )
             return self._end(report, out)
+
+    def _interface(self, prefix: str) -> Any:
+        """What the flags with this prefix declare of a model."""
+        from deceive.auditing import Interface, Scaling
+
+        def given(*names: str) -> dict[str, Any]:
+            values = {name: getattr(self, prefix + name) for name in names}
+            return {name: value for name, value in values.items() if value is not None}
+
+        try:
+            scaling = given("bounds", "mean", "std")
+            return Interface(
+                scaling=Scaling(**scaling) if scaling else None,
+                **given("output", "rubbish_class"),
+            )
+        except InputError as error:
+            raise InputError(f"--{prefix.replace('_', '-')}{error}") from error
 
     @contextmanager
     def _cut_off(self, out: Path) -> Iterator[None]:
