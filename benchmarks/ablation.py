@@ -20,7 +20,7 @@ from deceive.fooling.fool import FoolingResult
 from deceive.judging.quality import quality
 from deceive.networks.classifier import Classifier
 from deceive.storage.models import load_network
-from deceive.teaching import PRESETS, RoundsSettings
+from deceive.teaching import EmergingSettings
 
 console = Console(stderr=True)
 
@@ -131,8 +131,8 @@ def _judged(drawn: FoolingResult, data: Dataset, judge: Classifier, seed: int) -
     return asdict(found) | {"shown": stripped(drawn.levels[firsts].numpy())}
 
 
-def _settings(variant: str, seed: int, plan: Plan) -> RoundsSettings:
-    usual = PRESETS["draw"].model_dump() | {
+def _settings(variant: str, seed: int, plan: Plan) -> EmergingSettings:
+    usual = EmergingSettings().model_dump() | {
         **LARGE,
         "seed": seed,
         "rounds": plan.rounds,
@@ -141,5 +141,5 @@ def _settings(variant: str, seed: int, plan: Plan) -> RoundsSettings:
         "judged": 0,
     }
     change = VARIANTS[variant]
-    ascent = PRESETS["draw"].ascent.settings_with(change.get("ascent", {}))
-    return RoundsSettings(**usual | change | {"ascent": ascent})
+    ascent = EmergingSettings().ascent.settings_with(change.get("ascent", {}))
+    return EmergingSettings(**usual | change | {"ascent": ascent})

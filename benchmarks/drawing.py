@@ -28,7 +28,7 @@ from deceive.judging.quality import quality
 from deceive.networks.classifier import Classifier
 from deceive.storage.models import load_network
 from deceive.storage.runs import Run, round_name
-from deceive.teaching import PRESETS, RoundsSettings, rounds
+from deceive.teaching import EmergingSettings, rounds
 
 console = Console(stderr=True)
 
@@ -129,9 +129,7 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
 
 def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
     """As many rounds of the preset `draw` as fit, by the time that the first few of them take."""
-    settings = PRESETS["draw"].model_copy(
-        update={"seed": seed, "shown": (), "measured": 10, "judged": 0, "rounds": plan.trial}
-    )
+    settings = EmergingSettings(seed=seed, shown=(), measured=10, judged=0, rounds=plan.trial)
     _, trial = played(data, settings)
     count = max(1, round(seconds * plan.trial / trial["seconds"]))
     network, told = played(data, settings.model_copy(update={"rounds": count}))
@@ -150,7 +148,7 @@ def _drawn(network: Classifier, ascent: Ascent, targets: Tensor, seed: int, **ho
     return draw(network, targets, seed=seed, ascent=ascent, **how).levels
 
 
-def played(data: Dataset, settings: RoundsSettings) -> tuple[Classifier, Row]:
+def played(data: Dataset, settings: EmergingSettings) -> tuple[Classifier, Row]:
     """The network after all the rounds of these settings, and what there is to say of them.
 
     Of the latter `seconds` are those in which images and network changed.

@@ -17,7 +17,7 @@ from benchmarks.training import ORIGINAL_BATCH, original_batches
 from deceive.data.loading import Split, load_data
 from deceive.fooling.starts import begin
 from deceive.networks.classifier import Classifier
-from deceive.teaching import PRESETS
+from deceive.teaching import RetrainingSettings
 from deceive.teaching.retraining import Retraining
 from deceive.training.recipes import build
 
@@ -55,13 +55,11 @@ def run(plan: Plan) -> Row:
         data = data.first(plan.images)
     rows: list[Row] = []
     for seed in range(plan.repeats):
-        settings = PRESETS["study"].model_copy(
-            update={
-                "seed": seed,
-                "candidates": plan.candidates,
-                "noise_images": plan.noise_images,
-                "epochs": plan.epochs,
-            }
+        settings = RetrainingSettings(
+            seed=seed,
+            candidates=plan.candidates,
+            noise_images=plan.noise_images,
+            epochs=plan.epochs,
         )
         game = Retraining(data, settings)
         game.begin()

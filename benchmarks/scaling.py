@@ -18,7 +18,7 @@ from benchmarks.contest import Row, facts
 from deceive.data.loading import Dataset, Split
 from deceive.fooling.fool import fool
 from deceive.networks.classifier import Classifier
-from deceive.teaching import PRESETS
+from deceive.teaching import EmergingSettings
 from deceive.teaching.emerging import Emerging
 
 console = Console(stderr=True)
@@ -139,13 +139,11 @@ def _round(size: Size) -> tuple[float, float]:
     images = torch.rand(2000, 1, size.side, size.side, generator=generator)
     digits = Split(images, torch.randint(size.classes, (2000,), generator=generator))
     data = Dataset(digits, digits, digits, n_classes=size.classes, checksum="", folder=Path())
-    settings = PRESETS["draw"].model_copy(
-        update={
-            "candidates": size.images,
-            "steps": size.steps,
-            "kept": max(1000, size.images),
-            "training_images": 2000,
-        }
+    settings = EmergingSettings(
+        candidates=size.images,
+        steps=size.steps,
+        kept=max(1000, size.images),
+        training_images=2000,
     )
     game = Emerging(data, settings)
     game.play()

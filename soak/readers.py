@@ -316,7 +316,7 @@ def _read_settings(folder: Path, rng: Random) -> None:
         settings = changed(PRESETS[rng.choice(sorted(PRESETS))], folder / "settings.json")
     except ValidationError as error:
         raise InputError(str(error)) from error  # commands report it in a sentence
-    if settings.rounds < 1 or not 0 < settings.learning_rate < math.inf:
+    if settings.rounds < 1 or settings.steps < 1:
         raise Wrong(f"settings {settings}")
 
 
@@ -434,7 +434,9 @@ CALLS: dict[str, dict[str, str]] = {
     "deceive.RubbishSet.of_noise": {"count": "3", "shape": "(1, 8, 8)", "seed": "0"},
     "deceive.Ascent": {"rule": "'momentum'", "step_size": "0.01", "schedule": "None"},
     "deceive.Schedule": {"steps": "3", "least_noise": "0.1"},
-    "deceive.RoundsSettings": {"rounds": "3", "candidates": "4", "starts": "('uniform',)"},
+    "deceive.EmergingSettings": {"rounds": "3", "candidates": "4", "shown": "(0, 1)"},
+    "deceive.ResistingSettings": {"rounds": "3", "candidates": "4", "starts": "('uniform',)"},
+    "deceive.RetrainingSettings": {"rounds": "3", "candidates": "4", "epochs": "1.5"},
     "deceive.TrainingSettings": {"epochs": "1.0", "batch_size": "25", "rotation": "8.0"},
     "deceive.AuditSettings": {"confidence": "0.9", "candidates": "3", "ways": "('sign',)"},
     "deceive.Scaling": {"bounds": "(-1, 1)", "mean": "(0.5,)", "std": "(0.25,)"},
@@ -472,7 +474,8 @@ CALLS: dict[str, dict[str, str]] = {
 }
 """Valid calls, with the source text of each argument."""
 
-_SETTINGS = ("deceive.Ascent", "deceive.Schedule", "deceive.RoundsSettings",
+_SETTINGS = ("deceive.Ascent", "deceive.Schedule", "deceive.EmergingSettings",
+             "deceive.ResistingSettings", "deceive.RetrainingSettings",
              "deceive.TrainingSettings", "deceive.AuditSettings")  # fmt: skip
 
 

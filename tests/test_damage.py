@@ -23,9 +23,9 @@ from deceive.reporting.figures import shown_rounds, study_pictures
 from deceive.reporting.report import write_audit_page, write_report, write_rounds_report
 from deceive.storage.models import Card, load_network, save_network
 from deceive.storage.runs import Run, round_name
+from deceive.teaching import PRESETS, EmergingSettings, RetrainingSettings
 from deceive.teaching.emerging import Emerging
 from deceive.teaching.retraining import Retraining
-from deceive.teaching.settings import PRESETS, RoundsSettings
 from worlds.records import audit_content, study_folder
 
 
@@ -166,11 +166,12 @@ def test_the_folder_of_rounds(tmp_path):
 def test_checkpoints(tmp_path, data, kind):
     changes = {"training_images": 100, "candidates": 8, "rounds": 6, "judged": 0}
     if kind == "draw":
-        game = Emerging(data, RoundsSettings(**changes, kept=16))
+        game = Emerging(data, EmergingSettings(**changes, kept=16))
         again = Emerging(data, game.settings)
     else:
-        usual = PRESETS["study"].model_dump() | {"network": "reader", "noise_images": 12}
-        game = Retraining(data, RoundsSettings(**usual | changes))
+        del changes["judged"]
+        settings = RetrainingSettings(**changes, network="reader", noise_images=12)
+        game = Retraining(data, settings)
         again = Retraining(data, game.settings)
     path = tmp_path / "checkpoint.safetensors"
     game.number = 3
@@ -194,7 +195,7 @@ def test_checkpoints(tmp_path, data, kind):
     ],
 )
 def test_a_checkpoint_says_what_is_wrong_with_it(tmp_path, data, change, said):
-    game = Emerging(data, RoundsSettings(candidates=8, rounds=6, judged=0, kept=16))
+    game = Emerging(data, EmergingSettings(candidates=8, rounds=6, judged=0, kept=16))
     path = tmp_path / "checkpoint.safetensors"
     game.save(path)
     with safe_open(path, "pt") as stored:

@@ -26,7 +26,7 @@ from deceive.data.loading import load_data, read_idx
 from deceive.networks.classifier import Classifier
 from deceive.storage.models import Card, load_card, load_network, save_network
 from deceive.storage.runs import Run
-from deceive.teaching.settings import PRESETS, changed
+from deceive.teaching import PRESETS, changed
 
 DEEP = b'{"a": ' + b"[" * 3000 + b"]" * 3000 + b"}"
 

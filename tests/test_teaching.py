@@ -19,6 +19,9 @@ from deceive.storage.runs import Run
 from deceive.teaching import (
     PRESETS,
     DivergedError,
+    EmergingSettings,
+    ResistingSettings,
+    RetrainingSettings,
     RoundsSettings,
     changed,
     command,
@@ -26,6 +29,7 @@ from deceive.teaching import (
     emerging,
     rounds,
 )
+from deceive.teaching.settings import read_settings
 from deceive.training.rubbish import CandidateSet
 from worlds.quarters import Quarters, quarters_data
 from worlds.rounds import LITERAL, SMALL, checkpoint_digest, quiet, without_clock
@@ -219,10 +223,10 @@ def test_a_candidate_begins_anew_at_the_end_of_its_schedule():
 def test_the_command_makes_the_settings_again(preset):
     from deceive.cli.rounds import chosen_rounds
 
-    schedule = Schedule(steps=4) if preset == "draw" else None
-    settings = PRESETS[preset].model_copy(
-        update={"seed": 3, "shown": (0, 7), "ascent": Ascent(noise=0.5, schedule=schedule)}
-    )
+    settings = PRESETS[preset].model_copy(update={"seed": 3, "shown": (0, 7)})
+    if preset != "resist":
+        schedule = Schedule(steps=4) if preset == "draw" else None
+        settings = settings.model_copy(update={"ascent": Ascent(noise=0.5, schedule=schedule)})
     words = command(settings).split()
     assert words[:2] == ["deceive", "rounds"]
     assert chosen_rounds(words[2:]).what == settings
@@ -246,12 +250,11 @@ def test_a_file_changes_a_preset(tmp_path):
     ("change", "message"),
     [
         ({"rounds": 0}, "rounds"),
-        ({"kept": None}, "expected epochs where rubbish is not kept"),
-        ({"epochs": 1}, "expected epochs where rubbish is not kept, and none where it is"),
-        ({"ascent": Ascent()}, "expected an ascent with a schedule, or else restarted"),
-        ({"restarted": 0.1}, "expected an ascent with a schedule, or else restarted"),
-        ({"starts": ()}, "expected at least one kind of start, got none"),
-        ({"starts": ("static",)}, "starts: expected one of uniform, .*real; got 'static'"),
+        ({"kept": None}, "kept"),
+        ({"epochs": 1}, "epochs"),
+        ({"ascent": Ascent()}, "expected an ascent with a schedule, got none"),
+        ({"restarted": 0.1}, "restarted"),
+        ({"kind": "resisting"}, "kind"),
         ({"candidates": 5000}, "no more candidates than are kept"),
         ({"speed": 1}, "speed"),
         ({"learning_rate": 1e300}, "learning_rate"),
@@ -262,13 +265,113 @@ def test_a_file_changes_a_preset(tmp_path):
 )
 def test_settings_that_do_not_fit(change, message):
     with pytest.raises(ValidationError, match=message):
-        RoundsSettings.model_validate(PRESETS["draw"].model_dump() | change)
+        EmergingSettings(**PRESETS["draw"].model_dump() | change)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"starts": ()}, "expected at least one kind of start, got none"),
+        ({"starts": ("static",)}, "starts: expected one of uniform, .*real; got 'static'"),
+        ({"ascent": Ascent()}, "ascent"),
+        ({"clean_digits": 3}, "clean_digits"),
+    ],
+)
+def test_settings_that_do_not_fit_where_a_network_resists(change, message):
+    with pytest.raises(ValidationError, match=message):
+        ResistingSettings(**change)
+
+
+def test_settings_are_of_a_kind():
+    with pytest.raises(ValidationError, match=r"expected EmergingSettings, Res.* got RoundsS"):
+        RoundsSettings(rounds=3)
+
+
+OLD = {
+    "network": "draw",
+    "judge": "judge",
+    "rounds": 16000,
+    "candidates": 64,
+    "starts": ["uniform"],
+    "steps": 2,
+    "confidence": None,
+    "ascent": DRAWING.model_dump(mode="json"),
+    "kept": 2000,
+    "restarted": None,
+    "searched": 0,
+    "noise_images": 0,
+    "epochs": None,
+    "training_images": 55000,
+    "learning_rate": 0.0006,
+    "rubbish_weight": 1.0,
+    "clean_digits": 64,
+    "averaging": 0.999,
+    "smoothness": 0.1,
+    "shown": [0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000],
+    "measured": 100,
+    "judged": 1000,
+    "digits_sure": None,
+    "seed": 0,
+}
+OLD_OF = {
+    "draw": OLD,
+    "study": OLD
+    | {
+        "network": "study",
+        "rounds": 15,
+        "candidates": 3000,
+        "steps": 1000,
+        "confidence": 0.99,
+        "ascent": Ascent().model_dump(mode="json"),
+        "kept": None,
+        "noise_images": 6000,
+        "epochs": 5.0,
+        "shown": list(range(16)),
+    },
+    "resist": OLD
+    | {
+        "network": "resist",
+        "rounds": 2500,
+        "candidates": 128,
+        "starts": ["uniform", "gaussian", *["smooth", "blank"] * 2, *["real"] * 4],
+        "steps": 5,
+        "confidence": 0.9,
+        "ascent": Ascent(step_size=0.005).model_dump(mode="json"),
+        "restarted": 0.1,
+        "searched": 24,
+        "rubbish_weight": 0.5,
+        "clean_digits": 0,
+        "averaging": 0.998,
+        "shown": [0, 30, 100, 300, 1000],
+        "measured": 10,
+        "digits_sure": 0.96,
+    },
+}
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_settings_from_before_there_were_kinds_are_read(preset, tmp_path):
+    assert read_settings(OLD_OF[preset], "here") == PRESETS[preset]
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(OLD_OF[preset] | {"rounds": 7}))
+    assert changed(PRESETS[preset], path) == PRESETS[preset].model_copy(update={"rounds": 7})
+
+
+def test_old_settings_that_no_kind_has_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"emerging rounds; confidence: Extra"):
+        read_settings(OLD | {"confidence": 0.9}, "here")
+    with pytest.raises(InputError, match=r"here: kind of rounds: expected one of emerging, .*None"):
+        read_settings({"rounds": 3}, "here")
+    path = tmp_path / "old.json"
+    path.write_text(json.dumps(OLD))
+    with pytest.raises(InputError, match="expected settings of resisting rounds"):
+        changed(PRESETS["resist"], path)
 
 
 def test_an_unknown_network_is_one_clear_error(tmp_path):
     with pytest.raises(InputError, match=r"network: expected one of .*draw.*; got 'resnet'"):
         play(tmp_path / "one", SMALL.model_copy(update={"network": "resnet"}))
-    untrained = PRESETS["study"].model_copy(update={"network": "draw"})
+    untrained = RetrainingSettings(network="draw")
     with pytest.raises(
         InputError,
         match=r"network: expected one of fast, judge, study, .*robust; got 'draw'",

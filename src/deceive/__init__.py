@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from deceive.storage.export import export_onnx as export_onnx
     from deceive.storage.models import load_network as load_network
     from deceive.storage.models import save_network as save_network
+    from deceive.teaching import EmergingSettings as EmergingSettings
+    from deceive.teaching import ResistingSettings as ResistingSettings
+    from deceive.teaching import RetrainingSettings as RetrainingSettings
     from deceive.teaching import RoundsSettings as RoundsSettings
     from deceive.teaching import rounds as rounds
     from deceive.training.fit import TrainingSettings as TrainingSettings
@@ -44,7 +47,13 @@ _HOMES = {
     "networks.inference": ("accuracy",),
     "storage.export": ("export_onnx",),
     "storage.models": ("load_network", "save_network"),
-    "teaching": ("RoundsSettings", "rounds"),
+    "teaching": (
+        "EmergingSettings",
+        "ResistingSettings",
+        "RetrainingSettings",
+        "RoundsSettings",
+        "rounds",
+    ),
     "training.fit": ("TrainingSettings", "fit"),
     "training.rubbish": ("RubbishSet",),
 }

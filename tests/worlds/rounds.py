@@ -10,9 +10,9 @@ from safetensors import safe_open
 from deceive.fooling.drawing import DRAWING
 from deceive.fooling.rules import Ascent
 from deceive.storage.runs import Run
-from deceive.teaching import PRESETS, RoundsSettings
+from deceive.teaching import EmergingSettings, RetrainingSettings
 
-SMALL = RoundsSettings(
+SMALL = EmergingSettings(
     rounds=12,
     candidates=16,
     kept=32,
@@ -23,17 +23,15 @@ SMALL = RoundsSettings(
     ascent=Ascent(**DRAWING.settings_with({"schedule": {"steps": 6}})),
 )
 
-LITERAL = PRESETS["study"].model_copy(
-    update={
-        "network": "fast",
-        "rounds": 2,
-        "candidates": 40,
-        "noise_images": 100,
-        "measured": 5,
-        "epochs": 4.0,
-        "steps": 200,
-        "training_images": 900,
-    }
+LITERAL = RetrainingSettings(
+    network="fast",
+    rounds=2,
+    candidates=40,
+    noise_images=100,
+    measured=5,
+    epochs=4,
+    steps=200,
+    training_images=900,
 )
 
 # The flags of rounds as small.

@@ -101,19 +101,23 @@ def chosen_rounds(arguments: list[str]) -> Rounds:
     from pydantic import ValidationError
 
     from deceive.common import checks
-    from deceive.teaching import PRESETS, RoundsSettings, changed
+    from deceive.teaching import PRESETS, changed
 
     begun, _ = tyro.cli(Rounds, args=arguments, return_unknown_args=True, add_help=False)
     checks.one_of("--preset", begun.preset, PRESETS)
 
+    usual = PRESETS[begun.preset]
+
     @dataclass(frozen=True)
     class Chosen(Rounds):
-        what: Annotated[RoundsSettings, tyro.conf.arg(name=""), tyro.conf.AvoidSubcommands] = (
-            PRESETS["draw"]
-        )
+        what: Annotated[
+            type(usual),  # type: ignore[valid-type]
+            tyro.conf.arg(name=""),
+            tyro.conf.AvoidSubcommands,
+        ] = usual
 
     try:
-        usual = changed(PRESETS[begun.preset], begun.settings)
+        usual = changed(usual, begun.settings)
         return tyro.cli(
             Chosen,
             prog="deceive rounds",

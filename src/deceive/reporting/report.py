@@ -37,9 +37,8 @@ from deceive.reporting.figures import (
 )
 from deceive.storage.runs import Row, Run
 from deceive.study import FILMSTRIP, STUDY, command, load_gallery
-from deceive.teaching import RoundsSettings
 from deceive.teaching import command as rounds_command
-from deceive.teaching.rows import ROUNDS
+from deceive.teaching.rows import ROUNDS, settings_of
 
 # The parts of a study, in words, each with what its row says.
 _PARTS: dict[str, Row] = {
@@ -154,10 +153,9 @@ def write_rounds_report(run: Run) -> Path:
     Raises `InputError` when the run is another, or a file of it is damaged.
     """
     run = run.of(ROUNDS)
-    settings, rows = run.settings, run.rows()
-    played = RoundsSettings.model_validate(
-        {name: value for name, value in settings.items() if name != "data_checksum"}
-    )
+    rows = run.rows()
+    played = settings_of(run.settings, run.folder)
+    settings = played.model_dump(mode="json")
     shown = [row for row in rows if row["part"] == "round"]
     quality = next((row for row in rows if row["part"] == "quality"), None)
     pictures = run.folder / "images"

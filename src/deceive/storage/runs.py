@@ -54,6 +54,18 @@ class Kind:
     schemas: Callable[[Row, Row], Sequence[type[BaseModel]]]
     """Settings and row → the schemas the row must match; empty for a row that doesn't belong."""
 
+    def check_settings(self, settings: Row, folder: Path) -> None:
+        """Raise `InputError` unless the settings of the run in `folder` are of this kind."""
+        names = {name for name in self.settings.model_fields if name != "data_checksum"}
+        if lacking := sorted(names - settings.keys()):
+            raise InputError(
+                f"{folder}: expected the folder of {self.name} written by this version, "
+                f"got settings without {', '.join(lacking)}; choose another folder, or start "
+                "anew with --fresh"
+            )
+        where = str(folder / "settings.json")
+        checks.fits(self.settings, settings, where, f"settings of {self.name}", strict=True)
+
     def check(self, settings: Row, row: Row, where: str) -> None:
         """Raise `InputError` unless a row, read at `where`, belongs to such a run."""
         said = f"a row of {self.name}"
@@ -154,18 +166,7 @@ class Run:
                 f"{self.folder}: expected the folder of {kind.name}, got a run of the kind "
                 f"{self.word!r}"
             )
-        fields = kind.settings.model_fields.items()
-        names = {name for name, field in fields if name != "data_checksum"}
-        if lacking := sorted(names - self.settings.keys()):
-            raise InputError(
-                f"{self.folder}: expected the folder of {kind.name} written by this version, "
-                f"got settings without {', '.join(lacking)}; choose another folder, or start "
-                "anew with --fresh"
-            )
-        path = self.folder / "settings.json"
-        checks.fits(
-            kind.settings, self.settings, str(path), f"settings of {kind.name}", strict=True
-        )
+        kind.check_settings(self.settings, self.folder)
 
     @property
     def environment(self) -> Row:

@@ -7,7 +7,10 @@ until digits emerge from noise (`emerging`) or it resists gibberish (`resisting`
 
 from deceive.teaching.game import DivergedError as DivergedError
 from deceive.teaching.loop import rounds as rounds
-from deceive.teaching.settings import PRESETS as PRESETS
+from deceive.teaching.presets import PRESETS as PRESETS
+from deceive.teaching.presets import changed as changed
+from deceive.teaching.presets import command as command
+from deceive.teaching.settings import EmergingSettings as EmergingSettings
+from deceive.teaching.settings import ResistingSettings as ResistingSettings
+from deceive.teaching.settings import RetrainingSettings as RetrainingSettings
 from deceive.teaching.settings import RoundsSettings as RoundsSettings
-from deceive.teaching.settings import changed as changed
-from deceive.teaching.settings import command as command

@@ -18,7 +18,7 @@ from deceive.networks.classifier import Classifier
 from deceive.networks.inference import FrozenCopy, working_dtype
 from deceive.storage.models import halved
 from deceive.teaching.game import DivergedError, Game
-from deceive.teaching.settings import RoundsSettings
+from deceive.teaching.settings import ContinualSettings
 from deceive.training.recipes import build
 from deceive.training.rubbish import CandidateSet
 
@@ -47,9 +47,12 @@ class Lesson(NamedTuple):
 class Continual(Game):
     """One network all the way, its average, and a rubbish set that is kept."""
 
-    def __init__(self, data: Dataset, settings: RoundsSettings) -> None:
+    settings: ContinualSettings
+    confidence: float | None
+    """Where an image is left; None if it takes all its steps."""
+
+    def __init__(self, data: Dataset, settings: ContinualSettings) -> None:
         super().__init__(data, settings)
-        assert settings.kept is not None
         self.chosen = settings.candidates // self.here.count
         self.network, self.averaged = (
             build(settings.network, data, seed=settings.seed, rubbish_class=True)
@@ -110,14 +113,14 @@ class Continual(Game):
                 result = fool(
                     self.frozen,
                     self.candidates.targets[chosen],
-                    confidence=s.confidence,
+                    confidence=self.confidence,
                     start=start,
                     begun=self.candidates.begun[chosen],
                     steps=s.steps,
                     ascent=self._ascent(),
                     seed=int(torch.randint(2**60, (), generator=self.generator)),
                     chunk=self.chosen,
-                    measured=s.confidence is not None,
+                    measured=self.confidence is not None,
                 )
         except InputError as error:  # all else that could be wrong with it was looked at before
             trouble = str(error)

@@ -13,6 +13,7 @@ from deceive.networks.classifier import Classifier
 from deceive.storage.runs import Row
 from deceive.teaching.continual import PATIENCE, Continual, Lesson
 from deceive.teaching.game import FRESH, DivergedError
+from deceive.teaching.settings import EmergingSettings
 from deceive.training.fit import TrainingSettings, augment
 from deceive.training.rubbish import CandidateSet
 
@@ -27,6 +28,9 @@ class Emerging(Continual):
     the network learns at each level is to tell digits in that noise from what the ascent has made
     of noise so far. Other digits are shown as they are, so that it reads those well too.
     """
+
+    settings: EmergingSettings
+    confidence = None
 
     @property
     def end(self) -> int:

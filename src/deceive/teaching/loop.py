@@ -19,10 +19,17 @@ from deceive.storage.runs import Row, Run, arrays_of, round_name
 from deceive.teaching.emerging import Emerging
 from deceive.teaching.finale import finale
 from deceive.teaching.game import FINAL, DivergedError, Game
+from deceive.teaching.presets import command
 from deceive.teaching.resisting import Resisting
 from deceive.teaching.retraining import Retraining
 from deceive.teaching.rows import ROUNDS
-from deceive.teaching.settings import RoundsSettings, command
+from deceive.teaching.settings import (
+    ContinualSettings,
+    EmergingSettings,
+    ResistingSettings,
+    RetrainingSettings,
+    RoundsSettings,
+)
 
 # A run is saved at least this often, in rounds.
 _OFTEN = 250
@@ -84,7 +91,7 @@ def rounds(
             if game.number % _OFTEN == 0:
                 game.save(checkpoint)
             tick(game.number, settings.rounds, game.news())
-    if not settings.draws or settings.judged == 0:
+    if not isinstance(settings, EmergingSettings) or settings.judged == 0:
         return
     if not _has(run, part="quality"):
         with task("judging what it draws"):
@@ -104,10 +111,14 @@ def rounds(
 def _game(data: Dataset, settings: RoundsSettings) -> Game:
     """The game that the settings ask for. Raises `InputError` when they don't fit."""
     settings.check(data)
-    kind: type[Game] = Retraining if settings.epochs is not None else Resisting
-    if settings.draws:
-        kind = Emerging
-    return kind(data, settings)
+    match settings:
+        case EmergingSettings():
+            return Emerging(data, settings)
+        case ResistingSettings():
+            return Resisting(data, settings)
+        case RetrainingSettings():
+            return Retraining(data, settings)
+    raise TypeError(type(settings))
 
 
 def _has(run: Run, **like: Any) -> bool:
@@ -136,8 +147,10 @@ def _kept(
     row: Row = {"part": "round", "round": game.number, "seconds": round(game.seconds, 2)} | found
     for name, split in (("validation", data.validation), ("test", data.test)):
         row[f"{name}_accuracy"] = digit_accuracy(network, split.images, split.labels, n)
-    settings = game.settings.model_dump(exclude={"ascent", "shown"}, exclude_none=True)
-    settings["starts"] = " ".join(settings["starts"])
+    played = game.settings
+    settings = played.model_dump(exclude={"ascent", "shown"}, exclude_none=True)
+    if "starts" in settings:
+        settings["starts"] = " ".join(settings["starts"])
     card = Card(
         architecture=network.architecture,
         n_outputs=network.n_outputs,
@@ -145,7 +158,7 @@ def _kept(
         rubbish_class=n,
         seed=game.settings.seed,
         settings=settings,
-        ascent=game.settings.ascent if game.settings.draws else None,
+        ascent=played.ascent if isinstance(played, EmergingSettings) else None,
         round=game.number,
         data_checksum=data.checksum,
         seconds=row["seconds"],
@@ -176,6 +189,6 @@ def _roll_back(game: Game, checkpoint: Path, run: Run, trouble: DivergedError) -
         "round": where,
         "to": game.number,
         "because": str(trouble),
-        "learning_rate": game.settings.learning_rate * slowed,
+        "learning_rate": cast(ContinualSettings, game.settings).learning_rate * slowed,
     }
     processes.on_main(lambda: run.add(row))

@@ -22,7 +22,7 @@ from deceive.storage.runs import Row
 from deceive.teaching.continual import Continual, Lesson
 from deceive.teaching.game import FRESH
 from deceive.teaching.searching import search
-from deceive.teaching.settings import RoundsSettings
+from deceive.teaching.settings import ResistingSettings
 from deceive.training.fit import TrainingSettings, augment, expect_rubbish
 from deceive.training.recipes import build, train
 from deceive.training.rubbish import CandidateSet
@@ -62,8 +62,11 @@ class Resisting(Continual):
     and rubbish; what leads them is a search, which gets stuck where the gradient never comes.
     """
 
-    def __init__(self, data: Dataset, settings: RoundsSettings) -> None:
+    settings: ResistingSettings
+
+    def __init__(self, data: Dataset, settings: ResistingSettings) -> None:
         super().__init__(data, settings)
+        self.confidence = settings.confidence
         # In the rounds an image is asked about once, which takes a third of the time.
         self.network.shifts = self.averaged.shifts = None
         self.readers, self.easy = nn.ModuleList(), nn.ModuleList()
@@ -124,7 +127,6 @@ class Resisting(Continual):
 
     def _by_lot(self, candidates: CandidateSet, count: int) -> tuple[Tensor, Tensor]:
         """Indices of some, and of those among them that are to begin anew."""
-        assert self.settings.restarted is not None
         chosen = torch.randperm(len(candidates), generator=self.generator)[:count]
         chance = torch.rand(len(chosen), generator=self.generator)
         return chosen, chosen[chance < self.settings.restarted]
@@ -174,17 +176,17 @@ class Resisting(Continual):
         found = search(
             from_levels(patchworks.levels[self.led]),
             score_of,
-            enough=math.inf if enough is None else math.log(enough / (1 - enough)),
+            enough=math.log(enough / (1 - enough)),
             generator=self.generator,
         )
         patchworks.levels[self.led] = to_levels(found)
 
     def _ascent(self) -> Ascent:
         chance = torch.rand(2, generator=self.generator).tolist()
-        return self.settings.ascent.model_copy(
+        return Ascent(momentum=self.settings.momentum).model_copy(
             update={
                 "rule": list(RULES)[self.number % len(RULES)],
-                "step_size": self.settings.ascent.step_size * _LARGER ** chance[0],
+                "step_size": self.settings.step_size * _LARGER ** chance[0],
                 "noise": _SMOOTHING * max(0, 2 * chance[1] - 1),
             }
         )
@@ -237,7 +239,7 @@ class Resisting(Continual):
             confidence=_SURE,
             start=torch.cat(images),
             steps=_MEASURED_STEPS,
-            ascent=s.ascent.model_copy(update={"rule": "sign", "step_size": 0.01}),
+            ascent=Ascent(rule="sign", step_size=0.01, momentum=s.momentum),
         )
 
     def measure(self, network: Classifier, made: FoolingResult, judge: Classifier) -> Row:

@@ -10,7 +10,7 @@ from deceive.judging.measures import agreement, caught
 from deceive.networks.classifier import Classifier
 from deceive.storage.runs import Row
 from deceive.teaching.game import FRESH, Game
-from deceive.teaching.settings import RoundsSettings
+from deceive.teaching.settings import RetrainingSettings
 from deceive.training.recipes import RECIPES, build, train
 from deceive.training.rubbish import RubbishSet
 
@@ -20,7 +20,9 @@ class Retraining(Game):
 
     growing = ("rubbish",)
 
-    def __init__(self, data: Dataset, settings: RoundsSettings) -> None:
+    settings: RetrainingSettings
+
+    def __init__(self, data: Dataset, settings: RetrainingSettings) -> None:
         super().__init__(data, settings)
         self.rubbish = RubbishSet.of_noise(
             settings.noise_images, data.image_shape, seed=settings.seed + 1

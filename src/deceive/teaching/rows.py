@@ -1,6 +1,7 @@
 """Schemas of a run of rounds: settings, rows and images."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from pydantic import Field
@@ -9,14 +10,10 @@ from deceive.common.arrays import Arrays, Layout
 from deceive.common.checks import Count, Share
 from deceive.common.errors import InputError
 from deceive.storage.runs import Kind, Row, RowSchema, Run
-from deceive.teaching.settings import RoundsSettings
+from deceive.teaching.settings import RoundsSettings, read_settings, renewed
 
 # What is shown of a round's measured images, and of those drawn at the end.
 _MADE: Layout = {"levels": "levels N C H W", "targets": "classes N"}
-
-
-class _Settings(RoundsSettings):
-    data_checksum: str | None = None
 
 
 class _Round(RowSchema):
@@ -73,19 +70,34 @@ class _Quality(RowSchema):
     images_per_second: float
 
 
+_OF_KIND: dict[str, type[RowSchema]] = {
+    "emerging": _Emerging,
+    "resisting": _Resisting,
+    "retraining": _Retraining,
+}
+
+
 def _schemas(settings: Row, row: Row) -> Sequence[type[RowSchema]]:
-    of_round: type[RowSchema] = _Emerging if settings["restarted"] is None else _Resisting
-    if settings["epochs"] is not None:
-        of_round = _Retraining
     known: dict[str, type[RowSchema]] = {
-        "round": of_round,
+        "round": _OF_KIND[renewed(settings)["kind"]],
         "rollback": _Rollback,
         "quality": _Quality,
     }
     return [schema for part, schema in known.items() if part == row.get("part")]
 
 
-ROUNDS = Kind("rounds", "a run of rounds", _Settings, _schemas)
+def settings_of(settings: Row, folder: Path) -> RoundsSettings:
+    """The settings of a run of rounds in `folder`. Raises `InputError` if they are another's."""
+    own = {name: value for name, value in settings.items() if name != "data_checksum"}
+    return read_settings(own, str(folder / "settings.json"))
+
+
+class _Rounds(Kind):
+    def check_settings(self, settings: Row, folder: Path) -> None:
+        settings_of(settings, folder)
+
+
+ROUNDS = _Rounds("rounds", "a run of rounds", RoundsSettings, _schemas)
 
 
 def load_made(run: Run, name: str, **sizes: int) -> Arrays:

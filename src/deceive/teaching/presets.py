@@ -1,0 +1,64 @@
+"""The presets of the rounds, files that change them, and the command that plays them."""
+
+from pathlib import Path
+from typing import Any
+
+from deceive.common import checks
+from deceive.common.errors import InputError
+from deceive.common.files import read_json
+from deceive.teaching.settings import (
+    EmergingSettings,
+    ResistingSettings,
+    RetrainingSettings,
+    RoundsSettings,
+    renewed,
+)
+
+PRESETS: dict[str, RoundsSettings] = {
+    "draw": EmergingSettings(),
+    "resist": ResistingSettings(),
+    "study": RetrainingSettings(),
+}
+"""With `draw` digits emerge; `resist` makes a classifier that gibberish hardly deceives; `study` is
+the case study's own procedure."""
+
+
+def changed(settings: RoundsSettings, path: Path | None) -> RoundsSettings:
+    """Settings with the values in a JSON file in place of their own; `path` None changes nothing.
+
+    Raises `InputError` if it isn't such a file, and pydantic's `ValidationError` for its values.
+    """
+    if path is None:
+        return settings
+    given = renewed(read_json(path, "a JSON object of settings"))
+    usual = settings.model_dump()
+    if given.get("kind", usual["kind"]) != usual["kind"]:
+        raise InputError(
+            f"{path}: expected settings of {usual['kind']} rounds, as the preset is of, got ones "
+            f"of {checks.shown(given['kind'])} rounds"
+        )
+    ascent = getattr(settings, "ascent", None)
+    if ascent is not None and isinstance(given.get("ascent"), dict):
+        given = given | {"ascent": ascent.settings_with(given["ascent"])}
+    return type(settings).model_validate(usual | given)
+
+
+def command(settings: RoundsSettings) -> str:
+    """The command that plays these rounds, from the same data."""
+    preset = next(name for name, usual in PRESETS.items() if type(usual) is type(settings))
+    words = ["deceive rounds --preset", preset]
+    words += _flags(settings.model_dump(), PRESETS[preset].model_dump())
+    return " ".join(words)
+
+
+def _flags(given: dict[str, Any], usual: dict[str, Any], prefix: str = "--") -> list[str]:
+    """A flag for each of these settings that is another than usual."""
+    flags = []
+    for name, value in given.items():
+        flag = f"{prefix}{name.replace('_', '-')}"
+        if isinstance(value, dict):
+            flags += _flags(value, usual[name] or {}, f"{flag}.")
+        elif value != usual.get(name):
+            shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
+            flags.append(f"{flag} {shown}")
+    return flags
