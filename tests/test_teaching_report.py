@@ -131,10 +131,10 @@ def test_findings_of_the_literal_study():
         (["draw", "--out", "x.gif", "--model"], "--out: expected a .png or an .npz"),
         (
             ["rounds", "--preset", "sleep"],
-            "--preset: expected one of draw, study, resist; got 'sleep'",
+            "--preset: expected one of draw, resist, study; got 'sleep'",
         ),
         (["rounds", "--rounds", "0"], "--rounds: Input should be greater than or equal to 1"),
-        (["rounds", "--kept", "None"], "settings: expected epochs where rubbish is not kept"),
+        (["rounds", "--kept", "8"], "settings: expected no more candidates than are kept"),
         (["rounds", "--settings", "none.json"], "none.json: expected a JSON object of settings"),
         (["rounds", "--judge", "nowhere"], "expected a shipped network"),
     ],
