@@ -89,6 +89,8 @@ def _schemas(settings: Row, row: Row) -> Sequence[type[RowSchema]]:
 def settings_of(settings: Row, folder: Path) -> RoundsSettings:
     """The settings of a run of rounds in `folder`. Raises `InputError` if they are another's."""
     own = {name: value for name, value in settings.items() if name != "data_checksum"}
+    if renewed(own).get("kind") is None:
+        raise InputError(f"{folder}: expected the folder of a run of rounds")
     return read_settings(own, str(folder / "settings.json"))
 
 
