@@ -22,7 +22,8 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
-from deceive.data.loading import SHA256, load_data
+from deceive.data.loading import load_data
+from deceive.data.source import MNIST
 from deceive.storage.models import save_network
 from deceive.training.recipes import RECIPES, train
 from soak.mutations import packed
@@ -147,7 +148,7 @@ def quarters(count: int, seed: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8
 def files_of_data(*, gzipped: bool = False) -> dict[str, bytes]:
     """The four files of a data set of quarters, by name."""
     arrays = (*quarters(300 + VALIDATION, 0), *quarters(40, 1))
-    contents = zip(SHA256, map(idx, arrays), strict=True)
+    contents = zip(MNIST.sha256, map(idx, arrays), strict=True)
     if gzipped:
         return {f"{name}.gz": packed(content) for name, content in contents}
     return dict(contents)

@@ -12,7 +12,7 @@ import torch
 from conftest import Bands
 from deceive.auditing import read_report
 from deceive.cli import main
-from deceive.data.loading import SHA256
+from deceive.data.source import MNIST
 from worlds.audits import band_split
 from worlds.files import idx, write
 from worlds.timers import Waiting
@@ -133,7 +133,7 @@ def place(tmp_path, monkeypatch):
             split.labels.numpy().astype(np.uint8),
         )
     ]
-    write(tmp_path / "bands", {name: idx(a) for name, a in zip(SHA256, arrays, strict=True)})
+    write(tmp_path / "bands", {name: idx(a) for name, a in zip(MNIST.sha256, arrays, strict=True)})
     return tmp_path
 
 

@@ -15,7 +15,8 @@ from deceive.auditing.schema import page, read_report
 from deceive.auditing.search import SEARCHES
 from deceive.auditing.verdict import KINDS
 from deceive.cli import main
-from deceive.data.loading import CLONE, load_data
+from deceive.data.loading import load_data
+from deceive.data.source import MNIST
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 TEXT = (DOCS / "audit.md").read_text(encoding="utf-8")
@@ -41,7 +42,7 @@ SMALL += ["--garbage-images", "20"]
 @pytest.fixture
 def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DECEIVE_DATA", str(CLONE))
+    monkeypatch.setenv("DECEIVE_DATA", str(MNIST.shipped))
     monkeypatch.delitem(sys.modules, "my_model", raising=False)
     return tmp_path
 

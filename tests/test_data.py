@@ -12,22 +12,25 @@ import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
-import pooch  # type: ignore[import-untyped]
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as st_numpy
 
+import deceive
 from deceive.common.errors import InputError
-from deceive.data import loading as data
-from deceive.data.loading import CLONE, MD5, SHA256, Dataset, load_data, read_idx
+from deceive.data import idx as reading
+from deceive.data.idx import read_idx
+from deceive.data.loading import Dataset, load_data
+from deceive.data.source import MNIST, Source
 from worlds.files import (
     TEST_IMAGES,
     TEST_LABELS,
@@ -46,7 +49,7 @@ T = TypeVar("T")
 
 @pytest.fixture(scope="module")
 def mnist() -> Dataset:
-    return load_data(CLONE)
+    return load_data(MNIST.shipped)
 
 
 @pytest.fixture
@@ -72,7 +75,7 @@ def test_mnist_is_cut_in_three(mnist: Dataset) -> None:
     assert [len(mnist.train), len(mnist.validation), len(mnist.test)] == [55_000, 5_000, 10_000]
     assert mnist.n_classes == 10
     assert mnist.image_shape == (1, 28, 28)
-    assert mnist.folder == CLONE
+    assert mnist.folder == MNIST.shipped
     for split in (mnist.train, mnist.validation, mnist.test):
         assert split.images.shape == (len(split), 1, 28, 28)
         assert split.images.dtype == torch.float32
@@ -99,7 +102,7 @@ def test_mnist_is_mnist(mnist: Dataset) -> None:
 
 
 def test_mnist_keeps_its_order_and_its_levels(mnist: Dataset) -> None:
-    levels = torch.from_numpy(read_idx(CLONE / f"{TRAIN_IMAGES}.gz"))
+    levels = torch.from_numpy(read_idx(MNIST.shipped / f"{TRAIN_IMAGES}.gz"))
     for split, part in ((mnist.train, levels[:55_000]), (mnist.validation, levels[55_000:])):
         assert torch.equal(split.images[::97, 0] * 255, part[::97].float())
 
@@ -107,7 +110,7 @@ def test_mnist_keeps_its_order_and_its_levels(mnist: Dataset) -> None:
 def test_the_checksum_identifies_the_data_and_not_the_packing(
     mnist: Dataset, make: Callable[..., Path], tmp_path: Path
 ) -> None:
-    assert mnist.checksum == hashlib.sha256("".join(SHA256.values()).encode()).hexdigest()
+    assert mnist.checksum == hashlib.sha256("".join(MNIST.sha256.values()).encode()).hexdigest()
 
     plain = load_data(make(), validation=2)
     packed = write(tmp_path / "packed", {f"{n}.gz": gzipped(c) for n, c in small().items()})
@@ -283,7 +286,7 @@ def test_memory_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         raise MemoryError
 
     write(tmp_path, {"labels": LABELS})
-    monkeypatch.setattr(data.np, "empty", exhaust)
+    monkeypatch.setattr(reading.np, "empty", exhaust)
     with pytest.raises(InputError, match=r"labels: expected .*; MemoryError"):
         read_idx(tmp_path / "labels")
 
@@ -364,72 +367,70 @@ def test_something_must_be_left_to_train_on(make: Callable[..., Path]) -> None:
 
 @pytest.fixture
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty working directory, without the clone, a variable or anything in the cache."""
+    """An empty working directory, without a variable that names the data."""
     monkeypatch.delenv("DECEIVE_DATA", raising=False)
     monkeypatch.setenv("NO_PROXY", "*")
-    monkeypatch.setattr(data, "CLONE", tmp_path / "no clone")
-    monkeypatch.setattr(pooch, "os_cache", lambda project: tmp_path / "cache" / project)
     here = tmp_path / "here"
     here.mkdir()
     monkeypatch.chdir(here)
     return here
 
 
-def pretend(contents: Contents, monkeypatch: pytest.MonkeyPatch) -> Contents:
-    """Let these be MNIST, and return its downloads."""
-    downloads = {f"{name}.gz": gzipped(content) for name, content in contents.items()}
-    for name, content in contents.items():
-        monkeypatch.setitem(SHA256, name, hashlib.sha256(content).hexdigest())
-    for name, content in downloads.items():
-        monkeypatch.setitem(MD5, name, hashlib.md5(content).hexdigest())
-    return downloads
+@pytest.fixture
+def tiny(tmp_path: Path) -> Source:
+    """The tiny data set as a source: neither in a clone nor in the cache, and not on the mirror."""
+    return Source(
+        name="Tiny",
+        sha256={n: hashlib.sha256(content).hexdigest() for n, content in small().items()},
+        md5={n: hashlib.md5(content).hexdigest() for n, content in downloads().items()},
+        mirror="http://127.0.0.1:9/",
+        clone=tmp_path / "clone",
+        cache=tmp_path / "cache",
+    )
+
+
+def downloads() -> Contents:
+    return {f"{name}.gz": gzipped(content) for name, content in small().items()}
 
 
 @pytest.mark.usefixtures("elsewhere")
 def test_the_variable_comes_before_the_clone(
-    make: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Path], tiny: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pretend(small(), monkeypatch)
-    monkeypatch.setattr(data, "CLONE", write(tmp_path / "clone", small()))
-    assert load_data(validation=2).folder == tmp_path / "clone"
+    write(tiny.shipped, small())
+    assert load_data(validation=2, source=tiny).folder == tmp_path / "clone/data/tiny"
     monkeypatch.setenv("DECEIVE_DATA", str(make()))
-    assert load_data(validation=2).folder == tmp_path / "set"
+    assert load_data(validation=2, source=tiny).folder == tmp_path / "set"
     monkeypatch.setenv("DECEIVE_DATA", "")
-    assert load_data(validation=2).folder == tmp_path / "clone"
+    assert load_data(validation=2, source=tiny).folder == tmp_path / "clone/data/tiny"
 
 
-def test_the_working_directory_may_be_the_clone(
-    elsewhere: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    pretend(small(), monkeypatch)
-    write(elsewhere / "data" / "mnist", small())
-    assert load_data(validation=2).folder == Path("data/mnist")
+def test_the_working_directory_may_be_the_clone(elsewhere: Path, tiny: Source) -> None:
+    write(elsewhere / "data" / "tiny", small())
+    assert load_data(validation=2, source=tiny).folder == Path("data/tiny")
 
 
 @pytest.mark.parametrize("link", [False, True])
 @pytest.mark.parametrize("given", [False, True])
-def test_shipped_files_are_verified(
-    given: bool, link: bool, elsewhere: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clone = write(elsewhere / "clone", small())
-    monkeypatch.setattr(data, "CLONE", clone)
+def test_shipped_files_are_verified(given: bool, link: bool, elsewhere: Path, tiny: Source) -> None:
+    folder = write(tiny.shipped, small() | {TRAIN_IMAGES: idx(np.ones((12, 3, 4), np.uint8))})
     if link:
-        (elsewhere / "link").symlink_to(clone)
-    folder = elsewhere / "link" if link else clone
-    with pytest.raises(InputError, match=rf"{TRAIN_IMAGES}: expected MNIST's own .*ba891046e650…"):
-        load_data(folder if given else None, validation=2)
+        (elsewhere / "link").symlink_to(folder)
+        folder = elsewhere / "link"
+    said = tiny.sha256[TRAIN_IMAGES][:12]
+    with pytest.raises(InputError, match=rf"{TRAIN_IMAGES}: expected Tiny's own .*{said}…"):
+        load_data(folder if given else None, validation=2, source=tiny)
 
 
-def test_one_changed_pixel_of_mnist_is_noticed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    shutil.copytree(CLONE, tmp_path, dirs_exist_ok=True)
-    changed = read_idx(tmp_path / f"{TEST_IMAGES}.gz")
+def test_one_changed_pixel_of_mnist_is_noticed(tmp_path: Path) -> None:
+    shutil.copytree(MNIST.shipped, tmp_path / "data/mnist")
+    mnist = replace(MNIST, clone=tmp_path)
+    folder = mnist.shipped
+    changed = read_idx(folder / f"{TEST_IMAGES}.gz")
     changed[5000, 14, 14] ^= 1
-    (tmp_path / f"{TEST_IMAGES}.gz").write_bytes(gzip.compress(idx(changed), 1))
-    monkeypatch.setattr(data, "CLONE", tmp_path)
+    (folder / f"{TEST_IMAGES}.gz").write_bytes(gzip.compress(idx(changed), 1))
     with pytest.raises(InputError, match=rf"{TEST_IMAGES}.gz: expected MNIST's own file"):
-        load_data(tmp_path)
+        load_data(folder, source=mnist)
 
 
 def test_other_folders_are_not_verified(make: Callable[..., Path]) -> None:
@@ -444,8 +445,11 @@ def files_in(folder: Path) -> list[str]:
 
 
 @pytest.fixture
-def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder that is served over HTTP as the mirror; `cut` is served by half."""
+def mirrored(tmp_path: Path, tiny: Source) -> Iterator[tuple[Path, Source]]:
+    """A folder that is served over HTTP, and a source there.
+
+    Where there is a file `cut`, half of the test images is served.
+    """
 
     class Handler(SimpleHTTPRequestHandler):
         def log_message(self, *_: object) -> None:
@@ -461,8 +465,7 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    monkeypatch.setattr(data, "MIRROR", f"http://127.0.0.1:{server.server_port}/")
-    yield folder
+    yield folder, replace(tiny, mirror=f"http://127.0.0.1:{server.server_port}/")
     server.shutdown()
     thread.join()
     server.server_close()
@@ -470,23 +473,20 @@ def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 @pytest.mark.usefixtures("elsewhere")
 def test_without_a_clone_mnist_is_downloaded_once(
-    mirror: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    mirrored: tuple[Path, Source], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    downloads = pretend(small(), monkeypatch)
-    write(mirror, downloads)
-    dataset = load_data(validation=2)
+    mirror, source = mirrored
+    write(mirror, downloads())
+    dataset = load_data(validation=2, source=source)
     assert len(dataset.train) == 10
-    assert dataset.folder == tmp_path / "cache" / "deceive"
-    assert files_in(tmp_path / "cache") == sorted(downloads)
+    assert dataset.folder == tmp_path / "cache"
+    assert files_in(tmp_path / "cache") == sorted(downloads())
     out, err = capsys.readouterr()
     assert out == ""
     assert "100%" in err
 
     shutil.rmtree(mirror)
-    assert load_data(validation=2).checksum == dataset.checksum
+    assert load_data(validation=2, source=source).checksum == dataset.checksum
 
 
 @pytest.mark.usefixtures("elsewhere")
@@ -494,38 +494,38 @@ def test_without_a_clone_mnist_is_downloaded_once(
     ("accident", "message"),
     [
         ("cut", "ChunkedEncodingError"),
-        ("changed", "what came has another checksum"),
+        ("changed", "it has another checksum"),
         ("absent", "HTTPError"),
     ],
 )
 def test_a_download_that_fails_leaves_nothing_half_done(
-    accident: str, message: str, mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    accident: str, message: str, mirrored: tuple[Path, Source], tmp_path: Path
 ) -> None:
-    downloads = pretend(small(), monkeypatch)
+    mirror, source = mirrored
     name = f"{TEST_IMAGES}.gz"
-    write(mirror, downloads | ({name: b"another"} if accident == "changed" else {}))
+    write(mirror, downloads() | ({name: b"another"} if accident == "changed" else {}))
     if accident == "absent":
         (mirror / name).unlink()
     (mirror / accident).touch()
     with pytest.raises(InputError, match=rf"{name}: expected to download .*{message}.*--data"):
-        load_data(validation=2)
+        load_data(validation=2, source=source)
     assert files_in(tmp_path / "cache") == sorted([f"{TRAIN_IMAGES}.gz", f"{TRAIN_LABELS}.gz"])
 
 
 @pytest.mark.usefixtures("elsewhere")
-def test_offline_it_names_the_way_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_offline_it_names_the_way_out(tiny: Source, tmp_path: Path) -> None:
     with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # bound but not listening: nobody answers there
-        monkeypatch.setattr(data, "MIRROR", f"http://127.0.0.1:{unused.getsockname()[1]}/")
+        unused.bind(("127.0.0.1", 0))  # bound but not listening: nothing answers there
+        source = replace(tiny, mirror=f"http://127.0.0.1:{unused.getsockname()[1]}/")
         with pytest.raises(InputError, match=r"ConnectionError.*offline.*--data$") as caught:
-            load_data()
+            load_data(source=source)
     assert "\n" not in str(caught.value)
     assert files_in(tmp_path / "cache") == []
 
 
 def test_pooch_is_imported_only_to_download() -> None:
-    code = "import sys, deceive.data; sys.exit('pooch' in sys.modules)"
-    source = str(Path(data.__file__).parents[1])
+    code = "import sys, deceive.data.loading; sys.exit('pooch' in sys.modules)"
+    source = str(Path(deceive.__file__).parents[1])
     subprocess.run(
         [sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": source}, check=True
     )
@@ -617,7 +617,7 @@ def test_any_file_is_read_whole_or_refused_in_a_sentence(scratch: Path, content:
 
 
 @quietly()
-@given(name=st.sampled_from(list(SHA256)), choose=st.data(), packed=st.booleans())
+@given(name=st.sampled_from(list(MNIST.sha256)), choose=st.data(), packed=st.booleans())
 def test_any_set_is_read_whole_or_refused_in_a_sentence(
     scratch: Path, name: str, choose: st.DataObject, packed: bool
 ) -> None:

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from deceive.data.loading import SHA256
+from deceive.data.source import MNIST
 
-TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = SHA256
+TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = MNIST.sha256
 
 Bytes = NDArray[np.uint8]
 Contents = dict[str, bytes]

@@ -20,7 +20,8 @@ from deceive.auditing.subject import Subject, meet
 from deceive.common import arguments, checks
 from deceive.common.errors import DamageError, InputError, WriteError
 from deceive.common.progress import Task, Tick
-from deceive.data.loading import MNIST, Dataset, load_data
+from deceive.data.loading import Dataset, load_data
+from deceive.data.source import MNIST
 from deceive.storage.runs import Row, Run
 
 
@@ -256,7 +257,7 @@ class _Audit:
         """The arguments of `assemble.command` besides the settings."""
         models, other = (self.subject, *self.judges), self.other_data
         return {
-            "data": None if self.data.checksum == MNIST else str(self.data.folder),
+            "data": None if self.data.checksum == MNIST.checksum else str(self.data.folder),
             "other_data": None if other is None else str(other.folder),
             "trust": any(each.loaded.format in WANT_TRUST for each in models),
         }

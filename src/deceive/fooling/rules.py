@@ -107,6 +107,8 @@ class Schedule(BaseModel):
     noise is least + (first - least) · s^power. Coarse structure is settled first, in noise that
     hides the rest (Song and Ermon 2019, annealed Langevin dynamics).
 
+    >>> import torch
+    >>> from deceive import Schedule
     >>> schedule = Schedule(steps=4, least_noise=0.2)
     >>> schedule.left(torch.tensor([0, 1, 4, 9])).tolist()
     [1.0, 0.75, 0.0, 0.0]
@@ -132,9 +134,10 @@ class Ascent(BaseModel):
     Without a schedule, size and noise stay the same at every step; with one, both fall.
     Raises pydantic's `ValidationError` (a `ValueError`) for values out of range.
 
-    >>> Ascent(rule="sign", noise=1, schedule=Schedule(steps=20, least_noise=0.03))
-    Ascent(rule='sign', step_size=0.01, momentum=0.5, noise=1.0, schedule=Schedule(steps=20, \
-least_noise=0.03, noise_power=1.0))
+    >>> from deceive import Ascent, Schedule
+    >>> ascent = Ascent(rule="sign", noise=1, schedule=Schedule(steps=20, least_noise=0.03))
+    >>> ascent.schedule
+    Schedule(steps=20, least_noise=0.03, noise_power=1.0)
     """
 
     model_config = _SETTINGS
