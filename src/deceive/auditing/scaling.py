@@ -31,6 +31,7 @@ class Scaling:
     standard deviation that isn't above 0.
 
     >>> import torch
+    >>> from deceive import Scaling
     >>> Scaling(mean=(0.5,), std=(0.25,))(torch.ones(1, 1, 1, 2))
     tensor([[[[2., 2.]]]])
     """

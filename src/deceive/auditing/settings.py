@@ -16,6 +16,7 @@ class AuditSettings(BaseModel):
 
     Raises pydantic's `ValidationError` for a value out of range.
 
+    >>> from deceive import AuditSettings
     >>> AuditSettings(steps=500).model_copy(update={"seed": 1}).steps
     500
     """

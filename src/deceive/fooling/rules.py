@@ -137,7 +137,7 @@ class Ascent(BaseModel):
     >>> from deceive import Ascent, Schedule
     >>> ascent = Ascent(rule="sign", noise=1, schedule=Schedule(steps=20, least_noise=0.03))
     >>> ascent.schedule
-    Schedule(steps=20, least_noise=0.03, noise_power=1.0)
+    Schedule(steps=20, least_noise=0.03, noise_power=1)
     """
 
     model_config = _SETTINGS
