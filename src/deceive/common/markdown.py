@@ -12,6 +12,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
     Every cell is Markdown: put untrusted text through `words` or `code` first.
 
+    >>> from deceive.common.markdown import code, table
     >>> print(table(("network", "accuracy"), [(code("fast"), "99.6%")]))
     | network | accuracy |
     | --- | --- |
@@ -26,6 +27,7 @@ def words(text: str) -> str:
 
     Unprintable characters (line breaks, control and direction characters) become spaces.
 
+    >>> from deceive.common.markdown import words
     >>> words("a|b <c>")
     'a\\\\|b &lt;c&gt;'
     """
@@ -36,6 +38,7 @@ def words(text: str) -> str:
 def code(text: str) -> str:
     """Inline code, whatever characters it contains.
 
+    >>> from deceive.common.markdown import code
     >>> code("a`b")
     '`` a`b ``'
     """
