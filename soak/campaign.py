@@ -328,8 +328,9 @@ def prepare() -> None:
     import deceive.auditing
     import deceive.auditing.leaderboard
     import deceive.cli
-    import deceive.reporting.figures
-    import deceive.reporting.report
+    import deceive.reporting.audit
+    import deceive.reporting.rounds
+    import deceive.reporting.study
     import deceive.storage.export
     import deceive.study
     import deceive.teaching  # noqa: F401

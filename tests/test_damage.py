@@ -19,8 +19,10 @@ from deceive.auditing.leaderboard import write_leaderboard
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, Split, read_idx
 from deceive.networks.classifier import Classifier
+from deceive.reporting.audit import write_audit_page
 from deceive.reporting.figures import shown_rounds, study_pictures
-from deceive.reporting.report import write_audit_page, write_report, write_rounds_report
+from deceive.reporting.rounds import write_rounds_page
+from deceive.reporting.study import write_study_page
 from deceive.storage.models import Card, load_network, save_network
 from deceive.storage.runs import Run, round_name
 from deceive.teaching import PRESETS, EmergingSettings, RetrainingSettings
@@ -105,7 +107,7 @@ def test_the_folder_of_a_study(tmp_path):
     run = study_folder(tmp_path / "run")
 
     def report():
-        write_report(Run.open(run.folder))
+        write_study_page(Run.open(run.folder))
 
     survive(run.folder / "rows.jsonl", mutations.JSON_LINES, report, 12)
     survive(run.folder / "settings.json", mutations.JSON, report, 6)
@@ -155,7 +157,7 @@ def test_the_folder_of_rounds(tmp_path):
     def report():
         again = Run.open(run.folder)
         shown_rounds(again)
-        write_rounds_report(again)
+        write_rounds_page(again)
 
     survive(run.folder / "rows.jsonl", mutations.JSON_LINES, report, 60)
     survive(run.folder / "settings.json", mutations.JSON, report, 30)
@@ -230,7 +232,7 @@ def test_a_row_of_a_study_says_where_and_what_is_wrong(tmp_path, line, change, s
     with pytest.raises(
         InputError, match=rf"line {line}: expected a row of a study.*{re.escape(said)}"
     ):
-        write_report(Run.open(run.folder))
+        write_study_page(Run.open(run.folder))
 
 
 def test_the_folder_of_an_audit(tmp_path, data):

@@ -16,7 +16,8 @@ from deceive.cli import main
 from deceive.cli.commands import Command
 from deceive.common.errors import InputError
 from deceive.reporting.figures import TITLES, png, study_captions, study_filmstrip
-from deceive.reporting.report import finding, missing_parts, write_report
+from deceive.reporting.findings import study_findings
+from deceive.reporting.study import missing_parts, write_study_page
 from deceive.storage.runs import Run
 from deceive.study import command
 from worlds.records import STUDY, STUDY_ROWS, fooling, study_folder
@@ -71,19 +72,19 @@ def finished(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def page(finished):
-    return Page(write_report(finished))
+    return Page(write_study_page(finished))
 
 
 def test_the_page_is_in_the_run_folder_or_where_it_is_wanted(finished, tmp_path):
-    path = write_report(finished)
+    path = write_study_page(finished)
     assert path == finished.folder / "report.html"
-    other = write_report(finished, tmp_path / "deep" / "page.html")
+    other = write_study_page(finished, tmp_path / "deep" / "page.html")
     assert other.read_bytes() == path.read_bytes()
     assert [file.name for file in other.parent.iterdir()] == ["page.html"]
 
 
 def test_every_rows_numbers_are_in_the_table(finished):
-    html = write_report(finished).read_text(encoding="utf-8")
+    html = write_study_page(finished).read_text(encoding="utf-8")
     body = html[html.index("<tbody>") : html.index("</tbody>")]
     cells = [re.findall(r"<t[hd][^>]*>([^<]*)<", row) for row in body.split("</tr>")[:-1]]
     expected = """
@@ -130,12 +131,14 @@ def test_nothing_is_fetched_from_anywhere(finished, page):
     for _, attributes in page.tags:
         assert attributes.keys().isdisjoint({"href", "srcset", "poster", "action", "background"})
         assert attributes.get("src", "data:").startswith("data:")
-    html = write_report(finished).read_text(encoding="utf-8")
+    html = write_study_page(finished).read_text(encoding="utf-8")
     assert not re.search(r"url\(|@import|https?:|//[a-z]", re.sub(r"base64,[^\"]+", "", html))
 
 
 def test_it_can_be_read_by_everybody(finished, page):
-    assert write_report(finished).read_text(encoding="utf-8").startswith("<!doctype html>\n<html")
+    assert (
+        write_study_page(finished).read_text(encoding="utf-8").startswith("<!doctype html>\n<html")
+    )
     assert page.all("html") == [{"lang": "en"}]
     assert {"name": "viewport", "content": "width=device-width, initial-scale=1"} in page.all(
         "meta"
@@ -143,17 +146,17 @@ def test_it_can_be_read_by_everybody(finished, page):
     assert_headings_in_order(page)
     assert all(image["alt"] for image in page.all("img"))
     assert all(header["scope"] in ("row", "col") for header in page.all("th"))
-    assert "prefers-color-scheme: dark" in write_report(finished).read_text(encoding="utf-8")
+    assert "prefers-color-scheme: dark" in write_study_page(finished).read_text(encoding="utf-8")
 
 
 def test_the_same_run_has_the_same_page(finished):
-    assert write_report(finished).read_bytes() == write_report(finished).read_bytes()
+    assert write_study_page(finished).read_bytes() == write_study_page(finished).read_bytes()
 
 
 @pytest.mark.parametrize("parts", range(6))
 def test_a_run_on_its_way_has_a_page_of_what_is_there(tmp_path, parts):
     run = study_folder(tmp_path / "run", parts)
-    page = Page(write_report(run))
+    page = Page(write_study_page(run))
     assert ("This study is not finished" in page.text) == (parts < 4)
     assert len(missing_parts(run)) == max(0, 4 - parts)
     assert all(words in page.text for words in missing_parts(run))
@@ -166,7 +169,7 @@ def test_a_run_on_its_way_has_a_page_of_what_is_there(tmp_path, parts):
 def test_a_part_that_was_cut_off_shows_the_pictures_it_had(tmp_path):
     run = study_folder(tmp_path / "run", 3)
     (run.folder / "rows.jsonl").write_text("\n".join(map(json.dumps, STUDY_ROWS[:2])) + "\n")
-    page = Page(write_report(run))
+    page = Page(write_study_page(run))
     assert len(page.all("img")) == 31
     assert len(page.all("tr")) == 2
     assert len(missing_parts(run)) == 2
@@ -178,7 +181,7 @@ def test_strings_are_text_and_never_tags(tmp_path):
     run.add(STUDY_ROWS[2] | {"name": evil, "start": evil})
     environment = run.environment | {"machine": evil, evil: 1}
     (run.folder / "environment.json").write_text(json.dumps(environment))
-    page = Page(write_report(run))
+    page = Page(write_study_page(run))
     assert not page.all("script")
     assert all("onerror" not in image for image in page.all("img"))
     assert page.text.count(evil) >= 3
@@ -187,7 +190,7 @@ def test_strings_are_text_and_never_tags(tmp_path):
 def test_nothing_fooled_is_a_dash_and_no_claim_that_nothing_can(tmp_path):
     run = study_folder(tmp_path / "run", 3)
     run.add(STUDY_ROWS[3] | {"fooling_rate": 0.0, "median_steps": None})
-    page = Page(write_report(run))
+    page = Page(write_study_page(run))
     assert "0.0% 1,000 – 8.5%" in page.text
     assert (
         "None of 1,000 candidates fooled the network within 1,000 steps; with more steps, or in "
@@ -226,25 +229,25 @@ def stage(rate, median, agreement=0.1, **more):
     ],
 )
 def test_harder_or_easier(before, after, said):
-    assert re.search(said, finding([stage(*before), stage(*after)], 500)[1])
+    assert re.search(said, study_findings([stage(*before), stage(*after)], 500)[1])
 
 
 @pytest.mark.parametrize(
     ("before", "after"), [((0.0, None), (0.5, 9)), ((0.5, 9), (0.0, None)), ((0, None), (0, None))]
 )
 def test_steps_are_compared_only_where_both_were_fooled(before, after):
-    assert "became" not in " ".join(finding([stage(*before), stage(*after)], 500))
+    assert "became" not in " ".join(study_findings([stage(*before), stage(*after)], 500))
 
 
 def test_a_clean_network_alone_is_not_still_fooled():
-    first, judged = finding([stage(1.0, 9)], 500)
+    first, judged = study_findings([stage(1.0, 9)], 500)
     assert first == "The network is fooled, by 100.0% of all candidates."
     assert judged.startswith("The judge")
 
 
 def test_no_numbers_no_finding():
-    assert finding([], 500) == []
-    assert finding([stage(None, None)], 500) == []
+    assert study_findings([], 500) == []
+    assert study_findings([stage(None, None)], 500) == []
 
 
 @pytest.mark.parametrize(
@@ -252,7 +255,7 @@ def test_no_numbers_no_finding():
     [(0.1, 1000, False), (0.118, 1000, False), (0.12, 1000, True), (0.2, 20, False), (1, 9, True)],
 )
 def test_the_judge_is_measured_against_chance(agreement, candidates, sees):
-    said = finding([stage(1.0, 9, agreement, candidates=candidates)], 500)[-1]
+    said = study_findings([stage(1.0, 9, agreement, candidates=candidates)], 500)[-1]
     assert ("So it sees no such digits" in said) != sees
     assert ("looks for as well" in said) == sees
 
@@ -273,7 +276,7 @@ def test_a_run_of_another_kind_is_no_study(tmp_path):
         InputError,
         match="a study written by this version, got settings without candidates, con",
     ):
-        write_report(run)
+        write_study_page(run)
     assert not (run.folder / "report.html").exists()
 
 

@@ -11,7 +11,9 @@ from deceive.cli.images import Draw
 from deceive.common.errors import InputError
 from deceive.fooling.drawing import ACCEPTED, ATTEMPTS, draw
 from deceive.reporting.figures import contact_sheet, rounds_pictures, shown_rounds
-from deceive.reporting.report import rounds_finding, write_report, write_rounds_report
+from deceive.reporting.findings import rounds_findings
+from deceive.reporting.rounds import write_rounds_page
+from deceive.reporting.study import write_study_page
 from deceive.storage.models import load_card, load_network
 from deceive.storage.runs import Run
 from worlds.commands import run
@@ -64,7 +66,7 @@ def test_a_finished_run_is_reported_again(played, capsys, quarters_folder):
 
 def test_the_page_says_what_the_rows_say(played):
     run = Run.open(played / "run")
-    page = write_rounds_report(run).read_text()
+    page = write_rounds_page(run).read_text()
     assert page.count("<img ") == 6
     assert "not finished" not in page
     assert "deceive rounds --preset draw" in page
@@ -76,9 +78,9 @@ def test_the_page_says_what_the_rows_say(played):
 def test_an_unfinished_run_has_a_page_too(played, tmp_path):
     whole = Run.open(played / "run")
     part = Run(tmp_path / "part", whole.settings)
-    assert "There are no figures yet" in write_rounds_report(part).read_text()
+    assert "There are no figures yet" in write_rounds_page(part).read_text()
     part.add(whole.rows()[0])
-    page = write_rounds_report(part).read_text()
+    page = write_rounds_page(part).read_text()
     assert "not finished" in page
     assert "Before the first round" in page
 
@@ -107,20 +109,20 @@ def test_a_contact_sheet_holds_every_pixel():
 def test_the_page_of_another_run_is_refused(tmp_path):
     run = Run(tmp_path / "run", {"seed": 0})
     with pytest.raises(InputError, match="expected the folder of a run of rounds"):
-        write_rounds_report(run)
+        write_rounds_page(run)
 
 
 def test_a_run_of_rounds_is_no_study(played):
     with pytest.raises(InputError, match="expected the folder of a study"):
-        write_report(Run.open(played / "run"))
+        write_study_page(Run.open(played / "run"))
 
 
 def test_findings_of_the_literal_study():
     row = {"seconds": 60, "judge_agreement": 0.1, "test_accuracy": 0.99}
     rows = [row | {"round": 0, "fooling_rate": 1.0}, row | {"round": 15, "fooling_rate": 0.5}]
-    said = " ".join(rounds_finding(rows, None))
+    said = " ".join(rounds_findings(rows, None))
     assert "fooled by 50.0% of fresh candidates, as against 100.0%" in said
-    assert rounds_finding([], None) == []
+    assert rounds_findings([], None) == []
 
 
 @pytest.mark.parametrize(

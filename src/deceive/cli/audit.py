@@ -182,7 +182,7 @@ class Audit:
     def _end(self, report: Any, out: Path) -> int:
         """Write the page of what was found, say it, and give the exit code."""
         from deceive.auditing.verdict import failures, still_to_come, verdict
-        from deceive.reporting.report import write_audit_page
+        from deceive.reporting.audit import write_audit_page
         from deceive.storage.runs import Run
 
         page = write_audit_page(Run.open(out))

@@ -22,18 +22,15 @@ class Report:
     def run(self) -> int:
         from deceive.auditing.assemble import assemble
         from deceive.auditing.verdict import still_to_come
+        from deceive.reporting.audit import write_audit_page
         from deceive.reporting.figures import rounds_pictures, study_pictures
-        from deceive.reporting.report import (
-            missing_parts,
-            write_audit_page,
-            write_report,
-            write_rounds_report,
-        )
+        from deceive.reporting.rounds import write_rounds_page
+        from deceive.reporting.study import missing_parts, write_study_page
         from deceive.storage.runs import Run
 
         run = Run.open(self.folder)
         if run.word == "rounds":
-            pictures, page = rounds_pictures(run), write_rounds_report(run)
+            pictures, page = rounds_pictures(run), write_rounds_page(run)
             said = {"report": str(page), "pictures": [str(path) for path in pictures]}
             show(f"{page}: {counted(len(run.rows()), 'row')}", said, self.json)
             return 0
@@ -42,7 +39,7 @@ class Report:
             left = f"still to come: {still_to_come(found)}" if found.missing else "all parts"
             show(f"{page}: {left}", {"report": str(page), "missing": found.missing}, self.json)
             return 0
-        page = write_report(run)
+        page = write_study_page(run)
         pictures = study_pictures(run)
         missing = missing_parts(run)
         show(

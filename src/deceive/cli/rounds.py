@@ -80,10 +80,10 @@ class Rounds:
 
     def _finish(self, run: Any) -> None:
         from deceive.reporting.figures import rounds_pictures
-        from deceive.reporting.report import write_rounds_report
+        from deceive.reporting.rounds import write_rounds_page
 
         rounds_pictures(run)
-        page = write_rounds_report(run)
+        page = write_rounds_page(run)
         rows = run.rows()
         last = next(row for row in reversed(rows) if row["part"] == "round")
         show(

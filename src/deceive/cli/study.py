@@ -45,7 +45,7 @@ class Study:
 
         from deceive.data.loading import load_data
         from deceive.reporting.figures import study_pictures
-        from deceive.reporting.report import write_report
+        from deceive.reporting.study import write_study_page
         from deceive.storage.runs import Run
         from deceive.study import STUDY, StudySettings, study, summary
 
@@ -63,7 +63,7 @@ class Study:
                 rows.append(row)
                 log.print(f"  {_in_words(row)}")
                 study_pictures(run)
-                page = write_report(run)
+                page = write_study_page(run)
         show(
             f"{page}: done in {rows[-1]['seconds']:.0f} s of work",
             summary(rows) | {"report": str(page)},

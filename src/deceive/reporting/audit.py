@@ -1,0 +1,103 @@
+"""The page of an audit, made from its folder: rows, settings and arrays. Asks no model."""
+
+from pathlib import Path
+
+from deceive.auditing.assemble import gibberish, stored_outcomes, write_audit
+from deceive.auditing.judges import in_words
+from deceive.auditing.rows import AUDIT, Sizes, garbage_name, load_curve, load_garbage, sizes_of
+from deceive.auditing.schema import KINDS, Report
+from deceive.auditing.verdict import failures, still_to_come, verdict
+from deceive.reporting.figures.curves import Curve, curves
+from deceive.reporting.figures.files import png
+from deceive.reporting.figures.galleries import caption
+from deceive.reporting.html import Picture, embedded, write_page
+from deceive.storage.runs import Run
+
+# Images in a gallery of an audit.
+_SHOWN = 10
+
+
+def write_audit_page(run: Run) -> Path:
+    """Write `audit.json` and the page of an audit, finished or not; give back where the page is.
+
+    Raises `InputError` when the run is no audit, or a file of it is damaged.
+    """
+    report = write_audit(run)
+    run = run.of(AUDIT)
+    panels = _panels(report)
+    drawn = curves(panels, asked=run.settings["confidence"]) if panels else None
+    return write_page(
+        run.folder / "report.html",
+        "audit.html.jinja",
+        report=report,
+        verdict=verdict(report),
+        missing=still_to_come(report),
+        failures=failures(report),
+        environment=run.environment,
+        kinds=KINDS,
+        fooling=_fooling_images(run, report),
+        ends=_ends(run, report),
+        curves=embedded(png(drawn)) if drawn else None,
+        garbage=_surest_garbage(run, report),
+    )
+
+
+def _panels(report: Report) -> dict[str, list[Curve]]:
+    """The curves by their unit: steps or queries."""
+    panels: dict[str, list[Curve]] = {}
+    for each in report.curves:
+        label = each.name if each.start in ("uniform", "search") else f"{each.name}, {each.start}"
+        line = Curve(label, each.budgets, each.mean_confidence)
+        panels.setdefault(each.unit, []).append(line)
+    return panels
+
+
+def _fooling_images(run: Run, report: Report) -> list[Picture]:
+    """One candidate for each of ten targets: gibberish that the model is sure of, if there is any.
+
+    From the first attack that has one, so that the pictures are the plainest attack's.
+    """
+    headline = report.headline
+    found: dict[int, tuple[int, Picture]] = {}
+    for row in run.rows():
+        if headline is None or row.get("box") != headline.box or "attack" not in row:
+            continue
+        arrays = stored_outcomes(run, row, _sizes(report))["asked"]
+        nonsense = gibberish(arrays)
+        for place, target in enumerate(arrays["targets"].tolist()):
+            fooled = bool(arrays["fooled"][place])
+            worth = fooled + (nonsense is not None and bool(nonsense[place]))
+            if target not in found or worth > found[target][0]:
+                words = caption(target, float(arrays["confidence"][place]), accepted=fooled)
+                found[target] = (worth, (embedded(png(arrays["levels"][place])), words))
+    return [picture for _, (_, picture) in sorted(found.items())][:_SHOWN]
+
+
+def _ends(run: Run, report: Report) -> list[Picture]:
+    """What the first curve's candidates end in, with what most judges see in each."""
+    row = next((row for row in run.rows() if "curve" in row), None)
+    if row is None:
+        return []
+    arrays = load_curve(run, row, _sizes(report))
+    pictures = []
+    for place, target in enumerate(arrays["targets"].tolist()[:_SHOWN]):
+        words = caption(target, float(arrays["confidence"][-1][place]))
+        if "judged" in arrays:
+            words += f"\n{in_words(int(arrays['judged'][-1][place]))}"
+        pictures.append((embedded(png(arrays["levels"][-1][place])), words))
+    return pictures
+
+
+def _surest_garbage(run: Run, report: Report) -> list[Picture]:
+    """Of each kind of garbage the image that the model is surest of."""
+    pictures = []
+    for each in report.garbage:
+        if each.kind != "optimised" and run.has_arrays(garbage_name(each.kind)):
+            arrays = load_garbage(run, each.kind, _sizes(report))
+            said = caption(int(arrays["predicted"][0]), float(arrays["confidence"][0]))
+            pictures.append((embedded(png(arrays["levels"][0])), f"{KINDS[each.kind]}\n{said}"))
+    return pictures
+
+
+def _sizes(report: Report) -> Sizes:
+    return sizes_of(report.model.image_shape, report.data.n_classes)

@@ -1,0 +1,68 @@
+"""The page of a run of rounds, made from its folder: rows, settings and pictures."""
+
+from pathlib import Path
+
+from deceive.reporting.findings import rounds_findings
+from deceive.reporting.html import embedded, write_page
+from deceive.storage.runs import Row, Run
+from deceive.teaching import command
+from deceive.teaching.rows import ROUNDS, settings_of
+
+# Columns of the table of rounds, where there are such values; shares but for two kinds.
+_COLUMNS = {
+    "rubbish_images": "rubbish images",
+    "fooling_rate": "fooling rate",
+    "gibberish_rate": "gibberish rate",
+    "median_steps": "median steps",
+    "judge_agreement": "judge agrees",
+    "frechet_distance": "Fréchet distance",
+    "density": "density",
+    "coverage": "coverage",
+    "rubbish_caught": "rubbish caught",
+    "digits_sure": "real images at 0.99",
+    "validation_accuracy": "real images read",
+}
+
+_PLAIN = {"rubbish_images", "median_steps"}
+
+_DECIMAL = {"frechet_distance", "density", "coverage"}
+
+
+def write_rounds_page(run: Run) -> Path:
+    """Write the page of a run of rounds, finished or not; give back where it is.
+
+    Raises `InputError` when the run is another, or a file of it is damaged.
+    """
+    run = run.of(ROUNDS)
+    rows = run.rows()
+    played = settings_of(run.settings, run.folder)
+    settings = played.model_dump(mode="json")
+    shown = [row for row in rows if row["part"] == "round"]
+    quality = next((row for row in rows if row["part"] == "quality"), None)
+    pictures = run.folder / "images"
+    return write_page(
+        run.folder / "report.html",
+        "rounds.html.jinja",
+        settings=played,
+        rows=shown,
+        rollbacks=[row for row in rows if row["part"] == "rollback"],
+        quality=quality,
+        finished=bool(shown) and shown[-1]["round"] >= played.rounds,
+        findings=rounds_findings(shown, quality),
+        pictures={path.stem: embedded(path.read_bytes()) for path in pictures.glob("*.png")},
+        columns=_COLUMNS,
+        plain=_PLAIN,
+        decimals=_DECIMAL,
+        command=command(played),
+        facts=_flat(settings) | run.environment,
+    )
+
+
+def _flat(settings: Row, of: str = "") -> Row:
+    """Settings and those inside of them by one name each: `ascent, noise`."""
+    found: Row = {}
+    for name, value in settings.items():
+        found |= (
+            _flat(value, f"{of}{name}, ") if isinstance(value, dict) else {f"{of}{name}": value}
+        )
+    return found

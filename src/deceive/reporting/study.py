@@ -1,0 +1,103 @@
+"""The page of a study, made from its folder: rows, settings and arrays. Asks no network."""
+
+from pathlib import Path
+from typing import Any
+
+from deceive.reporting.figures.files import png
+from deceive.reporting.figures.study import TITLES, study_captions, study_filmstrip
+from deceive.reporting.findings import study_findings
+from deceive.reporting.html import embedded, write_page
+from deceive.storage.runs import Row, Run
+from deceive.study import FILMSTRIP, STUDY, command, load_gallery
+
+# The parts of a study, in words, each with what its row says.
+_PARTS: dict[str, Row] = {
+    "training the classifier": {"part": "classifier"},
+    "deceiving it": {"part": "fooling"},
+    "teaching a network noise, and deceiving it": {"part": "rubbish", "stage": 1},
+    "teaching a network fooling images, and deceiving it": {"part": "rubbish", "stage": 2},
+}
+
+# What is known of a network once its part is whole; its place in the table is empty until then.
+_MEASURES = (
+    "rubbish_images",
+    "test_accuracy",
+    "test_accuracy_digits",
+    "caught",
+    "caught_all",
+    "candidates",
+    "fooling_rate",
+    "median_steps",
+    "judge_agreement",
+    "chance",
+)
+
+
+def write_study_page(run: Run, path: Path | None = None) -> Path:
+    """Write the page of a study, whole in one file; give back where it is.
+
+    Args:
+        run: a study, finished or not.
+        path: by default `report.html` in the run folder.
+
+    Raises:
+        InputError: when the run is no study, or a file of it is damaged.
+    """
+    run = run.of(STUDY)
+    settings = run.settings
+    stages = _stages(run)
+    return write_page(
+        path or run.folder / "report.html",
+        "study.html.jinja",
+        settings=settings,
+        environment=run.environment,
+        command=command(settings),
+        missing=missing_parts(run),
+        seconds=sum(row["seconds"] for row in run.rows() if row["part"] != "done"),
+        stages=stages,
+        findings=study_findings(stages, settings["steps"]),
+        titles=TITLES,
+        galleries={name: _gallery(run, name) for name in TITLES if run.has_arrays(name)},
+        filmstrip=_filmstrip(run) if run.has_arrays("filmstrip") else None,
+    )
+
+
+def missing_parts(run: Run) -> list[str]:
+    """The parts of a study that are not there yet, in words; none of a finished one."""
+    return [words for words, like in _PARTS.items() if run.row(**like) is None]
+
+
+def _stages(run: Run) -> list[Row]:
+    """The rows of the networks that are there, the clean one first, with None for the unknown."""
+    classifier = run.row(part="classifier")
+    clean = classifier and (
+        {"rubbish_images": 0, "test_accuracy_digits": classifier["test_accuracy"]}
+        | classifier
+        | (run.row(part="fooling") or {})
+        | {"name": "digits alone"}
+    )
+    rows = [clean, *(run.row(part="rubbish", stage=stage) for stage in (1, 2))]
+    return [dict.fromkeys(_MEASURES) | row for row in rows if row]
+
+
+def _gallery(run: Run, name: str) -> dict[str, Any]:
+    """A gallery of the study: (source, caption, target) of each image, and what came of them."""
+    arrays = load_gallery(run, name)
+    targets = arrays["targets"].tolist()
+    sources = (embedded(png(image)) for image in arrays["levels"])
+    return {
+        "images": list(zip(sources, study_captions(arrays), targets, strict=True)),
+        "fooled": int(arrays["fooled"].sum()),
+        "caught": int((arrays.get("predicted", arrays["targets"]) == len(targets)).sum()),
+    }
+
+
+def _filmstrip(run: Run) -> dict[str, Any]:
+    way = run.load_arrays("filmstrip", FILMSTRIP)
+    return {
+        "picture": embedded(png(study_filmstrip(run))),
+        "target": int(way["target"]),
+        "steps": len(way["levels"]) - 1,
+        "start": float(way["confidence"][0]),
+        "end": float(way["confidence"][-1]),
+    }
