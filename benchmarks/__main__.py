@@ -62,63 +62,63 @@ def main(
     """
     folder = out or HERE / "results" / ("quick" if quick else "")
     if contest == "ablation" or (contest == "all" and quick):
-        from benchmarks import ablation
+        from benchmarks.contests import ablation
 
         chosen = ablation.plan(quick, seeds=repeats)
         for result in ablation.run(chosen, read(folder, "ablation") if resume else None):
             write(folder, "ablation", result)
     if contest in ("all", "accuracy"):
-        from benchmarks import accuracy
+        from benchmarks.contests import accuracy
 
         write(folder, "accuracy", accuracy.run(accuracy.QUICK if quick else accuracy.Plan()))
     if contest == "drawing" or (contest == "all" and quick):
-        from benchmarks import drawing
+        from benchmarks.contests import drawing
 
         what = drawing.plan(quick, minutes=minutes, seeds=repeats)
         for result in drawing.run(what, read(folder, "drawing") if resume else None):
             write(folder, "drawing", result)
     if contest in ("all", "fooling"):
-        from benchmarks import fooling
+        from benchmarks.contests import fooling
 
         asked = {"model": model, "repeats": repeats, "count": count, "steps": steps}
         write(folder, "fooling", fooling.run(fooling.plan(quick, **asked)))
     if contest in ("all", "literal"):
-        from benchmarks import literal
+        from benchmarks.contests import literal
 
         write(folder, "literal", literal.run(literal.plan(quick, repeats=repeats)))
     if contest in ("all", "memory"):
-        from benchmarks import memory
+        from benchmarks.contests import memory
 
         counts = memory.QUICK if quick else memory.COUNTS
         write(folder, "memory", memory.run(counts, model or memory.MODEL))
     if contest in ("all", "page"):
-        from benchmarks import page
+        from benchmarks.contests import page
 
         write(folder, "page", page.run(page.QUICK if quick else page.REPEATS))
     if contest in ("all", "plain"):
-        from benchmarks import plain
+        from benchmarks.contests import plain
 
         write(folder, "plain", plain.run(plain.plan(quick, repeats=repeats, count=count)))
     if contest == "polishing" or (contest == "all" and quick):
-        from benchmarks import polishing
+        from benchmarks.contests import polishing
 
         what = polishing.plan(quick, model=model, repeats=repeats, count=count)
         for result in polishing.run(what, read(folder, "polishing") if resume else None):
             write(folder, "polishing", result)
     if contest == "resistance" or (contest == "all" and quick):
-        from benchmarks import resistance
+        from benchmarks.contests import resistance
 
         what = resistance.plan(quick, model=model, count=count, steps=steps)
         name = f"resistance-{Path(what.model).stem}"
         for result in resistance.run(what, read(folder, name) if resume else None):
             write(folder, name, result)
     if contest in ("all", "scaling"):
-        from benchmarks import scaling
+        from benchmarks.contests import scaling
 
         for result in scaling.run(scaling.plan(quick, repeats=repeats)):
             write(folder, "scaling", result)
     if contest in ("all", "training"):
-        from benchmarks import training
+        from benchmarks.contests import training
 
         write(folder, "training", training.run(training.plan(quick, epochs=epochs, seeds=repeats)))
     is_kept = folder == HERE / "results"

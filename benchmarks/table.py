@@ -6,9 +6,9 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from benchmarks.contest import Row, Spread, paired_ratio, read, significant
+from benchmarks.contests.resistance import OURS
+from benchmarks.contests.scaling import slope
 from benchmarks.pictures import drawn_side_by_side, ends, quality_against_time, same_starts
-from benchmarks.resistance import OURS
-from benchmarks.scaling import slope
 from deceive.auditing.verdict import sure
 from deceive.common.files import write_text
 from deceive.common.markdown import table

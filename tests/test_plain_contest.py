@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from benchmarks import pictures, plain, table
+from benchmarks import pictures, table
+from benchmarks.contests import plain
 from PIL import Image
 
 from deceive.fooling.fool import fool

@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
-from benchmarks import resistance, table
-from benchmarks.resistance import OURS, Plan, attacks, candidates, held, plan
+from benchmarks import table
+from benchmarks.contests import resistance
+from benchmarks.contests.resistance import OURS, Plan, attacks, candidates, held, plan
 from torch import nn
 
 from conftest import Bands

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 import torch
-from benchmarks import ablation, literal, polishing, scaling, table
+from benchmarks import table
+from benchmarks.contests import ablation, literal, polishing, scaling
 from benchmarks.pictures import stripped
 
 from deceive.common.errors import InputError

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 
 from benchmarks.contest import Row, facts
-from benchmarks.drawing import AS_THEY_COME, FRESH, played
+from benchmarks.contests.drawing import AS_THEY_COME, FRESH, played
 from benchmarks.pictures import stripped
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, load_data

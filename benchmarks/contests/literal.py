@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from rich.console import Console
 
 from benchmarks.contest import Row, facts, planned
-from benchmarks.training import ORIGINAL_BATCH, original_batches
+from benchmarks.contests.training import ORIGINAL_BATCH, original_batches
 from deceive.data.loading import Split, load_data
 from deceive.fooling.starts import begin
 from deceive.networks.classifier import Classifier

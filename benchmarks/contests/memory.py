@@ -26,7 +26,8 @@ def run(counts: tuple[int, ...], model: str) -> Row:
     rows = []
     for count in counts:
         for one in (DECEIVE, *PEERS):
-            command = [sys.executable, "-m", "benchmarks.memory", one.name, str(count), model]
+            contestant = [one.name, str(count), model]
+            command = [sys.executable, "-m", "benchmarks.contests.memory", *contestant]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             rows.append(json.loads(done.stdout.splitlines()[-1]))
             print(f"memory: {rows[-1]}", file=sys.stderr)
