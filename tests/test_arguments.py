@@ -78,6 +78,7 @@ CALLS = {
         "budget": 1e-9,
     },
     deceive.Classifier: {"architecture": "fast"},
+    deceive.Guarded: {"guard": Classifier("guard", 5), "readers": [Classifier("reader", 4)]},
     deceive.RubbishSet: {"levels": torch.zeros(2, 1, 4, 4).byte()},
     deceive.RubbishSet.of_noise: {"count": 2, "shape": (1, 4, 4)},
     band_data().first: {"count": 2},

@@ -16,7 +16,8 @@ from conftest import After, Bands, InPlace, Restless, same_state, state_of
 from deceive import InputError, export_onnx, load_network
 from deceive.cli import main
 from deceive.fooling.objectives import OBJECTIVES
-from deceive.networks.classifier import Classifier, StemConv
+from deceive.networks.bodies import StemConv
+from deceive.networks.classifier import Classifier
 from deceive.storage.models import halved, shipped_names
 
 

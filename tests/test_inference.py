@@ -5,7 +5,7 @@ from torch import nn
 
 from conftest import After, Bands, InPlace, Restless, same_state, state_of
 from deceive.common.errors import InputError
-from deceive.networks.classifier import StemConv
+from deceive.networks.bodies import StemConv
 from deceive.networks.inference import (
     FrozenCopy,
     accuracy,

@@ -7,17 +7,10 @@ from torch import nn
 
 from deceive.common.errors import InputError
 from deceive.fooling.fool import fool
-from deceive.networks.classifier import (
-    ARCHITECTURES,
-    LEAST_SIDES,
-    MNIST_MEAN,
-    MNIST_STD,
-    NORMALISATION,
-    READERS,
-    SHIFTS,
-    Classifier,
-    StemConv,
-)
+from deceive.networks.architectures import ARCHITECTURES
+from deceive.networks.bodies import StemConv
+from deceive.networks.building import GUARDED, NETWORKS, network_of
+from deceive.networks.classifier import MNIST_MEAN, MNIST_STD, Classifier
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -51,11 +44,11 @@ def test_the_stem_is_a_convolution(channels, size, stride, height, width, bias):
     torch.testing.assert_close(stem.eval()(x.detach()), theirs)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", NETWORKS)
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("n_outputs", [10, 11])
 def test_logits_and_features(architecture, shape, n_outputs):
-    network = Classifier(architecture, n_outputs, shape)
+    network = network_of(architecture, n_outputs, shape)
     assert (network.architecture, network.n_outputs) == (architecture, n_outputs)
     assert network.image_shape == shape
     images = torch.rand(3, *shape)
@@ -63,14 +56,14 @@ def test_logits_and_features(architecture, shape, n_outputs):
     network.eval()
     features = network.features(images)
     assert features.shape == (3, network.num_features)
-    if network.readers is None:
+    if architecture not in GUARDED:
         torch.testing.assert_close(network.head(features), network(images))
     torch.testing.assert_close(network(images[:1]), network(images)[:1])
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", NETWORKS)
 def test_a_new_network_is_in_training_mode_throughout(architecture):
-    network = Classifier(architecture)
+    network = network_of(architecture)
     assert all(module.training for module in network.modules())
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -81,46 +74,33 @@ def test_a_new_network_is_in_training_mode_throughout(architecture):
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_normalisation_is_inside_and_saved(architecture):
     network = Classifier(architecture, mean=0.25, std=0.5).eval()
-    mean, std = NORMALISATION.get(architecture, (0.25, 0.5))
+    own = ARCHITECTURES[architecture].normalisation
+    mean, std = own or (0.25, 0.5)
     state = network.state_dict()
     assert (state["mean"].item(), state["std"].item()) == pytest.approx((mean, std))
     other = Classifier(architecture).eval()
-    usual = NORMALISATION.get(architecture, (MNIST_MEAN, MNIST_STD))
+    usual = own or (MNIST_MEAN, MNIST_STD)
     assert (other.mean.item(), other.std.item()) == pytest.approx(usual)
     other.load_state_dict(state)
     images = torch.rand(2, 1, 28, 28)
     torch.testing.assert_close(other(images), network(images))
     told = (torch.zeros(2),) if network.hears_noise else ()
-    network.readers = network.shifts = None
     raw = network.head(network.body((images - mean) / std, *told))
     torch.testing.assert_close(network(images), raw)
 
 
-def test_networks_with_readers():
-    for architecture in ARCHITECTURES:
-        readers = Classifier(architecture, 11, (1, 20, 20), mean=0.25, std=0.5).readers or ()
-        assert [reader.architecture for reader in readers] == [*READERS.get(architecture, ())]
-        for reader in readers:
-            usual = NORMALISATION.get(reader.architecture, (0.25, 0.5))
-            assert (reader.mean.item(), reader.std.item()) == pytest.approx(usual)
-            assert (reader.n_outputs, reader.image_shape) == (10, (1, 20, 20))
-
-
-def test_networks_that_are_asked_more_than_once():
-    for architecture in ARCHITECTURES:
-        assert Classifier(architecture).shifts == SHIFTS.get(architecture)
-    network = Classifier("resist", 11, (2, 9, 12)).eval()
-    network.shifts = None
-    images = torch.rand(4, 2, 9, 12, requires_grad=True)
-    here = network(images)
-    up_right = torch.zeros(4, 2, 9, 12)
-    up_right[:, :, :-2, 1:] = images[:, :, 2:, :-1]
-    there = network(up_right)
-    network.shifts = ((0, 0), (-2, 1))
-    asked = network(images)
-    torch.testing.assert_close(asked, (here + there) / 2)
-    (gradient,) = torch.autograd.grad(asked.sum(), images)
-    assert (gradient != 0).all()
+@pytest.mark.parametrize("name", GUARDED)
+def test_guarded_networks_by_name(name):
+    network, made = network_of(name, 11, (1, 20, 20), mean=0.25, std=0.5), GUARDED[name]
+    assert (network.architecture, network.shifts) == (name, made.shifts)
+    assert network.guard.architecture == made.guard
+    assert [reader.architecture for reader in network.readers] == [*made.readers]
+    for reader in network.readers:
+        usual = ARCHITECTURES[reader.architecture].normalisation or (0.25, 0.5)
+        assert (reader.mean.item(), reader.std.item()) == pytest.approx(usual)
+        assert (reader.n_outputs, reader.image_shape) == (10, (1, 20, 20))
+    with pytest.raises(InputError, match="n_outputs: expected a whole number of at least 3, got 2"):
+        network_of(name, 2)
 
 
 def test_faint_greys_are_not_seen():
@@ -138,16 +118,18 @@ def test_faint_greys_are_not_seen():
     assert (gradient != 0).all()
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", NETWORKS)
 def test_what_is_shipped_is_small(architecture):
-    parameters = sum(parameter.numel() for parameter in Classifier(architecture).parameters())
-    assert parameters * (2 if architecture in ("draw", "resist") else 4) < 2e6  # in half precision
+    parameters = sum(parameter.numel() for parameter in network_of(architecture).parameters())
+    assert (
+        parameters * (2 if architecture in ("draw", "guard", "resist") else 4) < 2e6
+    )  # in half precision
 
 
 def test_only_a_network_that_hears_noise_is_changed_by_being_told():
     images, noise = torch.rand(2, 1, 28, 28), torch.tensor([0.1, 0.8])
-    for architecture in ARCHITECTURES:
-        network = Classifier(architecture, 11).eval()
+    for architecture in NETWORKS:
+        network = network_of(architecture, 11).eval()
         for parameter in network.parameters():  # its last layer begins with zeros
             nn.init.normal_(parameter, std=0.1)
         same = torch.equal(network(images, noise), network(images))
@@ -191,10 +173,10 @@ def test_the_architecture_of_the_case_study(shape):
     torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", NETWORKS)
 @pytest.mark.parametrize("shape", [(3, 28, 28), (1, 32, 32)])
 def test_images_of_another_shape_are_refused(architecture, shape):
-    network = Classifier(architecture).eval()
+    network = network_of(architecture).eval()
     with pytest.raises(RuntimeError):
         network(torch.rand(2, *shape))
     with pytest.raises(InputError, match="model: expected a model that takes images of shape"):
@@ -203,7 +185,7 @@ def test_images_of_another_shape_are_refused(architecture, shape):
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_least_image_that_a_network_reads_is_said(architecture):
-    least = LEAST_SIDES.get(architecture, 1)
+    least = ARCHITECTURES[architecture].least_side
     assert Classifier(architecture, 3, (1, least, least + 1)).eval()(
         torch.rand(2, 1, least, least + 1)
     ).shape == (2, 3)
@@ -212,16 +194,16 @@ def test_the_least_image_that_a_network_reads_is_said(architecture):
             Classifier(architecture, 3, shape)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", NETWORKS)
 def test_fool_needs_no_more_than_the_network(architecture):
-    result = fool(Classifier(architecture, 3, (3, 32, 32)), range(3), steps=1)
+    result = fool(network_of(architecture, 3, (3, 32, 32)), range(3), steps=1)
     assert result.levels.shape == (3, 3, 32, 32)
 
 
 def test_bad_input():
     with pytest.raises(
         InputError,
-        match="architecture: expected one of draw, fast, judge, reader, resist, sharp, study; got",
+        match="architecture: expected one of draw, fast, guard, judge, reader, sharp, study; got",
     ):
         Classifier("resnet")
     with pytest.raises(InputError, match="n_outputs: expected a whole number of at least 2, got 1"):

@@ -23,7 +23,7 @@ from deceive.common.errors import InputError, NoGradientWarning
 from deceive.common.processes import Place
 from deceive.common.seeds import generator_for
 from deceive.fooling.fool import FoolingResult, fool
-from deceive.networks.classifier import ARCHITECTURES, Classifier
+from deceive.networks.building import NETWORKS, network_of
 from deceive.storage.models import load_network
 from deceive.storage.runs import Run
 from deceive.teaching import rounds
@@ -383,9 +383,9 @@ def test_more_processes_than_gpus_are_one_clear_error(capsys, monkeypatch):
     assert "LOCAL_WORLD_SIZE=3: expected one process a GPU, of which there are 2; with CUDA" in err
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", NETWORKS)
 def test_networks_keep_to_their_device(architecture):
     """On a device without memory, in place of one that is not there: tensors must not mix."""
-    network = Classifier(architecture).to("meta").eval()
+    network = network_of(architecture).to("meta").eval()
     images = torch.empty(2, 1, 28, 28, device="meta")
     assert network(images, torch.empty(2, device="meta")).device.type == "meta"

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from deceive.data.loading import Dataset, Split
-from deceive.networks.classifier import ARCHITECTURES
+from deceive.networks.architectures import ARCHITECTURES
 from deceive.training.recipes import RECIPES, build, train
 
 

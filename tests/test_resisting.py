@@ -7,8 +7,8 @@ from torch import nn
 from deceive.fooling.fool import fool
 from deceive.fooling.objectives import log_odds
 from deceive.fooling.rules import Ascent
-from deceive.networks.classifier import SHIFTS, Classifier
-from deceive.networks.inference import logits_of, probabilities_of
+from deceive.networks.building import GUARDED, network_of
+from deceive.networks.inference import logits_of
 from deceive.storage.models import load_card, load_network
 from deceive.storage.runs import Run
 from deceive.teaching import PRESETS, rounds
@@ -44,26 +44,10 @@ def interrupt(game):
 def random_network(seed=0):
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        network = Classifier("resist", 5, (1, 8, 8)).eval()
+        network = network_of("resist", 5, (1, 8, 8)).eval()
         for parameter in network.parameters():
             nn.init.normal_(parameter, std=0.2)
     return network
-
-
-def test_readers_only_take_away():
-    network = random_network()
-    network.shifts = None
-    images = torch.rand(50, 1, 8, 8)
-    whole = logits_of(network, images)
-    readers, network.readers = network.readers, None
-    without = logits_of(network, images)
-    assert (whole[:, :4] - whole[:, 4:] < without[:, :4] - without[:, 4:]).all()
-    difference = (whole - without)[:, :4]
-    p, q = (probabilities_of(reader, images) for reader in readers)
-    together = p * q / (p * q).sum(1, keepdim=True)
-    doubt = network.doubt.item()
-    torch.testing.assert_close(difference.exp(), (1 - doubt) * together + doubt / 4)
-    assert torch.equal(whole[:, 4], without[:, 4])
 
 
 @pytest.mark.parametrize("share", [0.25, 0.5, 0.96])
@@ -82,9 +66,9 @@ def test_rubbish_is_expected_as_seldom_as_digits_need(share):
 def test_where_no_expectation_would_do_there_is_none():
     network, images = random_network(), torch.rand(50, 1, 8, 8)
     labels = logits_of(network, images)[:, :4].argmin(1)
-    before = network.head.bias.clone()
+    before = network.guard.head.bias.clone()
     assert expect_rubbish(network, images, labels, share=0.9, confidence=0.99) == 0
-    assert torch.equal(network.head.bias, before)
+    assert torch.equal(network.guard.head.bias, before)
 
 
 def test_a_row_and_a_network_for_each_round_shown(tmp_path):
@@ -149,8 +133,8 @@ def test_in_the_rounds_an_easy_reader_reads_once_and_afterwards_its_own_in_sever
     game.play()
     for network in (game.network, game.averaged):
         assert [reader.architecture for reader in network.readers] == ["reader"]
-        assert network.shifts is None
-    assert game.best().shifts == SHIFTS["resist"]
+        assert network.shifts == ()
+    assert game.best().shifts == GUARDED["resist"].shifts
     readers = game.best().readers
     assert [reader.architecture for reader in readers] == ["sharp", "sharp"]
     for reader, recipe, power in zip(readers, ("sharp", "robust"), (0.4, 0.6), strict=True):
@@ -228,7 +212,6 @@ def test_it_comes_to_resist(tmp_path):
     assert last["validation_accuracy"] > 0.99
     assert last["digits_sure"] == pytest.approx(0.96, abs=0.02)
     rates = []
-    assert network.readers is not None
     for each in (network.readers[0], network):
         result = fool(each, range(4), count=20, seed=7, steps=200, ascent=Ascent(rule="sign"))
         gibberish = result.fooled & (Quarters()(result.images).argmax(1) != result.targets)

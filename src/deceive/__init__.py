@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from deceive.fooling.rules import Schedule as Schedule
     from deceive.judging.measures import agreement as agreement
     from deceive.networks.classifier import Classifier as Classifier
+    from deceive.networks.guarded import Guarded as Guarded
     from deceive.networks.inference import accuracy as accuracy
     from deceive.storage.export import export_onnx as export_onnx
     from deceive.storage.models import load_network as load_network
@@ -44,6 +45,7 @@ _HOMES = {
     "fooling.rules": ("Ascent", "Schedule"),
     "judging.measures": ("agreement",),
     "networks.classifier": ("Classifier",),
+    "networks.guarded": ("Guarded",),
     "networks.inference": ("accuracy",),
     "storage.export": ("export_onnx",),
     "storage.models": ("load_network", "save_network"),

@@ -19,7 +19,7 @@ from deceive.data.loading import Dataset
 from deceive.fooling.fool import FoolingResult, fool
 from deceive.fooling.rules import Ascent
 from deceive.judging.measures import agreement, caught, digit_accuracy
-from deceive.networks.classifier import Classifier
+from deceive.networks.guarded import Network
 from deceive.networks.inference import probabilities_of
 from deceive.storage.models import Card, load_card, load_network, save_network
 from deceive.storage.runs import Kind, Row, RowSchema, Run, arrays_of
@@ -209,7 +209,7 @@ def _train_clean(run: Run, data: Dataset, settings: StudySettings, task: Task) -
 
 
 def _fool_clean(
-    run: Run, data: Dataset, settings: StudySettings, judge: Classifier, task: Task
+    run: Run, data: Dataset, settings: StudySettings, judge: Network, task: Task
 ) -> Row:
     network = _trained(run, stage=0)
     ten = _deceive(network, data, settings, task, count=1)
@@ -236,7 +236,7 @@ def _fool_clean(
 
 
 def _teach(
-    run: Run, data: Dataset, settings: StudySettings, judge: Classifier, task: Task, *, stage: int
+    run: Run, data: Dataset, settings: StudySettings, judge: Network, task: Task, *, stage: int
 ) -> Row:
     """Train a network from scratch on digits and rubbish, ask it about what fooled the last one."""
     rubbish = RubbishSet.of_noise(settings.noise_images, data.image_shape, seed=settings.seed + 1)
@@ -286,7 +286,7 @@ def _train(
     *,
     stage: int,
     rubbish: RubbishSet | None = None,
-) -> tuple[Classifier, Card]:
+) -> tuple[Network, Card]:
     """Train the network of a stage and keep its weights; its seed is one of its own."""
     recipe = RECIPES[settings.network]
     if settings.epochs is not None:
@@ -310,17 +310,17 @@ def _train(
     return network, card
 
 
-def _trained(run: Run, *, stage: int) -> Classifier:
+def _trained(run: Run, *, stage: int) -> Network:
     """The network of a stage, as it was kept; on CUDA if there is some."""
     return load_network(run.weights(_STAGES[stage])).to(processes.here().device)
 
 
 def _measured(
     run: Run,
-    network: Classifier,
+    network: Network,
     data: Dataset,
     settings: StudySettings,
-    judge: Classifier,
+    judge: Network,
     task: Task,
     stage: int,
 ) -> Row:
@@ -341,7 +341,7 @@ def _measured(
 
 
 def _deceive(
-    network: Classifier,
+    network: Network,
     data: Dataset,
     settings: StudySettings,
     task: Task,

@@ -186,6 +186,24 @@ def _strided(name: str, expected: str, value: Any) -> None:
         raise refusal(name, expected, value)
 
 
+def modules(name: str, value: Any) -> None:
+    """Torch modules, in a list, a tuple or an `nn.ModuleList`."""
+    if not isinstance(value, list | tuple | nn.ModuleList):
+        raise refusal(name, "a list of torch.nn.Modules", value)
+    for each in value:
+        module(name, each)
+
+
+def shifts(name: str, value: Any) -> None:
+    """Pairs of whole numbers, in a tuple or a list."""
+    if not isinstance(value, list | tuple):
+        raise refusal(name, "pairs of whole numbers", value)
+    for each in value:
+        two(name, each)
+        for number in each:
+            whole(name, number)
+
+
 module = of("a torch.nn.Module", nn.Module)
 flag = of("True or False", bool, np.bool_)
 place = of("a path", str, Path)

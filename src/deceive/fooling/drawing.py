@@ -13,7 +13,7 @@ from deceive.common.levels import from_levels
 from deceive.common.seeds import generator_for
 from deceive.fooling.fool import FoolingResult, Progress, Trajectory, fool
 from deceive.fooling.rules import Ascent, Schedule
-from deceive.networks.classifier import Classifier
+from deceive.networks.guarded import Network
 from deceive.networks.inference import BATCH, FrozenCopy, confidence_of
 
 # How the shipped `draw` network was taught, and so how it draws.
@@ -52,7 +52,7 @@ _APART, _POLISHED = 10_000_019, 5_000_011
     trajectory=arguments.flag,
 )
 def draw(
-    network: Classifier,
+    network: Network,
     targets: int | Iterable[int] | Tensor,
     *,
     count: int = 1,
@@ -132,7 +132,7 @@ def draw(
 
 
 def _attempted(
-    network: Classifier,
+    network: Network,
     targets: int | Iterable[int] | Tensor,
     *,
     count: int = 1,
@@ -171,7 +171,7 @@ def _attempted(
     return replace(further, steps=drawn.steps + further.steps, trajectories=ways)
 
 
-def _believed(network: Classifier, drawn: FoolingResult, seed: int) -> Tensor:
+def _believed(network: Network, drawn: FoolingResult, seed: int) -> Tensor:
     """The confidence (N,) in each image, in noise that it draws from a generator of its own."""
     net, confidences = FrozenCopy(network, drawn.images[:1]), []
     for part in torch.split(torch.arange(len(drawn)), BATCH):

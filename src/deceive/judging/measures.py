@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from deceive.common import arguments, checks
 from deceive.common.errors import InputError
 from deceive.common.plotting import import_matplotlib
-from deceive.networks.classifier import Classifier
+from deceive.networks.guarded import Network
 from deceive.networks.inference import BATCH, answers_of, device_of, evaluating, exactly, logits_of
 
 # Rows and columns of the tables of distances that are in memory at once: 1,000 × 10,000 float64
@@ -57,7 +57,7 @@ def digit_accuracy(network: nn.Module, images: Tensor, labels: Tensor, n_classes
     return right.double().mean().item()
 
 
-def features_of(judge: Classifier, images: Tensor, batch: int = BATCH) -> Tensor:
+def features_of(judge: Network, images: Tensor, batch: int = BATCH) -> Tensor:
     """The judge's penultimate activations (N, F), float32, on its device, for images (N, C, H, W).
 
     In evaluation mode, without gradient; the judge is left as it was. Raises `InputError` when the
@@ -74,7 +74,7 @@ def features_of(judge: Classifier, images: Tensor, batch: int = BATCH) -> Tensor
         return torch.cat([judge.features(part.to(device)).float() for part in parts])
 
 
-def frechet_distance(judge: Classifier, images: Tensor, reference: Tensor) -> float:
+def frechet_distance(judge: Network, images: Tensor, reference: Tensor) -> float:
     """Fréchet distance (FID) of images (N, C, H, W) to the reference (M, C, H, W), at least 0.
 
     `frechet_between` of the judge's features of both; nothing is resized or rounded. It depends on

@@ -14,7 +14,7 @@ from deceive.judging.measures import (
     frechet_between,
     nearest_distances,
 )
-from deceive.networks.classifier import Classifier
+from deceive.networks.guarded import Network
 from deceive.networks.inference import accuracy
 from deceive.training.fit import fit
 from deceive.training.recipes import RECIPES, build
@@ -56,7 +56,7 @@ class Quality:
 def quality(
     images: Tensor,
     targets: Tensor,
-    judge: Classifier,
+    judge: Network,
     data: Dataset,
     *,
     reference: Split,

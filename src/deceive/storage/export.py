@@ -24,7 +24,7 @@ from deceive.common.files import replacing
 from deceive.common.levels import Shape
 from deceive.common.runtime import onnx_runtime
 from deceive.fooling.objectives import OBJECTIVES
-from deceive.networks.classifier import StemConv
+from deceive.networks.bodies import StemConv
 from deceive.networks.inference import FrozenCopy
 
 if TYPE_CHECKING:

@@ -3,13 +3,13 @@
 import copy
 import hashlib
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load, save
-from torch import Tensor
+from torch import Tensor, nn
 
 from deceive.common import arguments, checks
 from deceive.common.errors import InputError, WriteError
@@ -22,7 +22,11 @@ from deceive.common.files import (
     write_text,
 )
 from deceive.fooling.rules import Ascent
-from deceive.networks.classifier import ARCHITECTURES, MOST_OUTPUTS, Classifier
+from deceive.networks.building import NETWORKS, network_of
+from deceive.networks.classifier import MOST_OUTPUTS
+from deceive.networks.guarded import Network
+
+Net = TypeVar("Net", bound=nn.Module)
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -68,7 +72,7 @@ class Card(BaseModel):
 
     @model_validator(mode="after")
     def _known(self) -> "Card":
-        checks.one_of("architecture", self.architecture, ARCHITECTURES)
+        checks.one_of("architecture", self.architecture, NETWORKS)
         if self.rubbish_class is not None and self.rubbish_class >= self.n_outputs:
             raise ValueError(
                 f"expected a rubbish_class below n_outputs, {self.n_outputs}, "
@@ -88,9 +92,9 @@ def shipped_names() -> list[str]:
     return sorted(path.stem for path in shipped_folder().glob("[!.]*.safetensors"))
 
 
-def halved(network: Classifier) -> Classifier:
+def halved(network: Net) -> Net:
     """A copy in evaluation mode whose weights are what half precision holds of them."""
-    copied = copy.deepcopy(network).eval().requires_grad_(False)
+    copied: Net = copy.deepcopy(network).eval().requires_grad_(False)
     return copied.half().float()
 
 
@@ -100,7 +104,7 @@ def halved(network: Classifier) -> Classifier:
     card=arguments.of("a Card", Card),
     half=arguments.flag,
 )
-def save_network(network: Classifier, path: Path, card: Card, *, half: bool = False) -> None:
+def save_network(network: Network, path: Path, card: Card, *, half: bool = False) -> None:
     """Write the weights to `path` (`.safetensors`) and the card beside them (`.json`).
 
     `half=True` stores float16; lossless for a network that went through `halved`. The replacement
@@ -149,7 +153,7 @@ def load_card(name: str | Path) -> Card:
 
 
 @arguments.taking(name=arguments.place)
-def load_network(name: str | Path) -> Classifier:
+def load_network(name: str | Path) -> Network:
     """A trained classifier, in evaluation mode, on the CPU.
 
     Args:
@@ -161,7 +165,7 @@ def load_network(name: str | Path) -> Classifier:
             it is of another kind. Nothing in the file is ever executed.
     """
     card, weights = _read(_locate(name))
-    network = Classifier(card.architecture, card.n_outputs, card.image_shape)
+    network = network_of(card.architecture, card.n_outputs, card.image_shape)
     network.load_state_dict(weights)
     return network.eval()
 
@@ -222,7 +226,7 @@ def _described(card: Card, path: Path) -> dict[str, Tensor]:
     """The parameters and buffers of the network that a card describes, on the meta device."""
     try:
         with torch.device("meta"):
-            network = Classifier(card.architecture, card.n_outputs, card.image_shape)
+            network = network_of(card.architecture, card.n_outputs, card.image_shape)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     state: dict[str, Tensor] = network.state_dict()
@@ -240,6 +244,7 @@ def _parsed(
         weights = load(content)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
         raise InputError(f"{path}: expected safetensors; {error}") from error
+    weights = _renamed(weights)
     sentence = f"{path}: expected the weights of a {architecture!r} network, as in its card"
     for name in sorted(weights.keys() | expected.keys()):
         wanted, came = (_in_words(each.get(name)) for each in (expected, weights))
@@ -248,6 +253,16 @@ def _parsed(
         if not weights[name].isfinite().all():
             raise InputError(f"{sentence}; {name!r} contains NaN or infinity")
     return weights
+
+
+def _renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors under today's names: files once had a guard's beside its readers'."""
+    if "doubt" not in weights or any(name.startswith("guard.") for name in weights):
+        return weights
+    return {
+        name if name == "doubt" or name.startswith("readers.") else f"guard.{name}": tensor
+        for name, tensor in weights.items()
+    }
 
 
 def _in_words(tensor: Tensor | None) -> str:

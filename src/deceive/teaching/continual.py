@@ -14,12 +14,12 @@ from deceive.data.loading import Dataset
 from deceive.fooling.fool import fool
 from deceive.fooling.objectives import log_odds
 from deceive.fooling.rules import Ascent
-from deceive.networks.classifier import Classifier
+from deceive.networks.guarded import Guarded, Network, guard_of
 from deceive.networks.inference import FrozenCopy, working_dtype
 from deceive.storage.models import halved
 from deceive.teaching.game import DivergedError, Game
 from deceive.teaching.settings import ContinualSettings
-from deceive.training.recipes import build
+from deceive.training.recipes import build_network
 from deceive.training.rubbish import CandidateSet
 
 # In every so many rounds the gradient is penalised.
@@ -28,9 +28,6 @@ _PENALISED = 4
 # Vital signs are averages over the last hundred rounds or so. Early ones are always alarming.
 _MEMORY, PATIENCE = 0.99, 1000
 _READ_TOO_SELDOM = 0.05
-
-# What the names of the parameters of a network's readers begin with.
-_READERS = "readers."
 
 
 class Lesson(NamedTuple):
@@ -48,6 +45,7 @@ class Continual(Game):
     """One network all the way, its average, and a rubbish set that is kept."""
 
     settings: ContinualSettings
+    averaged: Network
     confidence: float | None
     """Where an image is left; None if it takes all its steps."""
 
@@ -55,7 +53,7 @@ class Continual(Game):
         super().__init__(data, settings)
         self.chosen = settings.candidates // self.here.count
         self.network, self.averaged = (
-            build(settings.network, data, seed=settings.seed, rubbish_class=True)
+            build_network(settings.network, data, seed=settings.seed, rubbish_class=True)
             .to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             .eval()
             for _ in range(2)
@@ -63,7 +61,7 @@ class Continual(Game):
         self.averaged.requires_grad_(False)
         # What stands still while images change; there from the first round on, as its readers are.
         self.frozen: FrozenCopy | None = None
-        self.parameters = _taught(self.network)
+        self.parameters: list[Tensor] = [*guard_of(self.network).parameters()]
         # Without a first moment: what deceived the network a few rounds ago no longer does.
         self.optimiser = torch.optim.Adam(
             self.parameters, settings.learning_rate, betas=(0.0, 0.99), fused=True
@@ -97,7 +95,7 @@ class Continual(Game):
     def _loss(self, logits: Tensor, labels: Tensor, rubbish: Tensor) -> Tensor:
         """How wrong the network is about a lesson, a scalar."""
 
-    def best(self) -> Classifier:
+    def best(self) -> Network:
         return halved(self.averaged)
 
     def deceive(self) -> Tensor:
@@ -155,7 +153,9 @@ class Continual(Game):
             group["lr"] = self._rate()
         self.optimiser.step()
         follow = max(1 - s.averaging, 9 / (9 + self.number))
-        torch._foreach_lerp_(_taught(self.averaged), self.parameters, follow)
+        averaged: list[Tensor] = [*guard_of(self.averaged).parameters()]
+        with torch.no_grad():
+            torch._foreach_lerp_(averaged, self.parameters, follow)
 
         vitals = vitals.cpu()
         self.vitals.lerp_(vitals[:2], 1 - _MEMORY)
@@ -222,12 +222,7 @@ class Continual(Game):
                 tensor.copy_(state[name])
 
 
-def _taught(network: Classifier) -> list[Tensor]:
-    """The parameters that rounds change: all but its readers'."""
-    return [each for name, each in network.named_parameters() if not name.startswith(_READERS)]
-
-
-def _own_state(network: Classifier) -> dict[str, Tensor]:
+def _own_state(network: Network) -> dict[str, Tensor]:
     """Its parameters and buffers, without its readers'."""
-    named: dict[str, Tensor] = network.state_dict()
-    return {name: each for name, each in named.items() if not name.startswith(_READERS)}
+    state: dict[str, Tensor] = guard_of(network).state_dict()
+    return state | ({"doubt": network.doubt} if isinstance(network, Guarded) else {})

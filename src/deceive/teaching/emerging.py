@@ -9,7 +9,7 @@ from deceive.fooling.drawing import draw
 from deceive.fooling.fool import FoolingResult
 from deceive.fooling.rules import Ascent
 from deceive.judging.measures import agreement, density_and_coverage, features_of, frechet_between
-from deceive.networks.classifier import Classifier
+from deceive.networks.guarded import Network
 from deceive.storage.runs import Row
 from deceive.teaching.continual import PATIENCE, Continual, Lesson
 from deceive.teaching.game import FRESH, DivergedError
@@ -88,7 +88,7 @@ class Emerging(Continual):
         if self.number >= PATIENCE and is_caught > _CAUGHT_TOO_OFTEN:
             raise DivergedError(f"{is_caught:.1%} of what is made to deceive the network is caught")
 
-    def made(self, network: Classifier) -> FoolingResult:
+    def made(self, network: Network) -> FoolingResult:
         s = self.settings
         return draw(
             network,
@@ -100,7 +100,7 @@ class Emerging(Continual):
             ascent=s.ascent,
         )
 
-    def measure(self, network: Classifier, made: FoolingResult, judge: Classifier) -> Row:
+    def measure(self, network: Network, made: FoolingResult, judge: Network) -> Row:
         real = features_of(judge, self.data.validation.images)
         features = features_of(judge, made.images)
         density, coverage = density_and_coverage(real, features)

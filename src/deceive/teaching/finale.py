@@ -15,7 +15,7 @@ from deceive.fooling.rules import Ascent
 from deceive.fooling.starts import begin
 from deceive.judging.measures import nearest
 from deceive.judging.quality import quality
-from deceive.networks.classifier import Classifier
+from deceive.networks.guarded import Network
 from deceive.storage.runs import Row, Run
 
 # Columns of the pictures, and frames on the way from one start to another.
@@ -23,10 +23,10 @@ _SHOWN, _FRAMES = 10, 9
 
 
 def finale(
-    network: Classifier,
+    network: Network,
     run: Run,
     data: Dataset,
-    judge: Classifier,
+    judge: Network,
     *,
     ascent: Ascent,
     count: int,
@@ -51,11 +51,11 @@ def finale(
 
 
 def _judged(
-    network: Classifier,
+    network: Network,
     drawn: FoolingResult,
     run: Run,
     data: Dataset,
-    judge: Classifier,
+    judge: Network,
     ascent: Ascent,
     seed: int,
 ) -> Row:
@@ -85,7 +85,7 @@ def _of_class(targets: Tensor, number: int) -> Tensor:
     return (targets == number).nonzero()[:, 0]
 
 
-def _between(network: Classifier, data: Dataset, ascent: Ascent, seed: int) -> Tensor:
+def _between(network: Network, data: Dataset, ascent: Ascent, seed: int) -> Tensor:
     """Levels (K, frames, C, H, W): for each class, from one start to another in even steps.
 
     Every frame of a class is drawn in the same noise, so that the start alone makes the difference.

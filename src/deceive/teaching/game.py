@@ -18,7 +18,7 @@ from deceive.common.errors import InputError
 from deceive.common.files import parse_json, replacing
 from deceive.data.loading import Dataset
 from deceive.fooling.fool import FoolingResult
-from deceive.networks.classifier import Classifier
+from deceive.networks.guarded import Network
 from deceive.storage.models import halved
 from deceive.storage.runs import Row
 from deceive.teaching.settings import RoundsSettings
@@ -50,7 +50,7 @@ class Facts(BaseModel):
 class Game(ABC):
     """A network, its rubbish, and the number of rounds they have been through."""
 
-    network: Classifier
+    network: Network
     """The one that is deceived and taught."""
     growing: ClassVar[tuple[str, ...]] = ()
     """Names of the `tensors` that grow every round."""
@@ -96,14 +96,14 @@ class Game(ABC):
         return {"generator": self.generator.get_state()}
 
     @abstractmethod
-    def made(self, network: Classifier) -> FoolingResult:
+    def made(self, network: Network) -> FoolingResult:
         """The images on which `network`, the best one, is measured."""
 
     @abstractmethod
-    def measure(self, network: Classifier, made: FoolingResult, judge: Classifier) -> Row:
+    def measure(self, network: Network, made: FoolingResult, judge: Network) -> Row:
         """What `network` and the images made with it are worth; changes nothing."""
 
-    def best(self) -> Classifier:
+    def best(self) -> Network:
         """The network to use, as it is kept: in half precision. All measures are of this one."""
         return halved(self.network)
 

@@ -13,7 +13,7 @@ from deceive.common.progress import Task
 from deceive.data.loading import Dataset
 from deceive.fooling.fool import FoolingResult
 from deceive.judging.measures import digit_accuracy
-from deceive.networks.classifier import Classifier
+from deceive.networks.guarded import Network
 from deceive.storage.models import Card, save_network
 from deceive.storage.runs import Row, Run, arrays_of, round_name
 from deceive.teaching.emerging import Emerging
@@ -46,7 +46,7 @@ _MOST_ROLLBACKS = 4
     task=arguments.function,
 )
 def rounds(
-    data: Dataset, run: Run, settings: RoundsSettings, judge: Classifier, task: Task
+    data: Dataset, run: Run, settings: RoundsSettings, judge: Network, task: Task
 ) -> Iterator[Row]:
     """Play the rounds that are missing in `run`, and give the row of each one shown.
 
@@ -126,7 +126,7 @@ def _has(run: Run, **like: Any) -> bool:
     return processes.on_main(lambda: run.row(**like) is not None)
 
 
-def _measured(game: Game, run: Run, data: Dataset, judge: Classifier) -> Row:
+def _measured(game: Game, run: Run, data: Dataset, judge: Network) -> Row:
     """The row of a round, kept in the run with its images and its network."""
     network = game.best()
     made = game.made(network)
@@ -135,11 +135,11 @@ def _measured(game: Game, run: Run, data: Dataset, judge: Classifier) -> Row:
 
 def _kept(
     game: Game,
-    network: Classifier,
+    network: Network,
     made: FoolingResult,
     run: Run,
     data: Dataset,
-    judge: Classifier,
+    judge: Network,
 ) -> Row:
     n = data.n_classes
     run.save_arrays(round_name(game.number), **arrays_of(made))

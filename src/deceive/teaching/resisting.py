@@ -1,6 +1,5 @@
 """Rounds in which a classifier comes to resist: candidates from everywhere, by every rule."""
 
-import copy
 import math
 import time
 from collections.abc import Sequence
@@ -15,7 +14,8 @@ from deceive.fooling.fool import FoolingResult, fool
 from deceive.fooling.objectives import log_odds
 from deceive.fooling.rules import RULES, Ascent
 from deceive.fooling.starts import REAL, begin
-from deceive.networks.classifier import SHIFTS, Classifier
+from deceive.networks.building import GUARDED
+from deceive.networks.guarded import Guarded, Network, guard_of
 from deceive.networks.inference import confidence_of, logits_of
 from deceive.storage.models import halved
 from deceive.storage.runs import Row
@@ -67,16 +67,20 @@ class Resisting(Continual):
     def __init__(self, data: Dataset, settings: ResistingSettings) -> None:
         super().__init__(data, settings)
         self.confidence = settings.confidence
-        # In the rounds an image is asked about once, which takes a third of the time.
-        self.network.shifts = self.averaged.shifts = None
         self.readers, self.easy = nn.ModuleList(), nn.ModuleList()
-        if self.averaged.readers is not None:
+        if isinstance(self.averaged, Guarded):
             self.readers = self.averaged.readers
             self.easy.append(build(_EASY, self.data, seed=settings.seed).eval())
             self.easy.requires_grad_(False)
-            for network in (self.network, self.averaged):
-                network.readers = self.easy
-                network.doubt.fill_(_DOUBT_IN_ROUNDS)
+            self.network, self.averaged = (
+                self._in_rounds(self.network),
+                self._in_rounds(self.averaged),
+            )
+
+    def _in_rounds(self, network: Network) -> Network:
+        """The same guard with the easy reader, asked about an image once: a third of the time."""
+        guard = guard_of(network)
+        return Guarded(guard, self.easy, doubt=_DOUBT_IN_ROUNDS).to(self.here.device).eval()
 
     def begin(self) -> None:
         """Train the readers, if the network has some."""
@@ -92,12 +96,17 @@ class Resisting(Continual):
             reader.load_state_dict(trained.state_dict())
         self.seconds += time.perf_counter() - started
 
-    def best(self) -> Classifier:
-        network = copy.deepcopy(self.averaged)
-        network.shifts = SHIFTS.get(network.architecture)
-        if network.readers is not None:
-            network.readers = copy.deepcopy(self.readers)
-            network.doubt.fill_(_DOUBT)
+    def best(self) -> Network:
+        network = self.averaged
+        if isinstance(network, Guarded):
+            name = self.settings.network
+            network = Guarded(
+                network.guard,
+                self.readers,
+                doubt=_DOUBT,
+                shifts=GUARDED[name].shifts,
+                architecture=name,
+            ).to(self.here.device)
         network = halved(network)
         if self.settings.digits_sure is not None:
             held_out = self.data.validation
@@ -226,7 +235,7 @@ class Resisting(Continual):
             state["patchworks.targets"] = self.patchworks.targets
         return state
 
-    def made(self, network: Classifier) -> FoolingResult:
+    def made(self, network: Network) -> FoolingResult:
         s, classes = self.settings, range(self.data.n_classes)
         starts = [start for start in dict.fromkeys(s.starts) if start != REAL]
         images = [
@@ -242,7 +251,7 @@ class Resisting(Continual):
             ascent=Ascent(rule="sign", step_size=0.01, momentum=s.momentum),
         )
 
-    def measure(self, network: Classifier, made: FoolingResult, judge: Classifier) -> Row:
+    def measure(self, network: Network, made: FoolingResult, judge: Network) -> Row:
         held_out = self.data.validation
         sure = confidence_of(logits_of(network, held_out.images), held_out.labels)
         agreed = logits_of(judge, made.images).argmax(1) == made.targets

@@ -7,7 +7,7 @@ from deceive.common.checks import counted
 from deceive.data.loading import Dataset
 from deceive.fooling.fool import FoolingResult, fool
 from deceive.judging.measures import agreement, caught
-from deceive.networks.classifier import Classifier
+from deceive.networks.guarded import Network
 from deceive.storage.runs import Row
 from deceive.teaching.game import FRESH, Game
 from deceive.teaching.settings import RetrainingSettings
@@ -52,7 +52,7 @@ class Retraining(Game):
         )
         return RubbishSet(result.levels[result.fooled][: s.candidates])
 
-    def _candidates(self, network: Classifier, count: int, seed: int) -> FoolingResult:
+    def _candidates(self, network: Network, count: int, seed: int) -> FoolingResult:
         s = self.settings
         return fool(
             network,
@@ -85,11 +85,11 @@ class Retraining(Game):
         self.rubbish = RubbishSet(state["rubbish"])
         self.is_trained = bool(state["is_trained"])
 
-    def made(self, network: Classifier) -> FoolingResult:
+    def made(self, network: Network) -> FoolingResult:
         s = self.settings
         return self._candidates(network, s.measured, seed=FRESH + s.seed)
 
-    def measure(self, network: Classifier, made: FoolingResult, judge: Classifier) -> Row:
+    def measure(self, network: Network, made: FoolingResult, judge: Network) -> Row:
         older = self.rubbish.images
         return {
             "images": len(made),

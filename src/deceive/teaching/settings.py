@@ -1,6 +1,6 @@
 """What the rounds are: the settings of each kind, and how stored ones are read."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Literal
 
 import tyro
@@ -13,7 +13,7 @@ from deceive.fooling.drawing import DRAWING
 from deceive.fooling.rules import Ascent
 from deceive.fooling.starts import REAL, STARTS
 from deceive.judging.quality import LEAST_JUDGED
-from deceive.networks.classifier import ARCHITECTURES
+from deceive.networks.building import NETWORKS
 from deceive.training.recipes import RECIPES
 
 _Some = Annotated[int, Field(ge=1, lt=checks.MOST)]
@@ -30,7 +30,7 @@ class RoundsSettings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    networks: ClassVar[Mapping[str, object]] = ARCHITECTURES
+    networks: ClassVar[Collection[str]] = NETWORKS
     """The networks, by name, that such rounds can teach."""
 
     network: str
@@ -236,7 +236,7 @@ class RetrainingSettings(RoundsSettings):
     """
 
     kind: Annotated[Literal["retraining"], tyro.conf.Suppress] = "retraining"
-    networks: ClassVar[Mapping[str, object]] = RECIPES
+    networks: ClassVar[Collection[str]] = RECIPES
     network: str = "study"
     rounds: _Some = 15
     candidates: Annotated[int, Field(ge=1)] = 3000

@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 from deceive.common import arguments, checks, processes
 from deceive.common.errors import InputError
 from deceive.networks.classifier import Classifier
+from deceive.networks.guarded import Network, guard_of
 from deceive.networks.inference import answers_of, device_of, logits_of, working_dtype
 
 
@@ -256,7 +257,7 @@ def calibrate(network: Classifier, images: Tensor, labels: Tensor) -> float:
 
 @torch.no_grad()
 def expect_rubbish(
-    network: Classifier, images: Tensor, labels: Tensor, *, share: float, confidence: float
+    network: Network, images: Tensor, labels: Tensor, *, share: float, confidence: float
 ) -> float:
     """Make a network with a rubbish class expect rubbish no more often than digits can bear.
 
@@ -284,7 +285,7 @@ def expect_rubbish(
     most = room.clamp_min(0).log() + right[:, 0] - logits[:, -1]
     wanted = most.sort(descending=True).values[math.ceil(share * len(most)) - 1].item()
     added = wanted if math.isfinite(wanted) else 0.0
-    network.head.bias[-1] += added
+    guard_of(network).head.bias[-1] += added
     return added
 
 

@@ -1,12 +1,16 @@
 """How networks are trained when nothing else is said, and what becomes of them."""
 
 from collections.abc import Callable
+from typing import TypeVar
 
 import torch
+from torch import nn
 
 from deceive.common import checks, processes
 from deceive.data.loading import Dataset
+from deceive.networks.building import network_of
 from deceive.networks.classifier import Classifier
+from deceive.networks.guarded import Network
 from deceive.networks.inference import accuracy
 from deceive.storage.models import Card
 from deceive.training.fit import TrainingProgress, TrainingSettings, calibrate, fit
@@ -46,15 +50,32 @@ RECIPES = {
 }
 _TRAINS = {"adversarial": "fast", "robust": "sharp"}
 
+Built = TypeVar("Built", bound=nn.Module)
+
 
 def build(recipe: str, data: Dataset, *, seed: int, rubbish_class: bool = False) -> Classifier:
-    """An untrained network for `data`, its weights drawn with `seed`; on CUDA if there is some.
+    """An untrained network of a recipe's architecture; for the arguments see `build_network`."""
+    return _built(Classifier, _TRAINS.get(recipe, recipe), data, seed, rubbish_class)
 
-    Of the architecture that the recipe trains, or of that name: not all have a recipe.
+
+def build_network(name: str, data: Dataset, *, seed: int, rubbish_class: bool = False) -> Network:
+    """An untrained network for `data`; on CUDA if there is some.
+
+    Args:
+        name: from `building.NETWORKS`.
+        data: says how many classes there are, the images' shape and their normalisation.
+        seed: for the weights.
+        rubbish_class: whether there is an output more than there are classes.
     """
+    return _built(network_of, name, data, seed, rubbish_class)
+
+
+def _built(
+    made_of: Callable[..., Built], name: str, data: Dataset, seed: int, rubbish_class: bool
+) -> Built:
     with processes.seeded(seed, torch.device("cpu")):
-        network = Classifier(
-            _TRAINS.get(recipe, recipe),
+        network = made_of(
+            name,
             data.n_classes + rubbish_class,
             data.image_shape,
             mean=round(data.train.images.mean().item(), 4),

@@ -1,0 +1,107 @@
+"""The layers that networks are made of: strided convolutions, with or without the noise level."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deceive.common.levels import Shape
+
+
+class _Strided(nn.Module):
+    """Strided convolutions, as many as halve the image's sides to a few pixels.
+
+    No pooling and no batch normalisation: every pixel has a gradient, and an image's logits don't
+    depend on the rest of the batch. Pixels are first folded 2×2 into channels, so that no
+    convolution works at full size, where a processor spends most of its time moving memory.
+    """
+
+    def __init__(self, shape: Shape, widths: tuple[int, ...] = (80, 160, 160), hidden: int = 128):
+        super().__init__()
+        rows, columns = (-(-side // 2) for side in shape[1:])
+        channels, convolutions = 4 * shape[0], []
+        for width in widths:
+            # Where a side is one pixel there is nothing left to convolve, and the weights' gradient
+            # in bfloat16 is sometimes NaN.
+            if min(rows, columns) > 1:
+                convolutions.append(nn.Conv2d(channels, width, 3, stride=2, padding=1))
+                channels, rows, columns = width, -(-rows // 2), -(-columns // 2)
+        self.convolutions = nn.ModuleList(convolutions)
+        self.linear = nn.Linear(channels * rows * columns, hidden)
+        self.widths = (*(layer.out_channels for layer in convolutions), hidden)
+
+    def features(self, x: Tensor, *added: Tensor) -> Tensor:
+        """Features (N, hidden) of normalised images (N, C, H, W).
+
+        Each layer's `added` (N, width), if there are any, goes in before its activation.
+        """
+        height, width = x.shape[2:]
+        x = F.pixel_unshuffle(F.pad(x, (0, width % 2, 0, height % 2)), 2)
+        x = x.contiguous(memory_format=torch.channels_last)
+        for number, convolution in enumerate(self.convolutions):
+            x = convolution(x)
+            x = _rectified(x + added[number][:, :, None, None] if added else x)
+        x = self.linear(x.flatten(1))
+        return _rectified(x + added[-1] if added else x)
+
+
+class StridedBody(_Strided):
+    """These convolutions, and nothing else."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Features (N, hidden) of normalised images (N, C, H, W)."""
+        return self.features(x)
+
+
+class NoiseBody(_Strided):
+    """The same convolutions, with the noise level as a second input, added to every layer."""
+
+    def __init__(self, shape: Shape, widths: tuple[int, ...] = (80, 160, 160), hidden: int = 128):
+        super().__init__(shape, widths, hidden)
+        last = nn.Linear(32, sum(self.widths))
+        self.noise = nn.Sequential(nn.Linear(2 * _OCTAVES, 32), nn.SiLU(), last)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, x: Tensor, noise: Tensor) -> Tensor:
+        """Features (N, hidden) of normalised images (N, C, H, W) with noise (N,)."""
+        return self.features(x, *self.noise(_waves(noise)).split(self.widths, 1))
+
+
+def _rectified(x: Tensor) -> Tensor:
+    """Leaky, so that no pixel is ever without a gradient (Maas et al. 2013)."""
+    return F.leaky_relu(x, 0.1)
+
+
+# The noise level is encoded in this many frequencies, each twice the last.
+_OCTAVES = 4
+
+
+def _waves(noise: Tensor) -> Tensor:
+    """Sines and cosines (N, 2 × octaves) of the noise's logarithm."""
+    phase = (noise + 0.01).log()[:, None] * 2.0 ** torch.arange(
+        -1, _OCTAVES - 1, device=noise.device
+    )
+    return torch.cat([phase.sin(), phase.cos()], 1)
+
+
+class StemConv(nn.Conv2d):
+    """A convolution of few input channels, as one matrix product over unfolded patches.
+
+    With one input channel, the library's kernels for the gradient in the input, which the image
+    loop needs, run far below the processor's speed. Training needs no such gradient, and there the
+    library's kernels are faster.
+    """
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Output (N, channels, H', W') for images (N, C, H, W)."""
+        if self.training and not images.requires_grad:
+            return super().forward(images)
+        (size, _), (stride, _) = self.kernel_size, self.stride
+        padding = int(self.padding[0])
+        rows, columns = ((n + 2 * padding - size) // stride + 1 for n in images.shape[2:])
+        # With one channel a tensor can count as channels-last, for which unfolding is 20 times
+        # slower; a view of the flattened images never does.
+        images = images.reshape(len(images), -1).view(images.shape)
+        patches = F.unfold(images, size, padding=padding, stride=stride).transpose(1, 2)
+        out = F.linear(patches, self.weight.flatten(1), self.bias)
+        return out.transpose(1, 2).reshape(len(images), -1, rows, columns)

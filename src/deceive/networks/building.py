@@ -1,0 +1,59 @@
+"""Untrained networks by name."""
+
+from typing import NamedTuple
+
+from deceive.common import checks
+from deceive.common.levels import Shape
+from deceive.networks.architectures import ARCHITECTURES
+from deceive.networks.classifier import MNIST_MEAN, MNIST_STD, Classifier
+from deceive.networks.guarded import Guarded, Network, Shifts
+
+
+class Composition(NamedTuple):
+    """What a `Guarded` network is built from: names from `ARCHITECTURES`, and where to ask."""
+
+    guard: str
+    readers: tuple[str, ...]
+    shifts: Shifts
+
+
+GUARDED = {"resist": Composition("guard", ("sharp", "sharp"), ((0, 0), (1, 1), (-1, -1)))}
+
+NETWORKS = sorted([*ARCHITECTURES, *GUARDED])
+"""Names that `network_of` knows."""
+
+
+def network_of(
+    name: str,
+    n_outputs: int = 10,
+    image_shape: Shape = (1, 28, 28),
+    *,
+    mean: float = MNIST_MEAN,
+    std: float = MNIST_STD,
+) -> Network:
+    """An untrained network with random weights.
+
+        >>> network_of("resist", 11).readers[0].architecture
+        'sharp'
+
+    Args:
+        name: from `NETWORKS`.
+        n_outputs: the number of logits; for a guarded network at least 3, the last for rubbish.
+        image_shape: (C, H, W).
+        mean: of the training images' pixels.
+        std: their standard deviation.
+
+    Raises:
+        InputError: when there is no such network, or an argument is out of range.
+    """
+    checks.one_of("architecture", name, NETWORKS)
+    if name not in GUARDED:
+        return Classifier(name, n_outputs, image_shape, mean=mean, std=std)
+    checks.at_least("n_outputs", n_outputs, 3)
+    made = GUARDED[name]
+    guard = Classifier(made.guard, n_outputs, image_shape, mean=mean, std=std)
+    readers = [
+        Classifier(reader, n_outputs - 1, image_shape, mean=mean, std=std)
+        for reader in made.readers
+    ]
+    return Guarded(guard, readers, shifts=made.shifts, architecture=name)

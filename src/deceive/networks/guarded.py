@@ -1,0 +1,143 @@
+"""Any classifiers behind a guard, which says whether an image shows one of their classes at all."""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deceive.common import arguments, checks
+from deceive.common.errors import InputError
+from deceive.common.levels import Shape
+from deceive.networks.classifier import Classifier
+
+Shifts = tuple[tuple[int, int], ...]
+"""Pixels (down, right) by which an image is moved, each time that it is asked about."""
+
+
+class Guarded(nn.Module):
+    """Readers that settle which class an image shows, and a guard that settles whether it does.
+
+    With g the guard's logits, δ the doubt and q the readers' opinion, the product of their
+    probabilities (Hinton 2002),
+
+        p(class k) ∝ exp(g_k) · ((1 - δ) q_k + δ / K),    p(rubbish) ∝ exp(g_rubbish).
+
+    The second factor is at most 1, so p(class) / p(rubbish) is at most the guard's, whatever the
+    readers say: they can only make the network less sure.
+
+        >>> guard = Classifier("guard", 3, (1, 4, 4))
+        >>> reader = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
+        >>> network, images = Guarded(guard, [reader]), torch.rand(5, 1, 4, 4)
+        >>> odds = [p[:, :2] / p[:, 2:] for p in (n(images).softmax(1) for n in (network, guard))]
+        >>> bool((odds[0] <= odds[1]).all())
+        True
+
+    Args:
+        guard: gives a logit for each of K classes, and a last one for rubbish.
+        readers: at least one, of any kind: images (N, C, H, W) in [0, 1] in, logits (or
+            log-probabilities) of the K classes (N, K) out.
+        doubt: δ in (0, 1), how often the readers are taken to be wrong, and to have guessed.
+        shifts: where to ask: each image is moved by so many pixels, and the logits are the mean
+            (test-time augmentation, Krizhevsky et al. 2012). What deceives a network in one place
+            seldom does in the next; a digit is one in all. Empty to ask once, without moving it.
+        architecture: the name that `building.network_of` builds such a network by, if it does.
+
+    Attributes:
+        doubt: a buffer, saved with the weights.
+
+    Raises:
+        InputError: when an argument is of another kind or out of range; in `forward`, when a
+            reader doesn't give K logits for each image.
+    """
+
+    doubt: Tensor
+
+    @arguments.taking(
+        guard=arguments.of("a Classifier", Classifier),
+        readers=arguments.modules,
+        shifts=arguments.shifts,
+        architecture=arguments.of("a name", str),
+    )
+    def __init__(
+        self,
+        guard: Classifier,
+        readers: Sequence[nn.Module] | nn.ModuleList,
+        *,
+        doubt: float = 0.01,
+        shifts: Shifts = (),
+        architecture: str = "",
+    ) -> None:
+        super().__init__()
+        checks.open_interval("doubt", doubt, 0, 1)
+        checks.at_least("guard.n_outputs", guard.n_outputs, 3)
+        self.guard = guard
+        self.readers = nn.ModuleList(readers)
+        if not self.readers:
+            raise InputError("readers: expected at least one, got none")
+        self.register_buffer("doubt", torch.tensor(float(doubt)))
+        self.shifts, self.architecture = shifts, architecture
+
+    @property
+    def image_shape(self) -> Shape:
+        """(C, H, W) of the images it reads."""
+        return self.guard.image_shape
+
+    @property
+    def n_outputs(self) -> int:
+        """The number of logits, K + 1."""
+        return self.guard.n_outputs
+
+    @property
+    def num_features(self) -> int:
+        """The length of `features`."""
+        return self.guard.num_features
+
+    @property
+    def hears_noise(self) -> bool:
+        """Whether the guard takes the noise level as a second input."""
+        return self.guard.hears_noise
+
+    def features(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
+        """The guard's penultimate activations (N, num_features)."""
+        return self.guard.features(images, noise)
+
+    def forward(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Logits (N, K + 1), the last for rubbish.
+
+        Args:
+            images: (N, C, H, W) in [0, 1], or beyond where there is noise in them.
+            noise: (N,), standard deviations of the gaussian noise in each image, for the guard.
+        """
+        if not self.shifts:
+            return self._logits(images, noise)
+        count = len(self.shifts)
+        moved = torch.cat([_moved(images, *shift) for shift in self.shifts])
+        noise = None if noise is None else noise.repeat(count)
+        return self._logits(moved, noise).view(count, -1, self.n_outputs).mean(0)
+
+    def _logits(self, images: Tensor, noise: Tensor | None) -> Tensor:
+        logits, classes = self.guard(images, noise), self.n_outputs - 1
+        said = [reader(images).float() for reader in self.readers]
+        for each in said:  # no `len`, which would fix the batch size of a traced network
+            if each.shape != (images.shape[0], classes):
+                raise InputError(
+                    f"readers: expected logits ({len(images)}, {classes}), got {tuple(each.shape)}"
+                )
+        q = (1 - self.doubt) * torch.stack(said).sum(0).softmax(1)
+        doubts = (q + self.doubt / classes).log()
+        return torch.cat([logits[:, :-1] + doubts, logits[:, -1:]], 1)
+
+
+Network = Classifier | Guarded
+"""A network that a card can describe."""
+
+
+def guard_of(network: Network) -> Classifier:
+    """The guard of a guarded network; any other network itself."""
+    return network.guard if isinstance(network, Guarded) else network
+
+
+def _moved(images: Tensor, down: int, right: int) -> Tensor:
+    """Images moved by whole pixels: what leaves them is lost, and black comes in."""
+    return F.pad(images, (right, -right, down, -down))
