@@ -19,7 +19,9 @@ from deceive.common.errors import InputError
 from deceive.fooling.rules import Ascent, Schedule
 from deceive.networks.classifier import Classifier
 from deceive.storage.models import load_card
-from deceive.training.fit import TrainingSettings, calibrate, fit
+from deceive.training.calibrating import calibrate
+from deceive.training.fit import fit
+from deceive.training.settings import TrainingSettings
 from worlds.audits import TINY, band_data
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -14,7 +14,7 @@ from deceive.storage.runs import Run
 from deceive.teaching import PRESETS, rounds
 from deceive.teaching.resisting import Resisting
 from deceive.teaching.searching import search
-from deceive.training.fit import expect_rubbish
+from deceive.training.calibrating import expect_rubbish
 from deceive.training.recipes import train
 from worlds.quarters import Quarters, quarters_data
 from worlds.rounds import checkpoint_digest, quiet, without_clock

@@ -11,14 +11,11 @@ from conftest import Recording, Restless, Viewing
 from deceive.common.errors import InputError
 from deceive.networks.classifier import Classifier
 from deceive.networks.inference import accuracy, logits_of
-from deceive.training.fit import (
-    TrainingProgress,
-    TrainingSettings,
-    attacked,
-    augment,
-    calibrate,
-    fit,
-)
+from deceive.training.adversary import attacked
+from deceive.training.augmenting import augment
+from deceive.training.calibrating import calibrate
+from deceive.training.fit import TrainingProgress, fit
+from deceive.training.settings import TrainingSettings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -96,7 +93,7 @@ def test_the_global_generator_is_left_alone_when_interrupted():
     assert torch.equal(before, torch.get_rng_state())
 
 
-@pytest.mark.parametrize(("epochs", "steps"), [(1, 4), (3, 12), (0.5, 2), (1.25, 5), (0.01, 1)])
+@pytest.mark.parametrize(("epochs", "steps"), [(1, 4), (3, 12), (0.5, 2), (1.25, 5), (0.2, 1)])
 def test_the_callback_is_told_every_step(epochs, steps):
     seen: list[TrainingProgress] = []
     settings = TrainingSettings(epochs=epochs, batch_size=25)
@@ -157,6 +154,24 @@ def test_a_users_own_module_that_uses_view():
     assert model(images).shape == (20, 3)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_images_of_any_float_type_do(dtype):
+    images, labels = toy(100)
+    models, settings = [network(), network()], TrainingSettings(epochs=1, batch_size=50)
+    images = images.to(dtype)
+    fit(models[0], images, labels, settings)
+    fit(models[1], images.float(), labels, settings)
+    assert torch.equal(weights(models[0]), weights(models[1]))
+
+
+def test_a_network_in_double_precision_stays_in_it():
+    model = network().double()
+    settings = TrainingSettings(epochs=6, batch_size=20, translation=1, adversarial_radius=0.01)
+    fit(model, *toy(), settings)
+    assert accuracy(model, *toy(seed=1)) > 0.95
+    assert {parameter.dtype for parameter in model.parameters()} == {torch.float64}
+
+
 @pytest.mark.parametrize("value", [math.nan, math.inf])
 def test_a_loss_that_is_not_finite(value):
     images, labels = toy(100)
@@ -213,6 +228,7 @@ def test_bad_settings_are_a_value_error(settings):
     [
         ({"still": torch.zeros(2).bool()}, "still: expected 40, one for each of the images, got 2"),
         ({"still": torch.zeros(41).bool()}, "still: expected 40, one for each .* got 41"),
+        ({"network": network().to("meta")}, "network: expected weights in memory, got some on the"),
         ({"network": nn.Identity()}, "network: expected parameters to train, got none"),
         ({"network": nn.Linear(8, 4).requires_grad_(False)}, "network: expected parameters to tr"),
         ({"network": nn.Linear(8, 4)}, r"network: expected logits \(20, K\) out, got Tensor of"),
@@ -225,6 +241,13 @@ def test_what_does_not_fit_the_images_or_the_network(changed, said):
     call = {"network": network(), "images": images, "labels": labels} | changed
     with pytest.raises(InputError, match=f"^{said}"):
         fit(**call, settings=TrainingSettings(epochs=1, batch_size=20))
+
+
+@pytest.mark.parametrize("epochs", [1e-300, 0.1])
+def test_less_than_a_batch(epochs):
+    settings = TrainingSettings(epochs=epochs, batch_size=25)
+    with pytest.raises(InputError, match=r"epochs: expected enough for a batch, more than 0.12, "):
+        fit(network(), *toy(110), settings)
 
 
 @pytest.mark.parametrize("greatest", [4, -1])

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
     from deceive.teaching import RetrainingSettings as RetrainingSettings
     from deceive.teaching import RoundsSettings as RoundsSettings
     from deceive.teaching import rounds as rounds
-    from deceive.training.fit import TrainingSettings as TrainingSettings
     from deceive.training.fit import fit as fit
     from deceive.training.rubbish import RubbishSet as RubbishSet
+    from deceive.training.settings import TrainingSettings as TrainingSettings
 
 from deceive.common.version import __version__ as __version__
 
@@ -56,8 +56,9 @@ _HOMES = {
         "RoundsSettings",
         "rounds",
     ),
-    "training.fit": ("TrainingSettings", "fit"),
+    "training.fit": ("fit",),
     "training.rubbish": ("RubbishSet",),
+    "training.settings": ("TrainingSettings",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -14,8 +14,9 @@ from deceive.storage.runs import Row
 from deceive.teaching.continual import PATIENCE, Continual, Lesson
 from deceive.teaching.game import FRESH, DivergedError
 from deceive.teaching.settings import EmergingSettings
-from deceive.training.fit import TrainingSettings, augment
+from deceive.training.augmenting import augment
 from deceive.training.rubbish import CandidateSet
+from deceive.training.settings import TrainingSettings
 
 # The network has nothing more to learn from candidates that it catches so often.
 _CAUGHT_TOO_OFTEN = 0.98

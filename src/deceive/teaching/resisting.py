@@ -23,9 +23,11 @@ from deceive.teaching.continual import Continual, Lesson
 from deceive.teaching.game import FRESH
 from deceive.teaching.searching import search
 from deceive.teaching.settings import ResistingSettings
-from deceive.training.fit import TrainingSettings, augment, expect_rubbish
+from deceive.training.augmenting import augment
+from deceive.training.calibrating import expect_rubbish
 from deceive.training.recipes import build, train
 from deceive.training.rubbish import CandidateSet
+from deceive.training.settings import TrainingSettings
 
 # Half of the images of a lesson are in gaussian noise of up to this standard deviation, little of
 # it more often than much, so that the network can't go by the finest of details.

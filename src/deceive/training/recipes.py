@@ -13,8 +13,10 @@ from deceive.networks.classifier import Classifier
 from deceive.networks.guarded import Network
 from deceive.networks.inference import accuracy
 from deceive.storage.models import Card
-from deceive.training.fit import TrainingProgress, TrainingSettings, calibrate, fit
+from deceive.training.calibrating import calibrate
+from deceive.training.fit import TrainingProgress, fit
 from deceive.training.rubbish import RubbishSet
+from deceive.training.settings import TrainingSettings
 
 # A recipe trains the architecture of its name, or the one that is given below.
 RECIPES = {
