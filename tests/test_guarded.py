@@ -14,7 +14,7 @@ from deceive.networks.classifier import Classifier
 from deceive.networks.guarded import Guarded, guard_of
 from deceive.networks.inference import logits_of
 from deceive.storage.models import Card, load_network, save_network
-from test_models import CARD
+from worlds.records import CARD
 
 SHAPE = (1, 8, 8)
 

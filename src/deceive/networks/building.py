@@ -33,6 +33,7 @@ def network_of(
 ) -> Network:
     """An untrained network with random weights.
 
+        >>> from deceive.networks.building import network_of
         >>> network_of("resist", 11).readers[0].architecture
         'sharp'
 

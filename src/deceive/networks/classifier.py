@@ -20,6 +20,8 @@ class Classifier(nn.Module):
 
     Normalisation lives inside, so that outside there are only images and logits.
 
+        >>> import torch
+        >>> from deceive import Classifier
         >>> network = Classifier("fast", n_outputs=11).eval()
         >>> network(torch.rand(5, 1, 28, 28)).shape
         torch.Size([5, 11])

@@ -26,6 +26,9 @@ class Guarded(nn.Module):
     The second factor is at most 1, so p(class) / p(rubbish) is at most the guard's, whatever the
     readers say: they can only make the network less sure.
 
+        >>> import torch
+        >>> from torch import nn
+        >>> from deceive import Classifier, Guarded
         >>> guard = Classifier("guard", 3, (1, 4, 4))
         >>> reader = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
         >>> network, images = Guarded(guard, [reader]), torch.rand(5, 1, 4, 4)

@@ -16,8 +16,11 @@ _KNOTS = 5
 def augment(images: Tensor, settings: TrainingSettings, generator: Generator) -> Tensor:
     """Turn, stretch, shear, shift and bend each image by random amounts of its own.
 
+        >>> import torch
+        >>> from deceive import TrainingSettings
+        >>> from deceive.training.augmenting import augment
         >>> images = torch.rand(3, 1, 8, 8)
-        >>> augment(images, TrainingSettings(), Generator().manual_seed(0)).shape
+        >>> augment(images, TrainingSettings(), torch.Generator().manual_seed(0)).shape
         torch.Size([3, 1, 8, 8])
 
     Args:

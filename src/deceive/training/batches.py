@@ -14,6 +14,9 @@ from deceive.training.settings import TrainingSettings
 class Batches:
     """The part of every batch that is this process's: in another order each epoch, augmented.
 
+        >>> import torch
+        >>> from deceive import TrainingSettings
+        >>> from deceive.training.batches import Batches
         >>> settings = TrainingSettings(epochs=1.5, batch_size=2)
         >>> batches = Batches(torch.rand(4, 1, 8, 8), torch.arange(4), settings)
         >>> [x.shape for x, y in batches]

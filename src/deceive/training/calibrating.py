@@ -23,6 +23,9 @@ def calibrate(network: Classifier, images: Tensor, labels: Tensor) -> float:
     Label smoothing leaves a network too shy, training without it too bold. Dividing the logits by
     a temperature (Guo et al. 2017) changes no prediction; it goes into the head's weights.
 
+        >>> import torch
+        >>> from deceive import Classifier
+        >>> from deceive.training.calibrating import calibrate
         >>> network = Classifier("fast", 4, (1, 8, 8))
         >>> calibrate(network, torch.rand(6, 1, 8, 8), torch.tensor([0, 1, 2, 3, 0, 1])) > 0
         True

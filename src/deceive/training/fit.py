@@ -58,6 +58,9 @@ def fit(
     are averaged. Each process has its own augmentation, dropout and batch statistics; the last are
     averaged at the end.
 
+        >>> import torch
+        >>> from torch import nn
+        >>> from deceive import TrainingSettings, fit
         >>> network = nn.Sequential(nn.Flatten(), nn.Linear(16, 2))
         >>> images, settings = torch.rand(20, 1, 4, 4), TrainingSettings(epochs=1, batch_size=10)
         >>> fit(network, images, torch.arange(20) % 2, settings) > 0

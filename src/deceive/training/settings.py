@@ -12,6 +12,7 @@ class TrainingSettings(BaseModel):
 
     Raises `pydantic.ValidationError`, a `ValueError`, for a field that is out of range.
 
+        >>> from deceive import TrainingSettings
         >>> TrainingSettings(epochs=2, elasticity=0).learning_rate
         0.01
     """
