@@ -68,6 +68,19 @@ class Bands(nn.Module):
         return F.linear((images.flatten(1) - self.low) / self.width, self.weight)
 
 
+class Tilted(Bands):
+    """`Bands` that look harder at the right (or left, below 0) of each band.
+
+    The same images are best, and others are read differently.
+    """
+
+    def __init__(self, tilt: float = 0.5, sure: float = 9.0) -> None:
+        super().__init__(sure=sure)
+        width = self.image_shape[2]
+        columns = torch.linspace(1 - tilt, 1 + tilt, width).repeat(self.weight.shape[1] // width)
+        self.weight = nn.Parameter(self.weight.detach() * columns)
+
+
 class After(nn.Module):
     """`Bands` with something done to its logits."""
 

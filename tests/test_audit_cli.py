@@ -37,7 +37,7 @@ import os
 import sys
 
 import torch
-from conftest import Bands
+from conftest import Bands, Tilted
 from worlds.audits import Glaring, Relabelled, Strict, band_split, broken
 
 def sure():
@@ -47,7 +47,7 @@ def shy():
     return Bands(sure=4)
 
 def judge():
-    return Bands(sure=9)
+    return Tilted()
 
 def strict():
     return Strict(band_split(5100, 0, Bands()), band_split(100, 1, Bands()))

@@ -7,9 +7,10 @@ from dataclasses import replace
 import onnx
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
-from conftest import Bands
+from conftest import Bands, Tilted
 from deceive.auditing import audit
 from deceive.auditing.formats import load_model
 from deceive.auditing.identity import identity_of, same_network
@@ -158,7 +159,7 @@ def test_a_gradient_that_passes_by_now_makes_another_model(data, tmp_path):
 
 def test_a_judge_that_has_changed_is_another_judge(data, tmp_path):
     def judge(sure):
-        model = Bands(sure=sure)
+        model = Tilted(sure=sure)
 
         def reader(images):
             return model(images).detach()
@@ -166,10 +167,10 @@ def test_a_judge_that_has_changed_is_another_judge(data, tmp_path):
         return reader
 
     model, out = Bands(sure=12), tmp_path / "out"
-    begin(model, data, out, judge=[judge(9), Bands(sure=7)])
-    begin(model, data, out, judge=[judge(9), Bands(sure=7)])
+    begin(model, data, out, judge=[judge(9), Tilted(-0.5)])
+    begin(model, data, out, judge=[judge(9), Tilted(-0.5)])
     with pytest.raises(InputError, match="but judge reader answers differently; start anew"):
-        begin(model, data, out, judge=[judge(8), Bands(sure=7)])
+        begin(model, data, out, judge=[judge(8), Tilted(-0.5)])
     with pytest.raises(InputError, match="differs in judges"):
         begin(model, data, out, judge=judge(9))
 
@@ -205,6 +206,15 @@ def test_what_the_run_forgot_is_not_taken_for_the_same(data, tmp_path):
 # Judges.
 
 
+# What changes probabilities and keeps the order of the classes.
+CHANGES = {
+    "colder": lambda logits: logits * 20,
+    "warmer": lambda logits: logits / 20 - 5,
+    "one-hot": lambda logits: F.one_hot(logits.argmax(1), 4).float(),
+    "rounded": lambda logits: logits.softmax(1).mul(10).round().div(10),
+}
+
+
 def wrapped(kind):
     model = Bands(sure=12).eval()
     if kind == "callable":
@@ -214,22 +224,24 @@ def wrapped(kind):
             return torch.jit.trace(model, torch.rand(2, 1, 4, 4))
     if kind == "probabilities":
         return nn.Sequential(model, nn.Softmax(1))
+    if kind in CHANGES:
+        return lambda images: CHANGES[kind](model(images).detach())
     return WithRubbish(sure=12)
 
 
-@pytest.mark.parametrize("kind", ["callable", "TorchScript", "probabilities", "rubbish"])
+@pytest.mark.parametrize("kind", ["callable", "TorchScript", "probabilities", "rubbish", *CHANGES])
 def test_no_wrapper_makes_a_model_its_own_judge(data, kind):
     judge, model = wrapped(kind), Bands(sure=12)
     if kind == "rubbish":  # one output more, and the others are the same
         judge, model = model, judge
     with pytest.raises(InputError, match="judge: expected models other than the audited one"):
-        audit(model, data, judge=[Bands(sure=9), judge], settings=TINY)
+        audit(model, data, judge=[Tilted(), judge], settings=TINY)
 
 
 def test_one_network_judges_once(data):
-    twice = [Bands(sure=9), wrapped("probabilities"), wrapped("callable")]
+    twice = [Tilted(), wrapped("probabilities"), wrapped("callable")]
     with pytest.raises(InputError, match="got Sequential and <lambda>, which give"):
-        audit(Bands(sure=8), data, judge=twice, settings=TINY)
+        audit(Tilted(-0.5), data, judge=twice, settings=TINY)
 
 
 @pytest.mark.shipped

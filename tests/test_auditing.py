@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from conftest import Bands, same_state, state_of
+from conftest import Bands, Tilted, same_state, state_of
 from deceive.auditing import Interface, audit, read_report
 from deceive.auditing.assemble import _outcome, assemble, command, stored_outcomes, write_audit
 from deceive.auditing.attacks import CERTAIN, WAYS, WHITE_STARTS, attack, curve, targets_of
@@ -53,7 +53,7 @@ def data() -> Dataset:
 def whole(data):
     """An audit with every attack, whose judge sees what the model sees."""
     settings = TINY.model_copy(update={"ways": tuple(WAYS)})
-    return audit(Bands(sure=12), data, judge=Bands(sure=9), settings=settings)
+    return audit(Bands(sure=12), data, judge=Tilted(), settings=settings)
 
 
 def outcome(report, box="white", threshold="asked"):
@@ -71,7 +71,7 @@ def test_whoever_is_fooled_by_what_the_judge_sees_as_well_is_right(whole):
     # No restarts from the one blank image.
     assert len(report.attacks) == len(WHITE_STARTS) * len(WAYS) - 1 + 1
     assert report.clean.accuracy == 1
-    assert [judge.name for judge in report.judges] == ["Bands"]
+    assert [judge.name for judge in report.judges] == ["Tilted"]
     assert report.warnings == []
     assert report.judge_accuracy == 1
     for threshold in ("asked", "own"):
@@ -190,9 +190,9 @@ def test_a_shy_model_is_told_by_its_own_threshold(data):
 @pytest.mark.parametrize(
     ("judges", "gibberish"),
     [
-        ([Strict(), Bands(sure=9), Bands(sure=8)], 0),
-        ([Bands(sure=9), Strict(), Strict(sure=7)], 3 / 4),
-        ([Bands(sure=9), Strict()], 3 / 4),  # one is not more than half of two
+        ([Strict(), Tilted(), Tilted(-0.5)], 0),
+        ([Tilted(), Strict(), Strict(else_sees=1)], 1 / 2),
+        ([Tilted(), Strict()], 3 / 4),  # one is not more than half of two
     ],
 )
 def test_most_judges_have_to_see_the_target(data, judges, gibberish):
@@ -379,7 +379,7 @@ def mislabelled(data, every):
 def test_a_judge_that_reads_no_better_than_guessing_is_refused(data):
     message = "judge: expected models that read the data, got Always, which reads 25.0% of 80"
     with pytest.raises(InputError, match=message):
-        audit(Bands(sure=12), data, judge=[Bands(sure=9), Always()], settings=TINY)
+        audit(Bands(sure=12), data, judge=[Tilted(), Always()], settings=TINY)
 
 
 # Bounds and normalisation.

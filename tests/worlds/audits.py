@@ -56,12 +56,12 @@ class Always(nn.Module):
 
 
 class Strict(nn.Module):
-    """A judge that reads the images it knows, and sees class 0 in everything else."""
+    """A judge that reads the images it knows, and sees one class in everything else."""
 
-    def __init__(self, *known: Split, sure: float = 9) -> None:
+    def __init__(self, *known: Split, else_sees: int = 0) -> None:
         super().__init__()
         known = known or (band_data().validation, band_data().test)
-        self.bands = Bands(sure=sure)
+        self.bands, self.otherwise = Bands(sure=9), F.one_hot(torch.tensor(else_sees), 4).float()
         self.known = {each for split in known for each in self.bytes_of(split.images)}
 
     @staticmethod
@@ -70,7 +70,7 @@ class Strict(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         real = torch.tensor([each in self.known for each in self.bytes_of(images)])
-        return torch.where(real[:, None], self.bands(images), Always()(images))
+        return torch.where(real[:, None], self.bands(images), self.otherwise)
 
 
 class Relabelled(Bands):
