@@ -385,7 +385,7 @@ def test_a_judge_that_reads_no_better_than_guessing_is_refused(data):
 # Bounds and normalisation.
 
 
-@pytest.mark.parametrize("bounds", [(0, 255), (-1, 1)])
+@pytest.mark.parametrize("bounds", [(0, 255), (-1, 1), (-0.5, 0.5)])
 def test_usual_bounds_are_found(data, bounds):
     class Biased(Bands):
         """Calls everything class 0 that hasn't the contrast it is used to."""
@@ -499,6 +499,17 @@ def test_no_scaling_is_found_where_none_reads_better_than_guessing():
         found = meet(load_model(asking_in_order(Knowing(data, reads))), data)
         assert found.scaling == Scaling()
         assert found.notes == ()
+
+
+@pytest.mark.parametrize("reads", [400, 700])
+def test_a_model_that_reads_few_images_in_every_scaling_gets_a_note(reads):
+    data = replace(band_data(), validation=band_split(3000, 5, Bands()))
+    found = meet(load_model(asking_in_order(Knowing(data, {Scaling((-1, 1)): reads}))), data)
+    notes = [note for note in found.notes if note.startswith(f"It reads only {reads / 10:.2f}% of")]
+    assert len(notes) == (reads == 400)
+    assert found.warnings == ()
+    for note in notes:
+        assert "Tried: pixels from 0 to 1; pixels from -1 to 1; " in note
 
 
 def test_imagenets_scaling_is_tried_on_images_of_three_channels():

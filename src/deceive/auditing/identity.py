@@ -184,13 +184,13 @@ def _disputed(data: Dataset) -> list[Tensor]:
 
 
 def _choose_alike(one: Tensor, other: Tensor) -> bool:
-    """Whether log-probabilities (M, N, K) are greatest for the same classes, where that is clear."""
+    """Whether log-probabilities (M, N, K) peak at the same classes, apart from ties."""
     same = (one.argmax(2) == other.argmax(2))[_clear(one, other)]
     return len(same) == 0 or same.double().mean().item() >= _SAME_CHOICE
 
 
 def _clear(one: Tensor, other: Tensor) -> Tensor:
-    """Which images (M, N) have one greatest log-probability (M, N, K) each: rounding makes ties."""
+    """Images (M, N) with no tie for the greatest log-probability (M, N, K): rounding makes ties."""
     highest, second = torch.stack([one, other]).topk(2).values.unbind(3)
     return (highest > second).all(0)
 

@@ -20,6 +20,9 @@ _SAMPLE = 500
 # Two accuracies are close if they differ by at most this many standard errors.
 _ERRORS = 2.0
 
+# A model with less skill than this gets a note: its images are probably prepared in another way.
+_POOR = 0.5
+
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
@@ -127,7 +130,8 @@ def usual(data: Dataset) -> list[Scaling]:
     """The scalings that models are usually trained with, the likeliest first.
 
     [0, 1], [-1, 1], the data's mean and standard deviation (of all training images, and for each
-    channel where there are several), ImageNet's for images of three channels, [0, 255].
+    channel where there are several), ImageNet's for images of three channels, [-0.5, 0.5],
+    [0, 255].
     """
     mean, std = _moments([data.train, data.validation])
     found = [Scaling(), Scaling((-1, 1))]
@@ -138,7 +142,7 @@ def usual(data: Dataset) -> list[Scaling]:
         found.append(Scaling(mean=tuple(map(_short, mean)), std=tuple(map(_short, std))))
     if len(mean) == len(_IMAGENET[0]):
         found.append(Scaling(mean=_IMAGENET[0], std=_IMAGENET[1]))
-    return [*found, Scaling((0, 255))]
+    return [*found, Scaling((-0.5, 0.5)), Scaling((0, 255))]
 
 
 def best_read(
@@ -147,8 +151,8 @@ def best_read(
     """The scaling under which a model reads most validation images, and what to say of it.
 
     Tries each scaling on 500 images, and those close to the best on all of them. The best wins by
-    any margin; ties go to the first. Others within chance of it are named. If none beats guessing,
-    the result is [0, 1].
+    any margin; ties go to the first. Others within chance of it are named. If the model reads few
+    images in every scaling, a note says so; if none beats guessing, the result is [0, 1].
 
     Args:
         right: which images of a split the model reads correctly in a scaling, (N,) bool. It may
@@ -175,9 +179,11 @@ def best_read(
         read = {scaling: right(scaling, validation) for scaling in close}
         close = _close(read)
     best = close[0]
-    if skill(_share(read[best]), data.n_classes) < NEAR_CHANCE and stands_plain:
+    skilled = skill(_share(read[best]), data.n_classes)
+    if skilled < NEAR_CHANCE and stands_plain:
         return Scaling(), []
-    return best, _said(best, close[1:], read)
+    said = _said(best, close[1:], read)
+    return best, [*said, *_doubt(_share(read[best]), tried)] if skilled < _POOR else said
 
 
 def _close(read: Mapping[Scaling, Tensor]) -> list[Scaling]:
@@ -207,6 +213,14 @@ def _said(best: Scaling, close: list[Scaling], read: Mapping[Scaling, Tensor]) -
             "set it: --bounds, or --mean and --std."
         )
     return [said]
+
+
+def _doubt(accuracy: float, tried: Sequence[Scaling]) -> list[str]:
+    return [
+        f"It reads only {accuracy:.2%} of the validation images. If it normally reads more, it was "
+        "trained on images that are prepared in another way: set --bounds, or --mean and --std, or "
+        f"wrap it in a model that prepares them. Tried: {'; '.join(map(str, tried))}."
+    ]
 
 
 def _share(right: Tensor) -> float:
