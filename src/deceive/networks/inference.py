@@ -179,7 +179,8 @@ class FrozenCopy:
             like `example` (1, C, H, W) into finite logits (N, K) with K ≥ 2.
 
     Warns:
-        UserWarning: when the model returns probabilities, or is lazy and has no weights yet.
+        UserWarning: when the model returns probabilities, or is lazy and has no weights yet, or its
+            outputs look like a sigmoid per class.
     """
 
     def __init__(self, model: nn.Module, example: Tensor, *, fold: bool = True) -> None:
@@ -201,16 +202,18 @@ class FrozenCopy:
             except Exception as error:
                 raise self._refused(pair, error) from error
             said = self._rows(self._ask(self._model, pair), pair).clone()
-            if (kind := _looks_like(said)) is not None and self._reaches_logits(kind, pair):
+            if (kind := _looks_like(said)) is not None and self._reaches_logits(kind, said, pair):
                 said = self._rows(self._ask(self._model, pair), pair)
         output = self._checked(said, pair)
         self.n_classes = output.shape[1]
         self._choose_the_quick_way(pair, output, fold=fold)
 
-    def _reaches_logits(self, kind: "Squashing", pair: Tensor) -> bool:
-        """Switch to logits if the model returns probabilities.
+    def _reaches_logits(self, kind: "Squashing", output: Tensor, pair: Tensor) -> bool:
+        """Switch to logits if the model returns probabilities; warn of a sigmoid out of reach.
 
-        Returns whether its output changes by that.
+        That is no error as in an audit, which sees real images: here they may be small logits.
+
+        Returns whether the model's output changes.
         """
         reached = before_softmax(self._model, pair)
         if reached is not None and reached.squashing == kind:
@@ -225,6 +228,12 @@ class FrozenCopy:
                 "the model returns probabilities where logits are expected (rows that are ≥ 0 and "
                 "sum to 1); their logarithm is used, whose gradient vanishes where float32 rounds "
                 "a probability to 0 or 1; return the logits instead"
+            )
+        elif kind == "sigmoid" and output.max() > 0.5:
+            told = (
+                "the model's outputs are in [0, 1] and don't sum to 1, as of a sigmoid per class; "
+                "they are taken for logits, whose softmax is then never sure of any class; return "
+                "the logits before the sigmoid"
             )
         else:
             return False
