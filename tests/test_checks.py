@@ -1,3 +1,4 @@
+import itertools
 import math
 
 import numpy as np
@@ -80,6 +81,15 @@ def test_a_seed_is_what_torch_takes(value):
 def test_another_seed_is_refused(value):
     with pytest.raises(InputError, match=r"^seed: expected a whole number from 0 to 18446744073"):
         checks.seed("seed", value)
+
+
+def test_endless_values_are_refused_and_others_listed():
+    assert checks.listed("targets", iter([3, 1]), (1, 28, 28)) == [3, 1]
+    for endless in (itertools.count(), range(10**12), itertools.repeat(3)):
+        with pytest.raises(
+            InputError, match=r"^targets: expected at most [\d,]+ images, as many as"
+        ):
+            checks.listed("targets", endless, (1, 10_000, 10_000))
 
 
 @pytest.mark.parametrize("choices", [["a", "b"], {"a": 1, "b": 2}])

@@ -3,7 +3,7 @@
 import functools
 import inspect
 import operator
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping, Set
 from numbers import Integral
 from pathlib import Path
 from typing import Any, TypeVar
@@ -103,7 +103,7 @@ def steps(name: str, value: Any) -> None:
     """A bool, or several whole numbers."""
     if isinstance(value, bool | np.bool_):
         return
-    for step in _several(name, "True, False or numbers of steps", value):
+    for step in _several(name, "True, False or numbers of steps", value, ordered=False):
         try:
             operator.index(step)
         except TypeError as error:
@@ -171,8 +171,10 @@ def mask(name: str, value: Any) -> None:
 _MANY = 1_000_000
 
 
-def _several(name: str, expected: str, value: Any) -> list[Any]:
-    if not isinstance(value, str | bytes) and isinstance(value, Collection):
+def _several(name: str, expected: str, value: Any, *, ordered: bool = True) -> list[Any]:
+    """The values of a collection. A set or a dict is refused if their order matters."""
+    fits = isinstance(value, Collection) and not isinstance(value, str | bytes)
+    if fits and not (ordered and isinstance(value, Set | Mapping)):
         try:
             if len(value) <= _MANY:
                 return [*value]

@@ -3,8 +3,9 @@
 import json
 import math
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence, Sized
 from fractions import Fraction
+from itertools import islice
 from numbers import Integral, Real
 from typing import Annotated, Any, TypeVar
 
@@ -112,12 +113,27 @@ def in_memory(name: str, count: int, shape: Sequence[int]) -> None:
     Counts 8-bit levels, float32 pixels and some overhead per image. Called before work begins,
     because a process that runs out of memory is killed without a message.
     """
-    most = _memory() // (5 * math.prod(shape) + 100)
-    if count > most:
+    if count > (most := _most_images(shape)):
         raise InputError(
             f"{name}: expected at most {most:,} images, as many as this machine's memory holds, "
             f"got {shown(count)}"
         )
+
+
+def listed(name: str, values: Iterable[Checked], shape: Sequence[int]) -> list[Checked]:
+    """The values, one per image of this shape; ends even if they are endless.
+
+    Raises `InputError` when that many images don't fit into the machine's memory.
+    """
+    if isinstance(values, Sized):  # don't list a huge range first
+        in_memory(name, len(values), shape)
+    several = list(islice(values, _most_images(shape) + 1))
+    in_memory(name, len(several), shape)
+    return several
+
+
+def _most_images(shape: Sequence[int]) -> int:
+    return _memory() // (5 * math.prod(shape) + 100)
 
 
 def shown(value: object) -> str:
