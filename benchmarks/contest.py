@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 import torch
 
 from deceive.common.files import write_text
-from deceive.networks.inference import working_dtype
+from deceive.networks.precision import working_dtype
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

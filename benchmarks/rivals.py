@@ -19,7 +19,9 @@ from torch import Generator, Tensor, nn
 from deceive.common.errors import InputError
 from deceive.common.levels import Shape
 from deceive.data.loading import Dataset, Split
-from deceive.networks.inference import BATCH, device_of, evaluating, working_dtype
+from deceive.networks.inference import BATCH, evaluating
+from deceive.networks.modules import device_of
+from deceive.networks.precision import working_dtype
 
 # Length of the vector that says what class an image is of, and how noisy it is or what it is like.
 _CONDITION = 64

@@ -19,7 +19,7 @@ from deceive.auditing.formats import load_model
 from deceive.auditing.scaling import Interface, Scaling
 from deceive.auditing.subject import meet
 from deceive.common.errors import InputError
-from deceive.networks.inference import FrozenCopy
+from deceive.networks.frozen import FrozenCopy
 from worlds.audits import band_data
 from worlds.onnx_files import onnx_file
 

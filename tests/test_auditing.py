@@ -27,7 +27,7 @@ from deceive.common.errors import InputError, WriteError
 from deceive.data.loading import Dataset, Split, load_data
 from deceive.fooling.fool import fool
 from deceive.fooling.starts import begin
-from deceive.networks.inference import FrozenCopy
+from deceive.networks.frozen import FrozenCopy
 from deceive.storage.runs import Run
 from worlds.audits import (
     TINY,

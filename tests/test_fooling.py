@@ -28,7 +28,8 @@ from deceive.fooling.fool import FoolingResult, Progress, fool
 from deceive.fooling.objectives import OBJECTIVES
 from deceive.fooling.rules import RULES, Ascent
 from deceive.fooling.starts import STARTS, begin
-from deceive.networks.inference import FrozenCopy, logits_of
+from deceive.networks.frozen import FrozenCopy
+from deceive.networks.inference import logits_of
 from deceive.storage.models import load_network
 
 pytestmark = pytest.mark.usefixtures("one_thread")

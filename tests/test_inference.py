@@ -6,16 +6,11 @@ from torch import nn
 from conftest import After, Bands, InPlace, Restless, same_state, state_of
 from deceive.common.errors import InputError
 from deceive.networks.bodies import StemConv
-from deceive.networks.inference import (
-    FrozenCopy,
-    accuracy,
-    before_softmax,
-    device_of,
-    evaluating,
-    logits_of,
-    probabilities_of,
-    working_dtype,
-)
+from deceive.networks.frozen import FrozenCopy
+from deceive.networks.inference import accuracy, evaluating, logits_of, probabilities_of
+from deceive.networks.modules import device_of
+from deceive.networks.precision import working_dtype
+from deceive.networks.squashing import before_softmax
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -12,7 +12,8 @@ from torch import nn
 from conftest import Bands, same_state, state_of
 from deceive.common.errors import InputError
 from deceive.fooling.fool import fool
-from deceive.networks.inference import FrozenCopy, logits_of, probabilities_of
+from deceive.networks.frozen import FrozenCopy
+from deceive.networks.inference import logits_of, probabilities_of
 from deceive.networks.modules import copied
 
 pytestmark = pytest.mark.usefixtures("one_thread")

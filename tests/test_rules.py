@@ -8,7 +8,7 @@ from deceive.fooling.fool import fool
 from deceive.fooling.objectives import log_odds
 from deceive.fooling.rules import RULES, Ascent, Schedule
 from deceive.fooling.starts import begin
-from deceive.networks.inference import FrozenCopy
+from deceive.networks.frozen import FrozenCopy
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

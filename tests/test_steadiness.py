@@ -13,7 +13,8 @@ from deceive.auditing.subject import meet
 from deceive.auditing.verdict import verdict
 from deceive.common.errors import UnsteadyWarning
 from deceive.fooling.fool import fool
-from deceive.networks.inference import FrozenCopy, logits_of
+from deceive.networks.frozen import FrozenCopy
+from deceive.networks.inference import logits_of
 from deceive.networks.steadiness import ASKINGS, STEADY, Manner, manner_of, settled
 from deceive.storage.runs import Run
 from worlds.audits import TINY, band_data

@@ -17,7 +17,8 @@ from benchmarks.peers import DECEIVE, PEERS, Attack, Contestant, Made, Setting
 from deceive.common.levels import from_levels, to_levels
 from deceive.fooling.starts import begin
 from deceive.networks.classifier import Classifier
-from deceive.networks.inference import FrozenCopy, confidence_of, logits_of
+from deceive.networks.frozen import FrozenCopy
+from deceive.networks.inference import confidence_of, logits_of
 from deceive.storage.models import load_card, load_network
 
 console = Console(stderr=True)

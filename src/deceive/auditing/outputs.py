@@ -13,10 +13,11 @@ from deceive.auditing.formats import Function, Loaded
 from deceive.common.errors import InputError
 from deceive.networks.inference import logits_of
 from deceive.networks.modules import original
+from deceive.networks.squashing import are_probabilities
 
 Kind = Literal["logits", "probabilities", "log-probabilities"]
 
-# How far rounding may move the sum of probabilities from 1.
+# How far rounding may move the sums of votes, and the logarithm of the sum of probabilities.
 _ROUNDING = 1e-3
 
 
@@ -93,9 +94,9 @@ def kind_of(outputs: Tensor) -> Kind:
     Raises `InputError` for a sigmoid per class, which doesn't sum to 1, and for percentages and
     votes, which sum to more. (On real images a sigmoid exceeds 0.5 somewhere; small logits don't.)
     """
-    sums = outputs.sum(1)
-    if (outputs >= 0).all() and ((sums - 1).abs() < _ROUNDING).all():
+    if are_probabilities(outputs):
         return "probabilities"
+    sums = outputs.sum(1)
     whole, differ = sums.mean(), (outputs != outputs[0]).any()
     shares = (outputs >= 0).all() and differ and ((sums / whole - 1).abs() < _ROUNDING).all()
     if shares and whole > 1:

@@ -16,12 +16,10 @@ from deceive.auditing.scaling import FOUND_OUT, Interface, Scaling, best_read, c
 from deceive.common.errors import InputError
 from deceive.common.levels import Shape
 from deceive.data.loading import Dataset, Split
-from deceive.networks.inference import BATCH, BeforeSoftmax, before_softmax, has_gradient, logits_of
+from deceive.networks.inference import BATCH, has_gradient, logits_of
 from deceive.networks.modules import float_type, original
+from deceive.networks.squashing import BeforeSoftmax, before_softmax, logs_of
 from deceive.networks.steadiness import STEADY, Manner, manner_of, settled
-
-# A logit has to be finite, so that no probability counts for less than this.
-_LEAST = 1e-38
 
 # Validation images that reveal the kind of outputs.
 _FIRST = 32
@@ -246,4 +244,4 @@ def _answering(loaded: Loaded, scaling: Scaling, answers: Kind) -> Callable[[Ten
 
 
 def _as_logits(outputs: Tensor, answers: Kind) -> Tensor:
-    return outputs.float().clamp_min(_LEAST).log() if answers == "probabilities" else outputs
+    return logs_of(outputs) if answers == "probabilities" else outputs

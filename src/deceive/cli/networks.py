@@ -121,7 +121,7 @@ class Info:
         import torch
 
         from deceive.common.version import __version__
-        from deceive.networks.inference import working_dtype
+        from deceive.networks.precision import working_dtype
         from deceive.storage.models import load_card, shipped_names
 
         cards = {name: load_card(name) for name in shipped_names()}

@@ -13,8 +13,9 @@ from deceive.common.levels import from_levels
 from deceive.common.seeds import generator_for
 from deceive.fooling.fool import FoolingResult, Progress, Trajectory, fool
 from deceive.fooling.rules import Ascent, Schedule
+from deceive.networks.frozen import FrozenCopy
 from deceive.networks.guarded import Network
-from deceive.networks.inference import BATCH, FrozenCopy, confidence_of
+from deceive.networks.inference import BATCH, confidence_of
 
 # How the shipped `draw` network was taught, and so how it draws.
 DRAWING = Ascent(

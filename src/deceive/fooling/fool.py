@@ -16,7 +16,8 @@ from deceive.common.seeds import generator_for
 from deceive.fooling.objectives import OBJECTIVES, Objective
 from deceive.fooling.rules import RULES, Ascent
 from deceive.fooling.starts import STARTS, begin
-from deceive.networks.inference import FrozenCopy, confidence_of
+from deceive.networks.frozen import FrozenCopy
+from deceive.networks.inference import confidence_of
 
 # Batches of another size round differently in the last digits. An image that passes here must
 # still pass when it is read back from its file and asked about alone.

@@ -9,7 +9,9 @@ from deceive.common import arguments, checks
 from deceive.common.errors import InputError
 from deceive.common.plotting import import_matplotlib
 from deceive.networks.guarded import Network
-from deceive.networks.inference import BATCH, answers_of, device_of, evaluating, exactly, logits_of
+from deceive.networks.inference import BATCH, answers_of, evaluating, logits_of
+from deceive.networks.modules import device_of
+from deceive.networks.precision import exactly
 
 # Rows and columns of the tables of distances that are in memory at once: 1,000 × 10,000 float64
 # are 80 MB.

@@ -93,6 +93,13 @@ def materialised(network: nn.Module, images: Tensor) -> nn.Module:
     return network
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model's parameters (or buffers, or else nothing: the CPU) live."""
+    for tensor in (*model.parameters(), *model.buffers()):
+        return tensor.device
+    return torch.device("cpu")
+
+
 def float_type(model: nn.Module) -> torch.dtype:
     """The floating type of the parameters, else of the buffers, else float32."""
     for tensor in (*model.parameters(), *model.buffers()):

@@ -25,7 +25,7 @@ from deceive.common.levels import Shape
 from deceive.common.runtime import onnx_runtime
 from deceive.fooling.objectives import OBJECTIVES
 from deceive.networks.bodies import StemConv
-from deceive.networks.inference import FrozenCopy
+from deceive.networks.frozen import FrozenCopy
 
 if TYPE_CHECKING:
     from onnx import ModelProto

@@ -14,8 +14,9 @@ from deceive.data.loading import Dataset
 from deceive.fooling.fool import fool
 from deceive.fooling.objectives import log_odds
 from deceive.fooling.rules import Ascent
+from deceive.networks.frozen import FrozenCopy
 from deceive.networks.guarded import Guarded, Network, guard_of
-from deceive.networks.inference import FrozenCopy, working_dtype
+from deceive.networks.precision import working_dtype
 from deceive.storage.models import halved
 from deceive.teaching.game import DivergedError, Game
 from deceive.teaching.settings import ContinualSettings

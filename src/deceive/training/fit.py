@@ -14,8 +14,8 @@ from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 from deceive.common import arguments, checks, processes
 from deceive.common.errors import InputError
 from deceive.networks.classifier import Classifier
-from deceive.networks.inference import device_of, working_dtype
-from deceive.networks.modules import float_type
+from deceive.networks.modules import device_of, float_type
+from deceive.networks.precision import working_dtype
 from deceive.training.adversary import attacked
 from deceive.training.batches import Batches
 from deceive.training.settings import TrainingSettings

@@ -1,0 +1,198 @@
+"""A copy of a model for asking it over and over."""
+
+import torch
+from torch import Tensor, nn
+
+from deceive.common.errors import InputError, warn
+from deceive.networks.folding import folded
+from deceive.networks.modules import copied, device_of, in_float32, materialised
+from deceive.networks.precision import exactly, working_dtype
+from deceive.networks.squashing import Squashing, before_softmax, logs_of, looks_like
+from deceive.networks.steadiness import STEADY, manner_of, settled
+
+# How much the fast path may differ from the exact one, as a share of the greatest logit: ten times
+# bfloat16's rounding in the shipped networks.
+_COARSE = 0.25
+
+
+class FrozenCopy:
+    """An inference-only copy of a model: evaluation mode, frozen, and as fast as possible.
+
+    `logits` works in the type that the processor is quickest at, and serves the gradient;
+    `exact_logits` works in float32, and serves whatever is reported. The model itself is never
+    touched, whatever happens meanwhile. With `fold`, batch normalisation is made part of the layers
+    before it. Models in half or double precision are copied to float32; of a compiled model, the
+    original is copied. If the model returns probabilities and their softmax can be reached, the
+    logits before it are used (`before_softmax`).
+
+    Raises:
+        InputError: when the model isn't an `nn.Module`, can't be copied, or doesn't turn images
+            like `example` (1, C, H, W) into finite logits (N, K) with K ≥ 2.
+
+    Warns:
+        UserWarning: when the model returns probabilities, or is lazy and has no weights yet, or its
+            outputs look like a sigmoid per class.
+    """
+
+    def __init__(self, model: nn.Module, example: Tensor, *, fold: bool = True) -> None:
+        if not isinstance(model, nn.Module):
+            raise InputError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
+        self.device = device_of(model)
+        self.image_shape = tuple(example.shape[1:])
+        self.hears_noise = getattr(model, "hears_noise", False)
+        self._dtype = working_dtype(self.device)
+        self._gives_probabilities = False
+        self.manner = STEADY
+        pair = example.to(self.device).repeat(2, 1, 1, 1)
+        with exactly(self.device):
+            try:
+                network = materialised(copied(model), pair)
+                self._model = self._quick = in_float32(network, pair)
+            except InputError:
+                raise
+            except Exception as error:
+                raise self._refused(pair, error) from error
+            said = self._rows(self._ask(self._model, pair), pair).clone()
+            if (kind := looks_like(said)) is not None and self._reaches_logits(kind, said, pair):
+                said = self._rows(self._ask(self._model, pair), pair)
+        output = self._checked(said, pair)
+        self.n_classes = output.shape[1]
+        self._choose_the_quick_way(pair, output, fold=fold)
+
+    def _reaches_logits(self, kind: Squashing, output: Tensor, pair: Tensor) -> bool:
+        """Switch to logits if the model returns probabilities; warn of a sigmoid out of reach.
+
+        That is no error as in an audit, which sees real images: here they may be small logits.
+
+        Returns whether the model's output changes.
+        """
+        reached = before_softmax(self._model, pair)
+        if reached is not None and reached.squashing == kind:
+            self._model = self._quick = reached
+            told = (
+                f"the model returns probabilities; the logits before its {kind} are used instead, "
+                "and their softmax is the confidence"
+            )
+        elif kind == "softmax":
+            self._gives_probabilities = True
+            told = (
+                "the model returns probabilities where logits are expected (rows that are ≥ 0 and "
+                "sum to 1); their logarithm is used, whose gradient vanishes where float32 rounds "
+                "a probability to 0 or 1; return the logits instead"
+            )
+        elif kind == "sigmoid" and output.max() > 0.5:
+            told = (
+                "the model's outputs are in [0, 1] and don't sum to 1, as of a sigmoid per class; "
+                "they are taken for logits, whose softmax is then never sure of any class; return "
+                "the logits before the sigmoid"
+            )
+        else:
+            return False
+        warn(told)
+        return reached is self._model
+
+    def _choose_the_quick_way(self, pair: Tensor, output: Tensor, *, fold: bool) -> None:
+        """Turn off folding, and then bfloat16, if they change the model's answers."""
+        quick = folded(self._model) if fold else None
+        if quick is not None:  # folding may break models that call layers in another order
+            with exactly(self.device):
+                answer = self._checked(self._ask(quick, pair), pair)
+            self._quick = quick if _alike(answer, output, 1e-3) else self._model
+        if self._dtype == torch.float32:
+            return
+        try:
+            with torch.no_grad():
+                alike = _alike(self.logits(pair), output, _COARSE)
+        except InputError:  # some layers accept only their own type
+            alike = False
+        if not alike:
+            self._dtype = torch.float32
+
+    def watch(self, images: Tensor) -> None:
+        """Test on different images (N, C, H, W), N ≥ 2, whether answers are repeatable.
+
+        If not, `logits` and `exact_logits` make them so from now on: `steadiness.settled`.
+        """
+        self.manner = STEADY
+        self.manner = manner_of(self.exact_logits, images.to(self.device))
+
+    @torch.no_grad()
+    def follow(self, model: nn.Module) -> None:
+        """Become a copy of what that model is now: its weights have changed and nothing else."""
+        for mine, its in zip(_state(self._model), _state(model), strict=True):
+            mine.copy_(its)
+        if self._quick is not self._model:
+            self._quick = folded(self._model) or self._model
+
+    def logits(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Logits (N, K) in float32, worked out in the quickest type; differentiable in `images`.
+
+        A network that wants to know how noisy its images are is told so: standard deviations (N,).
+        """
+        told = (noise,) if self.hears_noise and noise is not None else ()
+
+        def ask(images: Tensor, *told: Tensor) -> Tensor:
+            return self._checked(self._ask(self._quick, images, *told), images)
+
+        with torch.autocast(self.device.type, self._dtype, self._dtype != torch.float32):
+            return settled(ask, self.manner, images, *told)
+
+    def plain_logits(self, images: Tensor, *told: Tensor) -> Tensor:
+        """Logits (N, K) in the network's own type, unchecked: what a tracer can follow.
+
+        `told` is the noise (N,), for a network that hears it.
+        """
+        output: Tensor = self._quick(images, *told)
+        return self._as_logits(output)
+
+    def exact_logits(self, images: Tensor) -> Tensor:
+        """Logits (N, K), worked out in float32; no gradient."""
+
+        def ask(images: Tensor) -> Tensor:
+            return self._checked(self._ask(self._model, images), images).clone()
+
+        with exactly(self.device):
+            return settled(ask, self.manner, images)
+
+    def _ask(self, network: nn.Module, images: Tensor, *told: Tensor) -> object:
+        """The network's output; its errors become `InputError`s."""
+        try:
+            return network(images.clone(), *told)  # some models work in place
+        except InputError:
+            raise
+        except Exception as error:
+            raise self._refused(images, error) from error
+
+    def _refused(self, images: Tensor, error: Exception) -> InputError:
+        return InputError(
+            f"model: expected a model that takes images of shape {tuple(images.shape)}; "
+            f"it raised {error!r}"
+        )
+
+    def _rows(self, output: object, images: Tensor) -> Tensor:
+        """The output in float32, checked to have a row per image."""
+        if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] < 2:
+            came = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise InputError(f"model: expected logits of shape (N, K) with K ≥ 2, got {came}")
+        if len(output) != len(images):
+            raise InputError(
+                f"model: expected logits for {len(images)} images, got {len(output)} rows"
+            )
+        return output.float()
+
+    def _checked(self, output: object, images: Tensor) -> Tensor:
+        rows = self._rows(output, images)
+        if not rows.isfinite().all():
+            raise InputError("model: expected finite logits, got NaN or infinity")
+        return self._as_logits(rows)
+
+    def _as_logits(self, output: Tensor) -> Tensor:
+        return logs_of(output) if self._gives_probabilities else output
+
+
+def _alike(one: Tensor, other: Tensor, tolerance: float) -> bool:
+    return torch.allclose(one, other, rtol=tolerance, atol=tolerance * float(other.abs().max()))
+
+
+def _state(model: nn.Module) -> list[Tensor]:
+    return [*model.parameters(), *model.buffers()]

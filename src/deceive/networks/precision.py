@@ -1,0 +1,58 @@
+"""The types that networks work in."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+
+from deceive.common.errors import InputError
+
+# Backends that may silently lower float32 precision.
+_backends: Any = torch.backends
+_MATRIX_UNITS = (
+    _backends.cuda.matmul,
+    *(_backends.cudnn.conv, _backends.cudnn.rnn),
+    *(_backends.mkldnn.matmul, _backends.mkldnn.conv, _backends.mkldnn.rnn),
+)
+
+
+@contextmanager
+def exactly(device: torch.device) -> Iterator[None]:
+    """Within the block work on `device` is done in float32 and keeps no gradient.
+
+    Neither autocast nor a matrix unit's own type (TF32, bfloat16) takes its place, whatever the
+    caller has allowed: on a GPU convolutions are in TF32 otherwise, which has 10 bits of 23.
+    """
+    allowed = [unit.fp32_precision for unit in _MATRIX_UNITS]
+    try:
+        for unit in _MATRIX_UNITS:
+            unit.fp32_precision = "ieee"
+        with torch.no_grad(), torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        for unit, precision in zip(_MATRIX_UNITS, allowed, strict=True):
+            unit.fp32_precision = precision
+
+
+def working_dtype(device: torch.device) -> torch.dtype:
+    """The type for work that is not reported: bfloat16 where the processor has it, else float32.
+
+    Read off the instruction set, not timed, so that a machine answers the same every time.
+    `DECEIVE_PRECISION` (float32 or bfloat16) decides instead when it is set; a value that is
+    neither raises `InputError`.
+    """
+    choices = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+    asked = os.environ.get("DECEIVE_PRECISION")
+    if asked is not None:
+        if asked not in choices:
+            raise InputError(f"DECEIVE_PRECISION: expected float32 or bfloat16, got {asked!r}")
+        return choices[asked]
+    if device.type == "cuda":
+        has_bfloat16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        has_bfloat16 = device.type == "cpu" and (
+            torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        )
+    return torch.bfloat16 if has_bfloat16 else torch.float32
