@@ -8,23 +8,9 @@ from torch import Tensor, nn
 
 from conftest import Bands, Restless, same_state, state_of
 from deceive.common.errors import InputError
-from deceive.judging import measures
-from deceive.judging.measures import (
-    agreement,
-    auroc,
-    calibration_error,
-    caught,
-    density_and_coverage,
-    digit_accuracy,
-    features_of,
-    fpr_at_tpr,
-    frechet_between,
-    frechet_distance,
-    nearest,
-    nearest_distances,
-    reached_by,
-    skill,
-)
+from deceive.judging.likeness import density_and_coverage, features_of, frechet_between, nearest
+from deceive.judging.measures import agreement, caught, digit_accuracy, skill
+from deceive.judging.scores import auroc, calibration_error, fpr_at_tpr, reached_by
 from deceive.networks.classifier import Classifier
 from deceive.networks.inference import accuracy
 
@@ -146,7 +132,8 @@ def test_frechet_distance_of_gaussians(mean, covariance, distance):
     # As images of two pixels, outside of [0, 1] and between 8-bit levels: nothing is rounded.
     reference = gaussian([1.0, 2.0], [[1.0, 0.0], [0.0, 1.0]]).float().reshape(-1, 1, 1, 2)
     images = gaussian(mean, covariance, n=300, seed=1).float().reshape(-1, 1, 1, 2)
-    found = frechet_distance(Pixels((1, 1, 2)), images, reference)
+    judge = Pixels((1, 1, 2))
+    found = frechet_between(features_of(judge, images), features_of(judge, reference))
     assert found == pytest.approx(distance, rel=1e-5, abs=1e-5)
 
 
@@ -289,10 +276,10 @@ def test_copies_are_at_0_and_the_least_change_is_not():
     levels = torch.randint(128, 256, (5500, 1, 16, 16), generator=generator)  # two tables' columns
     training = levels.float() / 255
     copied = training[[0, 4999, 5000, 5499]]
-    assert nearest_distances(copied, training).tolist() == [0, 0, 0, 0]
+    assert nearest(copied, training)[0].tolist() == [0, 0, 0, 0]
     changed = levels[[0, 4999, 5000, 5499]]
     changed[:, 0, 3, 3] -= 1
-    found = nearest_distances(changed.float() / 255, training)
+    found = nearest(changed.float() / 255, training)[0]
     assert found.tolist() == pytest.approx([1 / 255] * 4, rel=1e-4)
 
 
@@ -301,12 +288,12 @@ def test_the_nearer_of_two_that_nearly_agree():
     training = image.repeat(3, 1, 1, 1)
     for n, change in enumerate([3e-4, 1e-4, 2e-4]):
         training[n, 0, n, n] += change
-    assert nearest_distances(image, training).item() == pytest.approx(1e-4, rel=1e-2)
+    assert nearest(image, training)[0].item() == pytest.approx(1e-4, rel=1e-2)
 
 
 def test_distances_from_black_and_white():
     black, white = torch.zeros(1, 2, 5, 5), torch.ones(1, 2, 5, 5)
-    distances = nearest_distances(torch.cat([black, white, white / 2]), black)
+    distances = nearest(torch.cat([black, white, white / 2]), black)[0]
     assert distances.dtype == torch.float32
     assert distances.tolist() == pytest.approx([0, math.sqrt(50), math.sqrt(12.5)])
 
@@ -318,7 +305,7 @@ def test_the_nearest_is_the_least_of_all_distances(n, n_training, pixels, seed):
     training = torch.rand(n_training, 1, 1, pixels, generator=generator)
     differences = images[:, None].double() - training[None].double()
     expected = differences.flatten(2).square().sum(2).sqrt().amin(1)
-    found = nearest_distances(images, training)
+    found = nearest(images, training)[0]
     assert found.shape == (n,)
     assert torch.allclose(found.double(), expected, rtol=1e-6)
 
@@ -326,14 +313,14 @@ def test_the_nearest_is_the_least_of_all_distances(n, n_training, pixels, seed):
 def test_many_images_keep_their_order():
     training = torch.arange(5200.0).reshape(-1, 1, 1, 1)
     images = training.flip(0)[:2100] + torch.linspace(0, 0.4, 2100).reshape(-1, 1, 1, 1)
-    found = nearest_distances(images, training)
+    found = nearest(images, training)[0]
     assert torch.allclose(found, torch.linspace(0, 0.4, 2100), atol=1e-3)
 
 
 @pytest.mark.parametrize("shape", [(0, 1, 4, 4), (3, 1, 4, 5), (3, 16)])
 def test_training_images_to_which_there_is_no_distance(shape):
     with pytest.raises(InputError, match=r"training: expected at least 1 .*\(1, 4, 4\).*got"):
-        nearest_distances(torch.rand(2, 1, 4, 4), torch.rand(shape))
+        nearest(torch.rand(2, 1, 4, 4), torch.rand(shape))[0]
 
 
 # Out of distribution.
@@ -391,13 +378,11 @@ def test_nearest_says_which():
     distances, indices = nearest(training[which] + 0.001, training)
     assert torch.equal(indices, which)
     assert distances.tolist() == pytest.approx([0.003] * 3, rel=1e-3)
-    assert torch.equal(nearest_distances(training[which] + 0.001, training), distances)
 
 
-def test_nearest_counts_through_the_parts_of_a_large_set(monkeypatch):
-    monkeypatch.setattr(measures, "_COLUMNS", 4)
+def test_nearest_counts_through_the_parts_of_a_large_set():
     training = torch.arange(11.0)[:, None, None, None] / 11
-    assert nearest(training[[10, 3, 4]], training)[1].tolist() == [10, 3, 4]
+    assert nearest(training[[10, 3, 4]], training, at_once=4)[1].tolist() == [10, 3, 4]
 
 
 def test_skill_is_what_is_better_than_guessing():

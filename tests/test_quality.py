@@ -9,7 +9,7 @@ import torch
 from conftest import same_state, state_of
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, Split
-from deceive.judging.measures import density_and_coverage, frechet_distance, nearest_distances
+from deceive.judging.likeness import density_and_coverage, frechet_between, nearest
 from deceive.judging.quality import Quality, classification_accuracy_score, quality
 from worlds.quarters import SHAPE, Quarters, quarters
 
@@ -58,10 +58,12 @@ def test_the_measures_are_what_their_names_say(data):
     judge, reference = Quarters(), data.validation.images
     rightly = (judge(drawn.images).argmax(1) == drawn.labels).double().mean().item()
     assert found.judge_agreement == rightly < 0.5
-    assert found.frechet_distance == frechet_distance(judge, drawn.images, reference)
+    assert found.frechet_distance == frechet_between(
+        *map(judge.features, (drawn.images, reference))
+    )
     features = judge.features(reference), judge.features(drawn.images)
     assert (found.density, found.coverage) == density_and_coverage(*features)
-    distances = nearest_distances(drawn.images, data.train.images)
+    distances = nearest(drawn.images, data.train.images)[0]
     assert found.nearest_median == pytest.approx(distances.quantile(0.5).item())
     assert found.nearest_first_percentile == pytest.approx(distances.quantile(0.01).item())
     assert found.classification_accuracy_score is None
@@ -95,7 +97,7 @@ def test_floors_are_of_as_many_real_images_and_drawn_with_the_seed(data):
     many = judged(data, quarters(800, 3))
     assert few.floor_coverage < many.floor_coverage - 0.2
     # More than there are held-out images: all of them then.
-    distances = nearest_distances(data.test.images, data.train.images)
+    distances = nearest(data.test.images, data.train.images)[0]
     assert many.held_out_nearest_median == pytest.approx(distances.quantile(0.5).item())
 
 

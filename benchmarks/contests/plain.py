@@ -19,7 +19,8 @@ from deceive.common.levels import to_levels
 from deceive.data.loading import Dataset, load_data
 from deceive.fooling.fool import FoolingResult, fool
 from deceive.fooling.starts import begin
-from deceive.judging.measures import agreement, features_of, frechet_between
+from deceive.judging.likeness import features_of, frechet_between
+from deceive.judging.measures import agreement
 from deceive.networks.classifier import Classifier
 from deceive.networks.inference import logits_of
 from deceive.storage.models import load_card, load_network

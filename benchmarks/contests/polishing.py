@@ -19,13 +19,8 @@ from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, Split, load_data
 from deceive.fooling.drawing import ACCEPTED, POLISH, draw
 from deceive.fooling.rules import Ascent
-from deceive.judging.measures import (
-    agreement,
-    density_and_coverage,
-    features_of,
-    frechet_between,
-    nearest_distances,
-)
+from deceive.judging.likeness import density_and_coverage, features_of, frechet_between, nearest
+from deceive.judging.measures import agreement
 from deceive.storage.models import load_card, load_network
 
 console = Console(stderr=True)
@@ -164,4 +159,4 @@ def _apart(data: Dataset, many: int, few: int) -> tuple[Tensor, Tensor]:
 
 def _nearest(images: Tensor, training: Split) -> float:
     """The median of every fifth image: all of them would take as long as to draw them."""
-    return nearest_distances(images[::5], training.images).median().item()
+    return nearest(images[::5], training.images)[0].median().item()

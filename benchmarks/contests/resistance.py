@@ -37,7 +37,7 @@ from deceive.common.levels import from_levels, to_levels
 from deceive.data.loading import Dataset, load_data
 from deceive.fooling.fool import fool
 from deceive.fooling.rules import RULES, Ascent
-from deceive.judging.measures import reached_by
+from deceive.judging.scores import reached_by
 from deceive.networks.inference import confidence_of, logits_of, probabilities_of
 from deceive.storage.models import load_card, load_network, shipped_names
 

@@ -11,7 +11,7 @@ from deceive.common.seeds import generator_for
 from deceive.data.loading import Split
 from deceive.fooling.objectives import log_odds
 from deceive.fooling.starts import begin
-from deceive.judging.measures import auroc, fpr_at_tpr
+from deceive.judging.scores import auroc, fpr_at_tpr
 
 
 def _noise(kind: str) -> Callable[[int, Split, int], Tensor]:

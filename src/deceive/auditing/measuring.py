@@ -32,7 +32,8 @@ from deceive.common.progress import Tick
 from deceive.data.loading import Dataset
 from deceive.fooling.fool import fool
 from deceive.fooling.starts import REAL
-from deceive.judging.measures import NEAR_CHANCE, calibration_error, reached_by, skill
+from deceive.judging.measures import NEAR_CHANCE, skill
+from deceive.judging.scores import calibration_error, reached_by
 from deceive.networks.inference import BATCH, confidence_of
 from deceive.storage.models import load_card, load_network, shipped_names
 from deceive.storage.runs import Row, Run

@@ -7,13 +7,8 @@ from torch import Tensor
 
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, Split
-from deceive.judging.measures import (
-    agreement,
-    density_and_coverage,
-    features_of,
-    frechet_between,
-    nearest_distances,
-)
+from deceive.judging.likeness import density_and_coverage, features_of, frechet_between, nearest
+from deceive.judging.measures import agreement
 from deceive.networks.guarded import Network
 from deceive.networks.inference import accuracy
 from deceive.training.fit import fit
@@ -37,7 +32,7 @@ class Quality:
     """The same of real training images, as many of each class: no generator is expected below it.
     (Images in other proportions than the reference's have a distance by that alone.)"""
     density: float
-    """Among the reference, of the judge's features; see `measures.density_and_coverage`."""
+    """Among the reference, of the judge's features; see `likeness.density_and_coverage`."""
     floor_density: float
     coverage: float
     """Of the reference, by the judge's features."""
@@ -45,7 +40,7 @@ class Quality:
     classification_accuracy_score: float | None
     """Accuracy on the reference of a network trained on the images alone; None if not asked for."""
     nearest_median: float
-    """Distance to the nearest training image, over pixels: `measures.nearest_distances`."""
+    """Distance to the nearest training image, over pixels: `likeness.nearest`."""
     nearest_first_percentile: float
     held_out_nearest_median: float
     """The same for equally many reference images, which the network can't have memorised. Images
@@ -93,9 +88,9 @@ def quality(
     of_images, of_floor = features_of(judge, images), features_of(judge, floor)
     density, coverage = density_and_coverage(real, of_images)
     floor_density, floor_coverage = density_and_coverage(real, of_floor)
-    median, first = _median_and_first_percentile(nearest_distances(images, data.train.images))
+    median, first = _median_and_first_percentile(nearest(images, data.train.images)[0])
     held_out_median, held_out_first = _median_and_first_percentile(
-        nearest_distances(held_out, data.train.images)
+        nearest(held_out, data.train.images)[0]
     )
     score = None
     if with_classifier:

@@ -8,7 +8,8 @@ from deceive.common.levels import from_levels
 from deceive.fooling.drawing import draw
 from deceive.fooling.fool import FoolingResult
 from deceive.fooling.rules import Ascent
-from deceive.judging.measures import agreement, density_and_coverage, features_of, frechet_between
+from deceive.judging.likeness import density_and_coverage, features_of, frechet_between
+from deceive.judging.measures import agreement
 from deceive.networks.guarded import Network
 from deceive.storage.runs import Row
 from deceive.teaching.continual import PATIENCE, Continual, Lesson

@@ -13,7 +13,7 @@ from deceive.fooling.drawing import draw
 from deceive.fooling.fool import FoolingResult
 from deceive.fooling.rules import Ascent
 from deceive.fooling.starts import begin
-from deceive.judging.measures import nearest
+from deceive.judging.likeness import nearest
 from deceive.judging.quality import quality
 from deceive.networks.guarded import Network
 from deceive.storage.runs import Row, Run
