@@ -32,9 +32,14 @@ def idle(monkeypatch, data):
     def work(*_, **__):
         raise WorkedError
 
-    for place in ("recipes.fit", "fooling.FrozenCopy", "export.FrozenCopy", "cli.audit.task"):
+    for place in (
+        "training.recipes.fit",
+        "fooling.fool.FrozenCopy",
+        "storage.export.FrozenCopy",
+        "cli.audit.task",
+    ):
         monkeypatch.setattr(f"deceive.{place}", work)
-    for place in ("data", "auditing.core"):  # it is read once for all tests
+    for place in ("data.loading", "auditing.core"):  # it is read once for all tests
         monkeypatch.setattr(f"deceive.{place}.load_data", lambda folder: data)
 
 

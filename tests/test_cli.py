@@ -1,4 +1,3 @@
-import dataclasses
 import json
 import re
 
@@ -8,11 +7,9 @@ import torch
 from PIL import Image
 
 import deceive
-from deceive.cli.study import Study
 from deceive.common.levels import from_levels
 from deceive.storage.models import load_network
 from deceive.storage.runs import Run
-from deceive.study import StudySettings
 from worlds.commands import run
 
 SMALL = ["--epochs", "0.5", "--training-images", "2000", "--candidates", "2"]
@@ -193,9 +190,3 @@ def test_a_run_folder_keeps_rows_in_order(tmp_path):
     assert [row["part"] for row in again.rows()] == ["a", "b"]
     assert again.row(part="b") == {"part": "b", "x": None}
     assert again.row(part="c") is None
-
-
-def test_the_flags_of_the_study_are_its_settings():
-    flags = {field.name: field.default for field in dataclasses.fields(Study)}
-    for name, field in StudySettings.model_fields.items():
-        assert flags[name] == field.default

@@ -17,7 +17,7 @@ import torch
 
 from conftest import After, Bands
 from deceive.cli import commands, main
-from deceive.cli.rounds import Rounds
+from deceive.cli.rounds import RoundsCommand
 from deceive.common import processes
 from deceive.common.errors import InputError, NoGradientWarning
 from deceive.common.processes import Place
@@ -138,7 +138,7 @@ def play_rounds(folder: str, which: str, dies_at: str = "-1") -> None:
     """Rounds by way of the command line, so that errors end as a user sees them."""
     settings = {"tiny": ROUNDS, "long": LONG, "literal": FEWER}[which]
 
-    class Play(Rounds):
+    class Play(RoundsCommand):
         def run(self) -> int:
             path = Path(folder)
             run = processes.on_main(lambda: Run(path, settings.model_dump(mode="json")))
@@ -146,7 +146,7 @@ def play_rounds(folder: str, which: str, dies_at: str = "-1") -> None:
             assert processes.gathered(rows) == [rows, rows]
             return 0
 
-    commands.parse = lambda arguments: Play()
+    commands.parse = lambda arguments: Play(settings=settings)
     main(["play"])
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
+from deceive.cli.commands import parse
 from deceive.common import processes
 from deceive.common.errors import InputError
 from deceive.fooling.drawing import DRAWING, draw
@@ -221,15 +222,13 @@ def test_a_candidate_begins_anew_at_the_end_of_its_schedule():
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_command_makes_the_settings_again(preset):
-    from deceive.cli.rounds import chosen_rounds
-
     settings = PRESETS[preset].model_copy(update={"seed": 3, "shown": (0, 7)})
     if preset != "resist":
         schedule = Schedule(steps=4) if preset == "draw" else None
         settings = settings.model_copy(update={"ascent": Ascent(noise=0.5, schedule=schedule)})
-    words = command(settings).split()
-    assert words[:2] == ["deceive", "rounds"]
-    assert chosen_rounds(words[2:]).what == settings
+    program, *words = command(settings).split()
+    assert program == "deceive"
+    assert parse(words).settings == settings
 
 
 def test_a_file_changes_a_preset(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deceive.cli.images import Draw
+from deceive.cli.images import DrawCommand
 from deceive.common.errors import InputError
 from deceive.fooling.drawing import ACCEPTED, ATTEMPTS, draw
 from deceive.reporting.figures import contact_sheet, rounds_pictures, shown_rounds
@@ -48,7 +48,7 @@ def test_other_data_go_from_training_to_drawing(monkeypatch, played, capsys, tmp
         )
         with Image.open(png) as image:
             assert np.array_equal(np.array(image), contact_sheet(four.levels.numpy(), columns=4)[0])
-    assert Draw().attempts == ATTEMPTS
+    assert DrawCommand().attempts == ATTEMPTS
 
 
 def test_a_finished_run_is_reported_again(played, capsys, quarters_folder):

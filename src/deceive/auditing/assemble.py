@@ -1,6 +1,5 @@
 """The folder of an audit → its `audit.json`. Reads what is stored, and asks no model."""
 
-import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -30,6 +29,7 @@ from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
 from deceive.common.arrays import Arrays
 from deceive.common.errors import InputError
 from deceive.common.files import write_text
+from deceive.common.flags import command_line, flags_of
 from deceive.common.version import __version__
 from deceive.storage.runs import Row, Run
 
@@ -146,11 +146,11 @@ def command(
         other_data: the folder given as --other-data, if any.
         trust: whether --trust was given.
     """
-    words = ["deceive", "audit", settings["model"]]
+    words = [settings["model"]]
     if data is not None:
         words += ["--data", data]
     given = AuditSettings(**{name: settings[name] for name in AuditSettings.model_fields})
-    preset = THOROUGH if given.every_search else QUICK
+    preset = min((QUICK, THOROUGH), key=lambda each: len(flags_of(given, each)))
     if preset is THOROUGH:
         words.append("--thorough")
     if trust:
@@ -161,11 +161,7 @@ def command(
         words += ["--other-data", other_data]
     words += _declared("", settings["interface"])
     words += _declared("judge-", settings["judge_interface"])
-    for name, value in given.model_dump().items():
-        if value != getattr(preset, name) and not isinstance(value, bool):
-            several = value if isinstance(value, tuple) else (value,)
-            words += [f"--{name.replace('_', '-')}", *map(str, several)]
-    return shlex.join(words)
+    return command_line("audit", *words, *flags_of(given, preset))
 
 
 def _declared(prefix: str, interface: Row) -> list[str]:

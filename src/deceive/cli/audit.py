@@ -4,17 +4,18 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Annotated, Any, NoReturn, Self
 
 import tyro
 from rich.table import Table
 
-from deceive.cli.flags import flag_error
+from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
 from deceive.cli.folders import claimed
+from deceive.cli.parsing import Command, chosen
 from deceive.cli.screen import log, results, show, task
 from deceive.cli.supervised import leave
 from deceive.common.checks import counted
@@ -25,12 +26,21 @@ _OVERRUN = 60.0
 
 
 @dataclass(frozen=True)
-class Audit:
-    """How sure is your classifier of garbage? Ends with a page. Resumes by itself."""
+class Suite:
+    """The flag that decides the other flags' defaults."""
+
+    thorough: bool = False
+    """Run the full suite, which takes hours for a model that resists."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditCommand(Suite, Command):
+    """`deceive audit`: its flags, and what it does."""
 
     model: tyro.conf.Positional[str]
     """package.module:factory of your own, a shipped network, or a file: .safetensors with our card,
     .onnx, .pt2, TorchScript."""
+    settings: Annotated[AuditSettings, tyro.conf.arg(name="")]
     data: Path | None = None
     """A folder with real images of its classes, in MNIST's format; by default MNIST."""
     out: Path | None = None
@@ -39,46 +49,33 @@ class Audit:
     """Models that vote on what an image shows; a majority must see the class. auto: three shipped
     networks, if the data is theirs. none: no judging."""
     bounds: tuple[float, float] | None = None
-    """The model's values of black and white; by default the usual scaling that it reads best."""
+    """The values that the model takes for black and white; by default the usual scaling that it
+    reads best."""
     mean: tuple[float, ...] | None = None
-    """For a model that wants normalised images: what is subtracted, once or for each channel."""
+    """For a model of normalised images: what is subtracted, one number or one for each channel."""
     std: tuple[float, ...] | None = None
-    """What they are divided by then."""
+    """For a model of normalised images: what they are divided by after that."""
     output: str | None = None
     """For a model with several outputs: the one to read, by name or by number from 0."""
     judge_bounds: tuple[float, float] | None = None
-    """The same for the models given by --judge; by default the scaling that each reads best."""
+    """Like --bounds, for the models given by --judge; by default the scaling that each reads
+    best."""
     judge_mean: tuple[float, ...] | None = None
+    """Like --mean, for the models given by --judge."""
     judge_std: tuple[float, ...] | None = None
+    """Like --std, for the models given by --judge."""
     judge_output: str | None = None
+    """Like --output, for the models given by --judge."""
     judge_rubbish_class: int | None = None
+    """Like --rubbish-class, for the models given by --judge."""
     rubbish_class: int | None = None
     """The output that stands for none of the classes."""
     other_data: Path | None = None
     """A folder with images of other things, such as Fashion-MNIST: garbage to this model."""
-    thorough: bool = False
-    """The full suite: hours for a model that resists."""
-    confidence: float | None = None
-    """What counts as being sure; by default 0.99."""
-    candidates: int | None = None
-    """Candidates for each start."""
-    steps: int | None = None
-    """The most steps a candidate may take."""
-    restarts: int | None = None
-    ways: tuple[str, ...] | None = None
-    """The gradient attacks to run; by default all."""
-    curve_candidates: int | None = None
-    searched: int | None = None
-    """Candidates of each black-box attack."""
-    queries: int | None = None
-    """Answers a search may ask for, for each candidate."""
-    garbage_images: int | None = None
-    """Images of each kind of garbage."""
-    seed: int | None = None
     budget: float | None = None
-    """Seconds for this call; the same command goes on from there."""
+    """Stop after this many seconds; the same command then goes on from there."""
     max_gibberish_rate: float | None = None
-    """Exit with 1 if the rate at either threshold is greater: a check for your tests."""
+    """Exit with 1 if the gibberish rate at either threshold is greater: a check for your tests."""
     trust: bool = False
     """Open files of formats that can run code when they are read (.pt2, TorchScript)."""
     fresh: bool = False
@@ -86,22 +83,20 @@ class Audit:
     json: bool = False
     """End with audit.json on stdout."""
 
+    @classmethod
+    def usual(cls, arguments: Sequence[str]) -> Self:
+        thorough = chosen(Suite, arguments).thorough
+        settings = THOROUGH if thorough else QUICK
+        return cls(model=tyro.MISSING, settings=settings, thorough=thorough)
+
     def run(self) -> int:
         from functools import partial
 
-        from pydantic import ValidationError
-
-        from deceive.auditing import QUICK, THOROUGH, AuditSettings, audit
+        from deceive.auditing import audit
         from deceive.common import checks
 
         if self.max_gibberish_rate is not None:
             checks.half_open_interval("--max-gibberish-rate", self.max_gibberish_rate, 0, 1)
-        preset = (THOROUGH if self.thorough else QUICK).model_dump()
-        given = {name: value for name in preset if (value := getattr(self, name, None)) is not None}
-        try:
-            settings = AuditSettings(**preset | given)
-        except ValidationError as error:
-            raise flag_error(error) from error
         out = self.out or Path("runs") / _audit_name(self.model, self.thorough)
         with claimed(out, fresh=self.fresh):
             with self._cut_off(out), _no_way_out():
@@ -112,7 +107,7 @@ class Audit:
                     interface=self._interface(""),
                     judge_interface=self._interface("judge_"),
                     other_data=self.other_data,
-                    settings=settings,
+                    settings=self.settings,
                     out=out,
                     budget=self.budget,
                     trust=self.trust,
@@ -218,8 +213,8 @@ class Audit:
 
 
 @dataclass(frozen=True)
-class Leaderboard:
-    """A table of audits, from their audit.json files."""
+class LeaderboardCommand(Command):
+    """`deceive leaderboard`: its flags, and what it does."""
 
     files: tyro.conf.Positional[tuple[Path, ...]]
     """The files, or the run folders that they are in."""

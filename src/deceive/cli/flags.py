@@ -29,13 +29,3 @@ def targets_of(asked: str, card: Any, flag: str) -> Sequence[int]:
             f"{flag}: expected a class, {classes[0]} to {classes[-1]}, or all, got {asked}{what}"
         )
     return [int(asked)]
-
-
-def flag_error(error: Any) -> InputError:
-    """The first thing that is wrong with validated settings, by the name of its flag."""
-    first = error.errors()[0]
-    said = first["msg"].removeprefix("Value error, ")
-    if not first["loc"]:  # about several of them together
-        return InputError(f"settings: {said}")
-    name = "--" + ".".join(str(part) for part in first["loc"]).replace("_", "-")
-    return InputError(f"{name}: {said}; got {checks.shown(first['input'])}")

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from deceive.cli.flags import ending, targets_of
+from deceive.cli.parsing import Command
 from deceive.cli.screen import show, task
 from deceive.common.checks import counted
 from deceive.common.errors import InputError
@@ -14,8 +15,10 @@ _JUDGES = ("judge", "study")
 
 
 @dataclass(frozen=True)
-class Fool:
-    """Optimise images until a network takes them for digits. Writes a PNG, or an .npz of arrays."""
+class FoolCommand(Command):
+    """`deceive fool`: its flags, and what it does."""
+
+    together: ClassVar[bool] = True
 
     target: str = "all"
     """The class to be taken for, or all of them."""
@@ -35,6 +38,7 @@ class Fool:
     """A network that says what the images look like, if it was trained on the same data; by default
     the shipped judge, or study where that is deceived itself."""
     seed: int = 0
+    """Seed of all random numbers."""
     json: bool = False
     """End with one JSON object on stdout."""
 
@@ -108,8 +112,10 @@ class Fool:
 
 
 @dataclass(frozen=True)
-class Draw:
-    """Draw digits from noise by deceiving a network of the rounds. Writes a PNG, or an .npz."""
+class DrawCommand(Command):
+    """`deceive draw`: its flags, and what it does."""
+
+    together: ClassVar[bool] = True
 
     digit: str = "all"
     """The class to draw, or all of them."""
@@ -125,6 +131,7 @@ class Draw:
     """A network that says what the images look like, if it was trained on the same data; by default
     the shipped judge, or study where that is deceived itself."""
     seed: int = 0
+    """Seed of all random numbers."""
     json: bool = False
     """End with one JSON object on stdout."""
 

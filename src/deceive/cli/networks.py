@@ -1,47 +1,60 @@
 """Commands about networks: to train one, to write one for other programs, to list them."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, ClassVar, Self
 
 import tyro
 from rich.table import Table
 
 from deceive.cli.flags import ending
+from deceive.cli.parsing import Command, chosen
 from deceive.cli.screen import log, results, show, task
+from deceive.common import checks
 from deceive.common.errors import InputError
+from deceive.training.recipes import RECIPES, train
+from deceive.training.settings import TrainingSettings
 
 
 @dataclass(frozen=True)
-class Train:
-    """Train a classifier on clean digits, and write its weights and its card."""
+class Choice:
+    """The flag that decides the other flags' defaults."""
 
     recipe: Annotated[str, tyro.conf.arg(aliases=("--architecture",))] = "fast"
-    """What is trained, and how: fast, judge, study (the case study's own), reader (a smaller fast),
-    sharp (one that sees no faint greys); or, on images that an adversary has moved, fast by up to
-    0.3 a pixel (adversarial) and sharp to a distance of 1 (robust)."""
+    """What is trained, and how: fast, judge, study (the case study's own), reader (a smaller fast)
+    or sharp (which sees no faint greys). Two are trained on adversarial images: adversarial is fast
+    with changes of up to 0.3 a pixel, robust is sharp with changes up to an L2 distance of 1."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainCommand(Choice, Command):
+    """`deceive train`: its flags, and what it does."""
+
+    together: ClassVar[bool] = True
+
+    settings: Annotated[TrainingSettings, tyro.conf.arg(name="")]
     out: Path = Path("network.safetensors")
     """Where the weights go; the card goes beside them."""
-    epochs: float | None = None
-    """Passes over the training images; by default the recipe's."""
     data: Path | None = None
     """A folder with MNIST's four files, or another set's of the same form."""
     seed: int = 0
+    """Seed of all random numbers."""
     json: bool = False
     """End with one JSON object on stdout."""
 
+    @classmethod
+    def usual(cls, arguments: Sequence[str]) -> Self:
+        recipe = chosen(Choice, arguments).recipe
+        checks.one_of("recipe", recipe, sorted(RECIPES))
+        return cls(recipe=recipe, settings=RECIPES[recipe])
+
     def run(self) -> int:
-        from deceive.common import checks, processes
+        from deceive.common import processes
         from deceive.data.loading import load_data
         from deceive.storage.models import check_savable, save_network
-        from deceive.training.recipes import RECIPES, train
 
-        checks.one_of("recipe", self.recipe, sorted(RECIPES))
-        settings = RECIPES[self.recipe]
-        if self.epochs is not None:
-            checks.open_interval("epochs", self.epochs, 0, 10_000)
-            settings = settings.model_copy(update={"epochs": self.epochs})
         if ending(self.out) != ".safetensors":
             raise InputError(f"--out: expected a name that ends in .safetensors, got {self.out}")
         check_savable(self.out)
@@ -51,7 +64,7 @@ class Train:
                 self.recipe,
                 data,
                 seed=self.seed,
-                settings=settings,
+                settings=self.settings,
                 callback=lambda now: report(now.step, now.steps),
             )
 
@@ -69,8 +82,8 @@ class Train:
 
 
 @dataclass(frozen=True)
-class Export:
-    """Write a network as an ONNX graph, for programs without torch, with its input gradient too."""
+class ExportCommand(Command):
+    """`deceive export`: its flags, and what it does."""
 
     model: tyro.conf.Positional[str] = "fast"
     """A shipped network, or a safetensors file."""
@@ -111,8 +124,8 @@ class Export:
 
 
 @dataclass(frozen=True)
-class Info:
-    """What is installed, and which networks are shipped."""
+class InfoCommand(Command):
+    """`deceive info`: its flags, and what it does."""
 
     json: bool = False
     """End with one JSON object on stdout."""

@@ -72,10 +72,11 @@ def _run(command: Any) -> int:
 
     processes.join(screen.log.print)
     here = processes.here()
-    if here.count > 1 and not isinstance(command, commands.TOGETHER):
+    if here.count > 1 and not command.together:
+        name = type(command).__name__.removesuffix("Command").lower()
         raise InputError(
-            f"{type(command).__name__.lower()}: expected one process, got {here.count}; only "
-            "train, fool, draw and rounds run on several"
+            f"{name}: expected one process, got {here.count}; only train, fool, draw and rounds "
+            "run on several"
         )
     screen.log.quiet = not here.is_main
     code: int = command.run()

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import tyro
 
+from deceive.cli.parsing import Command
 from deceive.cli.screen import log, show
 from deceive.common.checks import counted
 
 
 @dataclass(frozen=True)
-class Report:
-    """Write the page of a study, rounds or an audit again, from its folder, finished or not."""
+class ReportCommand(Command):
+    """`deceive report`: its flags, and what it does."""
 
     folder: tyro.conf.Positional[Path] = Path("runs/study")
     """The run folder."""
@@ -51,8 +52,8 @@ class Report:
 
 
 @dataclass(frozen=True)
-class Page:
-    """Build the page where it is not up to date, serve it on this machine alone, and open it."""
+class PageCommand(Command):
+    """`deceive page`: its flags, and what it does."""
 
     port: int = 0
     """Where it is served on 127.0.0.1; 0 is any free port."""

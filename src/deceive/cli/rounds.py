@@ -1,29 +1,40 @@
 """The command that plays rounds, with a flag for every one of their settings."""
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import tyro
+from pydantic import ValidationError
 
-from deceive.cli.flags import flag_error
 from deceive.cli.folders import claimed
+from deceive.cli.parsing import Command, chosen, flag_error
 from deceive.cli.screen import log, show, task
 from deceive.common.checks import counted
 from deceive.common.errors import InputError
+from deceive.teaching import PRESETS, RoundsSettings, changed
 
 
 @dataclass(frozen=True)
-class Rounds:
-    """Deceive, teach that it was rubbish, and again. Resumes by itself."""
+class Choice:
+    """The flags that decide which settings there are flags for, and with which defaults."""
 
-    what: Annotated[Any, tyro.conf.Suppress] = None
-    preset: str = "draw"
+    preset: Literal["draw", "resist", "study"] = "draw"
     """draw (until digits emerge), resist (until gibberish hardly deceives), or study (the case
-    study's own procedure)."""
-    settings: Path | None = None
-    """A JSON file of settings; they take the place of the preset's."""
+    study's own procedure). Each has flags of its own: see --preset NAME --help."""
+    file: Annotated[Path | None, tyro.conf.arg(name="settings")] = None
+    """A JSON file of settings, which replace the preset's."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundsCommand(Choice, Command):
+    """`deceive rounds`: its flags, and what it does."""
+
+    together: ClassVar[bool] = True
+
+    settings: Annotated[RoundsSettings, tyro.conf.arg(name="")]
     out: Path | None = None
     """The run folder; by default runs/PRESET."""
     data: Path | None = None
@@ -35,19 +46,28 @@ class Rounds:
     json: bool = False
     """End with one JSON object on stdout."""
 
+    @classmethod
+    def usual(cls, arguments: Sequence[str]) -> Self:
+        choice = chosen(Choice, arguments)
+        try:
+            settings = changed(PRESETS[choice.preset], choice.file)
+        except ValidationError as error:
+            raise flag_error(error) from error
+        return cls(preset=choice.preset, file=choice.file, settings=settings)
+
     def run(self) -> int:
         from deceive.common import processes
         from deceive.data.loading import load_data
         from deceive.storage.models import load_card, load_network
 
         data = load_data(self.data)
-        judge = load_network(self.what.judge)
-        if load_card(self.what.judge).data_checksum != data.checksum:
+        judge = load_network(self.settings.judge)
+        if load_card(self.settings.judge).data_checksum != data.checksum:
             raise InputError(
                 f"--judge: expected a network that was trained on the images in {data.folder}, "
-                f"got {self.what.judge!r}, trained on others; deceive train --data makes one"
+                f"got {self.settings.judge!r}, trained on others; deceive train --data makes one"
             )
-        self.what.check(data)
+        self.settings.check(data)
         if self.tensorboard:
             from deceive.reporting.board import summary_writer
 
@@ -64,7 +84,7 @@ class Rounds:
         from deceive.teaching import rounds
         from deceive.teaching.rows import ROUNDS
 
-        settings = self.what.model_dump(mode="json") | {"data_checksum": data.checksum}
+        settings = self.settings.model_dump(mode="json") | {"data_checksum": data.checksum}
         run = processes.on_main(lambda: Run(out, settings, ROUNDS))
         board = None
         if self.tensorboard and processes.here().is_main:
@@ -72,7 +92,7 @@ class Rounds:
 
             board = Board(run)
         watched = board.listening(task) if board else task
-        for row in rounds(data, run, self.what, judge, watched):
+        for row in rounds(data, run, self.settings, judge, watched):
             log.print(f"  {_round_in_words(row)}")
             if board:
                 board.show(row)
@@ -91,42 +111,6 @@ class Rounds:
             {"rows": rows, "report": str(page)},
             self.json,
         )
-
-
-def chosen_rounds(arguments: list[str]) -> Rounds:
-    """The rounds that a command line asks for: a preset, what a file changes, and what flags do.
-
-    There is a flag for every setting; its help shows what the preset and the file make of it.
-    """
-    from pydantic import ValidationError
-
-    from deceive.common import checks
-    from deceive.teaching import PRESETS, changed
-
-    begun, _ = tyro.cli(Rounds, args=arguments, return_unknown_args=True, add_help=False)
-    checks.one_of("--preset", begun.preset, PRESETS)
-
-    usual = PRESETS[begun.preset]
-
-    @dataclass(frozen=True)
-    class Chosen(Rounds):
-        what: Annotated[
-            type(usual),  # type: ignore[valid-type]
-            tyro.conf.arg(name=""),
-            tyro.conf.AvoidSubcommands,
-        ] = usual
-
-    try:
-        usual = changed(usual, begun.settings)
-        return tyro.cli(
-            Chosen,
-            prog="deceive rounds",
-            description=Rounds.__doc__,
-            default=Chosen(**vars(begun) | {"what": usual}),
-            args=arguments,
-        )
-    except ValidationError as error:
-        raise flag_error(error) from error
 
 
 def _round_in_words(row: dict[str, Any]) -> str:

@@ -1,59 +1,43 @@
 """The command that does the whole case study."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Self
 
-from deceive.cli.flags import flag_error
+import tyro
+
 from deceive.cli.folders import claimed
+from deceive.cli.parsing import Command
 from deceive.cli.screen import log, show, task
+from deceive.study import STUDY, StudySettings, study, summary
 
 
 @dataclass(frozen=True)
-class Study:
-    """The whole case study: train, deceive, teach rubbish, deceive again. Resumes by itself."""
+class StudyCommand(Command):
+    """`deceive study`: its flags, and what it does."""
 
+    settings: Annotated[StudySettings, tyro.conf.arg(name="")]
     out: Path = Path("runs/study")
     """The run folder."""
-    network: str = "fast"
-    """Architecture of the classifier: fast, judge or study."""
-    judge: str = "judge"
-    """Network that says what the fooling images look like; it was trained on the same data."""
-    epochs: float | None = None
-    """Passes over the training images, each of the three times; by default its own recipe's."""
-    training_images: int = 55_000
-    """The first so many of the training images."""
-    candidates: int = 100
-    """Candidates for each digit when a fooling rate is measured."""
-    noise_images: int = 6000
-    """Images of uniform noise that are taught as rubbish in parts 2 and 4."""
-    fooling_images: int = 3000
-    """Fooling images that are taught as rubbish in part 4."""
-    confidence: float = 0.99
-    steps: int = 1000
-    """The most steps a candidate may take."""
     data: Path | None = None
     """A folder with MNIST's four files, or another set's of the same form."""
-    seed: int = 0
     fresh: bool = False
     """Put an earlier run in the same folder aside, and start anew."""
     json: bool = False
     """End with one JSON object on stdout."""
 
-    def run(self) -> int:
-        from pydantic import ValidationError
+    @classmethod
+    def usual(cls, arguments: Sequence[str]) -> Self:
+        return cls(settings=StudySettings())
 
+    def run(self) -> int:
         from deceive.data.loading import load_data
         from deceive.reporting.figures import study_pictures
         from deceive.reporting.study import write_study_page
         from deceive.storage.runs import Run
-        from deceive.study import STUDY, StudySettings, study, summary
 
-        names = set(StudySettings.model_fields)
-        try:
-            settings = StudySettings(**{k: v for k, v in vars(self).items() if k in names})
-        except ValidationError as error:
-            raise flag_error(error) from error
+        settings = self.settings
         data = load_data(self.data)
         settings.check(data)
         rows = []

@@ -8,7 +8,7 @@ from deceive.reporting.figures.study import TITLES, study_captions, study_filmst
 from deceive.reporting.findings import study_findings
 from deceive.reporting.html import embedded, write_page
 from deceive.storage.runs import Row, Run
-from deceive.study import FILMSTRIP, STUDY, command, load_gallery
+from deceive.study import FILMSTRIP, STUDY, command_of, load_gallery, settings_of
 
 # The parts of a study, in words, each with what its row says.
 _PARTS: dict[str, Row] = {
@@ -51,7 +51,7 @@ def write_study_page(run: Run, path: Path | None = None) -> Path:
         "study.html.jinja",
         settings=settings,
         environment=run.environment,
-        command=command(settings),
+        command=command_of(settings_of(settings)),
         missing=missing_parts(run),
         seconds=sum(row["seconds"] for row in run.rows() if row["part"] != "done"),
         stages=stages,

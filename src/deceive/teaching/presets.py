@@ -1,11 +1,11 @@
 """The presets of the rounds, files that change them, and the command that plays them."""
 
 from pathlib import Path
-from typing import Any
 
 from deceive.common import checks
 from deceive.common.errors import InputError
 from deceive.common.files import read_json
+from deceive.common.flags import command_line, flags_of
 from deceive.teaching.settings import (
     EmergingSettings,
     ResistingSettings,
@@ -46,19 +46,4 @@ def changed(settings: RoundsSettings, path: Path | None) -> RoundsSettings:
 def command(settings: RoundsSettings) -> str:
     """The command that plays these rounds, from the same data."""
     preset = next(name for name, usual in PRESETS.items() if type(usual) is type(settings))
-    words = ["deceive rounds --preset", preset]
-    words += _flags(settings.model_dump(), PRESETS[preset].model_dump())
-    return " ".join(words)
-
-
-def _flags(given: dict[str, Any], usual: dict[str, Any], prefix: str = "--") -> list[str]:
-    """A flag for each of these settings that is another than usual."""
-    flags = []
-    for name, value in given.items():
-        flag = f"{prefix}{name.replace('_', '-')}"
-        if isinstance(value, dict):
-            flags += _flags(value, usual[name] or {}, f"{flag}.")
-        elif value != usual.get(name):
-            shown = " ".join(map(str, value)) if isinstance(value, tuple) else value
-            flags.append(f"{flag} {shown}")
-    return flags
+    return command_line("rounds", "--preset", preset, *flags_of(settings, PRESETS[preset]))

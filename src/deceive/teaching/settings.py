@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from typing import Annotated, Any, ClassVar, Literal
 
-import tyro
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from deceive.common import checks, processes
@@ -134,7 +133,7 @@ class EmergingSettings(ContinualSettings):
     2000
     """
 
-    kind: Annotated[Literal["emerging"], tyro.conf.Suppress] = "emerging"
+    kind: Literal["emerging"] = "emerging"
     network: str = "draw"
     rounds: _Some = 16_000
     candidates: Annotated[int, Field(ge=1)] = 64
@@ -183,7 +182,7 @@ class ResistingSettings(ContinualSettings):
     'resisting'
     """
 
-    kind: Annotated[Literal["resisting"], tyro.conf.Suppress] = "resisting"
+    kind: Literal["resisting"] = "resisting"
     network: str = "resist"
     rounds: _Some = 2500
     candidates: Annotated[int, Field(ge=1)] = 128
@@ -235,7 +234,7 @@ class RetrainingSettings(RoundsSettings):
     0.99
     """
 
-    kind: Annotated[Literal["retraining"], tyro.conf.Suppress] = "retraining"
+    kind: Literal["retraining"] = "retraining"
     networks: ClassVar[Collection[str]] = RECIPES
     network: str = "study"
     rounds: _Some = 15

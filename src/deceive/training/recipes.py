@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from deceive.common import checks, processes
+from deceive.common.flags import command_line, flags_of
 from deceive.data.loading import Dataset
 from deceive.networks.building import network_of
 from deceive.networks.classifier import Classifier
@@ -120,9 +121,7 @@ def train(
     temperature = 1.0
     if settings.label_smoothing:
         temperature = calibrate(network, held_out.images, held_out.labels)
-    command = f"deceive train --recipe {recipe} --seed {seed}"
-    if settings.epochs != RECIPES[recipe].epochs:
-        command += f" --epochs {settings.epochs:g}"
+    changed = flags_of(settings, RECIPES[recipe])
     return network, Card(
         architecture=network.architecture,
         n_outputs=network.n_outputs,
@@ -135,6 +134,6 @@ def train(
         temperature=temperature,
         validation_accuracy=accuracy(network, held_out.images, held_out.labels),
         test_accuracy=accuracy(network, data.test.images, data.test.labels),
-        command=command,
+        command=command_line("train", "--recipe", recipe, "--seed", str(seed), *changed),
         torch=torch.__version__,
     )

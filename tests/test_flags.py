@@ -1,0 +1,149 @@
+"""Settings and flags: each setting has a flag, and the flags of settings give them again."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import pytest
+from hypothesis import given, reject
+from hypothesis import strategies as st
+from pydantic import BaseModel, ValidationError
+
+from deceive.auditing import QUICK, THOROUGH
+from deceive.cli.commands import COMMANDS, parse
+from deceive.common.errors import InputError
+from deceive.common.flags import command_line, flags_of
+from deceive.fooling.starts import STARTS
+from deceive.networks.classifier import ARCHITECTURES
+from deceive.study import StudySettings, command_of
+from deceive.teaching import PRESETS
+from deceive.training.recipes import RECIPES
+from worlds.commands import run
+
+ROOT = Path(__file__).parent.parent
+
+# What a name may be, for the fields whose type doesn't say it.
+NAMES = {
+    "network": st.sampled_from(sorted({*ARCHITECTURES} & {*RECIPES})),
+    "starts": st.lists(st.sampled_from(sorted(STARTS)), min_size=1).map(tuple),
+}
+
+# The commands that have settings, by the words that choose their defaults, and those defaults.
+PLAYED = {
+    "study": StudySettings(),
+    **{f"rounds --preset {name}": settings for name, settings in PRESETS.items()},
+    **{f"train --recipe {name}": RECIPES[name] for name in ("study", "robust")},
+    "audit x": QUICK,
+    "audit x --thorough": THOROUGH,
+}
+
+
+def values(name: str, field: Any, usual: Any) -> st.SearchStrategy[Any]:
+    """Values that the type of a field allows, and its bounds."""
+    if name in NAMES:
+        return NAMES[name]
+    kinds = [each for each in get_args(field.annotation) if each is not type(None)]
+    optional = type(None) in get_args(field.annotation)
+    kind = kinds[0] if optional else field.annotation
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return st.just(usual) if usual is None else settings_near(usual)
+    made = st.from_type(Annotated[(kind, *field.metadata)] if field.metadata else kind)
+    return st.none() | made if optional else made
+
+
+@st.composite
+def settings_near(draw: st.DrawFn, usual: BaseModel) -> BaseModel:
+    """Settings of which some are others than usual."""
+    changed = {}
+    for name, field in type(usual).model_fields.items():
+        if draw(st.booleans()):
+            changed[name] = draw(values(name, field, getattr(usual, name)))
+    try:
+        return type(usual)(**{**dict(usual), **changed})
+    except ValidationError:
+        reject()
+
+
+@pytest.mark.parametrize("played", PLAYED)
+@given(data=st.data())
+def test_the_flags_of_settings_give_them_again(played, data):
+    settings = data.draw(settings_near(PLAYED[played]))
+    line = command_line(*shlex.split(played), *flags_of(settings, PLAYED[played]))
+    program, *words = shlex.split(line)
+    assert program == "deceive"
+    assert parse(words).settings == settings
+
+
+def test_only_what_differs_has_a_flag():
+    assert command_of(StudySettings()) == "deceive study"
+    changed = StudySettings(judge="a b'c", confidence=0.999, epochs=2)
+    assert command_of(changed) == (
+        """deceive study --judge 'a b'"'"'c' --epochs 2 --confidence 0.999"""
+    )
+
+
+def entries(help_text: str) -> list[str]:
+    """Each flag or positional argument of a help text, with what is said of it, on one line."""
+    found: list[str] = []
+    for line in help_text.splitlines():
+        if re.match(r"[│ ] (--?\w|STR|PATH|\[)", line):
+            found.append(line)
+        elif found and line[1:3] == "  ":
+            found[-1] += line
+    return [" ".join(each.replace("│", " ").split()) for each in found if "-h, --help" not in each]
+
+
+@pytest.mark.parametrize("line", [*PLAYED, *sorted(COMMANDS.keys() - {"study", "audit"})])
+def test_every_flag_has_help_and_its_real_default(line, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    code, out, _ = run(capsys, *line.split(), "--help")
+    assert code == 0
+    said = entries(out)
+    assert len(said) == out.count("(default:") + out.count("(optional)") + out.count("(required)")
+    for each in said:
+        assert re.search(r"\w[.)`]+ \((default: .*|optional|required)\)$", each), each
+        assert "default: None" not in each
+
+
+@pytest.mark.parametrize("line", PLAYED)
+def test_the_help_shows_the_defaults_of_what_is_chosen(line, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    said = entries(run(capsys, *line.split(), "--help")[1])
+    for name, value in PLAYED[line]:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            flag = f"--{name.replace('_', '-')} "
+            (entry,) = [each for each in said if each.startswith(flag)]
+            assert float(re.search(r"\(default: (.*)\)$", entry)[1]) == value
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("study --network nope", "--network: expected one of fast, judge, study"),
+        ("rounds --ascent.noise -1", "--ascent.noise: Input should be greater than or equal to 0"),
+        ("train --batch-size 1", "--batch-size: Input should be greater than or equal to 2; got 1"),
+        ("audit x --thorough --restarts 0", "--restarts: Input should be greater than"),
+    ],
+)
+def test_a_setting_out_of_range_is_named_by_its_flag(line, said):
+    with pytest.raises(InputError, match=f"^{re.escape(said)}"):
+        parse(line.split())
+
+
+def stored() -> list[str]:
+    """The command lines in shipped cards, in audits, in the Makefile and in the documentation."""
+    documents = [path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))]
+    lines = re.findall(r"\$\(BIN\)/(deceive .*)", (ROOT / "Makefile").read_text())
+    for text in documents:
+        lines += re.findall(r"^ {4}(deceive .*?)(?:  .*)?$", text, re.MULTILINE)
+        lines += re.findall(r"`(deceive (?:rounds|study) [^`]*)`", text)
+    for path in (*ROOT.glob("models/*.json"), *ROOT.glob("docs/audits/*.json")):
+        lines.append(json.loads(path.read_text())["command"])
+    return sorted({" ".join(line.split()) for line in lines})
+
+
+@pytest.mark.parametrize("line", stored())
+def test_the_commands_that_are_written_down_are_understood(line):
+    parse(shlex.split(line)[1:])
