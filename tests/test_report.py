@@ -175,7 +175,7 @@ def test_a_part_that_was_cut_off_shows_the_pictures_it_had(tmp_path):
 
 def test_strings_are_text_and_never_tags(tmp_path):
     evil = '"><script>alert(1)</script><img src=http://evil.example/x onerror=a>'
-    run = study_folder(tmp_path / "run", 2, STUDY | {"network": evil, "data_checksum": evil})
+    run = study_folder(tmp_path / "run", 2, STUDY | {"judge": evil, "data_checksum": evil})
     run.add(STUDY_ROWS[2] | {"name": evil, "start": evil})
     environment = run.environment | {"machine": evil, evil: 1}
     (run.folder / "environment.json").write_text(json.dumps(environment))
