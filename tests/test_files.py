@@ -277,3 +277,15 @@ def test_what_a_kill_leaves_is_found_again(tmp_path):
         temporary.with_name(temporary.name.replace(".tmp", "0.tmp")).touch()
     remove_temporaries(tmp_path)
     assert names(tmp_path / "deep") == ["file.txt", "kept.tmp"]
+
+
+def test_what_an_old_kill_left_beside_a_file_is_removed(tmp_path):
+    old, young, foreign = (".deceive-0123456789ab.tmp", ".deceive-ba9876543210.tmp", "mine.tmp")
+    for name in (old, young, foreign, ".deceive-notes.tmp"):
+        (tmp_path / name).touch()
+    for name in (old, foreign, ".deceive-notes.tmp"):
+        os.utime(tmp_path / name, (0, 0))
+    (tmp_path / ".deceive-aaaaaaaaaaaa.tmp").mkdir()
+    check_writable(tmp_path / "file.txt")
+    kept = [".deceive-aaaaaaaaaaaa.tmp", young, ".deceive-notes.tmp", foreign]
+    assert names(tmp_path) == sorted(kept)

@@ -13,6 +13,7 @@ import shutil
 import stat
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -24,6 +25,9 @@ from deceive.common.errors import InputError, WriteError
 # Prefix and suffix of temporary files; nothing looks for this suffix.
 _PREFIX, _SUFFIX = ".deceive-", ".tmp"
 
+# Hexadecimal digits between them.
+_RANDOM = 12
+
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a FIFO",
@@ -31,6 +35,9 @@ _KINDS = {
     stat.S_IFBLK: "a block device",
     stat.S_IFSOCK: "a socket",
 }
+
+# Seconds after which a temporary file counts as left by a killed write. A write takes seconds.
+_STALE = 24 * 3600
 
 # Linux's paths of a process's descriptors; /dev/stdout leads there.
 _DESCRIPTOR = re.compile(r"/proc/(\d+)(?:/task/\d+)?/fd/(\d+)")
@@ -85,13 +92,16 @@ def write_text(path: Path, text: str) -> None:
 def check_writable(path: Path, *, streams: bool = True) -> None:
     """Raise the `WriteError` that `replacing` would raise, before any work is done.
 
-    Leaves nothing behind and makes no folders: it tests the nearest existing one.
+    Leaves nothing behind and makes no folders: it tests the nearest existing one. Removes temporary
+    files beside `path` that killed writes left there more than a day ago.
     """
     with write_errors(path):
         place = _Place.of(path, streams=streams)
         if place.is_stream:
             return
-        _temporary(place.nearest_folder()).unlink()
+        folder = place.nearest_folder()
+        _temporary(folder).unlink()
+        _remove_stale(folder)
 
 
 @contextmanager
@@ -114,6 +124,14 @@ def remove_temporaries(folder: Path) -> None:
     """Remove temporary files that killed writes left in or below `folder`."""
     for path in folder.rglob(f"{_PREFIX}*{_SUFFIX}"):
         path.unlink(missing_ok=True)
+
+
+def _remove_stale(folder: Path) -> None:
+    for path in folder.glob(f"{_PREFIX}{'[0-9a-f]' * _RANDOM}{_SUFFIX}"):
+        with suppress(OSError):  # gone by now, or another user's
+            there = path.lstat()
+            if stat.S_ISREG(there.st_mode) and time.time() - there.st_mtime > _STALE:
+                path.unlink()
 
 
 @dataclass(frozen=True)
@@ -185,7 +203,7 @@ class _Place:
 def _temporary(folder: Path) -> Path:
     """A new empty file with the umask's permissions."""
     while True:
-        path = folder / f"{_PREFIX}{secrets.token_hex(6)}{_SUFFIX}"
+        path = folder / f"{_PREFIX}{secrets.token_hex(_RANDOM // 2)}{_SUFFIX}"
         with suppress(FileExistsError):
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
             return path
