@@ -57,8 +57,17 @@ def test_a_row_for_each_audit_the_least_gibberish_first(tmp_path):
     assert "deceive leaderboard FILES" in out.read_text()
 
 
+CUT = {
+    "complete": False,
+    "missing": ["reading real images"],
+    "headlines": [],
+    "clean": None,
+    "thresholds": [],
+}
+
+
 def test_an_audit_that_is_not_whole_is_marked_and_goes_last(tmp_path):
-    cut = write(tmp_path / "a", name="cut", complete=False, headlines=[], clean=None, thresholds=[])
+    cut = write(tmp_path / "a", name="cut", **CUT)
     fast = write(tmp_path / "b")
     rows = write_leaderboard([cut, fast], tmp_path / "board.md")
     assert [row["model"] for row in rows] == ["fast", "cut (not complete)"]
@@ -66,7 +75,7 @@ def test_an_audit_that_is_not_whole_is_marked_and_goes_last(tmp_path):
 
 def test_an_audit_with_warnings_is_marked_and_goes_last(tmp_path):
     blind = write(tmp_path / "a", name="blind", asked=0.0, own=0.0, warnings=["It guesses."])
-    fast = write(tmp_path / "b", complete=False)
+    fast = write(tmp_path / "b", complete=False, missing=["search: squares"])
     rows = write_leaderboard([blind, fast], tmp_path / "board.md")
     assert [row["model"] for row in rows] == ["fast (not complete)", "blind (with warnings)"]
 
@@ -177,6 +186,14 @@ OUTCOMES = audit_content()["headlines"][0]["outcomes"]
             "clean.accuracy: expected a share, 0 to 1, got -0.1",
         ),
         ({"seconds": math.nan}, "NaN is not a finite number"),
+        ({"missing": ["search: squares"]}, "complete to be False with missing or failed parts"),
+        ({"complete": False}, "complete to be True with no missing or failed parts"),
+        ({"headlines": []}, "all parts in a complete audit, found no headlines"),
+        ({"clean": None}, "all parts in a complete audit, found no clean"),
+        (
+            {"model": audit_content()["model"] | {"name": "x" * 200_000}},
+            "model.name: String should have at most 500 characters",
+        ),
         ({"schema_version": [3]}, "of schema version 2 or 3, got [3]"),
     ],
 )

@@ -47,6 +47,10 @@ KINDS = {
 }
 
 
+ShortName = Annotated[str, Field(max_length=500)]
+"""A name for tables."""
+
+
 class _Part(BaseModel):
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
@@ -56,7 +60,7 @@ class _Part(BaseModel):
 class Model(_Part):
     """What was audited, and how it was shown its images."""
 
-    name: str
+    name: ShortName
     """A short name: of the file, the factory or the class."""
     format: Literal["module", "torch.export", "TorchScript", "safetensors", "ONNX", "callable"]
     """How it came."""
@@ -87,7 +91,7 @@ class Model(_Part):
 class Data(_Part):
     """The images of the model's own classes."""
 
-    name: str
+    name: ShortName
     """Of its folder."""
     checksum: str
     """SHA-256 that identifies it, however its files are packed."""
@@ -97,14 +101,14 @@ class Data(_Part):
     """Thresholds are taken from these."""
     test_images: Count
     """Everything that is said of real images is of these."""
-    other_data: str | None
+    other_data: ShortName | None
     """Name of the folder with images of other things, if there was one."""
 
 
 class Judge(_Part):
     """A classifier that votes on what an image shows."""
 
-    name: str
+    name: ShortName
     """A short name."""
     accuracy: Share | None
     """Share of the test images that it reads correctly, ignoring its own rubbish class."""
@@ -307,7 +311,7 @@ class Report(_Part):
 
     schema_version: Literal[3] = VERSION
     """Changes when a field does."""
-    deceive: str
+    deceive: ShortName
     """Version of the package that wrote it."""
     command: str
     """Makes this audit again."""
@@ -370,6 +374,18 @@ class Report(_Part):
         ):
             if len(set(found)) < len(found):
                 raise ValueError(f"expected one {what}, got {', '.join(found)}")
+        return self
+
+    @model_validator(mode="after")
+    def _complete_or_not(self) -> "Report":
+        lacking = bool(self.missing or self.failures)
+        if self.complete == lacking:
+            named = "missing or failed parts" if lacking else "no missing or failed parts"
+            raise ValueError(f"expected complete to be {not lacking} with {named}")
+        parts = {"clean": self.clean, "headlines": self.headlines, "garbage": self.garbage}
+        absent = [name for name, part in parts.items() if not part]
+        if self.complete and absent:
+            raise ValueError(f"expected all parts in a complete audit, found no {absent[0]}")
         return self
 
     @property
