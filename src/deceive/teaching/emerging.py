@@ -1,81 +1,83 @@
-"""Rounds in which digits emerge: candidates on the way from noise, through less and less of it."""
+"""Rounds in which digits emerge: candidates on their way through less and less noise."""
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Generator, Tensor
 
-from deceive.common.levels import from_levels
-from deceive.fooling.drawing import draw
-from deceive.fooling.fool import FoolingResult
-from deceive.fooling.rules import Ascent
-from deceive.judging.likeness import density_and_coverage, features_of, frechet_between
-from deceive.judging.measures import agreement
-from deceive.networks.guarded import Network
-from deceive.storage.runs import Row
-from deceive.teaching.continual import PATIENCE, Continual, Lesson
-from deceive.teaching.game import FRESH, DivergedError
+from deceive.common import processes
+from deceive.data.loading import Dataset
+from deceive.fooling.climb import climb
+from deceive.networks.classifier import Classifier
+from deceive.networks.inference import FrozenCopy
+from deceive.storage.models import halved
+from deceive.teaching.candidates import Candidates, some_of
+from deceive.teaching.kind import Lesson, untaught
 from deceive.teaching.settings import EmergingSettings
 from deceive.training.augmenting import augment
-from deceive.training.rubbish import CandidateSet
 from deceive.training.settings import TrainingSettings
 
-# The network has nothing more to learn from candidates that it catches so often.
+# When the network catches this share of its candidates, it has nothing more to learn from them.
 _CAUGHT_TOO_OFTEN = 0.98
 
 
-class Emerging(Continual):
-    """Digits and rubbish in noise, and the network is told how much of it there is.
+class Emerging:
+    """Digits and candidates in the same noise, and the network is told how much there is.
 
-    Candidates are shown in the noise of their place in the schedule and digits in the same; so what
-    the network learns at each level is to tell digits in that noise from what the ascent has made
-    of noise so far. Other digits are shown as they are, so that it reads those well too.
+    A candidate is shown in the noise of its place in the schedule, and a digit in the same. So at
+    each level of noise the network learns to tell digits from what the ascent makes of noise. Other
+    digits are shown without noise, so that it reads those too.
     """
 
-    settings: EmergingSettings
-    confidence = None
+    def __init__(self, data: Dataset, settings: EmergingSettings, generator: Generator) -> None:
+        self.data, self.settings, self.generator = data, settings, generator
+        count, n_classes = processes.here().count, data.n_classes
+        self.network = untaught(settings, data)
+        self.chosen = settings.candidates // count
+        self.candidates = Candidates.blank(settings.kept // count, data.image_shape)
+        # The steps that each candidate has taken since it began. At first, any number.
+        self.taken = torch.randint(settings.end, (len(self.candidates),), generator=generator)
+        self.candidates.begin_in_noise(torch.arange(len(self.candidates)), n_classes, generator)
 
-    @property
-    def end(self) -> int:
-        """The steps of the schedule."""
-        assert self.settings.ascent.schedule is not None
-        return self.settings.ascent.schedule.steps
+    def begin(self) -> None:
+        """There is nothing to do before the first round."""
 
-    def _first_candidates(self, count: int) -> CandidateSet:
-        return CandidateSet.of_noise(
-            count,
-            self.data.image_shape,
-            self.data.n_classes,
-            spread=self.end,
-            generator=self.generator,
+    def choose(self) -> Tensor:
+        """Draw some; those at the end of the schedule begin anew, as noise."""
+        chosen = some_of(self.chosen, len(self.candidates), self.generator)
+        finished = chosen[self.taken[chosen] >= self.settings.end]
+        self.candidates.begin_in_noise(finished, self.data.n_classes, self.generator)
+        self.taken[finished] = 0
+        return chosen
+
+    def climb(self, frozen: FrozenCopy, chosen: Tensor, number: int) -> None:
+        """Take a few steps further along the schedule."""
+        self.candidates.levels[chosen] = climb(
+            frozen,
+            self.candidates.images(chosen),
+            self.candidates.targets[chosen],
+            self.settings.ascent,
+            steps=self.settings.steps,
+            begun=self.taken[chosen],
+            seed=int(torch.randint(2**60, (), generator=self.generator)),
         )
+        self.taken[chosen] += self.settings.steps
 
-    def _choose(self) -> Tensor:
-        return self.candidates.choose(
-            self.chosen, self.data.n_classes, end=self.end, generator=self.generator
-        )
-
-    def _ascent(self) -> Ascent:
-        return self.settings.ascent
-
-    def _lesson(self, rubbish: Tensor) -> Lesson:
-        n, clean, digits = len(rubbish), self.settings.clean_digits, self.data.train
+    def lesson(self, chosen: Tensor) -> Lesson:
+        """Digits and candidates in the candidates' noise, then clean digits."""
+        n, clean, digits = len(chosen), self.settings.clean_digits, self.data.train
         real = torch.randint(len(digits), (n + clean,), generator=self.generator)
         images, labels = digits.images[real], digits.labels[real]
-        sigma = self.settings.ascent.noise_after(self.candidates.begun[rubbish])
+        bent = augment(images[n:], TrainingSettings(), self.generator)
+        sigma = self.settings.ascent.noise_after(self.taken[chosen])
         return Lesson(
-            torch.cat(
-                [
-                    images[:n],
-                    from_levels(self.candidates.levels[rubbish]),
-                    augment(images[n:], TrainingSettings(), self.generator),
-                ]
-            ),
+            torch.cat([images[:n], self.candidates.images(chosen), bent]),
             torch.cat([labels[:n], torch.full((n,), self.data.n_classes), labels[n:]]),
             torch.cat([sigma, sigma, torch.zeros(clean)]),
         )
 
-    def _loss(self, logits: Tensor, labels: Tensor, rubbish: Tensor) -> Tensor:
-        n, k = len(rubbish), self.data.n_classes
+    def loss(self, logits: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
+        """Cross-entropy, over all outputs in noise, and over the classes alone on clean digits."""
+        n, k = len(chosen), self.data.n_classes
         weight = torch.ones(k + 1, device=logits.device)
         weight[k] = self.settings.rubbish_weight
         loss = F.cross_entropy(logits[: 2 * n], labels[: 2 * n], weight)
@@ -84,36 +86,20 @@ class Emerging(Continual):
             loss = loss + clean / (2 * n)
         return loss
 
-    def _look_after_itself(self, loss: float) -> None:
-        super()._look_after_itself(loss)
-        is_caught = self.vitals[0].item()
-        if self.number >= PATIENCE and is_caught > _CAUGHT_TOO_OFTEN:
-            raise DivergedError(f"{is_caught:.1%} of what is made to deceive the network is caught")
+    def alarm(self, is_caught: float) -> str | None:
+        """Too much is caught."""
+        if is_caught > _CAUGHT_TOO_OFTEN:
+            return f"{is_caught:.1%} of what is made to deceive the network is caught"
+        return None
 
-    def made(self, network: Network) -> FoolingResult:
-        s = self.settings
-        return draw(
-            network,
-            range(self.data.n_classes),
-            count=s.measured,
-            seed=FRESH + s.seed,
-            polish=None,  # as they come
-            accepted=None,
-            ascent=s.ascent,
-        )
+    def finished(self, averaged: Classifier) -> Classifier:
+        """The average itself."""
+        return halved(averaged)
 
-    def measure(self, network: Network, made: FoolingResult, judge: Network) -> Row:
-        real = features_of(judge, self.data.validation.images)
-        features = features_of(judge, made.images)
-        density, coverage = density_and_coverage(real, features)
-        is_caught, is_read = self.vitals.tolist()
-        return {
-            "images": len(made),
-            "judge_agreement": agreement(judge, made.images, made.targets),
-            "frechet_distance": frechet_between(features, real),
-            "density": density,
-            "coverage": coverage,
-            "confidence": made.confidence.mean().item(),
-            "rubbish_caught": is_caught,
-            "digits_read_in_noise": is_read,
-        }
+    def shared(self) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+    def own(self) -> dict[str, Tensor]:
+        """The candidates, and how far they are."""
+        return self.candidates.tensors() | {"taken": self.taken}

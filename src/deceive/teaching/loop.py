@@ -16,11 +16,12 @@ from deceive.judging.measures import digit_accuracy
 from deceive.networks.guarded import Network
 from deceive.storage.models import Card, save_network
 from deceive.storage.runs import Row, Run, arrays_of, round_name
-from deceive.teaching.emerging import Emerging
-from deceive.teaching.finale import finale
-from deceive.teaching.game import FINAL, DivergedError, Game
+from deceive.teaching.checkpoint import load, save
+from deceive.teaching.continual import Continual
+from deceive.teaching.drawings import judged_drawings
+from deceive.teaching.game import DivergedError, Game
+from deceive.teaching.measuring import made, worth
 from deceive.teaching.presets import command
-from deceive.teaching.resisting import Resisting
 from deceive.teaching.retraining import Retraining
 from deceive.teaching.rows import ROUNDS
 from deceive.teaching.settings import (
@@ -50,17 +51,27 @@ def rounds(
 ) -> Iterator[Row]:
     """Play the rounds that are missing in `run`, and give the row of each one shown.
 
-    The last row is the judgement of what the final network draws (`finale`), where images are kept.
+    Where digits emerge the last row judges what the final network draws.
 
     A run that was interrupted goes on from where it was last saved, and ends as if it had not been
     (bit for bit on the same machine, on a CPU). One that diverges goes back there too, with half
     the learning rate.
 
-    On CUDA where there is some. Among several processes (`processes.join`) all call this with the
-    same arguments and get the same rows. The settings are of all together: each process keeps its
-    share of the rubbish set and deceives with its share of a round's candidates, and the network
-    takes one step along the mean of their gradients. Only the main one reads and writes the folder
-    of the run, which holds every process's share; it goes on with as many of them.
+    It runs on CUDA if there is some. Among several processes (`processes.join`), all call this with
+    the same arguments and get the same rows. The settings are of all together: each process keeps
+    its share of the rubbish set and of a round's candidates, and the network takes one step along
+    the mean of their gradients. Only the main process reads and writes the run folder, which holds
+    every process's share; a run goes on with as many processes as it was begun with.
+
+    Args:
+        data: training images to learn from, validation and test images to be measured on.
+        run: a run folder, new or of the same settings.
+        settings: an `EmergingSettings`, a `ResistingSettings` or a `RetrainingSettings`.
+        judge: reads images of the data; never taught.
+        task: called with a description when a piece of work begins; gives what reports progress.
+
+    Yields:
+        Rows with a "part" ("round" or "quality"), a "round" and measures (`teaching.rows`).
 
     Raises:
         InputError: when it diverges again and again, or for settings that don't fit the data or the
@@ -68,19 +79,19 @@ def rounds(
         LostProcessError: when another process is gone.
     """
     run = run.of(ROUNDS)
-    game = _game(data, settings)
+    game = game_of(data, settings)
     checkpoint = run.folder / "checkpoint.safetensors"
     goes_on = processes.on_main(checkpoint.exists)
     if goes_on:
-        game.load(checkpoint)
+        load(game, checkpoint)
     with task(counted(settings.rounds, "round")) as tick:
         if not goes_on:
             game.begin()
-            game.save(checkpoint)  # so there is always a state to roll back to
+            save(game, checkpoint)  # so there is always a state to roll back to
         while True:
             # Measuring changes nothing, so it is made up for where a run was cut off before it.
             if settings.is_shown(game.number) and not _has(run, part="round", round=game.number):
-                game.save(checkpoint)
+                save(game, checkpoint)
                 yield _measured(game, run, data, judge)
             if game.number >= settings.rounds:
                 break
@@ -89,35 +100,25 @@ def rounds(
             except DivergedError as trouble:
                 _roll_back(game, checkpoint, run, trouble)
             if game.number % _OFTEN == 0:
-                game.save(checkpoint)
+                save(game, checkpoint)
             tick(game.number, settings.rounds, game.news())
     if not isinstance(settings, EmergingSettings) or settings.judged == 0:
         return
     if not _has(run, part="quality"):
         with task("judging what it draws"):
-            row = finale(
-                game.best(),
-                run,
-                data,
-                judge,
-                ascent=settings.ascent,
-                count=settings.judged,
-                seed=FINAL + settings.seed,
-            )
+            row = judged_drawings(game.best(), run, data, judge, settings)
             processes.on_main(lambda: run.add({"part": "quality", "round": game.number} | row))
     yield cast(Row, processes.on_main(lambda: run.row(part="quality")))
 
 
-def _game(data: Dataset, settings: RoundsSettings) -> Game:
-    """The game that the settings ask for. Raises `InputError` when they don't fit."""
+def game_of(data: Dataset, settings: RoundsSettings) -> Game:
+    """The game before its first round. Raises `InputError` if the settings don't fit the data."""
     settings.check(data)
     match settings:
-        case EmergingSettings():
-            return Emerging(data, settings)
-        case ResistingSettings():
-            return Resisting(data, settings)
         case RetrainingSettings():
             return Retraining(data, settings)
+        case EmergingSettings() | ResistingSettings():
+            return Continual(data, settings)
     raise TypeError(type(settings))
 
 
@@ -129,33 +130,35 @@ def _has(run: Run, **like: Any) -> bool:
 def _measured(game: Game, run: Run, data: Dataset, judge: Network) -> Row:
     """The row of a round, kept in the run with its images and its network."""
     network = game.best()
-    made = game.made(network)
-    return processes.on_main(lambda: _kept(game, network, made, run, data, judge))
+    images = made(network, game.data, game.settings)
+    return processes.on_main(lambda: _kept(game, network, images, run, data, judge))
 
 
 def _kept(
-    game: Game,
-    network: Network,
-    made: FoolingResult,
-    run: Run,
-    data: Dataset,
-    judge: Network,
+    game: Game, network: Network, images: FoolingResult, run: Run, data: Dataset, judge: Network
 ) -> Row:
-    n = data.n_classes
-    run.save_arrays(round_name(game.number), **arrays_of(made))
-    found = game.measure(network, made, judge)
-    row: Row = {"part": "round", "round": game.number, "seconds": round(game.seconds, 2)} | found
+    run.save_arrays(round_name(game.number), **arrays_of(images))
+    row: Row = {"part": "round", "round": game.number, "seconds": round(game.seconds, 2)}
+    row |= worth(network, images, game.data, judge, game.settings) | game.facts(network)
     for name, split in (("validation", data.validation), ("test", data.test)):
-        row[f"{name}_accuracy"] = digit_accuracy(network, split.images, split.labels, n)
+        row[f"{name}_accuracy"] = digit_accuracy(
+            network, split.images, split.labels, data.n_classes
+        )
+    card = _card(game, network, data, row)
+    save_network(network, run.weights(round_name(game.number)), card, half=True)
+    return run.add(row)
+
+
+def _card(game: Game, network: Network, data: Dataset, row: Row) -> Card:
     played = game.settings
     settings = played.model_dump(exclude={"ascent", "shown"}, exclude_none=True)
     if "starts" in settings:
         settings["starts"] = " ".join(settings["starts"])
-    card = Card(
+    return Card(
         architecture=network.architecture,
         n_outputs=network.n_outputs,
         image_shape=network.image_shape,
-        rubbish_class=n,
+        rubbish_class=data.n_classes,
         seed=game.settings.seed,
         settings=settings,
         ascent=played.ascent if isinstance(played, EmergingSettings) else None,
@@ -167,8 +170,6 @@ def _kept(
         command=command(game.settings),
         torch=torch.__version__,
     )
-    save_network(network, run.weights(round_name(game.number)), card, half=True)
-    return run.add(row)
 
 
 def _roll_back(game: Game, checkpoint: Path, run: Run, trouble: DivergedError) -> None:
@@ -181,9 +182,9 @@ def _roll_back(game: Game, checkpoint: Path, run: Run, trouble: DivergedError) -
             f"{rollbacks}th time; what was made so far is in {run.folder}"
         ) from trouble
     slowed = game.slowed / 2
-    game.load(checkpoint)
-    game.slowed, game.rollbacks = slowed, rollbacks
-    game.save(checkpoint)
+    load(game, checkpoint)
+    game.slow_down(slowed, rollbacks)
+    save(game, checkpoint)
     row = {
         "part": "rollback",
         "round": where,

@@ -1,4 +1,6 @@
-"""Great rounds, the case study's: a new network every time, on all the rubbish there is."""
+"""The case study's rounds: a new network every time, trained on all the rubbish so far."""
+
+import time
 
 import torch
 from torch import Tensor
@@ -6,21 +8,21 @@ from torch import Tensor
 from deceive.common.checks import counted
 from deceive.data.loading import Dataset
 from deceive.fooling.fool import FoolingResult, fool
-from deceive.judging.measures import agreement, caught
+from deceive.judging.measures import caught
 from deceive.networks.guarded import Network
+from deceive.storage.models import halved
 from deceive.storage.runs import Row
-from deceive.teaching.game import FRESH, Game
+from deceive.teaching.game import Game
 from deceive.teaching.settings import RetrainingSettings
 from deceive.training.recipes import RECIPES, build, train
 from deceive.training.rubbish import RubbishSet
 
 
 class Retraining(Game):
-    """Great rounds: thousands of fresh candidates, then a new network on all there is."""
-
-    growing = ("rubbish",)
+    """Thousands of fresh candidates a round, then a new network, taught all there is."""
 
     settings: RetrainingSettings
+    growing = ("rubbish",)
 
     def __init__(self, data: Dataset, settings: RetrainingSettings) -> None:
         super().__init__(data, settings)
@@ -32,8 +34,28 @@ class Retraining(Game):
         self.is_trained = False
 
     def begin(self) -> None:
-        if not self.is_trained:  # the network of round 0 knows noise alone
+        """Train the network of round 0, which knows noise alone."""
+        if not self.is_trained:
             self._train()
+
+    def play(self) -> None:
+        """Deceive the network, and teach a new one."""
+        started = time.perf_counter()
+        self.number += 1
+        self.teach(self.deceive())
+        self.seconds += time.perf_counter() - started
+
+    def deceive(self) -> RubbishSet:
+        """The fooling images among this round's candidates."""
+        s, n_classes = self.settings, self.data.n_classes
+        count, seed = -(-s.candidates // n_classes), s.seed + 100 * self.number
+        result = candidates_of(self.network, n_classes, s, count, seed)
+        return RubbishSet(result.levels[result.fooled][: s.candidates])
+
+    def teach(self, rubbish: RubbishSet) -> None:
+        """Train a new network on the digits and on all rubbish, with this added."""
+        self.rubbish += rubbish
+        self._train()
 
     def _train(self) -> None:
         self.network, _ = train(
@@ -45,57 +67,53 @@ class Retraining(Game):
         )
         self.is_trained = True
 
-    def deceive(self) -> RubbishSet:
-        s, n_classes = self.settings, self.data.n_classes
-        result = self._candidates(
-            self.network, -(-s.candidates // n_classes), seed=s.seed + 100 * self.number
-        )
-        return RubbishSet(result.levels[result.fooled][: s.candidates])
+    def best(self) -> Network:
+        """The network itself, in half precision."""
+        return halved(self.network)
 
-    def _candidates(self, network: Network, count: int, seed: int) -> FoolingResult:
-        s = self.settings
-        return fool(
-            network,
-            range(self.data.n_classes),
-            confidence=s.confidence,
-            count=count,
-            seed=seed,
-            steps=s.steps,
-            ascent=s.ascent,
-        )
-
-    def teach(self, rubbish: RubbishSet) -> None:
-        self.rubbish += rubbish
-        self._train()
+    def facts(self, network: Network) -> Row:
+        """How much rubbish there is, and how much of it the network catches."""
+        images, rubbish_class = self.rubbish.images, self.data.n_classes
+        return {
+            "rubbish_images": len(images),
+            "rubbish_caught": caught(network, images, rubbish_class) if len(images) else None,
+        }
 
     def news(self) -> str:
+        """How much rubbish there is."""
         return f"{counted(len(self.rubbish), 'image')} of rubbish"
 
-    def tensors(self) -> dict[str, Tensor]:
+    def shared(self) -> dict[str, Tensor]:
+        """The network and the rubbish."""
         state = {f"network.{k}": v for k, v in self.network.state_dict().items()}
         return state | {
             "rubbish": self.rubbish.levels,
             "is_trained": torch.tensor(self.is_trained),
         }
 
+    def own(self) -> dict[str, Tensor]:
+        """The generator; all processes have the same rubbish."""
+        return {"generator": self.generator.get_state()}
+
     def restore(self, state: dict[str, Tensor]) -> None:
+        """Take over what `shared` gave."""
         of_network = self.network.state_dict().keys()
         self.network.load_state_dict({k: state[f"network.{k}"] for k in of_network})
         self.network.eval()
         self.rubbish = RubbishSet(state["rubbish"])
         self.is_trained = bool(state["is_trained"])
 
-    def made(self, network: Network) -> FoolingResult:
-        s = self.settings
-        return self._candidates(network, s.measured, seed=FRESH + s.seed)
 
-    def measure(self, network: Network, made: FoolingResult, judge: Network) -> Row:
-        older = self.rubbish.images
-        return {
-            "images": len(made),
-            "rubbish_images": len(self.rubbish),
-            "fooling_rate": made.fooling_rate,
-            "median_steps": made.median_steps,
-            "judge_agreement": agreement(judge, made.images, made.targets),
-            "rubbish_caught": caught(network, older, self.data.n_classes) if len(older) else None,
-        }
+def candidates_of(
+    network: Network, n_classes: int, settings: RetrainingSettings, count: int, seed: int
+) -> FoolingResult:
+    """`count` candidates for each class against `network`, from uniform noise."""
+    return fool(
+        network,
+        range(n_classes),
+        confidence=settings.confidence,
+        count=count,
+        seed=seed,
+        steps=settings.steps,
+        ascent=settings.ascent,
+    )

@@ -15,6 +15,9 @@ from deceive.judging.quality import LEAST_JUDGED
 from deceive.networks.building import NETWORKS
 from deceive.training.recipes import RECIPES
 
+SURE = 0.99
+"""How sure a network is to be of digits, and of what counts as deceiving it."""
+
 _Some = Annotated[int, Field(ge=1, lt=checks.MOST)]
 _Round = Annotated[int, Field(ge=0)]
 _Confidence = Annotated[float, Field(gt=0, lt=1)]
@@ -135,9 +138,15 @@ class EmergingSettings(ContinualSettings):
 
     kind: Literal["emerging"] = "emerging"
     network: str = "draw"
-    rounds: _Some = 16_000
+    rounds: SURE = 0.99
+"""How sure a network is to be of digits, and of what counts as deceiving it."""
+
+_Some = 16_000
     candidates: Annotated[int, Field(ge=1)] = 64
-    steps: _Some = 2
+    steps: SURE = 0.99
+"""How sure a network is to be of digits, and of what counts as deceiving it."""
+
+_Some = 2
     """Steps that each candidate takes in a round."""
     shown: tuple[_Round, ...] = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
     measured: Annotated[int, Field(ge=1)] = 100
@@ -151,6 +160,12 @@ class EmergingSettings(ContinualSettings):
     ascent: Ascent = DRAWING
     """How candidates climb. A candidate that has gone through the whole schedule begins anew, as
     uniform noise."""
+
+    @property
+    def end(self) -> int:
+        """Steps of the ascent's schedule, after which a candidate begins anew."""
+        schedule = self.ascent.schedule
+        return 0 if schedule is None else schedule.steps
 
     @field_validator("ascent")
     @classmethod
@@ -184,9 +199,15 @@ class ResistingSettings(ContinualSettings):
 
     kind: Literal["resisting"] = "resisting"
     network: str = "resist"
-    rounds: _Some = 2500
+    rounds: SURE = 0.99
+"""How sure a network is to be of digits, and of what counts as deceiving it."""
+
+_Some = 2500
     candidates: Annotated[int, Field(ge=1)] = 128
-    steps: _Some = 5
+    steps: SURE = 0.99
+"""How sure a network is to be of digits, and of what counts as deceiving it."""
+
+_Some = 5
     shown: tuple[_Round, ...] = (0, 30, 100, 300, 1000)
     measured: Annotated[int, Field(ge=1)] = 10
     """Images of each class and start that are made to measure a network."""
@@ -237,9 +258,15 @@ class RetrainingSettings(RoundsSettings):
     kind: Literal["retraining"] = "retraining"
     networks: ClassVar[Collection[str]] = RECIPES
     network: str = "study"
-    rounds: _Some = 15
+    rounds: SURE = 0.99
+"""How sure a network is to be of digits, and of what counts as deceiving it."""
+
+_Some = 15
     candidates: Annotated[int, Field(ge=1)] = 3000
-    steps: _Some = 1000
+    steps: SURE = 0.99
+"""How sure a network is to be of digits, and of what counts as deceiving it."""
+
+_Some = 1000
     shown: tuple[_Round, ...] = tuple(range(16))
     measured: Annotated[int, Field(ge=1)] = 100
     confidence: _Confidence = 0.99

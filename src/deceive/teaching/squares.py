@@ -1,4 +1,4 @@
-"""Candidates led without a gradient: by squares that help, as a random search puts them."""
+"""Images led without a gradient: a random search puts squares where they help."""
 
 from collections.abc import Callable
 
@@ -7,25 +7,33 @@ from torch import Generator, Tensor
 
 from deceive.fooling.starts import with_square
 
-# How many squares a candidate gets in a round, and out of how many each is the best.
+# How many squares an image may get, and how many proposals there are for each.
 _SQUARES, _PROPOSALS = 4, 8
 
 
 @torch.no_grad()
-def search(
+def led_by_squares(
     images: Tensor, score_of: Callable[[Tensor], Tensor], *, enough: float, generator: Generator
 ) -> Tensor:
-    """Images (N, C, H, W) with a few squares more, each of them the best of several, if it helps.
+    """Images with a few more squares, each the best of several proposals, where it helps.
 
-    A greedy relative of the Square Attack (Andriushchenko et al. 2020): without a limit, with
-    squares of all sizes at once, of up to half a side and the smaller the more often.
+    A greedy relative of the Square Attack (Andriushchenko et al. 2020): without a limit on the
+    change, with squares of all sizes at once, up to half a side and small ones more often.
+
+    >>> def brightness(images):
+    ...     return images.mean((2, 3, 4))
+    >>> generator = torch.Generator().manual_seed(0)
+    >>> black = torch.zeros(2, 1, 8, 8)
+    >>> found = led_by_squares(black, brightness, enough=1, generator=generator)
+    >>> bool((found.mean((1, 2, 3)) > 0.2).all())
+    True
 
     Args:
-        images: in [0, 1].
-        score_of: images (N, P, C, H, W), P of each candidate, to their scores (N, P); more is
+        images: (N, C, H, W) in [0, 1].
+        score_of: images (N, P, C, H, W), P proposals for each, to their scores (N, P); more is
             better.
-        enough: a candidate of at least this score is left as it is.
-        generator: for where the squares are put, and their colours.
+        enough: an image with at least this score is left as it is.
+        generator: draws the squares' places, sizes and colours.
     """
     count, channels, *sizes = images.shape
     score = score_of(images[:, None])[:, 0]

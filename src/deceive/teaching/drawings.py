@@ -1,4 +1,4 @@
-"""What the last network of the rounds draws: judged against the test set, and kept for the page."""
+"""What the final network draws: judged against the test images, and kept for the page."""
 
 import time
 from dataclasses import asdict
@@ -17,31 +17,31 @@ from deceive.judging.likeness import nearest
 from deceive.judging.quality import quality
 from deceive.networks.guarded import Network
 from deceive.storage.runs import Row, Run
+from deceive.teaching.settings import EmergingSettings
+
+# Added to the seed for these images; no round uses it.
+_FINAL = 2_000_003
 
 # Columns of the pictures, and frames on the way from one start to another.
 _SHOWN, _FRAMES = 10, 9
 
 
-def finale(
-    network: Network,
-    run: Run,
-    data: Dataset,
-    judge: Network,
-    *,
-    ascent: Ascent,
-    count: int,
-    seed: int,
+def judged_drawings(
+    network: Network, run: Run, data: Dataset, judge: Network, settings: EmergingSettings
 ) -> Row:
-    """Draw `count` images of each class from fresh noise, and judge them by every measure.
+    """Draw images of each class from fresh noise, and judge them by every measure.
 
     Returns:
-        The fields of `quality.Quality` against the test images, and how quickly they were drawn.
-        Beside it, in the run's arrays: `drawn`, all images; `ways`, one image of each class step by
+        The fields of `quality.Quality` against the test images, and how fast they were drawn. In
+        the run's arrays it leaves `drawn`, all images; `ways`, one image of each class step by
         step; `nearest`, drawn images and the training images nearest to them; `between`, what is
         drawn from starts between two others.
     """
     started = time.perf_counter()
-    drawn = draw(network, range(data.n_classes), count=count, seed=seed, ascent=ascent)
+    ascent, seed = settings.ascent, _FINAL + settings.seed
+    drawn = draw(
+        network, range(data.n_classes), count=settings.judged, seed=seed, ascent=ascent
+    )
     seconds = time.perf_counter() - started
     judged = processes.on_main(lambda: _judged(network, drawn, run, data, judge, ascent, seed))
     return judged | {

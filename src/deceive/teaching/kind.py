@@ -1,0 +1,81 @@
+"""What one kind of continual rounds does differently from the other."""
+
+from typing import NamedTuple, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from deceive.data.loading import Dataset
+from deceive.networks.classifier import Classifier
+from deceive.networks.guarded import Network
+from deceive.networks.inference import FrozenCopy, working_dtype
+from deceive.teaching.candidates import Candidates
+from deceive.teaching.settings import ContinualSettings
+from deceive.training.recipes import build_network
+
+
+class Lesson(NamedTuple):
+    """What the network is shown in a round: N digits, N candidates, then M other images."""
+
+    images: Tensor
+    """(2N + M, C, H, W) in [0, 1], without their noise."""
+    labels: Tensor
+    """(2N + M,) int64; rubbish is one more than the greatest class."""
+    sigma: Tensor
+    """(2N + M,), standard deviation of the noise that is added to each image."""
+
+
+class Kind(Protocol):
+    """One kind of continual rounds: its network and candidates, and what it does with them."""
+
+    network: Network
+    """The network that is deceived and taught; `guard_of(network)` is the part that learns."""
+    candidates: Candidates
+    """This process's share of the rubbish set."""
+
+    def begin(self) -> None:
+        """Do what is needed before the first round."""
+
+    def choose(self) -> Tensor:
+        """Indices (N,) of the candidates of a round; some of them begin anew."""
+
+    def climb(self, frozen: FrozenCopy, chosen: Tensor, number: int) -> None:
+        """Let the chosen candidates climb in round `number`, against a copy of the network."""
+
+    def lesson(self, chosen: Tensor) -> Lesson:
+        """The chosen candidates as they are now, with as many digits."""
+
+    def loss(self, logits: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
+        """The loss on a lesson, a scalar, from the logits (2N + M, K)."""
+
+    def alarm(self, is_caught: float) -> str | None:
+        """Why there is nothing left to learn, if so, given the share of rubbish that is caught."""
+
+    def finished(self, averaged: Classifier) -> Network:
+        """The network to use, in half precision, made from the average of the part that learns."""
+
+    def shared(self) -> dict[str, Tensor]:
+        """The tensors, beyond the network's, that all processes have alike."""
+
+    def own(self) -> dict[str, Tensor]:
+        """The tensors of which each process has a share, along the first dimension."""
+
+
+def untaught(settings: ContinualSettings, data: Dataset) -> Network:
+    """The network before the first round."""
+    network = build_network(settings.network, data, seed=settings.seed, rubbish_class=True)
+    return network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+
+
+def logits_in(network: nn.Module, images: Tensor, sigma: Tensor) -> Tensor:
+    """Logits (N, K) in float32, computed in the fastest type, of images with noise in them.
+
+    Args:
+        network: takes the noise's standard deviations as a second argument.
+        images: (N, C, H, W), noise included.
+        sigma: (N,), its standard deviations.
+    """
+    dtype = working_dtype(images.device)
+    with torch.autocast(images.device.type, dtype, dtype != torch.float32):
+        logits: Tensor = network(images, sigma)
+    return logits.float()

@@ -1,0 +1,116 @@
+"""How the network of a round is measured: the images made with it, and what they are worth."""
+
+import torch
+
+from deceive.data.loading import Dataset
+from deceive.fooling.drawing import draw
+from deceive.fooling.fool import FoolingResult, fool
+from deceive.fooling.rules import Ascent
+from deceive.fooling.starts import REAL, begin
+from deceive.judging.measures import agreement, density_and_coverage, features_of, frechet_between
+from deceive.networks.guarded import Network
+from deceive.networks.inference import confidence_of, logits_of
+from deceive.storage.runs import Row
+from deceive.teaching.retraining import candidates_of
+from deceive.teaching.settings import (
+    SURE,
+    EmergingSettings,
+    ResistingSettings,
+    RetrainingSettings,
+    RoundsSettings,
+)
+
+# Added to the seed for the images on which networks are measured; no round uses it.
+FRESH = 1_000_003
+
+# Steps that candidates take to deceive a network that is to resist.
+_MEASURED_STEPS = 300
+
+
+def made(network: Network, data: Dataset, settings: RoundsSettings) -> FoolingResult:
+    """The images on which a network is measured, from fresh starts, made by all processes."""
+    seed, classes = FRESH + settings.seed, range(data.n_classes)
+    match settings:
+        case EmergingSettings():
+            return draw(
+                network,
+                classes,
+                count=settings.measured,
+                seed=seed,
+                polish=None,  # as they come
+                accepted=None,
+                ascent=settings.ascent,
+            )
+        case ResistingSettings():
+            return _from_noise(network, data, settings, seed)
+        case RetrainingSettings():
+            return candidates_of(network, data.n_classes, settings, settings.measured, seed)
+    raise TypeError(type(settings))
+
+
+def _from_noise(
+    network: Network, data: Dataset, settings: ResistingSettings, seed: int
+) -> FoolingResult:
+    """Fooling images from every start that is noise."""
+    starts = [start for start in dict.fromkeys(settings.starts) if start != REAL]
+    count = settings.measured * data.n_classes
+    images = [begin(start, range(count), data.image_shape, seed) for start in starts]
+    return fool(
+        network,
+        torch.arange(data.n_classes).repeat(settings.measured * len(starts)),
+        confidence=SURE,
+        start=torch.cat(images),
+        steps=_MEASURED_STEPS,
+        ascent=Ascent(rule="sign", step_size=0.01, momentum=settings.momentum),
+    )
+
+
+def worth(
+    network: Network,
+    images: FoolingResult,
+    data: Dataset,
+    judge: Network,
+    settings: RoundsSettings,
+) -> Row:
+    """What the network and the images made with it are worth; changes nothing."""
+    match settings:
+        case EmergingSettings():
+            return _as_digits(images, data, judge)
+        case ResistingSettings():
+            return _resistance(network, images, data, judge)
+    return {
+        "images": len(images),
+        "fooling_rate": images.fooling_rate,
+        "median_steps": images.median_steps,
+        "judge_agreement": agreement(judge, images.images, images.targets),
+    }
+
+
+def _as_digits(drawn: FoolingResult, data: Dataset, judge: Network) -> Row:
+    """How well the images are drawn, against the validation images."""
+    real = features_of(judge, data.validation.images)
+    features = features_of(judge, drawn.images)
+    density, coverage = density_and_coverage(real, features)
+    return {
+        "images": len(drawn),
+        "judge_agreement": agreement(judge, drawn.images, drawn.targets),
+        "frechet_distance": frechet_between(features, real),
+        "density": density,
+        "coverage": coverage,
+        "confidence": drawn.confidence.mean().item(),
+    }
+
+
+def _resistance(network: Network, found: FoolingResult, data: Dataset, judge: Network) -> Row:
+    """How often gibberish deceives the network, and of how many digits it is sure."""
+    held_out = data.validation
+    sure = confidence_of(logits_of(network, held_out.images), held_out.labels)
+    agreed = logits_of(judge, found.images).argmax(1) == found.targets
+    return {
+        "images": len(found),
+        "fooling_rate": found.fooling_rate,
+        "gibberish_rate": (found.fooled & ~agreed).double().mean().item(),
+        "median_steps": found.median_steps,
+        "judge_agreement": agreed.double().mean().item(),
+        "digits_sure": (sure >= SURE).double().mean().item(),
+    }
