@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from deceive.teaching.searching import search
 from torch import nn
 
 from deceive.fooling.fool import fool
@@ -13,7 +14,6 @@ from deceive.storage.models import load_card, load_network
 from deceive.storage.runs import Run
 from deceive.teaching import PRESETS, rounds
 from deceive.teaching.resisting import Resisting
-from deceive.teaching.searching import search
 from deceive.training.calibrating import expect_rubbish
 from deceive.training.recipes import train
 from worlds.quarters import Quarters, quarters_data

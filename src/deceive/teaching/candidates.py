@@ -76,6 +76,7 @@ class Candidates:
         Returns:
             Which of them are digits, (N,) bool.
         """
+        _, channels, height, width = self.levels.shape
         lot = torch.randint(len(starts), (len(indices),), generator=generator)
         kinds = [starts[number] for number in lot]
         seed = int(torch.randint(2**60, (), generator=generator))
@@ -86,7 +87,7 @@ class Candidates:
             image = (
                 digits.images[real[number]]
                 if kind == REAL
-                else begin(kind, range(number, number + 1), self.levels.shape[1:], seed)[0]
+                else begin(kind, range(number, number + 1), (channels, height, width), seed)[0]
             )
             self.levels[index] = to_levels(image)
         return torch.tensor([kind == REAL for kind in kinds], dtype=torch.bool)

@@ -13,6 +13,7 @@ from deceive.common import processes
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset
 from deceive.fooling.objectives import log_odds
+from deceive.networks.classifier import Classifier
 from deceive.networks.guarded import Network, guard_of
 from deceive.networks.inference import FrozenCopy
 from deceive.storage.runs import Row
@@ -21,6 +22,8 @@ from deceive.teaching.game import DivergedError, Game
 from deceive.teaching.kind import Kind, Lesson, logits_in
 from deceive.teaching.resisting import Resisting
 from deceive.teaching.settings import ContinualSettings, EmergingSettings, ResistingSettings
+
+_Tensors = tuple[Tensor, ...] | list[Tensor]
 
 # The gradient is penalised in every fourth round.
 _PENALISED = 4
@@ -91,7 +94,7 @@ class Continual(Game):
         # Average: the network that is kept follows slowly.
         self.averaged.update_parameters(guard_of(self.network))
 
-        self._look_after_itself(*vitals.cpu().split([2, 1]))
+        self._look_after_itself(vitals.cpu())
         self.seconds += time.perf_counter() - started
 
     def _deceive(self, chosen: Tensor) -> None:
@@ -130,7 +133,7 @@ class Continual(Game):
         penalty = self.settings.smoothness / 2 * steps.mean()
         (_PENALISED * penalty).backward()  # type: ignore[no-untyped-call]
 
-    def _follow(self, averages: list[Tensor], values: list[Tensor], number: Tensor | int) -> None:
+    def _follow(self, averages: _Tensors, values: _Tensors, number: Tensor | int) -> None:
         """Move averages towards the values of round `number`: quickly at first, then slowly."""
         share = max(1 - self.settings.averaging, 9 / (9 + int(number)))
         for average, value in zip(averages, values, strict=True):
@@ -146,11 +149,11 @@ class Continual(Game):
 
         return LambdaLR(self.optimiser, factor, last_epoch=self.number - 1)
 
-    def _look_after_itself(self, vitals: Tensor, loss: Tensor) -> None:
+    def _look_after_itself(self, vitals: Tensor) -> None:
         """Raise `DivergedError` when training has collapsed."""
-        self.vitals.lerp_(vitals, 1 - _MEMORY)
-        if not math.isfinite(loss.item()):
-            raise DivergedError(f"the loss is {loss.item()}")
+        self.vitals.lerp_(vitals[:2], 1 - _MEMORY)
+        if not math.isfinite(loss := vitals[2].item()):
+            raise DivergedError(f"the loss is {loss}")
         if self.number < self.patience:
             return
         is_caught, is_read = self.vitals.tolist()
@@ -172,7 +175,7 @@ class Continual(Game):
 
     def best(self) -> Network:
         """The averaged network, in half precision."""
-        return self.kind.finished(self.averaged.module)
+        return self.kind.finished(cast(Classifier, self.averaged.module))
 
     def facts(self, network: Network) -> Row:
         """How much of the rubbish it catches, and how many digits it reads, in the rounds."""

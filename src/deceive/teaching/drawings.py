@@ -39,9 +39,7 @@ def judged_drawings(
     """
     started = time.perf_counter()
     ascent, seed = settings.ascent, _FINAL + settings.seed
-    drawn = draw(
-        network, range(data.n_classes), count=settings.judged, seed=seed, ascent=ascent
-    )
+    drawn = draw(network, range(data.n_classes), count=settings.judged, seed=seed, ascent=ascent)
     seconds = time.perf_counter() - started
     judged = processes.on_main(lambda: _judged(network, drawn, run, data, judge, ascent, seed))
     return judged | {

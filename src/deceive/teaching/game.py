@@ -36,6 +36,7 @@ class Game(ABC):
         """Factor of the learning rate since the last rollback."""
         self.rollbacks = 0
 
+    @abstractmethod
     def begin(self) -> None:
         """Do what is needed before the first round."""
 

@@ -64,7 +64,8 @@ class Kind(Protocol):
 def untaught(settings: ContinualSettings, data: Dataset) -> Network:
     """The network before the first round."""
     network = build_network(settings.network, data, seed=settings.seed, rubbish_class=True)
-    return network.to(memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network.eval()
 
 
 def logits_in(network: nn.Module, images: Tensor, sigma: Tensor) -> Tensor:

@@ -30,9 +30,7 @@ class Readers:
     def train(self) -> None:
         """Train all of them."""
         powers = {_EASY: 1.0} | _OWN
-        for (recipe, power), reader in zip(
-            powers.items(), [*self.easy, *self.own], strict=True
-        ):
+        for (recipe, power), reader in zip(powers.items(), [*self.easy, *self.own], strict=True):
             trained, _ = train(recipe, self.data, seed=self.seed)
             trained.temper(power)
             reader.load_state_dict(trained.state_dict())

@@ -138,15 +138,9 @@ class EmergingSettings(ContinualSettings):
 
     kind: Literal["emerging"] = "emerging"
     network: str = "draw"
-    rounds: SURE = 0.99
-"""How sure a network is to be of digits, and of what counts as deceiving it."""
-
-_Some = 16_000
+    rounds: _Some = 16_000
     candidates: Annotated[int, Field(ge=1)] = 64
-    steps: SURE = 0.99
-"""How sure a network is to be of digits, and of what counts as deceiving it."""
-
-_Some = 2
+    steps: _Some = 2
     """Steps that each candidate takes in a round."""
     shown: tuple[_Round, ...] = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
     measured: Annotated[int, Field(ge=1)] = 100
@@ -199,15 +193,9 @@ class ResistingSettings(ContinualSettings):
 
     kind: Literal["resisting"] = "resisting"
     network: str = "resist"
-    rounds: SURE = 0.99
-"""How sure a network is to be of digits, and of what counts as deceiving it."""
-
-_Some = 2500
+    rounds: _Some = 2500
     candidates: Annotated[int, Field(ge=1)] = 128
-    steps: SURE = 0.99
-"""How sure a network is to be of digits, and of what counts as deceiving it."""
-
-_Some = 5
+    steps: _Some = 5
     shown: tuple[_Round, ...] = (0, 30, 100, 300, 1000)
     measured: Annotated[int, Field(ge=1)] = 10
     """Images of each class and start that are made to measure a network."""
@@ -258,15 +246,9 @@ class RetrainingSettings(RoundsSettings):
     kind: Literal["retraining"] = "retraining"
     networks: ClassVar[Collection[str]] = RECIPES
     network: str = "study"
-    rounds: SURE = 0.99
-"""How sure a network is to be of digits, and of what counts as deceiving it."""
-
-_Some = 15
+    rounds: _Some = 15
     candidates: Annotated[int, Field(ge=1)] = 3000
-    steps: SURE = 0.99
-"""How sure a network is to be of digits, and of what counts as deceiving it."""
-
-_Some = 1000
+    steps: _Some = 1000
     shown: tuple[_Round, ...] = tuple(range(16))
     measured: Annotated[int, Field(ge=1)] = 100
     confidence: _Confidence = 0.99
