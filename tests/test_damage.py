@@ -26,8 +26,8 @@ from deceive.reporting.study import write_study_page
 from deceive.storage.models import Card, load_network, save_network
 from deceive.storage.runs import Run, round_name
 from deceive.teaching import PRESETS, EmergingSettings, RetrainingSettings
-from deceive.teaching.emerging import Emerging
-from deceive.teaching.retraining import Retraining
+from deceive.teaching.checkpoint import load, save
+from deceive.teaching.loop import game_of
 from worlds.records import audit_content, study_folder
 
 
@@ -168,17 +168,15 @@ def test_the_folder_of_rounds(tmp_path):
 def test_checkpoints(tmp_path, data, kind):
     changes = {"training_images": 100, "candidates": 8, "rounds": 6, "judged": 0}
     if kind == "draw":
-        game = Emerging(data, EmergingSettings(**changes, kept=16))
-        again = Emerging(data, game.settings)
+        settings = EmergingSettings(**changes, kept=16)
     else:
         del changes["judged"]
         settings = RetrainingSettings(**changes, network="reader", noise_images=12)
-        game = Retraining(data, settings)
-        again = Retraining(data, game.settings)
+    game, again = game_of(data, settings), game_of(data, settings)
     path = tmp_path / "checkpoint.safetensors"
     game.number = 3
-    game.save(path)
-    survive(path, mutations.SAFETENSORS, lambda: again.load(path), 40)
+    save(game, path)
+    survive(path, mutations.SAFETENSORS, lambda: load(again, path), 40)
 
 
 @pytest.mark.parametrize(
@@ -197,9 +195,10 @@ def test_checkpoints(tmp_path, data, kind):
     ],
 )
 def test_a_checkpoint_says_what_is_wrong_with_it(tmp_path, data, change, said):
-    game = Emerging(data, EmergingSettings(candidates=8, rounds=6, judged=0, kept=16))
+    settings = EmergingSettings(candidates=8, rounds=6, judged=0, kept=16)
+    game = game_of(data, settings)
     path = tmp_path / "checkpoint.safetensors"
-    game.save(path)
+    save(game, path)
     with safe_open(path, "pt") as stored:
         facts = json.loads(stored.metadata()["facts"])
         state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
@@ -208,7 +207,7 @@ def test_a_checkpoint_says_what_is_wrong_with_it(tmp_path, data, change, said):
     state = {name: value for name, value in state.items() if value is not None}
     save_file(state, path, {"facts": json.dumps(facts)})
     with pytest.raises(InputError, match=rf"checkpoint of this run.*; {re.escape(said)}"):
-        game.load(path)
+        load(game, path)
 
 
 @pytest.mark.parametrize(

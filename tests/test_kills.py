@@ -17,7 +17,8 @@ from deceive.common.files import remove_temporaries
 from deceive.networks.classifier import Classifier
 from deceive.storage.models import load_card, load_network, save_network
 from deceive.storage.runs import Run
-from deceive.teaching.emerging import Emerging
+from deceive.teaching.checkpoint import load, save
+from deceive.teaching.continual import Continual
 from worlds.quarters import quarters_data
 from worlds.records import CARD, audit_content
 from worlds.rounds import SMALL
@@ -99,18 +100,18 @@ class Arrays:
 
 
 class Checkpoint:
-    """`Game.save`."""
+    """`checkpoint.save`."""
 
     def __init__(self, folder):
         self.path = folder / "checkpoint.safetensors"
-        self.game = Emerging(quarters_data(), SMALL)
+        self.game = Continual(quarters_data(), SMALL)
 
     def write(self, version):
         self.game.number = version
-        self.game.save(self.path)
+        save(self.game, self.path)
 
     def read(self):
-        self.game.load(self.path)
+        load(self.game, self.path)
         return self.game.number
 
 

@@ -1,19 +1,22 @@
 """What makes a classifier resist, on images of four bright quarters."""
 
+from contextlib import contextmanager
+
 import pytest
 import torch
-from deceive.teaching.searching import search
 from torch import nn
 
 from deceive.fooling.fool import fool
 from deceive.fooling.objectives import log_odds
 from deceive.fooling.rules import Ascent
 from deceive.networks.building import GUARDED, network_of
-from deceive.networks.inference import logits_of
+from deceive.networks.inference import FrozenCopy, logits_of
 from deceive.storage.models import load_card, load_network
 from deceive.storage.runs import Run
 from deceive.teaching import PRESETS, rounds
-from deceive.teaching.resisting import Resisting
+from deceive.teaching.checkpoint import load, save
+from deceive.teaching.continual import Continual
+from deceive.teaching.squares import led_by_squares
 from deceive.training.calibrating import expect_rubbish
 from deceive.training.recipes import train
 from worlds.quarters import Quarters, quarters_data
@@ -31,14 +34,20 @@ SMALL = PRESETS["resist"].model_copy(
 )
 
 
-def play(folder, settings=SMALL):
+def play(folder, settings=SMALL, task=quiet):
     run = Run(folder, settings.model_dump(mode="json"))
-    rows = list(rounds(quarters_data(), run, settings, Quarters(), quiet))
+    rows = list(rounds(quarters_data(), run, settings, Quarters(), task))
     return run, rows
 
 
-def interrupt(game):
-    raise KeyboardInterrupt
+@contextmanager
+def interrupting(description):
+    """Progress of a run that is interrupted after its first round."""
+
+    def tick(done, total, note=""):
+        raise KeyboardInterrupt
+
+    yield tick
 
 
 def random_network(seed=0):
@@ -87,21 +96,13 @@ def test_a_row_and_a_network_for_each_round_shown(tmp_path):
 
 def test_readers_that_are_in_the_checkpoint_are_not_trained_again(tmp_path, monkeypatch):
     checkpoint = tmp_path / "checkpoint.safetensors"
-    save = Resisting.save
-
-    def interrupted(game, path):
-        save(game, path)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Resisting, "save", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            play(tmp_path)
-    before = checkpoint.read_bytes()
-    monkeypatch.setattr("deceive.teaching.resisting.train", None)  # a call of it would fail
-    monkeypatch.setattr(Resisting, "play", interrupt)
+    settings = SMALL.model_copy(update={"shown": ()})
     with pytest.raises(KeyboardInterrupt):
-        play(tmp_path)
+        play(tmp_path, settings, interrupting)
+    before = checkpoint.read_bytes()
+    monkeypatch.setattr("deceive.teaching.readers.train", None)  # a call of it would fail
+    with pytest.raises(KeyboardInterrupt):
+        play(tmp_path, settings, interrupting)
     assert checkpoint.read_bytes() == before
 
 
@@ -114,26 +115,24 @@ def test_same_seed_same_rows_and_network(tmp_path):
 @pytest.mark.parametrize("searched", [0, 4])
 def test_it_goes_on_as_if_it_had_not_been_interrupted(tmp_path, searched):
     settings = SMALL.model_copy(update={"searched": searched})
-    games = [Resisting(quarters_data(), settings) for _ in range(2)]
+    games = [Continual(quarters_data(), settings) for _ in range(2)]
     games[0].begin()
     for _ in range(3):
         games[0].play()
-    games[0].save(tmp_path / "checkpoint")
-    games[1].load(tmp_path / "checkpoint")
-    games[1].begin()
+    save(games[0], tmp_path / "checkpoint")
+    load(games[1], tmp_path / "checkpoint")
     for game in games:
         game.play()
-    one, other = (game.tensors() | game.own() for game in games)
+    one, other = (game.shared() | game.own() for game in games)
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
 def test_in_the_rounds_an_easy_reader_reads_once_and_afterwards_its_own_in_several_places():
-    game = Resisting(quarters_data(), SMALL)
+    game = Continual(quarters_data(), SMALL)
     game.begin()
     game.play()
-    for network in (game.network, game.averaged):
-        assert [reader.architecture for reader in network.readers] == ["reader"]
-        assert network.shifts == ()
+    assert [reader.architecture for reader in game.network.readers] == ["reader"]
+    assert game.network.shifts == ()
     assert game.best().shifts == GUARDED["resist"].shifts
     readers = game.best().readers
     assert [reader.architecture for reader in readers] == ["sharp", "sharp"]
@@ -144,45 +143,45 @@ def test_in_the_rounds_an_easy_reader_reads_once_and_afterwards_its_own_in_sever
 
 
 def test_a_candidate_that_was_a_digit_is_to_be_another_one():
-    game = Resisting(
-        quarters_data(), SMALL.model_copy(update={"kept": 400, "starts": ("real", "uniform")})
-    )
-    levels, targets = game.candidates.levels, game.candidates.targets
-    assert 0.3 < game.were_digits.float().mean() < 0.7
+    starts = {"kept": 400, "starts": ("real", "uniform")}
+    kind = Continual(quarters_data(), SMALL.model_copy(update=starts)).kind
+    levels, targets = kind.candidates.levels, kind.candidates.targets
+    assert 0.3 < kind.were_digits.float().mean() < 0.7
     seen = Quarters()(levels.float() / 255).argmax(1)
-    assert (seen[game.were_digits] != targets[game.were_digits]).all()
-    assert (seen[~game.were_digits] == targets[~game.were_digits]).any()
+    assert (seen[kind.were_digits] != targets[kind.were_digits]).all()
+    assert (seen[~kind.were_digits] == targets[~kind.were_digits]).any()
 
 
 def test_patchworks_are_led_by_a_search_and_taught_to_be_rubbish():
-    game = Resisting(quarters_data(), SMALL.model_copy(update={"searched": 4}))
-    assert len(game.patchworks) == SMALL.kept * 4 // SMALL.candidates
-    game.begin()
-    before, targets = game.patchworks.levels.clone(), game.patchworks.targets.clone()
-    chosen = game.deceive()
-    assert (len(game.led), len(game.led.unique())) == (4, 4)
-    others = torch.ones(len(game.patchworks), dtype=torch.bool)
-    others[game.led] = False
-    assert torch.equal(game.patchworks.levels[others], before[others])
-    lesson = game._lesson(chosen)
-    assert torch.equal(lesson.images[-4:], game.patchworks.levels[game.led].float() / 255)
+    kind = Continual(quarters_data(), SMALL.model_copy(update={"searched": 4})).kind
+    assert len(kind.patchworks) == SMALL.kept * 4 // SMALL.candidates
+    kind.begin()
+    before, targets = kind.patchworks.levels.clone(), kind.patchworks.targets.clone()
+    chosen = kind.choose()
+    kind.climb(FrozenCopy(kind.network, torch.rand(1, 1, 8, 8)), chosen, 1)
+    assert (len(kind.led), len(kind.led.unique())) == (4, 4)
+    others = torch.ones(len(kind.patchworks), dtype=torch.bool)
+    others[kind.led] = False
+    assert torch.equal(kind.patchworks.levels[others], before[others])
+    lesson = kind.lesson(chosen)
+    assert torch.equal(lesson.images[-4:], kind.patchworks.levels[kind.led].float() / 255)
     assert (lesson.labels[-4:] == 4).all()
     assert not lesson.sigma[-4:].any()
-    led_on = (targets == game.patchworks.targets)[game.led].nonzero().flatten()
+    led_on = (targets == kind.patchworks.targets)[kind.led].nonzero().flatten()
     now, then = (
         log_odds(
-            logits_of(game.network, levels[game.led[led_on]].float() / 255),
-            targets[game.led[led_on]],
+            logits_of(kind.network, levels[kind.led[led_on]].float() / 255),
+            targets[kind.led[led_on]],
         )
-        for levels in (game.patchworks.levels, before)
+        for levels in (kind.patchworks.levels, before)
     )
     assert (now >= then - 1e-4).all()
 
     # What it is taught of them tells in the loss.
     logits = torch.zeros(len(lesson.labels), 5)
-    at_first = game._loss(logits, lesson.labels, chosen)
+    at_first = kind.loss(logits, lesson.labels, chosen)
     logits[-4:, 4] = 5.0
-    assert game._loss(logits, lesson.labels, chosen) < at_first
+    assert kind.loss(logits, lesson.labels, chosen) < at_first
 
 
 def test_a_search_puts_squares_where_they_help():
@@ -193,13 +192,13 @@ def test_a_search_puts_squares_where_they_help():
         bright.append(images.shape[:2])
         return images.mean((2, 3, 4))
 
-    better = search(images, score_of, enough=0.99, generator=generator)
+    better = led_by_squares(images, score_of, enough=0.99, generator=generator)
     assert bright == [(3, 1)] + 4 * [(3, 8)]
     assert (better.mean((1, 2, 3)) > images.mean((1, 2, 3)) + 0.02).all()
     changed = better != images
     assert set(better[changed].unique().tolist()) <= {0.0, 1.0}
-    assert torch.equal(search(images, score_of, enough=0.0, generator=generator), images)
-    worst = search(torch.ones(3, 2, 9, 12), score_of, enough=2, generator=generator)
+    assert torch.equal(led_by_squares(images, score_of, enough=0.0, generator=generator), images)
+    worst = led_by_squares(torch.ones(3, 2, 9, 12), score_of, enough=2, generator=generator)
     assert (worst == 1).all()  # what doesn't help is not put there
 
 

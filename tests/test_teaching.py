@@ -26,12 +26,11 @@ from deceive.teaching import (
     RoundsSettings,
     changed,
     command,
-    continual,
-    emerging,
     rounds,
 )
+from deceive.teaching.continual import Continual
+from deceive.teaching.emerging import Emerging
 from deceive.teaching.settings import read_settings
-from deceive.training.rubbish import CandidateSet
 from worlds.quarters import Quarters, quarters_data
 from worlds.rounds import LITERAL, SMALL, checkpoint_digest, quiet, without_clock
 
@@ -164,10 +163,9 @@ def test_a_run_that_diverges_goes_back_more_slowly_and_at_last_gives_up(tmp_path
 
 
 @pytest.mark.parametrize(("vital", "words"), [(0, "is caught"), (1, "of the real images in noise")])
-def test_a_network_that_has_nothing_to_learn_is_noticed(tmp_path, vital, words, monkeypatch):
-    monkeypatch.setattr(continual, "PATIENCE", 3)
-    monkeypatch.setattr(emerging, "PATIENCE", 3)
-    game = emerging.Emerging(quarters_data(), SMALL)
+def test_a_network_that_has_nothing_to_learn_is_noticed(vital, words):
+    game = Continual(quarters_data(), SMALL)
+    game.patience = 3
     for _ in range(2):
         game.play()
     game.vitals[vital] = 1.0 if vital == 0 else 0.0
@@ -176,12 +174,12 @@ def test_a_network_that_has_nothing_to_learn_is_noticed(tmp_path, vital, words, 
 
 
 def test_memory_stays_flat():
-    game = emerging.Emerging(quarters_data(), SMALL)
+    game = Continual(quarters_data(), SMALL)
     game.play()
-    sizes = {name: tensor.shape for name, tensor in game.tensors().items()}
+    sizes = {name: tensor.shape for name, tensor in game.shared().items()}
     for _ in range(5):
         game.play()
-    assert {name: tensor.shape for name, tensor in game.tensors().items()} == sizes
+    assert {name: tensor.shape for name, tensor in game.shared().items()} == sizes
 
 
 def test_a_damaged_checkpoint_is_refused(tmp_path):
@@ -207,15 +205,15 @@ def test_the_case_study_literally(tmp_path):
 
 
 def test_a_candidate_begins_anew_at_the_end_of_its_schedule():
-    generator = torch.Generator().manual_seed(0)
-    kept = CandidateSet.of_noise(50, (1, 8, 8), 4, spread=6, generator=generator)
-    assert set(kept.begun.tolist()) == set(range(6))
+    settings = SMALL.model_copy(update={"kept": 50, "candidates": 50})
+    kind = Emerging(quarters_data(), settings, torch.Generator().manual_seed(0))
+    kept = kind.candidates
+    assert set(kind.taken.tolist()) == set(range(6))
     assert set(kept.targets.tolist()) == set(range(4))
     kept.levels.zero_()
-    kept.begun[:10] = 6
-    chosen = kept.choose(50, 4, end=6, generator=generator)
-    assert sorted(chosen.tolist()) == list(range(50))
-    assert (kept.begun[:10] == 0).all()
+    kind.taken[:10] = 6
+    assert sorted(kind.choose().tolist()) == list(range(50))
+    assert (kind.taken[:10] == 0).all()
     assert (kept.levels[:10].float().mean((1, 2, 3)) > 90).all()
     assert (kept.levels[10:] == 0).all()
 

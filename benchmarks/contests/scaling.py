@@ -21,7 +21,7 @@ from deceive.data.loading import Dataset, Split
 from deceive.fooling.fool import fool
 from deceive.networks.classifier import Classifier
 from deceive.teaching import EmergingSettings
-from deceive.teaching.emerging import Emerging
+from deceive.teaching.continual import Continual
 
 console = Console(stderr=True)
 
@@ -169,7 +169,7 @@ def _round(size: Size) -> tuple[float, float]:
         kept=max(1000, size.images),
         training_images=2000,
     )
-    game = Emerging(data, settings)
+    game = Continual(data, settings)
     game.play()
     seconds = _timed(lambda: [game.play() for _ in range(_ROUNDS)])
     return seconds[0] / _ROUNDS, seconds[1] / _ROUNDS
