@@ -10,7 +10,8 @@ from deceive.fooling.fool import fool
 from deceive.fooling.objectives import log_odds
 from deceive.fooling.rules import Ascent
 from deceive.networks.building import GUARDED, network_of
-from deceive.networks.inference import FrozenCopy, logits_of
+from deceive.networks.frozen import FrozenCopy
+from deceive.networks.inference import logits_of
 from deceive.storage.models import load_card, load_network
 from deceive.storage.runs import Run
 from deceive.teaching import PRESETS, rounds

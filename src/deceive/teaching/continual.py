@@ -14,8 +14,8 @@ from deceive.common.errors import InputError
 from deceive.data.loading import Dataset
 from deceive.fooling.objectives import log_odds
 from deceive.networks.classifier import Classifier
+from deceive.networks.frozen import FrozenCopy
 from deceive.networks.guarded import Network, guard_of
-from deceive.networks.inference import FrozenCopy
 from deceive.storage.runs import Row
 from deceive.teaching.emerging import Emerging
 from deceive.teaching.game import DivergedError, Game

@@ -8,7 +8,7 @@ from deceive.common import processes
 from deceive.data.loading import Dataset
 from deceive.fooling.fool import fool
 from deceive.networks.classifier import Classifier
-from deceive.networks.inference import FrozenCopy
+from deceive.networks.frozen import FrozenCopy
 from deceive.storage.models import halved
 from deceive.teaching.candidates import Candidates, some_of
 from deceive.teaching.kind import Lesson, untaught

@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from deceive.data.loading import Dataset
 from deceive.networks.classifier import Classifier
+from deceive.networks.frozen import FrozenCopy
 from deceive.networks.guarded import Network
-from deceive.networks.inference import FrozenCopy, working_dtype
+from deceive.networks.precision import working_dtype
 from deceive.teaching.candidates import Candidates
 from deceive.teaching.settings import ContinualSettings
 from deceive.training.recipes import build_network

@@ -7,7 +7,8 @@ from deceive.fooling.drawing import draw
 from deceive.fooling.fool import FoolingResult, fool
 from deceive.fooling.rules import Ascent
 from deceive.fooling.starts import REAL, begin
-from deceive.judging.measures import agreement, density_and_coverage, features_of, frechet_between
+from deceive.judging.likeness import density_and_coverage, features_of, frechet_between
+from deceive.judging.measures import agreement
 from deceive.networks.guarded import Network
 from deceive.networks.inference import confidence_of, logits_of
 from deceive.storage.runs import Row

@@ -13,8 +13,8 @@ from deceive.fooling.fool import fool
 from deceive.fooling.objectives import log_odds
 from deceive.fooling.rules import RULES, Ascent
 from deceive.networks.classifier import Classifier
+from deceive.networks.frozen import FrozenCopy
 from deceive.networks.guarded import Guarded
-from deceive.networks.inference import FrozenCopy
 from deceive.storage.models import halved
 from deceive.teaching.candidates import Candidates, some_of
 from deceive.teaching.kind import Lesson, logits_in, untaught
