@@ -18,19 +18,21 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-import deceive.storage.models
-import deceive.webpage.page
-import deceive.webpage.serving
 from deceive import InputError, fool, load_data, load_network
 from deceive.cli import main
 from deceive.common.files import write_text
 from deceive.fooling import fool as fooling
 from deceive.fooling.drawing import DRAWING, draw
+from deceive.fooling.rules import Ascent
 from deceive.fooling.starts import STARTS, begin
 from deceive.networks.classifier import Classifier
 from deceive.storage.export import export_onnx
-from deceive.storage.models import load_card, save_network, shipped_names
-from deceive.webpage.page import build, manifest, write_list
+from deceive.storage.models import load_card, save_network, shipped_folder, shipped_names
+from deceive.webpage import networks
+from deceive.webpage.built import write_list
+from deceive.webpage.networks import manifest, write_networks
+from deceive.webpage.notebooks import write_notebooks
+from deceive.webpage.page import CLONE, build
 from deceive.webpage.serving import server
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
@@ -85,7 +87,7 @@ def models_with_rounds(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
     for name in ("fast", "judge", "study"):
         for suffix in (".json", ".safetensors"):
-            shutil.copy(deceive.storage.models.shipped_folder() / f"{name}{suffix}", folder)
+            shutil.copy(shipped_folder() / f"{name}{suffix}", folder)
     for number in (10, 0):
         torch.manual_seed(number)
         network = Classifier("draw", 11).eval()
@@ -102,9 +104,7 @@ def site_with_rounds(dist, serve, models_with_rounds, tmp_path_factory):
     """The page, built with those."""
     folder = tmp_path_factory.mktemp("site") / "dist"
     shutil.copytree(dist, folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(deceive.storage.models, "shipped_folder", lambda: models_with_rounds)
-        deceive.webpage.page._write_networks(folder / "networks", lambda stage: None)
+    write_networks(models_with_rounds, folder / "networks", {}, lambda stage: None)
     write_list(folder, sources="")
     return serve(folder)
 
@@ -605,9 +605,8 @@ def test_one_digit_against_each_network(visit, without_rounds):
     assert page.inner_text("#rounds-chosen figcaption").startswith("“4” 99.")
 
 
-def test_the_manifest_says_what_the_cards_say(models_with_rounds, monkeypatch):
-    monkeypatch.setattr(deceive.storage.models, "shipped_folder", lambda: models_with_rounds)
-    said = manifest()
+def test_the_manifest_says_what_the_cards_say(models_with_rounds):
+    said = manifest(models_with_rounds)
     rounds = ["rounds-000000", "rounds-000010"]
     assert sorted(said["networks"]) == ["fast", "judge", *rounds, "study"]
     assert said["rounds"] == [
@@ -616,33 +615,25 @@ def test_the_manifest_says_what_the_cards_say(models_with_rounds, monkeypatch):
     assert (said["default"], said["judge"]) == ("fast", "judge")
     assert said["networks"]["rounds-000010"]["rubbishClass"] == 10
     for name, entry in said["networks"].items():
-        card = load_card(name)
+        card = load_card(models_with_rounds / f"{name}.safetensors")
         assert entry["testAccuracy"] == card.test_accuracy
         assert entry["weights"] == card.weights_sha256
         assert entry["outputs"] == card.n_outputs
         assert entry["round"] == card.round
-    usual = {"rule": "momentum", "stepSize": 0.01, "momentum": 0.5, "noise": 0, "schedule": None}
-    assert said["networks"]["fast"]["ascent"] == usual
-    drawing = {"rule": "sign", "stepSize": DRAWING.step_size, "momentum": 0, "noise": 1}
-    drawing |= {"schedule": {"steps": STEPS, "leastNoise": 0.03, "noisePower": 1.5}}
-    assert said["networks"]["rounds-000000"]["ascent"] == drawing
-    assert said["rule"] == {
-        "confidence": 0.99,
-        "steps": 1000,
-        "patience": 10,
-        "growing": 30,
-        "slack": 1e-5,
-    }
+    # Settings by the names that JavaScript gives them.
+    usual, drawing = (said["networks"][name]["ascent"] for name in ("fast", rounds[0]))
+    assert usual["stepSize"] == Ascent().step_size
+    assert usual["schedule"] is None
+    assert drawing["rule"] == "sign"
+    assert drawing["schedule"]["leastNoise"] == DRAWING.schedule.least_noise
+    assert set(said["rule"]) == {"confidence", "steps", "patience", "growing", "slack"}
 
 
-def test_one_network_of_the_rounds_alone_has_nothing_to_slide_through(
-    models_with_rounds, tmp_path, monkeypatch
-):
+def test_one_network_of_the_rounds_alone_has_nothing_to_slide_through(models_with_rounds, tmp_path):
     shutil.copytree(models_with_rounds, tmp_path, dirs_exist_ok=True)
-    monkeypatch.setattr(deceive.storage.models, "shipped_folder", lambda: tmp_path)
     for path in tmp_path.glob("rounds-000000.*"):
         path.unlink()
-    said = manifest()
+    said = manifest(tmp_path)
     assert {one["network"] for one in said["rounds"]} == set(said["networks"])
     assert {one["round"] for one in said["rounds"]} == {None}
     assert said["default"] == "fast"
@@ -707,9 +698,7 @@ def test_static_at_the_first_round_and_handwriting_at_the_last(visit):
 
 
 def violations(page):
-    page.evaluate(
-        (deceive.webpage.page._CLONE / "web/node_modules/axe-core/axe.min.js").read_text()
-    )
+    page.evaluate((CLONE / "web/node_modules/axe-core/axe.min.js").read_text())
     found = page.evaluate("async () => (await axe.run()).violations")
     return [
         (one["id"], [node["html"] for node in one["nodes"]])
@@ -728,7 +717,7 @@ def test_nothing_keeps_anybody_out(visit, scheme, width):
     page.click("#rounds-all")
     page.wait_for_selector("#rounds-go:enabled")
     assert violations(page) == []
-    for path in sorted((deceive.webpage.page._CLONE / "web/dist/notebooks").iterdir())[:1]:
+    for path in sorted((CLONE / "web/dist/notebooks").iterdir())[:1]:
         page.goto(page.url + f"notebooks/{path.name}")
         assert page.locator("main").inner_text().strip()
 
@@ -931,7 +920,7 @@ def test_the_command_serves_and_opens(dist, capsys, monkeypatch):
         running.append(server(*arguments))
         return running[0]
 
-    monkeypatch.setattr(deceive.webpage.serving, "server", keep)
+    monkeypatch.setattr("deceive.webpage.serving.server", keep)
     monkeypatch.setattr("webbrowser.open", look_and_leave)
     with pytest.raises(SystemExit) as end:
         main(["page", "--json"])
@@ -952,10 +941,9 @@ def test_files_are_served_as_what_they_are(site):
             assert answer.headers["Content-Type"].split(";")[0] == kind
 
 
-def test_outside_a_clone_it_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(deceive.webpage.page, "_CLONE", tmp_path)
+def test_outside_a_clone_it_says_so(tmp_path):
     with pytest.raises(InputError, match="page: expected the clone with its folder web"):
-        build()
+        build(clone=tmp_path)
 
 
 @pytest.fixture
@@ -963,7 +951,6 @@ def unbuilt(tmp_path, monkeypatch):
     """A clone with nothing but the page's package in it, and no programs to be found."""
     (tmp_path / "web").mkdir()
     (tmp_path / "web" / "package.json").write_text("{}")
-    monkeypatch.setattr(deceive.webpage.page, "_CLONE", tmp_path)
     programs = tmp_path / "bin"
     programs.mkdir()
     monkeypatch.setenv("PATH", f"{programs}:/usr/bin:/bin")
@@ -980,31 +967,28 @@ def _program(path, script):
     path.chmod(0o755)
 
 
-def test_without_node_it_says_so(unbuilt, capsys):
+@pytest.mark.usefixtures("unbuilt")
+def test_without_node_it_says_so(tmp_path):
     with pytest.raises(InputError, match=r"page: expected Node.js 20.19 or newer, .*no node"):
-        build()
-    with pytest.raises(SystemExit) as end:
-        main(["page"])
-    assert end.value.code == 2
-    assert "Node.js" in capsys.readouterr().err
+        build(clone=tmp_path)
 
 
 def test_an_old_node_and_a_failing_npm_are_one_sentence(unbuilt, tmp_path):
     _program(unbuilt / "npm", "echo nothing works; exit 1")
     _program(unbuilt / "node", "echo v18.1.0")
     with pytest.raises(InputError, match=r"expected Node.js 20.19 or newer, got v18.1.0"):
-        build()
+        build(clone=tmp_path)
     _program(unbuilt / "node", "echo v22.1.0")
     (tmp_path / "web" / "package-lock.json").write_text("{}")
     with pytest.raises(
         InputError, match=r"expected `npm ci .*` to succeed; it printed: nothing works"
     ):
-        build()
+        build(clone=tmp_path)
     assert not (tmp_path / "web" / "dist").exists()
 
 
 def built_by(programs, monkeypatch):
-    """As if one network were shipped, and exported in no time, and npm built a page of one file."""
+    """As if one network were exported in no time, and npm built a page of one file."""
     _program(programs / "node", "echo v22.1.0")
     _program(
         programs / "npm", 'if [ "$1" = run ]; then mkdir -p dist && echo page > dist/index.html; fi'
@@ -1013,33 +997,29 @@ def built_by(programs, monkeypatch):
     models = programs.parent / "models"
     models.mkdir()
     for suffix in (".json", ".safetensors"):
-        shutil.copy(deceive.storage.models.shipped_folder() / f"study{suffix}", models)
-    for module in (deceive.storage.models, deceive.webpage.page):
-        monkeypatch.setattr(module, "shipped_folder", lambda: models)
-    monkeypatch.setattr(
-        deceive.webpage.page, "export_onnx", lambda network, path: write_text(path, "graph")
-    )
-    monkeypatch.setattr(deceive.webpage.page, "_write_notebooks", lambda folder, report: None)
+        shutil.copy(shipped_folder() / f"study{suffix}", models)
+    (programs.parent / "web" / "notebook.html.jinja").touch()
+    monkeypatch.setattr(networks, "export_onnx", lambda network, path: write_text(path, "graph"))
 
 
 def test_what_an_earlier_build_left_damaged_is_made_anew(unbuilt, tmp_path, monkeypatch):
     built_by(unbuilt, monkeypatch)
     web, stages = tmp_path / "web", []
     networks = web / "public" / "networks" / "manifest.json"
-    build()
+    build(clone=tmp_path)
     listed, manifest = json.loads((web / "dist" / "build.json").read_text()), networks.read_text()
     assert listed["files"] == ["index.html"]
-    build(stages.append)
+    build(stages.append, tmp_path)
     assert stages == []
     for damage in (b"", b"{", b"\xff", b"3", b"[" * 100_000, b'{"networks": {"study": 3}}'):
         for path in (web / "dist" / "build.json", web / "node_modules" / ".deceive.json", networks):
             path.write_bytes(damage)
-        build(stages.append)
+        build(stages.append, tmp_path)
         assert stages[-1] == "building the page"
         assert json.loads((web / "dist" / "build.json").read_text()) == listed
         assert networks.read_text() == manifest
     (web / "dist" / "index.html").unlink()
-    build()
+    build(clone=tmp_path)
     assert (web / "dist" / "index.html").is_file()
 
 
@@ -1047,23 +1027,23 @@ def test_what_the_build_lacks_is_one_sentence(unbuilt, tmp_path, monkeypatch):
     built_by(unbuilt, monkeypatch)
     _program(unbuilt / "npm", "exit 0")
     with pytest.raises(InputError, match=r"page: expected npm to build .*index.html, got none"):
-        build()
+        build(clone=tmp_path)
     _program(unbuilt / "npm", "exit 7")
     with pytest.raises(
         InputError, match=r"expected `npm run .*` to succeed; it printed: exit code 7"
     ):
-        build()
+        build(clone=tmp_path)
     _program(unbuilt / "node", "exit 1")
     with pytest.raises(InputError, match=r"expected `node --version` to succeed; it printed: exit"):
-        build()
+        build(clone=tmp_path)
     (unbuilt / "node").write_text("no program")
     (unbuilt / "node").chmod(0o644)
     with pytest.raises(InputError, match=r"expected `node --version` to run; "):
-        build()
+        build(clone=tmp_path)
     (tmp_path / "web" / "package-lock.json").unlink()
     _program(unbuilt / "node", "echo v22.1.0")
     with pytest.raises(InputError, match=r"expected a readable clone .*package-lock.json"):
-        build()
+        build(clone=tmp_path)
 
 
 def test_a_notebook_that_is_none_is_one_sentence(unbuilt, tmp_path, monkeypatch):
@@ -1072,17 +1052,17 @@ def test_a_notebook_that_is_none_is_one_sentence(unbuilt, tmp_path, monkeypatch)
     for content in ("{", "[]", '{"cells": []}', '{"cells": [{}]}', "[" * 100_000):
         (tmp_path / "notebooks" / "one.ipynb").write_text(content)
         with pytest.raises(InputError, match=r"one.ipynb: expected a notebook with a heading"):
-            build()
+            build(clone=tmp_path)
 
 
 def test_without_the_extra_it_says_what_to_install(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "nbconvert", None)
     with pytest.raises(InputError, match=r"pip install 'deceive\[page\]'"):
-        deceive.webpage.page._write_notebooks(tmp_path, lambda stage: None)
+        write_notebooks(tmp_path, tmp_path, lambda stage: None)
 
 
 def test_the_lock_file_names_no_host():
-    lock = json.loads((deceive.webpage.page._CLONE / "web" / "package-lock.json").read_text())
+    lock = json.loads((CLONE / "web" / "package-lock.json").read_text())
     packages = [one for path, one in lock["packages"].items() if path]
     assert packages
     assert all("resolved" not in one and "integrity" in one for one in packages)

@@ -16,7 +16,7 @@ from deceive.storage.models import load_network
 
 @pytest.fixture(scope="module")
 def result():
-    return next(plain.run(plain.QUICK))
+    return plain.run(plain.plan(quick=True))
 
 
 @pytest.mark.shipped

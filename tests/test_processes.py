@@ -359,7 +359,6 @@ def test_half_an_environment_of_a_launcher_is_one_clear_error(given, said, capsy
 
 
 def test_a_main_process_that_is_not_there_is_waited_for_aloud_and_not_for_long(capsys, monkeypatch):
-    monkeypatch.setattr(processes, "_UNANNOUNCED", 0)
     with socket.socket() as taken:  # and doesn't listen
         taken.bind(("127.0.0.1", 0))
         launched(monkeypatch, 2)

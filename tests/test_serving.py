@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from deceive import InputError
-from deceive.webpage.page import write_list
+from deceive.webpage.built import write_list
 from deceive.webpage.serving import server
 
 PAGE = b"<!doctype html><title>a page</title>"
@@ -31,8 +31,8 @@ def folder(tmp_path):
 
 
 @contextmanager
-def running(folder):
-    with server(folder) as one:
+def running(folder, **options):
+    with server(folder, **options) as one:
         thread = threading.Thread(target=one.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
@@ -174,9 +174,11 @@ def test_two_hundred_idle_connections_do_not_keep_a_visitor_waiting(port):
         assert others[-1].recv(12) == b"HTTP/1.0 200"
 
 
-def test_a_connection_that_says_nothing_is_hung_up_on(port, monkeypatch):
-    monkeypatch.setattr("deceive.webpage.serving._Handler.timeout", 0.05)
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as idle:
+def test_a_connection_that_says_nothing_is_hung_up_on(folder):
+    with (
+        running(folder, patience=0.05) as one,
+        socket.create_connection(("127.0.0.1", one.server_port), timeout=10) as idle,
+    ):
         idle.sendall(b"GET /")
         assert idle.recv(1) == b""
 

@@ -32,7 +32,8 @@ T = TypeVar("T")
 # at once; this is for machines that fall silent.
 _PATIENCE = timedelta(minutes=30)
 
-# Seconds to wait before announcing it: processes hardly ever start at the same time.
+# Seconds to wait before announcing it, at most half of the time there is: processes hardly ever
+# start at the same time.
 _UNANNOUNCED = 5.0
 
 
@@ -102,7 +103,8 @@ def join(announce: Callable[[str], None] | None = None) -> None:
 def _meeting(place: str, seconds: int, announce: Callable[[str], None] | None) -> Iterator[None]:
     """Wait for the others: announced if it takes long, an `InputError` if they don't come."""
     words = f"waiting up to {seconds} s for the other processes at {place}"
-    timer = threading.Timer(_UNANNOUNCED, announce or (lambda words: None), (words,))
+    silence = min(_UNANNOUNCED, seconds / 2)
+    timer = threading.Timer(silence, announce or (lambda words: None), (words,))
     timer.daemon = True
     timer.start()
     try:

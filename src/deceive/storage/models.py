@@ -87,9 +87,9 @@ def shipped_folder() -> Path:
     return inside if inside.is_dir() else _PACKAGE.parents[1] / "models"
 
 
-def shipped_names() -> list[str]:
-    """Names that `load_network` knows, in alphabetical order."""
-    return sorted(path.stem for path in shipped_folder().glob("[!.]*.safetensors"))
+def shipped_names(folder: Path | None = None) -> list[str]:
+    """Names that `load_network` knows, or of the networks in a folder, in alphabetical order."""
+    return sorted(path.stem for path in (folder or shipped_folder()).glob("[!.]*.safetensors"))
 
 
 def halved(network: Net) -> Net:

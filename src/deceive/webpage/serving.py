@@ -18,7 +18,6 @@ HOST = "127.0.0.1"
 LIST = "build.json"  # in the folder; its "files" are the names of the files to serve
 
 _MOST = 64  # open connections; one more closes the oldest
-_SECONDS = 20.0  # timeout of a request, and of an answer
 
 # Set here, because the system's own table of types may be wrong.
 _TYPES = {
@@ -38,12 +37,12 @@ _HEADERS = {
 }
 
 
-def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
+def server(folder: Path, port: int = 0, *, patience: float = 20.0) -> ThreadingHTTPServer:
     """An HTTP server on 127.0.0.1, bound but not yet running; port 0 takes any free port.
 
     It serves only the files listed in `folder`, as they are now: they are read here, so no request
     reaches the disk. It answers GET and HEAD, and only requests whose Host is this machine, against
-    DNS rebinding.
+    DNS rebinding. A connection that is silent for `patience` seconds is closed.
 
     Raises:
         InputError: when the folder has no list, a listed file is missing or outside the folder, or
@@ -51,7 +50,7 @@ def server(folder: Path, port: int = 0) -> ThreadingHTTPServer:
     """
     files = _read(folder)
     try:
-        return _Server((HOST, port), partial(_Handler, files))
+        return _Server((HOST, port), partial(_Handler, files, patience))
     except (OSError, OverflowError) as error:
         raise InputError(f"--port: expected a free port, got {port}; {error}") from error
 
@@ -107,12 +106,16 @@ def _hang_up(connection: socket.socket) -> None:
 
 
 class _Handler(BaseHTTPRequestHandler):
-    timeout = _SECONDS
     default_request_version = "HTTP/1.0"  # so every answer has a status line
 
-    def __init__(self, files: dict[str, bytes], *arguments: Any) -> None:
+    def __init__(self, files: dict[str, bytes], patience: float, *arguments: Any) -> None:
         self._files = files
+        self._patience = patience
         super().__init__(*arguments)
+
+    def setup(self) -> None:
+        super().setup()
+        self.connection.settimeout(self._patience)
 
     def do_GET(self) -> None:
         content = self._found()
