@@ -1,5 +1,6 @@
 """`docs/audit.md` is true: its examples run, and its schema is the code's."""
 
+import json
 import re
 import shlex
 import sys
@@ -7,13 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from tools import audit_schema
 
-from deceive.auditing.attacks import WAYS, WHITE_STARTS
+from deceive.auditing import json_schema, read_report
+from deceive.auditing.attacks import WAYS
+from deceive.auditing.candidates import WHITE_STARTS
 from deceive.auditing.garbage import GARBAGE
-from deceive.auditing.measuring import _SURROGATES
-from deceive.auditing.schema import page, read_report
-from deceive.auditing.search import SEARCHES
-from deceive.auditing.verdict import KINDS
+from deceive.auditing.measured import KINDS
+from deceive.auditing.parts.transfer import SURROGATES
+from deceive.auditing.proposers import SEARCHES
+from deceive.auditing.schema import VERSION
 from deceive.cli import main
 from deceive.data.loading import load_data
 from deceive.data.source import MNIST
@@ -54,8 +58,21 @@ def audit(capsys, *arguments):
 
 
 def test_the_schema_is_the_codes():
-    assert (DOCS / "audit-schema.md").read_text(encoding="utf-8") == page()
-    assert not re.search(r"\| \|$", page(), re.MULTILINE)  # every field says what it is
+    for path, content in audit_schema.files().items():
+        assert path.read_text(encoding="utf-8") == content
+        assert not re.search(r"\|  \|$", content, re.MULTILINE)  # every field says what it is
+    page = (DOCS / "audit-schema.md").read_text(encoding="utf-8")
+    assert page.count("\n## ") == len(json_schema()["$defs"]) + 1
+
+
+@pytest.mark.parametrize("path", sorted(DOCS.glob("audits/*.json")), ids=lambda path: path.stem)
+def test_audits_are_of_the_json_schema(path):
+    jsonschema = pytest.importorskip("jsonschema")
+    content = json.loads(path.read_text(encoding="utf-8"))
+    assert content["schema_version"] == VERSION
+    jsonschema.validate(content, json_schema())
+    with pytest.raises(jsonschema.ValidationError, match="not of type 'number'"):
+        jsonschema.validate(content | {"seconds": "many"}, json_schema())
 
 
 def test_every_command_is_known():
@@ -69,7 +86,7 @@ def test_every_command_is_known():
 
 
 def test_everything_is_named():
-    for name in (*WAYS, *SEARCHES, *(f"made for {name}" for name in _SURROGATES)):
+    for name in (*WAYS, *SEARCHES, *(f"made for {name}" for name in SURROGATES)):
         assert f"`{name}`" in TEXT
     assert {*GARBAGE, "other data", "optimised"} == set(KINDS)
     assert len(WHITE_STARTS) == 6
@@ -125,5 +142,5 @@ def test_a_classifier_born_elsewhere(place, capsys, monkeypatch, library, name, 
     assert "returns probabilities" in " ".join(said.out.split())
     assert {attack.name for attack in report.attacks} == {
         *SEARCHES,
-        *(f"made for {name}" for name in _SURROGATES),
+        *(f"made for {name}" for name in SURROGATES),
     }

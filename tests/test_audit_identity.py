@@ -12,11 +12,12 @@ from torch import nn
 
 from conftest import Bands, Tilted
 from deceive.auditing import audit
+from deceive.auditing.context import Context
 from deceive.auditing.formats import load_model
 from deceive.auditing.identity import identity_of, same_network
 from deceive.auditing.judges import meet_judges
-from deceive.auditing.measuring import Measurements
-from deceive.auditing.subject import meet
+from deceive.auditing.meeting import meet
+from deceive.auditing.parts.transfer import transfer_parts
 from deceive.common.errors import InputError
 from deceive.data.loading import Split, load_data
 from deceive.storage.models import load_network
@@ -252,5 +253,5 @@ def test_a_wrapped_shipped_network_is_not_judged_or_attacked_by_itself(digits, t
     assert [each.name for each in found] == ["study", "judge-in-noise", "fast"]
     fast = load_network("fast")
     model = meet(load_model(lambda images: fast(images).detach()), digits)
-    parts = Measurements(model, digits, tuple(found), None, TINY, Run(tmp_path, {})).parts()
-    assert [part.name for part in parts if "transfer" in part.name] == ["transfer/study"]
+    context = Context(model, digits, tuple(found), TINY, Run(tmp_path, {}))
+    assert [part.name for part in transfer_parts(context)] == ["transfer/study"]

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from conftest import Bands, NaNAfter
-from deceive.auditing.search import SEARCHES, search
+from deceive.auditing.black_box import search_black_box
+from deceive.auditing.proposers import SEARCHES
 from deceive.common.errors import InputError
 from deceive.common.levels import from_levels
 from deceive.networks.inference import logits_of
@@ -16,7 +17,9 @@ SHAPE = (1, 4, 4)
 def run(method, model=None, **options):
     model = model or Bands()
     settings = {"thresholds": [0.9, 0.99], "budgets": [30, 100, 1000]} | options
-    return search(method, lambda images: logits_of(model, images), TARGETS, SHAPE, **settings)
+    return search_black_box(
+        method, lambda images: logits_of(model, images), TARGETS, SHAPE, **settings
+    )
 
 
 @pytest.mark.parametrize("method", SEARCHES)
@@ -57,7 +60,7 @@ def test_the_budget_is_kept(method):
         asked += len(images)
         return logits_of(Bands(sure=3), images)
 
-    found = search(method, model, TARGETS, SHAPE, thresholds=[0.99], budgets=[30, 100])
+    found = search_black_box(method, model, TARGETS, SHAPE, thresholds=[0.99], budgets=[30, 100])
     assert asked <= 4 * 100
     assert asked > 4 * 80
     assert (found.passed[0].queries <= 100).all()
@@ -84,7 +87,7 @@ def test_progress_is_told():
 def test_nan_is_one_clear_value_error():
     model = NaNAfter(5)
     with pytest.raises(InputError, match="expected finite logits"):
-        search("squares", model, TARGETS, SHAPE, thresholds=[0.99], budgets=[30])
+        search_black_box("squares", model, TARGETS, SHAPE, thresholds=[0.99], budgets=[30])
 
 
 def test_an_unknown_method():

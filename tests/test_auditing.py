@@ -3,7 +3,6 @@ import json
 import re
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,15 +12,21 @@ from torch import nn
 
 from conftest import Bands, Tilted, same_state, state_of
 from deceive.auditing import Interface, audit, read_report
-from deceive.auditing.assemble import _outcome, assemble, command, stored_outcomes, write_audit
-from deceive.auditing.attacks import CERTAIN, WAYS, WHITE_STARTS, attack, curve, targets_of
+from deceive.auditing.again import command
+from deceive.auditing.assemble import assemble, write_audit
+from deceive.auditing.attacks import WAYS, attack, curve
+from deceive.auditing.budget import Budget
+from deceive.auditing.candidates import WHITE_STARTS, targets_of
 from deceive.auditing.formats import load_model
-from deceive.auditing.garbage import compare, draw, scores_of
+from deceive.auditing.garbage import compare, garbage_images, scores_of
+from deceive.auditing.interface import FOUND_OUT, Scaling, as_json
 from deceive.auditing.judges import meet_judges
-from deceive.auditing.measuring import Measurements
-from deceive.auditing.scaling import FOUND_OUT, Scaling, as_json, usual
-from deceive.auditing.settings import QUICK, THOROUGH, budgets
-from deceive.auditing.subject import meet
+from deceive.auditing.meeting import meet
+from deceive.auditing.outcomes import attacks_of, headlines_of, outcome_of, stored_outcomes
+from deceive.auditing.parts.attack import attack_parts
+from deceive.auditing.rows import Again, attacked_in
+from deceive.auditing.scaling import usual
+from deceive.auditing.settings import CERTAIN, QUICK, THOROUGH, budgets
 from deceive.auditing.verdict import still_to_come, sure, verdict
 from deceive.common.errors import InputError, WriteError
 from deceive.data.loading import Dataset, Split, load_data
@@ -36,9 +41,13 @@ from worlds.audits import (
     Relabelled,
     Strict,
     WithRubbish,
+    after_clean,
     band_data,
     band_split,
     broken,
+    context_of,
+    outcome,
+    quiet,
 )
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -54,11 +63,6 @@ def whole(data):
     """An audit with every attack, whose judge sees what the model sees."""
     settings = TINY.model_copy(update={"ways": tuple(WAYS)})
     return audit(Bands(sure=12), data, judge=Tilted(), settings=settings)
-
-
-def outcome(report, box="white", threshold="asked"):
-    (headline,) = (each for each in report.headlines if each.box == box)
-    return headline.outcome(threshold)
 
 
 # What is found, of models whose answers are known.
@@ -109,12 +113,12 @@ def test_gibberish_is_what_the_judge_does_not_call_the_target(data):
 def test_the_median_is_of_what_the_sentence_counts(data, tmp_path):
     report = audit(Bands(sure=12), data, judge=Strict(), settings=TINY, out=tmp_path)
     run, steps = Run.open(tmp_path), {}
-    for row in run.rows():  # by hand: the fewest steps of each candidate that is gibberish
-        if row["part"].startswith("attack/"):
-            arrays = stored_outcomes(run, row, {"K": 4})["asked"]
+    for attacked in attacked_in(run):  # by hand: the fewest steps of each that is gibberish
+        if attacked.box == "white":
+            arrays = stored_outcomes(run, attacked, {"K": 4})["asked"]
             nonsense = arrays["fooled"] & (arrays["judged"] != arrays["targets"])
             for place in np.flatnonzero(nonsense):
-                key = (row["start"], row["first"] + place)
+                key = (attacked.start, attacked.first + place)
                 steps[key] = min(steps.get(key, 10**9), arrays["steps"][place])
     found = outcome(report)
     assert len(steps) == 33
@@ -132,7 +136,9 @@ def test_the_median_of_gibberish_is_not_that_of_what_shows_the_class():
         arrays = {"fooled": np.array([True] * len(steps)), "steps": np.array(steps)}
         return arrays | {"judged": np.array(judged), "targets": np.ones(len(steps), np.int64)}
 
-    found = _outcome("asked", [group([1, 2, 3], [1, 1, 1]), group([10, 20, 30, 40], [0, 0, 0, 1])])
+    found = outcome_of(
+        "asked", [group([1, 2, 3], [1, 1, 1]), group([10, 20, 30, 40], [0, 0, 0, 1])]
+    )
     assert found.median == 10
     assert found.gibberish_median == 20
 
@@ -166,8 +172,8 @@ def test_an_audit_of_many_classes_tries_them_all(tmp_path):
     data = band_data(bands)
     audit(bands, data, judge=None, settings=TINY, out=tmp_path)
     run = Run.open(tmp_path)
-    tried = (row for row in run.rows() if row["part"].startswith("attack/"))
-    targets = [run.load_arrays(row["arrays"])["targets"] for row in tried]
+    tried = [each for each in attacked_in(run) if each.box == "white"]
+    targets = [run.load_arrays(each.arrays)["targets"] for each in tried]
     assert set(np.concatenate(targets).tolist()) == set(range(12))
 
 
@@ -207,13 +213,11 @@ def test_most_judges_have_to_see_the_target(data, judges, gibberish):
 
 
 def test_the_rubbish_class_of_a_judge_has_no_say(data, tmp_path):
-    subject = meet(load_model(Bands(sure=12)), data)
     judge = meet(load_model(WithRubbish(sure=12)), data, Interface(rubbish_class=4))
     images = data.test.images.clamp_min(0.5)
     assert (judge.logits(images).argmax(1) == 4).all()
-    found = Measurements(subject, data, (judge,), None, TINY, Run(tmp_path, {}))
-    verdict = found._verdict(images, lambda done, total: None)
-    assert torch.equal(verdict, data.test.labels)
+    context = context_of(Bands(sure=12), tmp_path, data, (judge,))
+    assert torch.equal(context.judged(images, quiet), data.test.labels)
 
 
 @pytest.mark.shipped
@@ -320,7 +324,10 @@ def test_probabilities_and_their_logarithms_are_recognised(data, kind):
 def test_what_is_reached_before_a_softmax_is_scored_as_logits(data, name):
     squash = getattr(torch, name)
     squash = squash if name == "sigmoid" else (lambda logits: getattr(torch, name)(logits, 1))
-    subject, garbage = meet(load_model(Squashed(squash)), data), draw("uniform", 20, data.test, 0)
+    subject, garbage = (
+        meet(load_model(Squashed(squash)), data),
+        garbage_images("uniform", 20, data.test, 0),
+    )
     assert subject.answers == "logits"
     assert any(f"the {name.replace('_', '-')} of its logits" in note for note in subject.notes)
     logits = [Bands(sure=12)(images).detach() for images in (data.test.images, garbage)]
@@ -850,15 +857,14 @@ def test_a_model_that_will_not_do_is_one_clear_value_error(data, model, message)
 # The folder.
 
 
-def test_a_run_goes_on_where_the_time_was_up(data, tmp_path, monkeypatch):
+def test_a_run_goes_on_where_the_time_was_up(data, tmp_path):
     options = {"judge": Strict(), "settings": TINY}
-    looks = itertools.count()  # each look at this clock takes a second
-    clock = SimpleNamespace(perf_counter=lambda: float(next(looks)))
-    monkeypatch.setattr("deceive.auditing.core.time", clock)
+    looks = itertools.count()
     whole = audit(Bands(sure=12), data, out=tmp_path / "whole", **options)
     calls = 0
     while True:
-        report = audit(Bands(sure=12), data, out=tmp_path / "bits", budget=400, **options)
+        budget = Budget(400, lambda: float(next(looks)))  # each look at this clock takes a second
+        report = audit(Bands(sure=12), data, out=tmp_path / "bits", budget=budget, **options)
         calls += 1
         if report.complete:
             break
@@ -907,12 +913,20 @@ def test_audit_json_is_the_report(data, tmp_path):
     assert write_audit(run) == report
 
 
-def test_groups_are_put_together(data, monkeypatch):
-    together = audit(Bands(sure=12), data, judge=Strict(), settings=TINY)
-    monkeypatch.setattr("deceive.auditing.measuring._GROUP", 3)
-    cut = audit(Bands(sure=12), data, judge=Strict(), settings=TINY)
-    assert cut.attacks == together.attacks
-    assert cut.headlines == together.headlines
+def test_groups_are_put_together(data, tmp_path):
+    def found(group):
+        context = context_of(Bands(sure=12), tmp_path / str(group), data)
+        parts = attack_parts(after_clean(context), group)
+        rows = [part.run(context, quiet) for part in parts]
+        return [
+            (row.attacked, stored_outcomes(context.run, row.attacked, context.sizes))
+            for row in rows
+        ]
+
+    together, cut = found(100), found(3)
+    assert len(cut) > 2 * len(together)
+    assert attacks_of(cut) == attacks_of(together)
+    assert headlines_of(cut) == headlines_of(together)
 
 
 @pytest.mark.parametrize(("way", "steps"), [("momentum", 8), ("restarts", 4)])
@@ -1007,21 +1021,24 @@ def test_the_command_names_what_differs_from_the_preset():
 
     first = Interface(Scaling(mean=(0.13066047,), std=(0.3,)), rubbish_class=10)
     size = QUICK.model_copy(update={"steps": 7, "ways": ("sign", "adam")}).model_dump(mode="json")
-    assert command(settings(first, **size), data="my digits", other_data="../fashion") == (
+    assert command(settings(first, **size), Again(data="my digits", other_data="../fashion")) == (
         "deceive audit 'my net:make' --data 'my digits' --other-data ../fashion "
         "--bounds 0 1 --mean 0.13066047 --std 0.3 --rubbish-class 10 --steps 7 --ways sign adam"
     )
     of_judges = Interface(Scaling(mean=(0.5,), std=(0.25,)), output="1", rubbish_class=10)
     judges, size = ["other.onnx", "my net:judge"], THOROUGH.model_dump(mode="json")
     second = settings(Interface(Scaling((-1, 1)), output="logits"), of_judges, judges, **size)
-    assert command(second, trust=True) == (
+    assert command(second, Again(trust=True)) == (
         "deceive audit 'my net:make' --thorough --trust --judge other.onnx 'my net:judge' "
         "--bounds -1 1 --output logits --judge-bounds 0 1 --judge-mean 0.5 --judge-std 0.25 "
         "--judge-output 1 --judge-rubbish-class 10"
     )
     # Bounds of [0, 1] are named too, or they would be found out.
     third = settings(Interface(Scaling()), judges=[], **size)
-    assert command(third) == "deceive audit 'my net:make' --thorough --judge none --bounds 0 1"
+    assert (
+        command(third, Again())
+        == "deceive audit 'my net:make' --thorough --judge none --bounds 0 1"
+    )
 
 
 def test_confidence_in_words():
@@ -1043,13 +1060,13 @@ def test_long_lists_are_cut(data):
 
 
 def test_permuted_images_keep_their_pixels(data):
-    images = draw("permuted", 12, data.test, seed=1)
+    images = garbage_images("permuted", 12, data.test, seed=1)
     for image, real in zip(images, data.test.images, strict=False):
         levels = real.mul(255).round().div(255)
         torch.testing.assert_close(image.flatten().sort().values, levels.flatten().sort().values)
-    assert not torch.equal(images[0], draw("permuted", 1, data.test, seed=2)[0])
+    assert not torch.equal(images[0], garbage_images("permuted", 1, data.test, seed=2)[0])
     colours = Split(torch.rand(2, 3, 4, 4), torch.zeros(2))
-    shuffled = draw("permuted", 2, colours, seed=0)
+    shuffled = garbage_images("permuted", 2, colours, seed=0)
     # The channels of a pixel stay together.
     found = {tuple(pixel) for pixel in shuffled[0].flatten(1).T.mul(255).round().int().tolist()}
     assert found == {
@@ -1058,7 +1075,7 @@ def test_permuted_images_keep_their_pixels(data):
 
 
 def test_greys_go_from_black_to_white(data):
-    greys = draw("constant", 5, data.test, seed=0)
+    greys = garbage_images("constant", 5, data.test, seed=0)
     assert (greys.amax((1, 2, 3)) - greys.amin((1, 2, 3))).max() == 0
     assert greys[:, 0, 0, 0].tolist() == pytest.approx([0, 64 / 255, 128 / 255, 191 / 255, 1])
 

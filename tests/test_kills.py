@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from deceive.auditing import Report, assemble, read_report
+from deceive.auditing import AuditReport, assemble, read_report
 from deceive.common.errors import InputError, WriteError
 from deceive.common.files import remove_temporaries
 from deceive.networks.classifier import Classifier
@@ -122,7 +122,7 @@ class Audit:
         self.run = Run(folder, {"audit": 3})
 
     def write(self, version):
-        found = Report.model_validate(audit_content(seconds=version))
+        found = AuditReport.model_validate(audit_content(seconds=version))
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(assemble, "assemble", lambda run: found)
             assemble.write_audit(self.run)

@@ -12,7 +12,7 @@ from torch import nn
 
 from conftest import Bands
 from deceive.auditing.formats import load_model
-from deceive.auditing.subject import meet
+from deceive.auditing.meeting import meet
 from deceive.common.errors import InputError
 from worlds.audits import band_data
 

@@ -7,17 +7,14 @@ from torch import nn
 
 from conftest import After, Bands
 from deceive.auditing import Interface, Scaling, audit
-from deceive.auditing.formats import load_model
-from deceive.auditing.measuring import Measurements
-from deceive.auditing.subject import meet
+from deceive.auditing.parts.search import SearchPart
 from deceive.auditing.verdict import verdict
 from deceive.common.errors import UnsteadyWarning
 from deceive.fooling.fool import fool
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.inference import logits_of
 from deceive.networks.steadiness import ASKINGS, STEADY, Manner, manner_of, settled
-from deceive.storage.runs import Run
-from worlds.audits import TINY, band_data
+from worlds.audits import TINY, after_clean, band_data, context_of, quiet
 
 IMAGES = torch.rand(8, 1, 4, 4, generator=torch.Generator().manual_seed(0))
 
@@ -191,14 +188,10 @@ def test_what_fooled_a_search_by_luck_does_not_count(tmp_path):
         return F.pad(20.0 * (torch.rand(len(images), 1) < 0.8), (0, 3))
 
     torch.manual_seed(0)
-    data = band_data()
-    subject = meet(load_model(lucky), data)
     settings = TINY.model_copy(update={"searched": 40})
-    run = Run(tmp_path, {})
-    measurements = Measurements(subject, data, (), None, settings, run)
-    run.add({"part": "clean", "thresholds": [{"name": "asked", "confidence": 0.99}]})
-    measurements._search("squares", lambda done, total: None)
-    kept = run.load_arrays("search-squares-passed")
+    context = after_clean(context_of(lucky, tmp_path, settings=settings))
+    SearchPart("squares").run(context, quiet)
+    kept = context.run.load_arrays("search-squares-passed")
     targets = kept["targets"] == 0
     assert (kept["asked_steps"][targets] < 200).all()  # each of them passed at some time
     assert 0 < kept["asked_fooled"][targets].mean() < 0.8

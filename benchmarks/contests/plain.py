@@ -14,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.contest import Row, facts, planned
 from benchmarks.pictures import stripped
-from deceive.auditing.judges import verdict
+from deceive.auditing.judges import majority
 from deceive.common.levels import to_levels
 from deceive.data.loading import Dataset, load_data
 from deceive.fooling.fool import FoolingResult, fool
@@ -117,7 +117,7 @@ def shown(made: FoolingResult, judges: Sequence[Classifier], count: int) -> Row:
 
 def _seen(images: Tensor, judges: Sequence[Classifier]) -> Tensor:
     """The digit that a majority of judges sees, ignoring rubbish."""
-    return verdict([logits_of(each, images)[:, :DIGITS].argmax(1) for each in judges])
+    return majority([logits_of(each, images)[:, :DIGITS].argmax(1) for each in judges])
 
 
 def _real(data: Dataset, count: int) -> Tensor:

@@ -18,26 +18,21 @@ from benchmarks import peers
 from benchmarks.contest import Row, facts, planned
 from benchmarks.peers import PEERS, SIGN_STEPS, Setting
 from benchmarks.pictures import stripped
-from deceive.auditing.attacks import (
-    CERTAIN,
-    WHITE_STARTS,
-    Arrays,
-    Way,
-    arrays_named,
-    attack,
-    start_images,
-    targets_of,
-)
+from deceive.auditing.attacks import Arrays, Way, arrays_named, attack
+from deceive.auditing.black_box import search_black_box
+from deceive.auditing.candidates import WHITE_STARTS, start_images, targets_of
 from deceive.auditing.formats import load_model
-from deceive.auditing.judges import AUTO, meet_judges, verdict
-from deceive.auditing.search import SEARCHES, search
-from deceive.auditing.subject import Subject, meet
+from deceive.auditing.judges import AUTO, majority, meet_judges
+from deceive.auditing.meeting import meet
+from deceive.auditing.parts.clean import own_threshold
+from deceive.auditing.proposers import SEARCHES
+from deceive.auditing.settings import CERTAIN
+from deceive.auditing.subject import Subject
 from deceive.common.errors import InputError
 from deceive.common.levels import from_levels, to_levels
 from deceive.data.loading import Dataset, load_data
 from deceive.fooling.fool import fool
 from deceive.fooling.rules import RULES, Ascent
-from deceive.judging.scores import reached_by
 from deceive.networks.inference import confidence_of, logits_of, probabilities_of
 from deceive.storage.models import load_card, load_network, shipped_names
 
@@ -163,10 +158,8 @@ def candidates(network: nn.Module, data: Dataset, plan: Plan) -> Case:
     held_out = data.validation
     probabilities = probabilities_of(network, held_out.images).double()
     right = probabilities.argmax(1) == held_out.labels
-    if not right.any():
-        raise InputError("model: expected some validation images to be read correctly, got none")
-    own = reached_by(probabilities.gather(1, held_out.labels[:, None])[right, 0], 0.95)
-    thresholds = {"asked": 0.99, "own": min(max(own, 1e-6), CERTAIN), _ENDS: CERTAIN}
+    own = own_threshold(probabilities.gather(1, held_out.labels[:, None])[right, 0])
+    thresholds = {"asked": 0.99, "own": own, _ENDS: CERTAIN}
     return Case(network.requires_grad_(False), torch.cat(targets), begun, thresholds, plan)
 
 
@@ -249,7 +242,7 @@ def judged(case: Case, arrays: Arrays, judges: Sequence[Subject]) -> Row:
         targets = case.targets[: len(of["levels"])].numpy()
         images = from_levels(torch.from_numpy(of["levels"]))
         seen = [each.class_outputs(each.logits(images)).argmax(1) for each in judges]
-        word = verdict(seen).numpy()
+        word = majority(seen).numpy()
         nonsense = word != targets
         if name != _ENDS:
             row["outcomes"][name] = {
@@ -328,7 +321,7 @@ def _searching(method: str) -> Callable[[Case], Arrays]:
 
     def searched(case: Case) -> Arrays:
         count = case.plan.count
-        found = search(
+        found = search_black_box(
             method,
             lambda images: logits_of(case.network, images),
             case.targets[:count],

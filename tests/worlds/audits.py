@@ -2,15 +2,23 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from conftest import Bands
-from deceive.auditing import AuditSettings
+from deceive.auditing import AuditReport, AuditSettings
+from deceive.auditing.context import Context
+from deceive.auditing.formats import load_model
+from deceive.auditing.measured import Clean, Name, Outcome
+from deceive.auditing.meeting import meet
+from deceive.auditing.rows import CleanRow
+from deceive.auditing.subject import Subject
 from deceive.common.levels import to_levels
 from deceive.data.loading import Dataset, Split
+from deceive.storage.runs import Run
 
 # Two of the five gradient attacks, which is quicker.
 TINY = AuditSettings(
@@ -38,6 +46,44 @@ def band_data(bands: Bands | None = None) -> Dataset:
     bands = bands or Bands()
     train, validation, test = (band_split(n, n, bands) for n in (40, 80, 60))
     return Dataset(train, validation, test, bands.n_classes, "bands", Path("somewhere/bands"))
+
+
+def quiet(done: float, total: float, note: str = "") -> None:
+    """A tick that nobody sees."""
+
+
+def context_of(
+    model: Any,
+    folder: Path,
+    data: Dataset | None = None,
+    judges: tuple[Subject, ...] = (),
+    settings: AuditSettings = TINY,
+) -> Context:
+    """What the parts of an audit of `model` are run with."""
+    data = data or band_data()
+    subject = meet(load_model(model), data)
+    return Context(subject, data, judges, settings, Run(folder, {}))
+
+
+def after_clean(context: Context, asked: float = 0.99, own: float = 0.9) -> Context:
+    """The same, with the row of its first part: real images have given these thresholds."""
+    sure = dict.fromkeys(Clean.model_fields, 1)
+    thresholds = [
+        {"name": name, "confidence": value, "test_share": 1.0}
+        for name, value in (("asked", asked), ("own", own))
+    ]
+    row = CleanRow.model_validate(
+        {"part": "clean", "clean": sure, "judge_accuracy": None, "judge_accuracies": []}
+        | {"thresholds": thresholds}
+    )
+    context.run.add(row.model_dump(mode="json"))
+    return context
+
+
+def outcome(report: AuditReport, box: str = "white", threshold: Name = "asked") -> Outcome:
+    """What all attacks of a box came to."""
+    (headline,) = (each for each in report.headlines if each.box == box)
+    return headline.outcome(threshold)
 
 
 class WithRubbish(Bands):

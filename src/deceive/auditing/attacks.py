@@ -1,8 +1,4 @@
-"""The attacks of an audit: from which starts, by which rules, and what became of each candidate.
-
-A candidate is a start image and a target. Every attack from one kind of start tries the same
-candidates, so that one can be said to be safe from all of them.
-"""
+"""The gradient attacks of an audit: by which rules, and what became of each candidate."""
 
 import warnings
 from collections.abc import Callable
@@ -14,22 +10,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from deceive.auditing.settings import CERTAIN, WayName
 from deceive.common.arrays import Arrays
 from deceive.common.errors import NoGradientWarning, UnsteadyWarning
-from deceive.common.levels import Shape
-from deceive.common.seeds import generator_for
-from deceive.data.loading import Split
 from deceive.fooling.fool import FoolingResult, Progress, fool
 from deceive.fooling.rules import Ascent
-from deceive.fooling.starts import REAL, STARTS, begin
-
-WHITE_STARTS = (*STARTS, REAL)
 
 # Of a `FoolingResult`, what an audit keeps.
 _KEPT = ("levels", "confidence", "fooled", "steps", "stalled")
-
-# Float32 can't tell greater confidence from certainty.
-CERTAIN = 1 - 1e-6
 
 
 @dataclass(frozen=True)
@@ -41,60 +29,13 @@ class Way:
     """From fresh start images, again and again: restarts."""
 
 
-WAYS: dict[str, Way] = {
+WAYS: dict[WayName, Way] = {
     "momentum": Way(),
     "sign": Way(Ascent(rule="sign")),
     "adam": Way(Ascent(rule="adam")),
     "smoothed": Way(Ascent(noise=0.1)),
     "restarts": Way(fresh=True),
 }
-
-
-def targets_of(
-    numbers: range, n_classes: int, count: int, *, earlier: int = 0, total: int | None = None
-) -> Tensor:
-    """Targets of the candidates with these numbers, (n,) int64: the classes in turn.
-
-    If a start has fewer candidates than there are classes, the next start continues with the next
-    class. If all starts together have fewer, the targets are spread evenly over the classes.
-
-    Args:
-        numbers: of the candidates, below `count`.
-        n_classes: how many classes there are.
-        count: candidates per start.
-        earlier: candidates of the previous starts.
-        total: candidates of all starts; by default those of one.
-    """
-    total = count if total is None else total
-    if count >= n_classes:
-        targets = [number % n_classes for number in numbers]
-    elif total >= n_classes:
-        targets = [(earlier + number) % n_classes for number in numbers]
-    else:
-        targets = [(earlier + number) * n_classes // total for number in numbers]
-    return torch.tensor(targets, dtype=torch.int64)
-
-
-def start_images(start: str, numbers: range, targets: Tensor, real: Split, seed: int) -> Tensor:
-    """Where candidates begin, (n, C, H, W) in [0, 1].
-
-    Args:
-        start: a name from `starts.STARTS`, or `real`: an image of another class than the target.
-        numbers: of the candidates.
-        targets: theirs, (n,).
-        real: labelled images to take one from.
-        seed: each candidate has a generator of its own.
-    """
-    _, channels, height, width = real.images.shape
-    shape: Shape = (channels, height, width)
-    if start != REAL:
-        return begin(start, numbers, shape, seed)
-    images = []
-    for number, target in zip(numbers, targets, strict=True):
-        others = (real.labels != target).nonzero()[:, 0]
-        which = torch.randint(0, len(others), (), generator=generator_for(seed, number))
-        images.append(real.images[others[which]])
-    return torch.stack(images)
 
 
 def attack(

@@ -45,7 +45,7 @@ GARBAGE: dict[str, Callable[[int, Split, int], Tensor]] = {
 """(count, real images, seed) → images (count, C, H, W) in [0, 1]."""
 
 
-def draw(kind: str, count: int, real: Split, seed: int) -> Tensor:
+def garbage_images(kind: str, count: int, real: Split, seed: int) -> Tensor:
     """Garbage of a kind from `GARBAGE`, (count, C, H, W) in [0, 1], as a PNG holds it."""
     return from_levels(to_levels(GARBAGE[kind](count, real, seed)))
 

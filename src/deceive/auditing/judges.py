@@ -1,4 +1,4 @@
-"""Who says what an image shows: other classifiers for the same data, by more than half of them.
+"""The judges: other classifiers for the same data, which vote on what an image shows.
 
 What deceives a model may deceive its like as well, and every classifier has weak spots of its own.
 Several of different families seldom share one (docs/resisting.md).
@@ -12,18 +12,19 @@ from torch import Tensor
 
 from deceive.auditing.formats import Loaded, Model, load_model
 from deceive.auditing.identity import same_network
-from deceive.auditing.scaling import FOUND_OUT, Interface
-from deceive.auditing.subject import Subject, meet
+from deceive.auditing.interface import FOUND_OUT, Interface
+from deceive.auditing.meeting import meet
+from deceive.auditing.subject import Subject
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset
 from deceive.judging.measures import NEAR_CHANCE, skill
 from deceive.storage.models import load_card
 
-# What they see in an image of which no more than half of them say the same.
 UNDECIDED = -1
+"""The judges' vote where no class has a majority."""
 
-# Stands for the shipped ones, where the data is theirs.
 AUTO = "auto"
+"""Stands for three shipped judges, where the data is theirs."""
 
 # The first three judge that are not judged themselves. None of them is trained anew together with
 # what it judges, or audits of different days could not be compared.
@@ -33,11 +34,14 @@ _SHIPPED, _SEATS = ("judge", "study", "judge-in-noise", "fast"), 3
 _EXAMINED = 1000
 
 
-def verdict(seen: Sequence[Tensor]) -> Tensor:
+def majority(seen: Sequence[Tensor]) -> Tensor:
     """The class that more than half of the judges see in each image (N,), or `UNDECIDED`.
 
     Args:
         seen: for each judge the class (N,) that it sees, rubbish left out.
+
+    >>> majority([torch.tensor([3, 3]), torch.tensor([3, 1]), torch.tensor([7, 8])])
+    tensor([ 3, -1])
     """
     votes = torch.stack(list(seen))
     most = votes.mode(0).values
@@ -45,7 +49,11 @@ def verdict(seen: Sequence[Tensor]) -> Tensor:
 
 
 def in_words(seen: int) -> str:
-    """What they see in one image, by its verdict: judges: “3”, or judges: undecided."""
+    """What most judges see in one image.
+
+    >>> in_words(3), in_words(UNDECIDED)
+    ('judges: “3”', 'judges: undecided')
+    """
     return "judges: " + ("undecided" if seen == UNDECIDED else f"“{seen}”")
 
 
@@ -61,7 +69,7 @@ def meet_judges(
 
     Args:
         chosen: models or where to find them, or `AUTO` alone; empty for none.
-        subject: whom they judge.
+        subject: the model that they judge.
         data: real images, which they have to fit.
         interface: what is declared of the judges named.
         trust: open files of formats that can run code.

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from deceive.auditing.schema import KINDS, Report, read_report
+from deceive.auditing.measured import KINDS
+from deceive.auditing.schema import AuditReport, read_report
 from deceive.auditing.verdict import sure
 from deceive.common import markdown
 from deceive.common.errors import InputError
@@ -73,17 +74,17 @@ def write_leaderboard(files: Sequence[Path], out: Path) -> list[Row]:
     return [dict(row) for row in rows]
 
 
-def _report(file: Path) -> Report:
+def _report(file: Path) -> AuditReport:
     with read_errors(file):
         is_folder = file.is_dir()
     return read_report(file / "audit.json" if is_folder else file)
 
 
-def _worst(report: Report) -> float:
+def _worst(report: AuditReport) -> float:
     return 2.0 if report.worst_rate is None else report.worst_rate
 
 
-def _cells(report: Report) -> list[str]:
+def _cells(report: AuditReport) -> list[str]:
     headline, clean = report.headline, report.clean
     asked, own = report.threshold("asked"), report.threshold("own")
     optimised = report.kind_of_garbage("optimised")
@@ -116,7 +117,7 @@ def _cells(report: Report) -> list[str]:
     ]
 
 
-def _reservations(report: Report) -> str:
+def _reservations(report: AuditReport) -> str:
     """Caveats for an audit's figures."""
     said = [
         *(["not complete"] if not report.complete else []),

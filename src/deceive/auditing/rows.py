@@ -1,46 +1,22 @@
-"""Schemas of an audit's run folder: settings, rows and arrays."""
+"""The run folder of an audit: its settings, rows and arrays.
+
+A row says its kind in `type`. Parts write one each when they are whole; `subject` says what is
+audited and what there is to do, `failure` that the model raised an error in a part.
+"""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
-from deceive.auditing.scaling import Interface
-from deceive.auditing.schema import KINDS, Box, Data, Model, Threshold
+from deceive.auditing.described import Data, Judge, Model
+from deceive.auditing.interface import Interface
+from deceive.auditing.measured import Box, Clean, Curve, Garbage, Threshold
 from deceive.auditing.settings import AuditSettings
-from deceive.common import checks
-from deceive.common.arrays import Arrays, Layout
 from deceive.common.checks import Count, Share
 from deceive.storage.runs import Kind, Row, RowSchema, Run
 
-# An attack's candidates, at each of the two thresholds.
-_AT_A_THRESHOLD: Layout = {
-    "levels": "levels N C H W",
-    "confidence": "shares N",
-    "fooled": "flags N",
-    "steps": "counts N",
-    "judged?": "seen N",
-    "stalled?": "flags N",
-}
-_OUTCOMES: Layout = {"targets": "classes N"} | {
-    f"{name}_{key}": kind for name in ("asked", "own") for key, kind in _AT_A_THRESHOLD.items()
-}
-
-_CURVE: Layout = {
-    "targets": "classes N",
-    "levels": "levels B N C H W",
-    "confidence": "shares B N",
-    "judged?": "seen B N",
-}
-
-_GARBAGE: Layout = {
-    "levels": "levels N C H W",
-    "predicted": "classes N",
-    "confidence": "shares N",
-}
-
-Sizes = dict[str, int]
-"""Of an audit's arrays: the classes K, and C, H and W of an image."""
+ArraysName = Annotated[str, Field(pattern=r"^[\w-]+$")]
 
 
 class _Settings(AuditSettings):
@@ -52,109 +28,151 @@ class _Settings(AuditSettings):
     judge_interface: Interface
 
 
-class _Part(RowSchema):
+class _Row(RowSchema):
     part: str
+    """The part's name; of each name there is one row, but for failures."""
     seconds: float = Field(default=0, ge=0)
     warnings: list[str] = Field(default_factory=list)
 
 
-class _Again(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class Again(BaseModel):
+    """Arguments of the command that makes an audit again, besides its settings."""
 
-    data: str | None
-    other_data: str | None
-    trust: bool
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    data: str | None = None
+    """The folder of the real images, where they aren't MNIST's."""
+    other_data: str | None = None
+    """The folder given as --other-data."""
+    trust: bool = False
+    """Whether a file was opened whose format can run code."""
 
 
-class _Subject(_Part):
+class SubjectRow(_Row):
+    """The first row: what is audited, and what there is to do."""
+
+    type: Literal["subject"] = "subject"
     plan: dict[str, str]
+    """The parts' names, in order, with their words."""
     notes: list[str]
-    judges: list[dict[str, Any]]
-    again: _Again
+    judges: list[Judge]
+    """Without accuracies, which the part `clean` measures."""
+    again: Again
     model: Model
     data: Data
 
 
-class _Clean(_Part):
+def _both(thresholds: list[Threshold]) -> list[Threshold]:
+    if sorted(each.name for each in thresholds) != ["asked", "own"]:
+        raise ValueError("expected the thresholds asked and own")
+    return thresholds
+
+
+class CleanRow(_Row):
+    """How real images are read."""
+
+    type: Literal["clean"] = "clean"
+    clean: Clean
     judge_accuracy: Share | None
+    """Of the majority; None without judges."""
     judge_accuracies: list[Share]
-    thresholds: list[Threshold] = Field(min_length=2, max_length=2)
-
-    @field_validator("thresholds")
-    @classmethod
-    def _both(cls, thresholds: list[Threshold]) -> list[Threshold]:
-        if {each.name for each in thresholds} != {"asked", "own"}:
-            raise ValueError("expected the thresholds asked and own")
-        return thresholds
+    """Of each judge."""
+    thresholds: Annotated[list[Threshold], AfterValidator(_both)]
 
 
-class _Attack(_Part):
-    attack: str
+class GarbageRow(_Row):
+    """A kind of garbage."""
+
+    type: Literal["garbage"] = "garbage"
+    garbage: Garbage
+
+
+class Attacked(BaseModel):
+    """The candidates of an attack, or of a group of them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
     box: Box
     start: str
     first: Count = 0
-    arrays: str = Field(pattern=r"^[\w-]+$")
+    """The number of the first candidate."""
+    arrays: ArraysName
+    """Where the outcomes of all candidates are."""
 
 
-class _Curve(_Part):
-    curve: str
-    box: Box
-    start: str
-    unit: Literal["steps", "queries"]
-    budgets: list[Annotated[int, Field(ge=1)]] = Field(min_length=1)
+class Followed(BaseModel):
+    """The candidates of a curve."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    curve: Curve
+    arrays: ArraysName
+    """Where the candidates are, after each budget."""
 
 
-class _Garbage(_Part):
-    kind: str
-    images: Count
+class AttackRow(_Row):
+    """A group of an attack's candidates, or images made for another network."""
 
-    @field_validator("kind")
-    @classmethod
-    def _known(cls, kind: str) -> str:
-        checks.one_of("kind", kind, KINDS)
-        return kind
+    type: Literal["attack"] = "attack"
+    attacked: Attacked
 
 
-class _Failure(_Part):
+class CurveRow(_Row):
+    """A curve along the gradient."""
+
+    type: Literal["curve"] = "curve"
+    followed: Followed
+
+
+class SearchRow(_Row):
+    """A search: its candidates, and the curve of the same candidates."""
+
+    type: Literal["search"] = "search"
+    attacked: Attacked
+    followed: Followed
+
+
+class FailureRow(_Row):
+    """A part that failed because the model raised an error; it is tried again by the next call."""
+
+    type: Literal["failure"] = "failure"
     of: str
+    """The part's name."""
     reason: str
+    """The first line of the error."""
+
+
+PartRow = CleanRow | GarbageRow | AttackRow | CurveRow | SearchRow
+"""What a part gives."""
+
+AuditRow = Annotated[SubjectRow | PartRow | FailureRow, Field(discriminator="type")]
+
+_ADAPTER: TypeAdapter[AuditRow] = TypeAdapter(AuditRow)
+_SCHEMAS: dict[str, type[_Row]] = {
+    schema.model_fields["type"].default: schema
+    for schema in (SubjectRow, CleanRow, GarbageRow, AttackRow, CurveRow, SearchRow, FailureRow)
+}
 
 
 def _schemas(settings: Row, row: Row) -> Sequence[type[RowSchema]]:
-    """The schemas of a row: by part, else by content; a search has two kinds of rows."""
-    alone: dict[str, type[RowSchema]] = {"subject": _Subject, "clean": _Clean, "failure": _Failure}
-    if row.get("part") in tuple(alone):
-        return [alone[row["part"]]]
-    several: dict[str, type[RowSchema]] = {"attack": _Attack, "curve": _Curve, "kind": _Garbage}
-    return [schema for key, schema in several.items() if key in row]
+    kind = row.get("type")
+    return [_SCHEMAS[kind]] if isinstance(kind, str) and kind in _SCHEMAS else []
 
 
 AUDIT = Kind("audit", "an audit", _Settings, _schemas)
 
 
-def sizes_of(image_shape: Sequence[int], n_classes: int) -> Sizes:
-    """The sizes for images (C, H, W) and this many classes."""
-    return dict(zip("CHW", image_shape, strict=True), K=n_classes)
+def typed_rows(run: Run) -> list[AuditRow]:
+    """All rows of an audit. Raises `InputError` when one is damaged, or of an earlier version."""
+    return [_ADAPTER.validate_python(row) for row in run.of(AUDIT).rows()]
 
 
-def load_outcomes(run: Run, row: Row, sizes: Sizes) -> Arrays:
-    """The outcomes of the attack's candidates; `row` is the attack's.
-
-    Raises `InputError` when the arrays are missing or damaged; so do the other loaders.
-    """
-    return run.load_arrays(row["arrays"], _OUTCOMES, **sizes)
+def attacked_in(run: Run) -> list[Attacked]:
+    """The candidates of all attacks of an audit, in the order in which they were tried."""
+    return [row.attacked for row in typed_rows(run) if isinstance(row, AttackRow | SearchRow)]
 
 
-def load_curve(run: Run, row: Row, sizes: Sizes) -> Arrays:
-    """A curve's candidates at each of its budgets; `row` is the curve's."""
-    return run.load_arrays(row["part"].replace("/", "-"), _CURVE, B=len(row["budgets"]), **sizes)
-
-
-def garbage_name(kind: str) -> str:
-    """The name of the arrays of a kind of garbage."""
-    return f"garbage-{kind.replace(' ', '-')}"
-
-
-def load_garbage(run: Run, kind: str, sizes: Sizes) -> Arrays:
-    """The images of a kind of garbage that the model is surest of."""
-    return run.load_arrays(garbage_name(kind), _GARBAGE, **sizes)
+def followed_in(run: Run) -> list[Followed]:
+    """The candidates of all curves of an audit; those along the gradient come first."""
+    return [row.followed for row in typed_rows(run) if isinstance(row, CurveRow | SearchRow)]

@@ -1,16 +1,12 @@
-"""How a model wants its pixels: as declared, or else in the scaling it reads best with."""
+"""Finds the scaling that a model reads best with."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
 
 import torch
-from pydantic import TypeAdapter
 from torch import Tensor
 
-from deceive.common import arguments, checks
+from deceive.auditing.interface import Scaling
 from deceive.common.errors import InputError
-from deceive.common.levels import Bounds
 from deceive.data.loading import Dataset, Split
 from deceive.judging.measures import NEAR_CHANCE, skill
 
@@ -24,106 +20,6 @@ _ERRORS = 2.0
 _POOR = 0.5
 
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """How to prepare pixels in [0, 1] for a model: stretch them to its bounds, then normalise.
-
-    Raises `InputError` for bounds in the wrong order, one of mean and std without the other, or a
-    standard deviation that isn't above 0.
-
-    >>> import torch
-    >>> from deceive import Scaling
-    >>> Scaling(mean=(0.5,), std=(0.25,))(torch.ones(1, 1, 1, 2))
-    tensor([[[[2., 2.]]]])
-    """
-
-    bounds: Bounds = (0.0, 1.0)
-    """The model's values of black and white."""
-    mean: tuple[float, ...] | None = None
-    """Subtracted from pixels within the bounds: one number, or one per channel."""
-    std: tuple[float, ...] | None = None
-    """Divides the result: one number, or one per channel."""
-
-    def __post_init__(self) -> None:
-        arguments.two("bounds", self.bounds)
-        if not self.bounds[0] < self.bounds[1]:
-            low, high = self.bounds
-            raise InputError(
-                f"bounds: expected (low, high) with low < high, got ({low:g}, {high:g})"
-            )
-        if (self.mean is None) != (self.std is None):
-            there, other = ("std", "mean") if self.mean is None else ("mean", "std")
-            raise InputError(f"{other}: expected numbers to go with {there}, got none")
-        for name in ("bounds", "mean", "std"):
-            values = getattr(self, name)
-            if values is not None:
-                arguments.numbers(name, values)
-                object.__setattr__(self, name, tuple(map(float, values)))
-        for value in self.std or ():
-            checks.open_interval("std", value, 0, float("inf"))
-
-    def __call__(self, images: Tensor) -> Tensor:
-        """The images (N, C, H, W) as the model reads them."""
-        low, high = self.bounds
-        if (low, high) != (0, 1):
-            images = images * (high - low) + low
-        if self.mean is None or self.std is None:
-            return images
-        mean, std = images.new_tensor(self.mean), images.new_tensor(self.std)
-        return (images - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
-
-    def __str__(self) -> str:
-        """In words: pixels from 0 to 255."""
-        words = "pixels from {:g} to {:g}".format(*self.bounds)
-        if self.mean is None or self.std is None:
-            return words
-        mean, std = (", ".join(f"{v:g}" for v in values) for values in (self.mean, self.std))
-        return f"{words}, normalised by mean {mean} and std {std}"
-
-
-@dataclass(frozen=True)
-class Interface:
-    """How to use a model: the pixels it takes, and the outputs to read. None is found out."""
-
-    scaling: Scaling | None = None
-    """By default the usual scaling that the model reads best with: see `best_read`."""
-    output: str | None = None
-    """Of several outputs the one to read, by name or by number from 0; by default the one with a
-    column per class."""
-    rubbish_class: int | None = None
-    """The output that stands for none of the classes; by default what the model's card says."""
-
-    def __post_init__(self) -> None:
-        arguments.maybe(arguments.of("a Scaling", Scaling))("scaling", self.scaling)
-        arguments.maybe(arguments.name_or_place)("output", self.output)
-        arguments.maybe(arguments.whole)("rubbish_class", self.rubbish_class)
-        if self.output is not None:
-            object.__setattr__(self, "output", str(self.output))
-
-
-FOUND_OUT = Interface()
-"""Nothing is declared, and everything found out."""
-
-
-def as_json(declared: Scaling | Interface) -> dict[str, Any]:
-    """The fields, as JSON holds them.
-
-    >>> as_json(Scaling((-1, 1)))
-    {'bounds': [-1.0, 1.0], 'mean': None, 'std': None}
-    """
-    found: dict[str, Any] = TypeAdapter(type(declared)).dump_python(declared, mode="json")
-    return found
-
-
-def check_channels(scaling: Scaling, channels: int) -> None:
-    """Raise `InputError` unless mean and std have one number, or one for each channel."""
-    for name, values in (("mean", scaling.mean), ("std", scaling.std)):
-        if values is not None and len(values) not in (1, channels):
-            raise InputError(
-                f"{name}: expected 1 number or {channels}, one per channel, got {len(values)}"
-            )
 
 
 def usual(data: Dataset) -> list[Scaling]:
@@ -179,11 +75,11 @@ def best_read(
         read = {scaling: right(scaling, validation) for scaling in close}
         close = _close(read)
     best = close[0]
-    skilled = skill(_share(read[best]), data.n_classes)
+    skilled = skill(_share_of(read[best]), data.n_classes)
     if skilled < NEAR_CHANCE and stands_plain:
         return Scaling(), []
     said = _said(best, close[1:], read)
-    return best, [*said, *_doubt(_share(read[best]), tried)] if skilled < _POOR else said
+    return best, [*said, *_doubt(_share_of(read[best]), tried)] if skilled < _POOR else said
 
 
 def _close(read: Mapping[Scaling, Tensor]) -> list[Scaling]:
@@ -203,11 +99,11 @@ def _said(best: Scaling, close: list[Scaling], read: Mapping[Scaling, Tensor]) -
         return []
     count = len(read[best])
     said = (
-        f"It reads best with {best} ({_share(read[best]):.2%} of {count:,} validation images), "
+        f"It reads best with {best} ({_share_of(read[best]):.2%} of {count:,} validation images), "
         "so that is the scaling used."
     )
     if close:
-        others = "; with ".join(f"{each} ({_share(read[each]):.2%})" for each in close)
+        others = "; with ".join(f"{each} ({_share_of(read[each]):.2%})" for each in close)
         said += (
             f" Too close to tell apart: with {others}. If the model was trained with one of these, "
             "set it: --bounds, or --mean and --std."
@@ -223,7 +119,7 @@ def _doubt(accuracy: float, tried: Sequence[Scaling]) -> list[str]:
     ]
 
 
-def _share(right: Tensor) -> float:
+def _share_of(right: Tensor) -> float:
     return right.double().mean().item()
 
 

@@ -7,6 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from deceive.common import checks
 from deceive.common.levels import Shape
 
+CERTAIN = 1 - 1e-6
+"""The greatest confidence that can be asked for: float32 can't tell more from certainty."""
+
 WayName = Literal["momentum", "sign", "adam", "smoothed", "restarts"]
 """A gradient attack, by its name in `attacks.WAYS`."""
 

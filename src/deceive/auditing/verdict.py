@@ -1,6 +1,7 @@
 """An audit in plain words."""
 
-from deceive.auditing.schema import KINDS, Headline, Name, Outcome, Report
+from deceive.auditing.measured import KINDS, Headline, Name, Outcome
+from deceive.auditing.schema import AuditReport
 
 # A model that says the asked confidence to fewer real images than this is called shy.
 _SHY = 0.5
@@ -14,7 +15,7 @@ _BY = {
 }
 
 
-def verdict(report: Report) -> list[str]:
+def verdict(report: AuditReport) -> list[str]:
     """What the numbers say, in sentences, the most important one first; none without numbers.
 
     The report's warnings come first: why the numbers may be misleading.
@@ -46,7 +47,7 @@ def verdict(report: Report) -> list[str]:
     return said
 
 
-def _at_asked(report: Report, headline: Headline) -> str:
+def _at_asked(report: AuditReport, headline: Headline) -> str:
     outcome = headline.outcome("asked")
     asked = _confidence(report, "asked")
     things = "gibberish" if outcome.gibberish_rate is not None else "an image made for it"
@@ -63,7 +64,7 @@ def _at_asked(report: Report, headline: Headline) -> str:
     )
 
 
-def _at_own(report: Report, headline: Headline) -> list[str]:
+def _at_own(report: AuditReport, headline: Headline) -> list[str]:
     own, asked = report.threshold("own"), report.threshold("asked")
     if own is None or asked is None:
         return []
@@ -80,7 +81,7 @@ def _at_own(report: Report, headline: Headline) -> list[str]:
     return said
 
 
-def _masked(report: Report) -> list[str]:
+def _masked(report: AuditReport) -> list[str]:
     boxes = {headline.box: headline for headline in report.headlines}
     if len(boxes) < 2:
         return []
@@ -93,7 +94,7 @@ def _masked(report: Report) -> list[str]:
     ]
 
 
-def _of_garbage(report: Report) -> list[str]:
+def _of_garbage(report: AuditReport) -> list[str]:
     found = [
         each
         for each in report.garbage
@@ -129,7 +130,7 @@ def _of_garbage(report: Report) -> list[str]:
     return said
 
 
-def failures(report: Report) -> list[str]:
+def failures(report: AuditReport) -> list[str]:
     """What went wrong, each reason once, with the parts that it ended."""
     parts: dict[str, list[str]] = {}
     for failure in report.failures:
@@ -137,7 +138,7 @@ def failures(report: Report) -> list[str]:
     return [f"{_some(names)}: {reason}" for reason, names in parts.items()]
 
 
-def still_to_come(report: Report) -> str:
+def still_to_come(report: AuditReport) -> str:
     """The parts that are missing, the first of them by name; empty if there are none."""
     return _some(report.missing)
 
@@ -153,7 +154,7 @@ def sure(confidence: float) -> str:
     return f"{confidence * 100:.{digits}f}".rstrip("0").rstrip(".") + "%"
 
 
-def _confidence(report: Report, name: Name) -> str:
+def _confidence(report: AuditReport, name: Name) -> str:
     threshold = report.threshold(name)
     return "–" if threshold is None else sure(threshold.confidence)
 

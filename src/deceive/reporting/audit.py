@@ -2,10 +2,13 @@
 
 from pathlib import Path
 
-from deceive.auditing.assemble import gibberish, stored_outcomes, write_audit
+from deceive.auditing.assemble import write_audit
 from deceive.auditing.judges import in_words
-from deceive.auditing.rows import AUDIT, Sizes, garbage_name, load_curve, load_garbage, sizes_of
-from deceive.auditing.schema import KINDS, Report
+from deceive.auditing.measured import KINDS
+from deceive.auditing.outcomes import gibberish, stored_outcomes
+from deceive.auditing.rows import AUDIT, attacked_in, followed_in
+from deceive.auditing.schema import AuditReport
+from deceive.auditing.stored import Sizes, garbage_name, load_curve, load_garbage, sizes_of
 from deceive.auditing.verdict import failures, still_to_come, verdict
 from deceive.reporting.figures.curves import Curve, curves
 from deceive.reporting.figures.files import png
@@ -42,7 +45,7 @@ def write_audit_page(run: Run) -> Path:
     )
 
 
-def _panels(report: Report) -> dict[str, list[Curve]]:
+def _panels(report: AuditReport) -> dict[str, list[Curve]]:
     """The curves by their unit: steps or queries."""
     panels: dict[str, list[Curve]] = {}
     for each in report.curves:
@@ -52,17 +55,17 @@ def _panels(report: Report) -> dict[str, list[Curve]]:
     return panels
 
 
-def _fooling_images(run: Run, report: Report) -> list[Picture]:
+def _fooling_images(run: Run, report: AuditReport) -> list[Picture]:
     """One candidate for each of ten targets: gibberish that the model is sure of, if there is any.
 
     From the first attack that has one, so that the pictures are the plainest attack's.
     """
     headline = report.headline
     found: dict[int, tuple[int, Picture]] = {}
-    for row in run.rows():
-        if headline is None or row.get("box") != headline.box or "attack" not in row:
+    for attacked in attacked_in(run):
+        if headline is None or attacked.box != headline.box:
             continue
-        arrays = stored_outcomes(run, row, _sizes(report))["asked"]
+        arrays = stored_outcomes(run, attacked, _sizes(report))["asked"]
         nonsense = gibberish(arrays)
         for place, target in enumerate(arrays["targets"].tolist()):
             fooled = bool(arrays["fooled"][place])
@@ -73,12 +76,12 @@ def _fooling_images(run: Run, report: Report) -> list[Picture]:
     return [picture for _, (_, picture) in sorted(found.items())][:_SHOWN]
 
 
-def _ends(run: Run, report: Report) -> list[Picture]:
+def _ends(run: Run, report: AuditReport) -> list[Picture]:
     """What the first curve's candidates end in, with what most judges see in each."""
-    row = next((row for row in run.rows() if "curve" in row), None)
-    if row is None:
+    followed = next(iter(followed_in(run)), None)
+    if followed is None:
         return []
-    arrays = load_curve(run, row, _sizes(report))
+    arrays = load_curve(run, followed, _sizes(report))
     pictures = []
     for place, target in enumerate(arrays["targets"].tolist()[:_SHOWN]):
         words = caption(target, float(arrays["confidence"][-1][place]))
@@ -88,7 +91,7 @@ def _ends(run: Run, report: Report) -> list[Picture]:
     return pictures
 
 
-def _surest_garbage(run: Run, report: Report) -> list[Picture]:
+def _surest_garbage(run: Run, report: AuditReport) -> list[Picture]:
     """Of each kind of garbage the image that the model is surest of."""
     pictures = []
     for each in report.garbage:
@@ -99,5 +102,5 @@ def _surest_garbage(run: Run, report: Report) -> list[Picture]:
     return pictures
 
 
-def _sizes(report: Report) -> Sizes:
+def _sizes(report: AuditReport) -> Sizes:
     return sizes_of(report.model.image_shape, report.data.n_classes)

@@ -1,12 +1,11 @@
-"""Fooling a black box: nothing but its answers, and a budget in queries.
+"""How a search without a gradient chooses the images that it asks a black box about.
 
-A search keeps many candidates going side by side. A proposer says what to ask next, and is told
-what came of it; an image counts as a PNG holds it, like everywhere.
+A proposer keeps many candidates going side by side: it says what to ask next, and is told what came
+of it.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,16 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deceive.common import checks
 from deceive.common.errors import InputError
-from deceive.common.levels import Shape, from_levels, to_levels
+from deceive.common.levels import Shape
 from deceive.common.seeds import generator_for
-from deceive.fooling.objectives import log_odds
 from deceive.fooling.starts import begin, with_square
-from deceive.networks.inference import confidence_of
-
-# Float32 can't express more confidence than this, so the search can end.
-_CERTAIN = 1 - 1e-6
 
 # Random numbers are drawn for so many queries at a time.
 _AHEAD = 256
@@ -127,102 +120,7 @@ SEARCHES: dict[str, Callable[[int, Shape, int], Proposer]] = {
     "squares": Squares,
     "low-frequency": LowFrequency,
 }
-
-
-@dataclass(frozen=True)
-class Passed:
-    """What became of N candidates at one threshold: the first image that reached it, or the best.
-
-    levels (N, C, H, W) uint8, confidence (N,), fooled (N,) bool, queries (N,) int64.
-    """
-
-    levels: Tensor
-    confidence: Tensor
-    fooled: Tensor
-    queries: Tensor
-
-
-@dataclass(frozen=True)
-class SearchResult:
-    """A search, at each threshold and after each budget."""
-
-    passed: list[Passed]
-    budgets: list[int]
-    """Queries for each candidate."""
-    levels: Tensor
-    """(B, N, C, H, W) uint8, the best images after each budget."""
-    confidence: Tensor
-    """(B, N), theirs."""
-
-
-def search(
-    method: str,
-    logits_of: Callable[[Tensor], Tensor],
-    targets: Tensor,
-    shape: Shape,
-    *,
-    thresholds: Sequence[float],
-    budgets: Sequence[int],
-    seed: int = 0,
-    callback: Callable[[int, int], None] | None = None,
-) -> SearchResult:
-    """Look for images that a black box takes for their targets.
-
-    Args:
-        method: a name from `SEARCHES`.
-        logits_of: images (n, C, H, W) in [0, 1] to finite logits (n, K).
-        targets: (N,) int64.
-        shape: (C, H, W).
-        thresholds: confidences in (0, 1), each to be reached by itself.
-        budgets: when to look at how far it is, in queries for each candidate, ascending; the last
-            ends the search.
-        seed: each candidate has a generator of its own.
-        callback: called with the queries done and to be done.
-
-    Raises:
-        InputError: when an answer is not finite, or the package that the method needs is missing.
-    """
-    checks.one_of("method", method, SEARCHES)
-    count = len(targets)
-    proposer = SEARCHES[method](count, shape, seed)
-    best = torch.zeros(count, *shape, dtype=torch.uint8)
-    reached = torch.zeros(count)
-    passed = [
-        Passed(best.clone(), reached.clone(), torch.zeros(count, dtype=torch.bool), targets * 0)
-        for _ in thresholds
-    ]
-    history: list[tuple[Tensor, Tensor]] = []
-    spent = 0
-    while len(history) < len(budgets):
-        proposals = proposer.ask(spent / budgets[-1])
-        levels = to_levels(proposals)
-        each = proposals.shape[1]
-        if spent + each > budgets[len(history)] or bool((reached >= _CERTAIN).all()):
-            history.append((best.clone(), reached.clone()))
-            if spent + each > budgets[-1]:
-                history += history[-1:] * (len(budgets) - len(history))
-            continue
-        asked = targets.repeat_interleave(each)
-        logits = logits_of(from_levels(levels).flatten(0, 1))
-        if not logits.isfinite().all():
-            raise InputError("model: expected finite logits, got NaN or infinity")
-        confidence = confidence_of(logits, asked).view(count, each)
-        proposer.tell(from_levels(levels), log_odds(logits, asked).view(count, each))
-        spent += each
-        surest, which = confidence.max(1)
-        image = levels[torch.arange(count), which]
-        better = surest >= reached
-        best[better], reached[better] = image[better], surest[better]
-        for threshold, outcome in zip(thresholds, passed, strict=True):
-            first = better & (surest >= threshold) & ~outcome.fooled
-            outcome.fooled[first] = True
-            waiting = first | ~outcome.fooled
-            outcome.levels[waiting], outcome.confidence[waiting] = best[waiting], reached[waiting]
-            outcome.queries[waiting] = spent
-        if callback is not None:
-            callback(spent, budgets[-1])
-    all_levels, all_confidence = (torch.stack(each) for each in zip(*history, strict=True))
-    return SearchResult(passed, list(budgets), all_levels, all_confidence)
+"""A proposer for (candidates, (C, H, W), seed), by the name of its method."""
 
 
 def _waves(shape: Shape) -> Tensor:

@@ -1,0 +1,129 @@
+"""What a run folder says of an audit before anything is measured."""
+
+from pathlib import Path
+
+from deceive.auditing.context import Context
+from deceive.auditing.described import Data, Judge, Model
+from deceive.auditing.formats import WANT_TRUST
+from deceive.auditing.formats import Model as AnyModel
+from deceive.auditing.identity import Identity, identity_of
+from deceive.auditing.interface import Interface, as_json
+from deceive.auditing.judges import AUTO
+from deceive.auditing.parts.part import Part
+from deceive.auditing.parts.transfer import TransferPart
+from deceive.auditing.rows import Again, SubjectRow
+from deceive.auditing.schema import VERSION
+from deceive.auditing.settings import AuditSettings
+from deceive.auditing.subject import Subject
+from deceive.data.loading import Dataset
+from deceive.data.source import MNIST
+from deceive.storage.runs import Row
+
+
+def run_settings(
+    model: str,
+    judges: list[str],
+    interfaces: tuple[Interface, Interface],
+    data: Dataset,
+    other_data: Dataset | None,
+    settings: AuditSettings,
+) -> Row:
+    """What `settings.json` holds; `interfaces` are those of the model and of the judges."""
+    return {
+        "audit": VERSION,
+        "model": model,
+        "interface": as_json(interfaces[0]),
+        "judges": judges,
+        "judge_interface": as_json(interfaces[1]),
+        "data": data.folder.name,
+        "data_checksum": data.checksum,
+        "other_data": None if other_data is None else other_data.folder.name,
+        "other_data_checksum": None if other_data is None else other_data.checksum,
+        **settings.model_dump(mode="json"),
+    }
+
+
+def spec_of(model: AnyModel, subject: Subject) -> str:
+    """What a model is called in settings and commands."""
+    return str(model) if isinstance(model, str | Path) else subject.name
+
+
+def specs_of(judges: list[AnyModel], subjects: tuple[Subject, ...]) -> list[str]:
+    """What the judges are called; `auto` stands for itself."""
+    if judges == [AUTO]:
+        return [AUTO]
+    return [spec_of(each, subject) for each, subject in zip(judges, subjects, strict=True)]
+
+
+def identities_of(context: Context) -> list[Identity]:
+    """What the audited model and its judges are recognised by."""
+    subject, data = context.subject, context.data
+    judges = [identity_of(each, data, f"judge {each.name}") for each in context.judges]
+    return [identity_of(subject, data, "the model"), *judges]
+
+
+def subject_row(context: Context, parts: list[Part], notes: list[str]) -> SubjectRow:
+    """The first row of an audit; `notes` are what was found out about the judges."""
+    subject, judges = context.subject, context.judges
+    warnings = [f"Judge {each.name}: {said}" for each in judges for said in each.warnings]
+    return SubjectRow(
+        part="subject",
+        plan={part.name: part.words for part in parts},
+        notes=[*subject.notes, *notes, *_not_applicable(context, parts)],
+        warnings=[*subject.warnings, *warnings],
+        judges=[Judge(name=each.name, accuracy=None, **as_json(each.scaling)) for each in judges],
+        again=_again(context),
+        model=_model(subject),
+        data=_data(context),
+    )
+
+
+def _model(subject: Subject) -> Model:
+    loaded = subject.loaded
+    return Model(
+        name=subject.name,
+        format=loaded.format,
+        white_box=subject.module is not None,
+        n_outputs=subject.n_outputs,
+        rubbish_class=subject.rubbish_class,
+        image_shape=subject.image_shape,
+        **as_json(subject.scaling),
+        output=loaded.output,
+        answers=subject.answers,
+        fingerprint=loaded.fingerprint,
+        training_seconds=loaded.training_seconds,
+    )
+
+
+def _data(context: Context) -> Data:
+    data, other = context.data, context.other_data
+    return Data(
+        name=data.folder.name,
+        checksum=data.checksum,
+        n_classes=data.n_classes,
+        validation_images=len(data.validation),
+        test_images=len(data.test),
+        other_data=None if other is None else other.folder.name,
+    )
+
+
+def _again(context: Context) -> Again:
+    other, models = context.other_data, (context.subject, *context.judges)
+    return Again(
+        data=None if context.data.checksum == MNIST.checksum else str(context.data.folder),
+        other_data=None if other is None else str(other.folder),
+        trust=any(each.loaded.format in WANT_TRUST for each in models),
+    )
+
+
+def _not_applicable(context: Context, parts: list[Part]) -> list[str]:
+    """Notes on the attacks that this audit does without."""
+    said = []
+    if not any(isinstance(part, TransferPart) for part in parts):
+        said.append(
+            "Fooling images of the shipped networks were not tried on it, since those read "
+            "MNIST's digits alone."
+        )
+    if context.subject.module is None:
+        said.append("It is a black box: it was searched, and no gradient was followed.")
+    return said

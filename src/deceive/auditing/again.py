@@ -1,0 +1,41 @@
+"""The command that makes an audit again."""
+
+from deceive.auditing.rows import Again
+from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
+from deceive.common.flags import command_line, flags_of
+from deceive.storage.runs import Row
+
+
+def command(settings: Row, again: Again) -> str:
+    """The command that makes an audit again, from the settings of its run and its other arguments.
+
+    It names what differs from the preset.
+    """
+    words = [settings["model"]]
+    if again.data is not None:
+        words += ["--data", again.data]
+    given = AuditSettings(**{name: settings[name] for name in AuditSettings.model_fields})
+    preset = min((QUICK, THOROUGH), key=lambda each: len(flags_of(given, each)))
+    if preset is THOROUGH:
+        words.append("--thorough")
+    if again.trust:
+        words.append("--trust")
+    if settings["judges"] != ["auto"]:
+        words += ["--judge", *(settings["judges"] or ["none"])]
+    if again.other_data is not None:
+        words += ["--other-data", again.other_data]
+    words += _declared("", settings["interface"])
+    words += _declared("judge-", settings["judge_interface"])
+    return command_line("audit", *words, *flags_of(given, preset))
+
+
+def _declared(prefix: str, interface: Row) -> list[str]:
+    """The flags for what is declared of a model."""
+    words = []
+    for name, values in (interface["scaling"] or {}).items():
+        if values is not None:
+            words += [f"--{prefix}{name}", *(repr(value).removesuffix(".0") for value in values)]
+    for name in ("output", "rubbish_class"):
+        if interface[name] is not None:
+            words += [f"--{prefix}{name.replace('_', '-')}", str(interface[name])]
+    return words

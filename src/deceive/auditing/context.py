@@ -1,0 +1,71 @@
+"""What all parts of an audit share."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from deceive.auditing.judges import majority
+from deceive.auditing.rows import CleanRow
+from deceive.auditing.settings import AuditSettings
+from deceive.auditing.stored import Sizes, sizes_of
+from deceive.auditing.subject import Subject
+from deceive.common.errors import InputError
+from deceive.common.progress import Tick
+from deceive.data.loading import Dataset
+from deceive.networks.inference import BATCH
+from deceive.storage.runs import Run
+
+
+@dataclass(frozen=True, eq=False)
+class Context:
+    """Who is audited, with which data and judges, how much is done, and where it is kept."""
+
+    subject: Subject
+    """The audited model."""
+    data: Dataset
+    """Real images of its classes."""
+    judges: tuple[Subject, ...]
+    """Other models for the same data."""
+    settings: AuditSettings
+    run: Run
+    """Holds the arrays, and the rows of earlier parts."""
+    other_data: Dataset | None = None
+    """Images of other things."""
+
+    @property
+    def sizes(self) -> Sizes:
+        """The sizes of stored arrays."""
+        return sizes_of(self.data.image_shape, self.data.n_classes)
+
+    @property
+    def thresholds(self) -> dict[str, float]:
+        """The confidences `asked` and `own`. Raises `InputError` before real images were read."""
+        row = self.run.row(part="clean")
+        if row is None:
+            raise InputError("model: expected its thresholds, which real images have to give first")
+        return {each.name: each.confidence for each in CleanRow.model_validate(row).thresholds}
+
+    def ask(self, model: Subject, images: Tensor, tick: Tick) -> Tensor:
+        """Logits (N, K) of images (N, C, H, W) in [0, 1]; ticks before every batch."""
+        logits, parts = [], torch.split(images, BATCH)
+        for done, part in enumerate(parts):
+            tick(done, len(parts))
+            logits.append(model.logits(part))
+        return torch.cat(logits)
+
+    def ask_finite(self, images: Tensor, tick: Tick) -> Tensor:
+        """The audited model's logits (N, K). Raises `InputError` for NaN or infinity."""
+        logits = self.ask(self.subject, images, tick)
+        if not logits.isfinite().all():
+            raise InputError("model: expected finite logits, got NaN or infinity")
+        return logits
+
+    def seen(self, images: Tensor, tick: Tick) -> list[Tensor]:
+        """The class (N,) that each judge sees in each image; rubbish classes are ignored."""
+        answers = [(judge, self.ask(judge, images, tick)) for judge in self.judges]
+        return [judge.class_outputs(logits).argmax(1) for judge, logits in answers]
+
+    def judged(self, images: Tensor, tick: Tick) -> Tensor:
+        """The class (N,) that a majority of the judges sees in each image, or `UNDECIDED`."""
+        return majority(self.seen(images, tick))

@@ -1,0 +1,118 @@
+"""How a model is used: how it wants its pixels, and which of its outputs say what."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import TypeAdapter
+from torch import Tensor
+
+from deceive.common import arguments, checks
+from deceive.common.errors import InputError
+from deceive.common.levels import Bounds
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """How to prepare pixels in [0, 1] for a model: stretch them to its bounds, then normalise.
+
+    Raises `InputError` for bounds in the wrong order, one of mean and std without the other, or a
+    standard deviation that isn't above 0.
+
+    >>> import torch
+    >>> from deceive import Scaling
+    >>> Scaling(mean=(0.5,), std=(0.25,))(torch.ones(1, 1, 1, 2))
+    tensor([[[[2., 2.]]]])
+    """
+
+    bounds: Bounds = (0.0, 1.0)
+    """The model's values of black and white."""
+    mean: tuple[float, ...] | None = None
+    """Subtracted from pixels within the bounds: one number, or one per channel."""
+    std: tuple[float, ...] | None = None
+    """Divides the result: one number, or one per channel."""
+
+    def __post_init__(self) -> None:
+        arguments.two("bounds", self.bounds)
+        if not self.bounds[0] < self.bounds[1]:
+            low, high = self.bounds
+            raise InputError(
+                f"bounds: expected (low, high) with low < high, got ({low:g}, {high:g})"
+            )
+        if (self.mean is None) != (self.std is None):
+            there, other = ("std", "mean") if self.mean is None else ("mean", "std")
+            raise InputError(f"{other}: expected numbers to go with {there}, got none")
+        for name in ("bounds", "mean", "std"):
+            values = getattr(self, name)
+            if values is not None:
+                arguments.numbers(name, values)
+                object.__setattr__(self, name, tuple(map(float, values)))
+        for value in self.std or ():
+            checks.open_interval("std", value, 0, float("inf"))
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """The images (N, C, H, W) as the model reads them."""
+        low, high = self.bounds
+        if (low, high) != (0, 1):
+            images = images * (high - low) + low
+        if self.mean is None or self.std is None:
+            return images
+        mean, std = images.new_tensor(self.mean), images.new_tensor(self.std)
+        return (images - mean.view(-1, 1, 1)) / std.view(-1, 1, 1)
+
+    def __str__(self) -> str:
+        """In words: pixels from 0 to 255."""
+        words = "pixels from {:g} to {:g}".format(*self.bounds)
+        if self.mean is None or self.std is None:
+            return words
+        mean, std = (", ".join(f"{v:g}" for v in values) for values in (self.mean, self.std))
+        return f"{words}, normalised by mean {mean} and std {std}"
+
+
+@dataclass(frozen=True)
+class Interface:
+    """How to use a model: the pixels it takes, and the outputs to read.
+
+    What is None is found out. Raises `InputError` for values of another type.
+
+    >>> from deceive import Interface, Scaling
+    >>> Interface(Scaling((0, 255)), output="logits").scaling.bounds
+    (0.0, 255.0)
+    """
+
+    scaling: Scaling | None = None
+    """By default the usual scaling that the model reads best with: see `best_read`."""
+    output: str | None = None
+    """Of several outputs the one to read, by name or by number from 0; by default the one with a
+    column per class."""
+    rubbish_class: int | None = None
+    """The output that stands for none of the classes; by default what the model's card says."""
+
+    def __post_init__(self) -> None:
+        arguments.maybe(arguments.of("a Scaling", Scaling))("scaling", self.scaling)
+        arguments.maybe(arguments.name_or_place)("output", self.output)
+        arguments.maybe(arguments.whole)("rubbish_class", self.rubbish_class)
+        if self.output is not None:
+            object.__setattr__(self, "output", str(self.output))
+
+
+FOUND_OUT = Interface()
+"""Nothing is declared, and everything found out."""
+
+
+def as_json(declared: Scaling | Interface) -> dict[str, Any]:
+    """The fields, as JSON holds them.
+
+    >>> as_json(Scaling((-1, 1)))
+    {'bounds': [-1.0, 1.0], 'mean': None, 'std': None}
+    """
+    found: dict[str, Any] = TypeAdapter(type(declared)).dump_python(declared, mode="json")
+    return found
+
+
+def check_channels(scaling: Scaling, channels: int) -> None:
+    """Raise `InputError` unless mean and std have one number, or one for each channel."""
+    for name, values in (("mean", scaling.mean), ("std", scaling.std)):
+        if values is not None and len(values) not in (1, channels):
+            raise InputError(
+                f"{name}: expected 1 number or {channels}, one per channel, got {len(values)}"
+            )

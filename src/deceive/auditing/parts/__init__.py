@@ -1,0 +1,1 @@
+"""The parts of an audit, a file for each kind."""

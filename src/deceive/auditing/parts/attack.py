@@ -1,0 +1,94 @@
+"""Attacks along the gradient: a part for each attack, kind of start and group of candidates."""
+
+from dataclasses import dataclass
+
+from deceive.auditing.attacks import WAYS, attack
+from deceive.auditing.candidates import WHITE_STARTS, start_images, targets_of
+from deceive.auditing.context import Context
+from deceive.auditing.keeping import keep_outcomes
+from deceive.auditing.parts.part import Part
+from deceive.auditing.rows import Attacked, AttackRow
+from deceive.auditing.settings import WayName
+from deceive.common.errors import InputError
+from deceive.common.progress import Tick
+
+# Candidates of an attack that are one part: what is lost when the time is up.
+GROUP = 100
+
+# Added to the seed for each further attempt, far from the seeds of other audits.
+_ATTEMPT = 1_000_003
+
+
+@dataclass(frozen=True)
+class AttackPart:
+    """An attack on a group of the candidates from one kind of start."""
+
+    way: WayName
+    start: str
+    numbers: range
+    """Of the candidates, among all from this start."""
+    group: int
+    """The number of the group."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the run folder."""
+        return f"attack/{self.way}/{self.start}/{self.group}"
+
+    @property
+    def words(self) -> str:
+        """What it does."""
+        return f"attack: {self.way} from {self.start}"
+
+    def run(self, context: Context, tick: Tick) -> AttackRow:
+        """Try the candidates, to both thresholds at once."""
+        settings, module = context.settings, context.subject.module
+        if module is None:
+            raise InputError("model: expected one with a gradient, got a black box")
+        targets = targets_of(
+            self.numbers,
+            context.data.n_classes,
+            settings.candidates,
+            earlier=settings.candidates * WHITE_STARTS.index(self.start),
+            total=settings.candidates * len(WHITE_STARTS),
+        )
+        arrays = attack(
+            module,
+            WAYS[self.way],
+            lambda attempt: start_images(
+                self.start,
+                self.numbers,
+                targets,
+                context.data.validation,
+                settings.seed + _ATTEMPT * attempt,
+            ),
+            targets,
+            thresholds=context.thresholds,
+            steps=settings.steps,
+            restarts=settings.restarts,
+            seed=settings.seed,
+            callback=lambda now: tick(now.finished, now.total),
+        )
+        key = self.name.replace("/", "-")
+        keep_outcomes(context, key, targets, arrays, tick)
+        attacked = Attacked(
+            name=self.way, box="white", start=self.start, first=self.numbers.start, arrays=key
+        )
+        return AttackRow(part=self.name, attacked=attacked)
+
+
+def attack_parts(context: Context, group: int = GROUP) -> list[Part]:
+    """Every attack that is asked for, from every start, in groups of so many candidates."""
+    parts: list[Part] = []
+    for way in context.settings.ways:
+        for start in WHITE_STARTS:
+            if start == "blank" and WAYS[way].fresh:
+                continue  # there is but one such start
+            count = context.settings.candidates
+            if start == "blank":  # of black images there is but one for each target
+                count = min(context.data.n_classes, count)
+            parts += [
+                AttackPart(way, start, range(first, min(count, first + group)), first // group)
+                for first in range(0, count, group)
+            ]
+    return parts

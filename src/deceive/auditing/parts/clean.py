@@ -1,0 +1,143 @@
+"""How the model reads real images, and the thresholds that come of it."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from deceive.auditing.context import Context
+from deceive.auditing.garbage import scores_of
+from deceive.auditing.judges import majority
+from deceive.auditing.measured import Clean, Name, Threshold
+from deceive.auditing.rows import CleanRow
+from deceive.auditing.settings import CERTAIN
+from deceive.common.errors import InputError
+from deceive.common.progress import Tick
+from deceive.data.loading import Split
+from deceive.judging.measures import NEAR_CHANCE, skill
+from deceive.judging.scores import calibration_error, reached_by
+
+# The share of correctly read validation images that reach a model's own threshold.
+_OWN_SHARE = 0.95
+
+
+@dataclass(frozen=True)
+class CleanPart:
+    """The first part: everything else is measured against it."""
+
+    name: str = "clean"
+    words: str = "reading real images"
+
+    def run(self, context: Context, tick: Tick) -> CleanRow:
+        """Read validation and test images; the thresholds are taken from the former."""
+        data, subject = context.data, context.subject
+        logits = {
+            name: context.ask(subject, split.images, tick)
+            for name, split in (("validation", data.validation), ("test", data.test))
+        }
+        for name, answers in logits.items():
+            _keep_scores(context, name, answers)
+        held_out = _Read.of(logits["validation"], data.validation)
+        tested = _Read.of(logits["test"], data.test)
+        # The rubbish class comes after the data's, so that theirs keep their places.
+        classes = subject.class_outputs(tested.probabilities)
+        seen = context.seen(data.test.images, tick)
+        accuracy = _share(tested.right)
+        thresholds: dict[Name, float] = {
+            "asked": context.settings.confidence,
+            "own": own_threshold(held_out.confidence[held_out.right]),
+        }
+        reached = tested.confidence
+        return CleanRow(
+            part=self.name,
+            warnings=_at_chance(accuracy, data.n_classes),
+            clean=Clean(
+                not_finite=int((~held_out.finite).sum()) + int((~tested.finite).sum()),
+                accuracy=accuracy,
+                class_accuracy=_share((classes.argmax(1) == tested.labels) & tested.finite),
+                validation_accuracy=_share(held_out.right),
+                calibration_error=calibration_error(
+                    tested.probabilities[tested.finite], tested.labels[tested.finite]
+                ),
+                mean_confidence=classes[tested.finite].amax(1).mean().item(),
+            ),
+            judge_accuracy=_share(majority(seen) == tested.labels) if seen else None,
+            judge_accuracies=[_share(each == tested.labels) for each in seen],
+            thresholds=[
+                Threshold(name=name, confidence=value, test_share=_share(reached >= value))
+                for name, value in thresholds.items()
+            ],
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class _Read:
+    """How N images of a split are read."""
+
+    probabilities: Tensor
+    """(N, K) float64; zeros where the model gave NaN or infinity."""
+    finite: Tensor
+    """(N,) bool."""
+    labels: Tensor
+    """(N,) int64."""
+
+    @classmethod
+    def of(cls, logits: Tensor, split: Split) -> "_Read":
+        finite = logits.isfinite().all(1)
+        # NaN is greater than anything to `argmax`; as zeros it is sure of nothing.
+        return cls(logits.double().softmax(1).where(finite[:, None], 0), finite, split.labels)
+
+    @property
+    def right(self) -> Tensor:
+        """Which images are read correctly, (N,) bool."""
+        return (self.probabilities.argmax(1) == self.labels) & self.finite
+
+    @property
+    def confidence(self) -> Tensor:
+        """The probability of each image's label, (N,)."""
+        return self.probabilities.gather(1, self.labels[:, None]).squeeze(1)
+
+
+def _keep_scores(context: Context, name: str, logits: Tensor) -> None:
+    """Store what the scores of garbage are compared with."""
+    finite = logits.isfinite().all(1)
+    if not finite.any():
+        raise InputError(
+            f"model: expected finite outputs for the {name} images, got NaN or infinity; "
+            "to rule out a class, use a large negative logit, not -inf"
+        )
+    scores = scores_of(context.subject, logits[finite])
+    context.run.save_arrays(f"scores-{name}", **{k: v.numpy() for k, v in scores.items()})
+
+
+def own_threshold(confidence: Tensor) -> float:
+    """A model's own threshold: the confidence that 95% of its correctly read images reach.
+
+    It stays within what `fool` can be asked for. Raises `InputError` when no image is read.
+
+    Args:
+        confidence: (N,), the probability of the label of each validation image that is read
+            correctly.
+    """
+    if not len(confidence):
+        raise InputError(
+            "model: expected some validation images to be read correctly, got none; are its "
+            "outputs the data's classes, in their order?"
+        )
+    return min(max(reached_by(confidence, _OWN_SHARE), 1e-6), CERTAIN)
+
+
+def _at_chance(accuracy: float, n_classes: int) -> list[str]:
+    """The warning that a model reads no better than guessing, if it applies."""
+    if skill(accuracy, n_classes) >= NEAR_CHANCE:
+        return []
+    return [
+        f"It reads {accuracy:.1%} of the test images, no better than guessing "
+        f"({1 / n_classes:.1%}): the labels or the preprocessing probably don't match, which makes "
+        "every figure here meaningless. Output k must be the class of label k (some libraries sort "
+        "labels by name); set the scaling with --bounds, or --mean and --std, and choose among "
+        "several outputs with --output."
+    ]
+
+
+def _share(which: Tensor) -> float:
+    return which.double().mean().item()

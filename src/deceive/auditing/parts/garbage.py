@@ -1,0 +1,126 @@
+"""Garbage: images that show none of the classes, and what the model says of them."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from deceive.auditing.context import Context
+from deceive.auditing.garbage import GARBAGE, compare, garbage_images, scores_of
+from deceive.auditing.measured import Garbage, Score
+from deceive.auditing.parts.part import Part
+from deceive.auditing.rows import CurveRow, GarbageRow, SearchRow, typed_rows
+from deceive.auditing.stored import garbage_name, load_curve
+from deceive.common.levels import from_levels, to_levels
+from deceive.common.progress import Tick
+
+# Images of each kind of garbage that are kept to be shown: those that the model is surest of.
+_SHOWN = 10
+
+OTHER_DATA = "other data"
+
+
+@dataclass(frozen=True)
+class GarbagePart:
+    """A kind of garbage that is not optimised."""
+
+    kind: str
+    """From `GARBAGE`, or `other data`."""
+
+    @property
+    def name(self) -> str:
+        """Its name in the run folder."""
+        return f"garbage/{self.kind}"
+
+    @property
+    def words(self) -> str:
+        """What it does."""
+        return f"garbage: {self.kind}"
+
+    def run(self, context: Context, tick: Tick) -> GarbageRow:
+        """Show the model such images."""
+        count = context.settings.garbage_images
+        if self.kind == OTHER_DATA and context.other_data is not None:
+            images = context.other_data.test.images[:count]
+        else:
+            images = garbage_images(self.kind, count, context.data.test, context.settings.seed)
+        return GarbageRow(part=self.name, garbage=scored(context, self.kind, images, tick))
+
+
+@dataclass(frozen=True)
+class OptimisedPart:
+    """The ends of all curves that the judges don't call the target. It comes last."""
+
+    name: str = "garbage/optimised"
+    words: str = "garbage: optimised"
+
+    def run(self, context: Context, tick: Tick) -> GarbageRow:
+        """Show the model those images. Where it has a gradient, searches are left out."""
+        kinds = CurveRow if context.subject.module is not None else CurveRow | SearchRow
+        ends = [_end(context, row) for row in typed_rows(context.run) if isinstance(row, kinds)]
+        images = torch.cat(ends) if ends else torch.empty(0)
+        garbage = scored(context, "optimised", images, tick)
+        return GarbageRow(part=self.name, garbage=garbage)
+
+
+def garbage_parts(context: Context) -> list[Part]:
+    """A part for each kind that is not optimised."""
+    others = [] if context.other_data is None else [OTHER_DATA]
+    return [GarbagePart(kind) for kind in (*GARBAGE, *others)]
+
+
+def _end(context: Context, row: CurveRow | SearchRow) -> Tensor:
+    """What is gibberish at the end of a curve, (N, C, H, W) in [0, 1]; all without judges."""
+    stored = load_curve(context.run, row.followed, context.sizes)
+    images = from_levels(torch.from_numpy(stored["levels"][-1]))
+    if "judged" not in stored:
+        return images
+    return images[torch.from_numpy(stored["judged"][-1] != stored["targets"])]
+
+
+def scored(context: Context, kind: str, images: Tensor, tick: Tick) -> Garbage:
+    """What the model says of garbage (N, C, H, W); what it is surest of is kept to be shown."""
+    subject, thresholds = context.subject, context.thresholds
+    logits = context.ask(subject, images, tick) if len(images) else torch.empty(0, 1)
+    finite = logits.isfinite().all(1)
+    counts = {"kind": kind, "images": len(images), "not_finite": int((~finite).sum())}
+    if not finite.any():
+        nothing = dict.fromkeys(("mean_confidence", "asked_share", "own_share", "caught"))
+        return Garbage.model_validate(counts | nothing | {"scores": {}})
+    images, logits = images[finite], logits[finite]
+    confidence, predicted = subject.class_outputs(logits.double().softmax(1)).max(1)
+    surest = confidence.argsort(descending=True)[:_SHOWN]
+    context.run.save_arrays(
+        garbage_name(kind),
+        levels=to_levels(images[surest]).numpy(),
+        predicted=predicted[surest].numpy(),
+        confidence=confidence[surest].float().numpy(),
+    )
+    rubbish = subject.rubbish_class
+    return Garbage.model_validate(
+        counts
+        | {
+            "mean_confidence": confidence.mean().item(),
+            "asked_share": _share(confidence >= thresholds["asked"]),
+            "own_share": _share(confidence >= thresholds["own"]),
+            "caught": None if rubbish is None else _share(logits.argmax(1) == rubbish),
+            "scores": _against_real(context, scores_of(subject, logits)),
+        }
+    )
+
+
+def _against_real(context: Context, scores: dict[str, Tensor]) -> dict[str, Score]:
+    """How well each score tells the real images, whose scores are stored, from garbage."""
+    layout = dict.fromkeys(scores, "scores N")
+    held_out, test = (
+        {name: torch.from_numpy(stored[name]) for name in scores}
+        for stored in (
+            context.run.load_arrays(f"scores-{split}", layout) for split in ("validation", "test")
+        )
+    )
+    found = compare(held_out, test, scores)
+    return {name: Score.model_validate(each) for name, each in found.items()}
+
+
+def _share(which: Tensor) -> float:
+    return which.double().mean().item()

@@ -1,0 +1,68 @@
+"""The arrays of an audit's run folder: candidates, curves and garbage, checked when read."""
+
+from collections.abc import Sequence
+
+from deceive.auditing.rows import Attacked, Followed
+from deceive.common.arrays import Arrays, Layout
+from deceive.storage.runs import Run
+
+# An attack's candidates, at each of the two thresholds.
+_AT_A_THRESHOLD: Layout = {
+    "levels": "levels N C H W",
+    "confidence": "shares N",
+    "fooled": "flags N",
+    "steps": "counts N",
+    "judged?": "seen N",
+    "stalled?": "flags N",
+}
+_OUTCOMES: Layout = {"targets": "classes N"} | {
+    f"{name}_{key}": kind for name in ("asked", "own") for key, kind in _AT_A_THRESHOLD.items()
+}
+
+_CURVE: Layout = {
+    "targets": "classes N",
+    "levels": "levels B N C H W",
+    "confidence": "shares B N",
+    "judged?": "seen B N",
+}
+
+_GARBAGE: Layout = {
+    "levels": "levels N C H W",
+    "predicted": "classes N",
+    "confidence": "shares N",
+}
+
+Sizes = dict[str, int]
+"""Of an audit's arrays: the classes K, and C, H and W of an image."""
+
+
+def sizes_of(image_shape: Sequence[int], n_classes: int) -> Sizes:
+    """The sizes for images (C, H, W) and this many classes.
+
+    >>> sizes_of((1, 28, 28), 10)
+    {'C': 1, 'H': 28, 'W': 28, 'K': 10}
+    """
+    return dict(zip("CHW", image_shape, strict=True), K=n_classes)
+
+
+def load_outcomes(run: Run, attacked: Attacked, sizes: Sizes) -> Arrays:
+    """The outcomes of candidates, each named by its threshold: `asked_fooled`, `own_levels`, ….
+
+    Raises `InputError` when the arrays are missing or damaged; so do the other loaders.
+    """
+    return run.load_arrays(attacked.arrays, _OUTCOMES, **sizes)
+
+
+def load_curve(run: Run, followed: Followed, sizes: Sizes) -> Arrays:
+    """A curve's candidates after each of its budgets."""
+    return run.load_arrays(followed.arrays, _CURVE, B=len(followed.curve.budgets), **sizes)
+
+
+def garbage_name(kind: str) -> str:
+    """The name of the arrays of a kind of garbage."""
+    return f"garbage-{kind.replace(' ', '-')}"
+
+
+def load_garbage(run: Run, kind: str, sizes: Sizes) -> Arrays:
+    """The images of a kind of garbage that the model is surest of."""
+    return run.load_arrays(garbage_name(kind), _GARBAGE, **sizes)
