@@ -140,3 +140,10 @@ class Glaring(Bands):
 def broken(logits: Tensor, bright: Tensor) -> Tensor:
     """NaN for bright images."""
     return torch.where(bright[:, None], torch.nan, logits)
+
+
+def crashing(logits: Tensor, bright: Tensor) -> Tensor:
+    """An error of two lines where an image is bright."""
+    if bright.any():
+        raise RuntimeError("no light, please\nand a second line")
+    return logits
