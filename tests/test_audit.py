@@ -1,5 +1,6 @@
 """Whole audits of models of known answers."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import torch
 from torch import nn
 
 from conftest import Bands, Tilted, same_state, state_of
-from deceive.auditing import Interface, audit
+from deceive.auditing import Interface, audit, json_schema
 from deceive.auditing.attacks import WAYS
 from deceive.auditing.candidates import WHITE_STARTS
 from deceive.auditing.interface import Scaling
@@ -70,6 +71,16 @@ def test_whoever_is_fooled_by_what_the_judge_sees_as_well_is_right(whole):
     optimised = report.kind_of_garbage("optimised")
     assert optimised.images == 0
     assert optimised.mean_confidence is None
+
+
+def test_what_is_written_is_of_the_json_schema(whole):
+    jsonschema = pytest.importorskip("jsonschema")
+    written = json.loads(whole.model_dump_json())
+    jsonschema.validate(written, json_schema())
+    with pytest.raises(jsonschema.ValidationError, match="'many' is not of type 'number'"):
+        jsonschema.validate(written | {"seconds": "many"}, json_schema())
+    with pytest.raises(jsonschema.ValidationError, match="'more' was unexpected"):
+        jsonschema.validate(written | {"more": 1}, json_schema())
 
 
 def test_gibberish_is_what_the_judge_does_not_call_the_target(data):
