@@ -23,7 +23,8 @@ from deceive.reporting.audit import write_audit_page
 from deceive.reporting.figures import shown_rounds, study_pictures
 from deceive.reporting.rounds import write_rounds_page
 from deceive.reporting.study import write_study_page
-from deceive.storage.models import Card, load_network, save_network
+from deceive.storage.card import Card
+from deceive.storage.models import load_network, save_network
 from deceive.storage.runs import Run, round_name
 from deceive.teaching import PRESETS, EmergingSettings, RetrainingSettings
 from deceive.teaching.checkpoint import load, save

@@ -13,7 +13,8 @@ from deceive.networks.building import network_of
 from deceive.networks.classifier import Classifier
 from deceive.networks.guarded import Guarded, guard_of
 from deceive.networks.inference import logits_of
-from deceive.storage.models import Card, load_network, save_network
+from deceive.storage.card import Card
+from deceive.storage.models import load_network, save_network
 from worlds.records import CARD
 
 SHAPE = (1, 8, 8)

@@ -24,7 +24,8 @@ from deceive.common.errors import InputError
 from deceive.common.files import parse_json, read_json
 from deceive.data.loading import load_data, read_idx
 from deceive.networks.classifier import Classifier
-from deceive.storage.models import Card, load_card, load_network, save_network
+from deceive.storage.card import Card
+from deceive.storage.models import load_card, load_network, save_network
 from deceive.storage.runs import Run
 from deceive.teaching import PRESETS, changed
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deceive.auditing.settings import QUICK
-from deceive.storage.models import Card
+from deceive.storage.card import Card
 from deceive.storage.runs import Run
 
 OUTCOME = {"threshold": "asked", "candidates": 210, "fooling_rate": 1.0, "median": 7.5}

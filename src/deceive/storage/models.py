@@ -3,82 +3,22 @@
 import copy
 import hashlib
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import TypeVar
 
-import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
-from safetensors import SafetensorError
-from safetensors.torch import load, save
-from torch import Tensor, nn
+from safetensors.torch import save
+from torch import nn
 
-from deceive.common import arguments, checks
+from deceive.common import arguments
 from deceive.common.errors import InputError, WriteError
-from deceive.common.files import (
-    check_writable,
-    read_bounded,
-    read_errors,
-    read_json,
-    replacing,
-    write_text,
-)
-from deceive.fooling.rules import Ascent
-from deceive.networks.building import NETWORKS, network_of
-from deceive.networks.classifier import MOST_OUTPUTS
+from deceive.common.files import check_writable, read_errors, replacing, write_text
+from deceive.networks.building import network_of
 from deceive.networks.guarded import Network
+from deceive.storage.card import Card
+from deceive.storage.weights import hidden_card, read_weights
 
 Net = TypeVar("Net", bound=nn.Module)
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-
-
-# Longest side of an image: our networks can't be built for longer ones.
-_Side = Annotated[int, Field(ge=1, le=65_536)]
-
-# Room for a safetensors header: names, shapes and metadata.
-_HEADER = 2**20
-
-
-class Card(BaseModel):
-    """What a shipped network is, how good it is, and how to make it again."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-    architecture: str
-    n_outputs: int = Field(ge=2, le=MOST_OUTPUTS)
-    image_shape: tuple[_Side, _Side, _Side]
-    rubbish_class: int | None = Field(default=None, ge=0)
-    """The index of the rubbish class, for a network that has one."""
-    seed: int
-    settings: dict[str, int | float | str]
-    """The `TrainingSettings` or `RoundsSettings` it was trained with."""
-    ascent: Ascent | None = None
-    """How images climb, for a network with which digits emerge; `draw` does the same."""
-    round: int | None = Field(default=None, ge=0)
-    """After how many rounds."""
-    data_checksum: str
-    """`Dataset.checksum` of the images it was trained on."""
-    seconds: float = Field(ge=0)
-    """Training time."""
-    temperature: float = Field(default=1, gt=0)
-    """What its logits were divided by after training, to calibrate them."""
-    validation_accuracy: float = Field(ge=0, le=1)
-    """Share of the images that are read rightly; for a network of the rounds, its rubbish output
-    left out."""
-    test_accuracy: float = Field(ge=0, le=1)
-    command: str
-    """Makes this network again."""
-    torch: str
-    weights_sha256: str = ""
-
-    @model_validator(mode="after")
-    def _known(self) -> "Card":
-        checks.one_of("architecture", self.architecture, NETWORKS)
-        if self.rubbish_class is not None and self.rubbish_class >= self.n_outputs:
-            raise ValueError(
-                f"expected a rubbish_class below n_outputs, {self.n_outputs}, "
-                f"got {self.rubbish_class}"
-            )
-        return self
 
 
 def shipped_folder() -> Path:
@@ -107,12 +47,27 @@ def halved(network: Net) -> Net:
 def save_network(network: Network, path: Path, card: Card, *, half: bool = False) -> None:
     """Write the weights to `path` (`.safetensors`) and the card beside them (`.json`).
 
-    `half=True` stores float16; lossless for a network that went through `halved`. The replacement
-    is atomic: a process killed on the way leaves the old network or the new one. The new card is
-    first written to a hidden file; `load_network` reads it if the card beside the weights doesn't
-    match them.
+    The replacement is atomic: a process killed on the way leaves the old network or the new one.
+    The new card is first written to a hidden file; `load_network` reads it if the card beside the
+    weights doesn't match them.
 
-    Raises `WriteError` when either can't be written.
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from deceive import load_network, save_network
+        >>> from deceive.storage.models import load_card
+        >>> path = Path(tempfile.mkdtemp(), "mine.safetensors")
+        >>> save_network(load_network("judge"), path, load_card("judge"))
+        >>> load_network(path).architecture
+        'judge'
+
+    Args:
+        network: one that `network_of` builds.
+        path: a `.safetensors` file; replaced if there is one.
+        card: the card; the digest of the weights is added.
+        half: store float16; lossless for a network that went through `halved`.
+
+    Raises:
+        WriteError: when either file can't be written.
     """
     check_savable(path)
     state = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
@@ -122,7 +77,7 @@ def save_network(network: Network, path: Path, card: Card, *, half: bool = False
     card = card.model_copy(update={"weights_sha256": hashlib.sha256(weights).hexdigest()})
     text = card.model_dump_json(indent=2) + "\n"
     beside = path.with_suffix(".json")
-    coming = _coming(beside)
+    coming = hidden_card(beside)
     write_text(coming, text)
     try:
         with replacing(path) as temporary:
@@ -139,7 +94,7 @@ def check_savable(path: Path) -> None:
     if not path.name:
         raise WriteError(f"{path}: expected a file name, got a folder")
     beside = path.with_suffix(".json")
-    for each in (path, beside, _coming(beside)):
+    for each in (path, beside, hidden_card(beside)):
         check_writable(each, streams=False)
 
 
@@ -149,12 +104,17 @@ def load_card(name: str | Path) -> Card:
 
     Raises `InputError` when there is none or it is not one.
     """
-    return _read(_locate(name))[0]
+    return read_weights(_locate(name))[0]
 
 
 @arguments.taking(name=arguments.place)
 def load_network(name: str | Path) -> Network:
     """A trained classifier, in evaluation mode, on the CPU.
+
+        >>> from deceive import load_network
+        >>> network = load_network("judge")
+        >>> network.image_shape, network.n_outputs
+        ((1, 28, 28), 10)
 
     Args:
         name: a shipped one (`shipped_names()`), or the path of a safetensors file with its card
@@ -164,7 +124,7 @@ def load_network(name: str | Path) -> Network:
         InputError: when there is no such network, when the file or its card is damaged, or when
             it is of another kind. Nothing in the file is ever executed.
     """
-    card, weights = _read(_locate(name))
+    card, weights = read_weights(_locate(name))
     network = network_of(card.architecture, card.n_outputs, card.image_shape)
     network.load_state_dict(weights)
     return network.eval()
@@ -187,85 +147,3 @@ def _locate(name: str | Path) -> Path:
             "when they are read, and are not opened"
         )
     return path
-
-
-def _coming(card_path: Path) -> Path:
-    """The hidden file that holds a card while its weights are written."""
-    return card_path.with_name(f".{card_path.name}")
-
-
-def _read(path: Path) -> tuple[Card, dict[str, Tensor]]:
-    """Read a card and the weights it describes, and no more than it describes.
-
-    The card is beside them, or still in the hidden file if `save_network` was killed.
-    """
-    beside = path.with_suffix(".json")
-    with read_errors(beside):
-        places = [each for each in (beside, _coming(beside)) if each.is_file()] or [beside]
-    cards = [_read_card(place, path) for place in places]
-    described = [_described(*pair) for pair in zip(cards, places, strict=True)]
-    rooms = [sum(tensor.nbytes for tensor in each.values()) for each in described]
-    said = f"the weights of a {cards[0].architecture!r} network, as in its card"
-    content = read_bounded(path, max(rooms) + _HEADER, said)
-    found = hashlib.sha256(content).hexdigest()
-    for card, expected in zip(cards, described, strict=True):
-        if card.weights_sha256 == found:
-            return card, _parsed(content, expected, path, card.architecture)
-    raise InputError(
-        f"{path}: expected the weights with the card's SHA-256 {cards[0].weights_sha256[:12]}…, "
-        f"got {found[:12]}…; the file is damaged, or the card belongs to another file"
-    )
-
-
-def _read_card(card_path: Path, path: Path) -> Card:
-    said = f"the card of {path.name} beside it"
-    return checks.fits(Card, read_json(card_path, said), str(card_path), said)
-
-
-def _described(card: Card, path: Path) -> dict[str, Tensor]:
-    """The parameters and buffers of the network that a card describes, on the meta device."""
-    try:
-        with torch.device("meta"):
-            network = network_of(card.architecture, card.n_outputs, card.image_shape)
-    except InputError as error:
-        raise InputError(f"{path}: {error}") from error
-    state: dict[str, Tensor] = network.state_dict()
-    return state
-
-
-def _parsed(
-    content: bytes, expected: dict[str, Tensor], path: Path, architecture: str
-) -> dict[str, Tensor]:
-    """The tensors of a safetensors file, with the expected names, shapes and types, all finite.
-
-    Half precision is accepted for floats.
-    """
-    try:
-        weights = load(content)
-    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        raise InputError(f"{path}: expected safetensors; {error}") from error
-    weights = _renamed(weights)
-    sentence = f"{path}: expected the weights of a {architecture!r} network, as in its card"
-    for name in sorted(weights.keys() | expected.keys()):
-        wanted, came = (_in_words(each.get(name)) for each in (expected, weights))
-        if wanted.replace("float32", "float16") != came.replace("float32", "float16"):
-            raise InputError(f"{sentence}; {name!r} should be {wanted}, is {came}")
-        if not weights[name].isfinite().all():
-            raise InputError(f"{sentence}; {name!r} contains NaN or infinity")
-    return weights
-
-
-def _renamed(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors under today's names: files once had a guard's beside its readers'."""
-    if "doubt" not in weights or any(name.startswith("guard.") for name in weights):
-        return weights
-    return {
-        name if name == "doubt" or name.startswith("readers.") else f"guard.{name}": tensor
-        for name, tensor in weights.items()
-    }
-
-
-def _in_words(tensor: Tensor | None) -> str:
-    if tensor is None:
-        return "absent"
-    return f"{tuple(tensor.shape)} {str(tensor.dtype).removeprefix('torch.')}"

@@ -17,7 +17,8 @@ from deceive.fooling.rules import Ascent
 from deceive.judging.measures import agreement, caught, digit_accuracy
 from deceive.networks.guarded import Network
 from deceive.networks.inference import probabilities_of
-from deceive.storage.models import Card, load_network, save_network
+from deceive.storage.card import Card
+from deceive.storage.models import load_network, save_network
 from deceive.storage.runs import Row, Run, arrays_of
 from deceive.study.rows import load_gallery
 from deceive.study.settings import StudySettings, command_of

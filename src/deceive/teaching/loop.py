@@ -14,7 +14,8 @@ from deceive.data.loading import Dataset
 from deceive.fooling.fool import FoolingResult
 from deceive.judging.measures import digit_accuracy
 from deceive.networks.guarded import Network
-from deceive.storage.models import Card, save_network
+from deceive.storage.card import Card
+from deceive.storage.models import save_network
 from deceive.storage.runs import Row, Run, arrays_of, round_name
 from deceive.teaching.checkpoint import load, save
 from deceive.teaching.continual import Continual

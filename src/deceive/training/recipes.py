@@ -13,7 +13,7 @@ from deceive.networks.building import network_of
 from deceive.networks.classifier import Classifier
 from deceive.networks.guarded import Network
 from deceive.networks.inference import accuracy
-from deceive.storage.models import Card
+from deceive.storage.card import Card
 from deceive.training.calibrating import calibrate
 from deceive.training.fit import TrainingProgress, fit
 from deceive.training.rubbish import RubbishSet
