@@ -231,6 +231,10 @@ def test_bad_settings_are_a_value_error(settings):
         ({"network": network().to("meta")}, "network: expected weights in memory, got some on the"),
         ({"network": nn.Identity()}, "network: expected parameters to train, got none"),
         ({"network": nn.Linear(8, 4).requires_grad_(False)}, "network: expected parameters to tr"),
+        (
+            {"network": nn.Linear(9, 4)},
+            "network: expected a model that takes images of shape",
+        ),
         ({"network": nn.Linear(8, 4)}, r"network: expected logits \(20, K\) out, got Tensor of"),
         ({"labels": torch.arange(40) % 5}, "labels: expected classes 0 to 3 of .* 4, got 4"),
         ({"labels": torch.arange(40) % 4 - 1}, "labels: expected classes 0 to 3 of .* 4, got -1"),

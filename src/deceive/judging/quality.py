@@ -20,17 +20,17 @@ LEAST_JUDGED = RECIPES["judge"].batch_size
 
 @dataclass(frozen=True)
 class Quality:
-    """What `quality` found; beside a measure that has one, what real images get (`floor_…`)."""
+    """What `quality` found. Where a measure has a floor (`floor_…`), it is what real images get."""
 
     images: int
-    """How many were judged. Fréchet distances of other numbers are not comparable."""
+    """Number of images judged. Fréchet distances of other numbers aren't comparable."""
     judge_agreement: float
     """Share that the judge takes for their target."""
     frechet_distance: float
     """Of the judge's features, to the reference; less is better."""
     floor_frechet_distance: float
-    """The same of real training images, as many of each class: no generator is expected below it.
-    (Images in other proportions than the reference's have a distance by that alone.)"""
+    """The same for as many real training images of each class: no generator is expected to get
+    below it. (Class proportions other than the reference's are enough for a distance.)"""
     density: float
     """Among the reference, of the judge's features; see `likeness.density_and_coverage`."""
     floor_density: float
@@ -43,8 +43,8 @@ class Quality:
     """Distance to the nearest training image, over pixels: `likeness.nearest`."""
     nearest_first_percentile: float
     held_out_nearest_median: float
-    """The same for equally many reference images, which the network can't have memorised. Images
-    that are copies lie clearly nearer than these."""
+    """The same for equally many reference images, which the network can't have memorised. Copies of
+    training images lie clearly nearer than these."""
     held_out_nearest_first_percentile: float
 
 
@@ -58,24 +58,25 @@ def quality(
     seed: int,
     with_classifier: bool = True,
 ) -> Quality:
-    """Judge drawn images by every measure there is.
+    """Judge drawn images by every measure of `Quality`.
 
     Args:
         images: (N, C, H, W) float32 in [0, 1], N ≥ 2, and at least a batch of the judge's recipe
-            where a classifier is trained. They should be as many as the reference.
+            if a classifier is trained. There should be as many as in the reference.
         targets: (N,) int64, the digit that each is meant to be.
         judge: the classifier outside the loop.
         data: what the generator was trained on.
         reference: real images to compare with: `data.test` for a final figure, `data.validation`
             for a choice.
-        seed: draws the real images that floors are measured on, and trains the classifier: as many
-            training images of each class as there are targets, and N held-out images of any (all
-            there are if there are fewer).
-        with_classifier: whether to train one for the classification accuracy score, which takes
-            longest.
+        seed: for the classifier, and for the choice of real images to measure floors on: as many
+            training images of each class as there are targets, and N held-out images of any class
+            (all of them if there are fewer).
+        with_classifier: whether to train a classifier for the classification accuracy score, which
+            takes longest.
 
     Raises:
-        InputError: when the images are not such, or the reference is the training images.
+        InputError: when images or targets are of another kind or don't fit the data, or the
+            reference is the training images.
     """
     _check(images, targets, data, least=LEAST_JUDGED if with_classifier else 2)
     if reference is data.train:
@@ -117,22 +118,22 @@ def classification_accuracy_score(
 ) -> float:
     """Accuracy on real images of a network trained on generated ones alone (Ravuri, Vinyals 2019).
 
-    The judge's architecture and its recipe, whatever the number of images: each is seen as often
-    as a real one would be, in fewer steps where there are fewer (600 of 10,000 images).
+    It has the judge's architecture and recipe. Each image is seen as often as a real one would be,
+    so fewer images make fewer steps (600 for 10,000 images).
 
     Args:
-        images: (N, C, H, W) float32 in [0, 1], at least a batch of the recipe. The network's
-            normalisation too is theirs.
+        images: (N, C, H, W) float32 in [0, 1], at least a batch of the recipe. The network is
+            normalised by them too.
         targets: (N,) int64, their labels.
         data: says what images and classes there are; none of its images are trained on.
         reference: the real images (`data.test` or `data.validation`).
         seed: for the weights, the order and the augmentation.
 
     Returns:
-        The share of the reference that is read rightly, in [0, 1].
+        The share of the reference that it reads correctly, in [0, 1].
 
     Raises:
-        InputError: when the images are not such.
+        InputError: when images or targets are of another kind, or don't fit the data.
     """
     _check(images, targets, data, least=LEAST_JUDGED)
     network = build("judge", replace(data, train=Split(images, targets)), seed=seed)
@@ -168,7 +169,7 @@ def _of_classes(real: Split, targets: Tensor, generator: torch.Generator) -> Ten
 
 
 def _some(images: Tensor, count: int, generator: torch.Generator) -> Tensor:
-    """So many of them drawn at random: MNIST's first test images are easier than its last ones."""
+    """`count` images drawn at random: MNIST's first test images are easier than its last ones."""
     return images[torch.randperm(len(images), generator=generator)[:count]]
 
 

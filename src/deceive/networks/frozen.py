@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from deceive.common.errors import InputError, warn
+from deceive.networks.answers import answer_of, failed, rows_of
 from deceive.networks.folding import folded
 from deceive.networks.modules import copied, device_of, in_float32, materialised
 from deceive.networks.precision import exactly, working_dtype
@@ -18,12 +19,30 @@ _COARSE = 0.25
 class FrozenCopy:
     """An inference-only copy of a model: evaluation mode, frozen, and as fast as possible.
 
-    `logits` works in the type that the processor is quickest at, and serves the gradient;
-    `exact_logits` works in float32, and serves whatever is reported. The model itself is never
-    touched, whatever happens meanwhile. With `fold`, batch normalisation is made part of the layers
-    before it. Models in half or double precision are copied to float32; of a compiled model, the
-    original is copied. If the model returns probabilities and their softmax can be reached, the
-    logits before it are used (`before_softmax`).
+    `logits` works in the processor's quickest type and serves the gradient; `exact_logits` works in
+    float32 and serves what is reported. The model itself is never changed. Models in half or double
+    precision are copied to float32; of a compiled model, the original is copied. If the model
+    returns probabilities and their softmax can be reached, the logits before it are used
+    (`before_softmax`).
+
+        >>> import torch
+        >>> from deceive import Classifier
+        >>> from deceive.networks.frozen import FrozenCopy
+        >>> images = torch.rand(5, 1, 28, 28)
+        >>> FrozenCopy(Classifier("fast"), images[:1]).exact_logits(images).shape
+        torch.Size([5, 10])
+
+    Args:
+        model: images (N, C, H, W) in, logits (N, K) out, K ≥ 2.
+        example: (1, C, H, W), an image that it takes.
+        fold: make batch normalisation part of the layers before it.
+
+    Attributes:
+        device: where the model is, and the copy.
+        image_shape: (C, H, W) of the example.
+        n_classes: K.
+        hears_noise: whether the model takes the noise level as a second input.
+        manner: how repeatable its answers are; steady until `watch` finds otherwise.
 
     Raises:
         InputError: when the model isn't an `nn.Module`, can't be copied, or doesn't turn images
@@ -51,10 +70,10 @@ class FrozenCopy:
             except InputError:
                 raise
             except Exception as error:
-                raise self._refused(pair, error) from error
-            said = self._rows(self._ask(self._model, pair), pair).clone()
+                raise failed("model", pair, error) from error
+            said = rows_of(answer_of(self._model, pair), len(pair)).clone()
             if (kind := looks_like(said)) is not None and self._reaches_logits(kind, said, pair):
-                said = self._rows(self._ask(self._model, pair), pair)
+                said = rows_of(answer_of(self._model, pair), len(pair))
         output = self._checked(said, pair)
         self.n_classes = output.shape[1]
         self._choose_the_quick_way(pair, output, fold=fold)
@@ -96,7 +115,7 @@ class FrozenCopy:
         quick = folded(self._model) if fold else None
         if quick is not None:  # folding may break models that call layers in another order
             with exactly(self.device):
-                answer = self._checked(self._ask(quick, pair), pair)
+                answer = self._checked(answer_of(quick, pair), pair)
             self._quick = quick if _alike(answer, output, 1e-3) else self._model
         if self._dtype == torch.float32:
             return
@@ -118,7 +137,7 @@ class FrozenCopy:
 
     @torch.no_grad()
     def follow(self, model: nn.Module) -> None:
-        """Become a copy of what that model is now: its weights have changed and nothing else."""
+        """Take over the model's weights; nothing else may have changed since it was copied."""
         for mine, its in zip(_state(self._model), _state(model), strict=True):
             mine.copy_(its)
         if self._quick is not self._model:
@@ -127,12 +146,12 @@ class FrozenCopy:
     def logits(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """Logits (N, K) in float32, worked out in the quickest type; differentiable in `images`.
 
-        A network that wants to know how noisy its images are is told so: standard deviations (N,).
+        `noise`, standard deviations (N,), is for networks that hear it.
         """
         told = (noise,) if self.hears_noise and noise is not None else ()
 
         def ask(images: Tensor, *told: Tensor) -> Tensor:
-            return self._checked(self._ask(self._quick, images, *told), images)
+            return self._checked(answer_of(self._quick, images, *told), images)
 
         with torch.autocast(self.device.type, self._dtype, self._dtype != torch.float32):
             return settled(ask, self.manner, images, *told)
@@ -149,39 +168,13 @@ class FrozenCopy:
         """Logits (N, K), worked out in float32; no gradient."""
 
         def ask(images: Tensor) -> Tensor:
-            return self._checked(self._ask(self._model, images), images).clone()
+            return self._checked(answer_of(self._model, images), images).clone()
 
         with exactly(self.device):
             return settled(ask, self.manner, images)
 
-    def _ask(self, network: nn.Module, images: Tensor, *told: Tensor) -> object:
-        """The network's output; its errors become `InputError`s."""
-        try:
-            return network(images.clone(), *told)  # some models work in place
-        except InputError:
-            raise
-        except Exception as error:
-            raise self._refused(images, error) from error
-
-    def _refused(self, images: Tensor, error: Exception) -> InputError:
-        return InputError(
-            f"model: expected a model that takes images of shape {tuple(images.shape)}; "
-            f"it raised {error!r}"
-        )
-
-    def _rows(self, output: object, images: Tensor) -> Tensor:
-        """The output in float32, checked to have a row per image."""
-        if not isinstance(output, Tensor) or output.ndim != 2 or output.shape[1] < 2:
-            came = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
-            raise InputError(f"model: expected logits of shape (N, K) with K ≥ 2, got {came}")
-        if len(output) != len(images):
-            raise InputError(
-                f"model: expected logits for {len(images)} images, got {len(output)} rows"
-            )
-        return output.float()
-
     def _checked(self, output: object, images: Tensor) -> Tensor:
-        rows = self._rows(output, images)
+        rows = rows_of(output, len(images))
         if not rows.isfinite().all():
             raise InputError("model: expected finite logits, got NaN or infinity")
         return self._as_logits(rows)

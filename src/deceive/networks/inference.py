@@ -1,4 +1,4 @@
-"""Asking a network: in evaluation mode, in float32, in batches, and leaving it as it was."""
+"""Ask a network: in evaluation mode, in float32, in batches, and leave it as it was."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from deceive.common import arguments
 from deceive.common.errors import InputError
+from deceive.networks.answers import failed
 from deceive.networks.modules import device_of, float_type, original
 from deceive.networks.precision import exactly
 
@@ -52,19 +53,16 @@ def logits_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:
 
 
 def answers_of(name: str, model: nn.Module, images: Tensor) -> Tensor:
-    """`logits_of`, with an `InputError` that names the argument if the model fails on the images.
+    """`logits_of`, with an `InputError` if the model fails or returns no row of scores per image.
 
-    The same error if it doesn't return a row of scores per image.
+    The error names the argument `name`.
     """
     try:
         answers = logits_of(model, images)
     except InputError:
         raise
     except Exception as error:  # a user's model may raise anything
-        raise InputError(
-            f"{name}: expected a model that takes images of shape {tuple(images.shape)}; "
-            f"it raised {error!r}"
-        ) from error
+        raise failed(name, images, error) from error
     if answers.ndim != 2 or len(answers) != len(images):
         raise InputError(
             f"{name}: expected a model that gives a row of scores per image, ({len(images)}, K), "

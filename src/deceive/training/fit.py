@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 
 from deceive.common import arguments, checks, processes
 from deceive.common.errors import InputError
+from deceive.networks.answers import failed
 from deceive.networks.classifier import Classifier
 from deceive.networks.modules import device_of, float_type
 from deceive.networks.precision import working_dtype
@@ -80,8 +81,9 @@ def fit(
 
     Raises:
         InputError: when images, labels, `still` and the network's logits don't fit each other,
-            when the network has nothing to train, when there isn't a batch to train on or it has
-            not 2 images for each process, or when the loss is no longer finite.
+            when the network fails on the images or has nothing to train, when there isn't a batch
+            to train on or it has not 2 images for each process, or when the loss is no longer
+            finite.
     """
     checks.seed("seed", seed)
     settings = settings or TrainingSettings()
@@ -132,13 +134,22 @@ def _loss_of(
 
     def loss_of(x: Tensor, y: Tensor) -> Tensor:
         with torch.autocast(device.type, dtype, dtype != torch.float32):
-            logits = network(x)
+            logits = _answer_of(network, x)
         if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(y):
             raise arguments.refusal("network", f"logits ({len(y)}, K) out", logits)
         arguments.within_classes("labels", extremes, logits.shape[1], "network")
         return F.cross_entropy(logits.float(), y, label_smoothing=settings.label_smoothing)
 
     return loss_of
+
+
+def _answer_of(network: nn.Module, x: Tensor) -> object:
+    try:
+        return network(x)
+    except InputError:
+        raise
+    except Exception as error:  # a user's network may raise anything
+        raise failed("network", x, error) from error
 
 
 def _optimiser(

@@ -1,7 +1,7 @@
-"""How networks are trained when nothing else is said, and what becomes of them."""
+"""How each of our networks is trained."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
@@ -19,34 +19,28 @@ from deceive.training.fit import TrainingProgress, fit
 from deceive.training.rubbish import RubbishSet
 from deceive.training.settings import TrainingSettings
 
-# A recipe trains the architecture of its name, or the one that is given below.
+# Images as they are.
+_UNMOVED: dict[str, Any] = {"rotation": 0, "scaling": 0, "translation": 0, "elasticity": 0}
+
+# A recipe trains the architecture of its name, or the one in `_TRAINS`.
 RECIPES = {
     "fast": TrainingSettings(),
     "judge": TrainingSettings(epochs=15),
-    # The case study's own: AdamW at a constant rate, small batches, images as they are.
+    # The case study's own: AdamW at a constant rate, small batches.
     "study": TrainingSettings(
         epochs=20,
         batch_size=64,
         learning_rate=1e-3,
         schedule="constant",
         label_smoothing=0,
-        rotation=0,
-        scaling=0,
-        translation=0,
-        elasticity=0,
+        **_UNMOVED,
     ),
     # On images that an adversary has moved, which are augmentation enough (Madry et al. 2018).
     "adversarial": TrainingSettings(
-        epochs=6,
-        label_smoothing=0,
-        rotation=0,
-        scaling=0,
-        translation=0,
-        elasticity=0,
-        adversarial_radius=0.3,
+        epochs=6, label_smoothing=0, **_UNMOVED, adversarial_radius=0.3
     ),
-    # Smaller than `fast`; one that sees no faint greys; and the same on images that were moved, but
-    # are still the same digits to anybody.
+    # Smaller than `fast`; one that sees no faint greys; and the same on images that an adversary
+    # has moved so little that they still show the same digits.
     "reader": TrainingSettings(),
     "sharp": TrainingSettings(),
     "robust": TrainingSettings(adversarial_norm="image", adversarial_radius=1, adversarial_steps=2),
@@ -96,18 +90,22 @@ def train(
     rubbish: RubbishSet | None = None,
     callback: Callable[[TrainingProgress], None] | None = None,
 ) -> tuple[Classifier, Card]:
-    """Train a network on the training images, calibrate it, and give it back with its card.
+    """Train a network on the training images, calibrate it, and return it with its card.
 
-    Among several processes (`processes.join`) it is trained by all of them, and all get it.
+    Several processes (`processes.join`) train it together, and all get it.
 
     Args:
-        recipe: a name from `RECIPES`: what architecture is trained, and how.
-        data: it learns from the training images, is calibrated on the validation images if it was
-            trained with label smoothing, and its card says how well it reads those and the test's.
+        recipe: a name from `RECIPES`: which architecture is trained, and how.
+        data: the network learns from the training images. If it is trained with label smoothing, it
+            is calibrated on the validation images. The card has its accuracy on those and on the
+            test images.
         seed: for the weights, the order, the augmentation and dropout.
-        settings: how, where it's not as the recipe says.
-        rubbish: images of an eleventh class (or one more than there are), the rubbish class.
+        settings: how, in place of the recipe's.
+        rubbish: images of one more class, the rubbish class.
         callback: called after every step with a `TrainingProgress`.
+
+    Raises:
+        InputError: when there is no such recipe, and as `fit` does.
     """
     checks.one_of("recipe", recipe, RECIPES)
     checks.seed("seed", seed, checks.SEEDS)

@@ -10,7 +10,16 @@ from deceive.fooling.starts import begin
 
 
 class RubbishSet:
-    """Images that a network is to be taught are rubbish, kept as 8-bit levels (N, C, H, W)."""
+    """Images that teach a network what rubbish is, kept as 8-bit levels.
+
+        >>> from deceive import RubbishSet
+        >>> noise = RubbishSet.of_noise(3, (1, 28, 28))
+        >>> len(noise + noise), noise.images.shape
+        (6, torch.Size([3, 1, 28, 28]))
+
+    Attributes:
+        levels: (N, C, H, W) uint8.
+    """
 
     @arguments.taking(levels=arguments.tensor)
     def __init__(self, levels: Tensor) -> None:
@@ -20,7 +29,17 @@ class RubbishSet:
     def of_noise(
         cls, count: int, shape: Shape, *, start: str = "uniform", seed: int = 0
     ) -> "RubbishSet":
-        """`count` images of a kind of noise from `starts.STARTS`."""
+        """`count` images of noise.
+
+        Args:
+            count: at least 0.
+            shape: (C, H, W) of an image.
+            start: the kind of noise, a name from `starts.STARTS`.
+            seed: for the noise; each image has a generator of its own.
+
+        Raises:
+            InputError: when there is no such kind, or an argument is out of range.
+        """
         checks.at_least("count", count, 0)
         arguments.shape("shape", shape)
         checks.in_memory("count", count, shape)
@@ -39,9 +58,9 @@ class RubbishSet:
         return from_levels(self.levels)
 
     def beside(self, clean: Split, n_classes: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Images and labels to train on, and which of them are rubbish (a mask).
+        """Images (N, C, H, W) and labels (N,) to train on, and a mask (N,) of the rubbish.
 
-        The clean images come first; rubbish has the label `n_classes`, one more than any of theirs.
+        The clean images come first; the label of rubbish is `n_classes`.
         """
         images = torch.cat([clean.images, self.images])
         rubbish = torch.arange(len(images)) >= len(clean)
