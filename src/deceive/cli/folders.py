@@ -10,6 +10,7 @@ from pathlib import Path
 
 from deceive.common.errors import InputError
 from deceive.common.files import check_writable, remove_temporaries, write_errors
+from deceive.storage.places import check_place, holds_run
 
 if sys.platform == "win32":
     import msvcrt
@@ -40,8 +41,6 @@ def claimed(folder: Path, *, fresh: bool) -> Iterator[None]:
         InputError: when another command uses the folder, or it is neither a run nor empty;
             `WriteError` when it is not writable. Either way nothing has changed.
     """
-    from deceive.storage.runs import check_place, holds_run  # slow to import: keeps --help fast
-
     with ExitStack() as stack:
         with write_errors(folder):
             place = Path(os.path.realpath(folder))

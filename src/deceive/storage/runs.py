@@ -7,7 +7,6 @@ is there is never done again.
 import copy
 import json
 import platform
-import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,12 +24,12 @@ from deceive.common.files import (
     LARGEST_JSON,
     parse_json,
     read_bounded,
-    read_errors,
     read_json,
     write_text,
 )
 from deceive.common.version import __version__
 from deceive.fooling.fool import FoolingResult
+from deceive.storage.places import check_place, holds_run, is_there
 
 Row = dict[str, Any]
 
@@ -98,7 +97,7 @@ class Run:
         self.word, self.settings = _parted(said, path)
         if kind is not None:
             self._check(kind)
-        if _is_there(path):
+        if is_there(path):
             self._continue(path)
         else:
             self._begin(path)
@@ -145,7 +144,7 @@ class Run:
         Writes nothing.
         """
         path = folder / "settings.json"
-        if not _is_there(path):
+        if not is_there(path):
             raise InputError(f"{folder}: expected the folder of a run, found no {path.name} in it")
         return cls(folder, read_json(path))
 
@@ -176,7 +175,7 @@ class Run:
     def rows(self) -> list[Row]:
         """All rows, in the order they were written. Raises `InputError` for a damaged one."""
         path = self.folder / "rows.jsonl"
-        if not _is_there(path):
+        if not is_there(path):
             return []
         lines = read_bounded(path, LARGEST_JSON, "rows").splitlines()
         return [self._parsed(line, f"{path}, line {n}") for n, line in enumerate(lines, start=1)]
@@ -209,7 +208,7 @@ class Run:
 
     def has_arrays(self, name: str) -> bool:
         """Whether `arrays/NAME.npz` is there."""
-        return _is_there(self.folder / "arrays" / f"{name}.npz")
+        return is_there(self.folder / "arrays" / f"{name}.npz")
 
     def load_arrays(self, name: str, layout: Layout | None = None, **sizes: int) -> Arrays:
         """Read `arrays/NAME.npz` with this layout (`arrays.read_arrays`).
@@ -240,53 +239,6 @@ def _word_of_old(settings: Row) -> str | None:
     if {"rounds", "ascent"} <= settings.keys():
         return "rounds"
     return "study" if "fooling_images" in settings else None
-
-
-def holds_run(folder: Path) -> bool:
-    """Whether a folder holds a run, however damaged.
-
-    Rows beside settings or an environment are enough, even if all are damaged.
-    """
-    settings, environment = folder / "settings.json", folder / "environment.json"
-    if _is_there(folder / "rows.jsonl"):
-        return _is_there(settings) or _is_there(environment)
-    return _is_there(settings) and (
-        _tells(environment, "deceive") or _tells(settings, "data_checksum")
-    )
-
-
-def check_place(folder: Path) -> None:
-    """Raise `InputError` unless `folder` holds a run, is empty or doesn't exist.
-
-    Ignores hidden files, and what a run killed at its start leaves behind.
-    """
-    with read_errors(folder, "a run folder or a new path"):
-        try:
-            mode = folder.stat().st_mode
-        except FileNotFoundError:
-            return
-        if not stat.S_ISDIR(mode):
-            raise InputError(f"{folder}: expected a run folder or a new path, got a file")
-        names = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
-    begun = names == {"environment.json"} and _tells(folder / "environment.json", "deceive")
-    if names and not begun and not holds_run(folder):
-        raise InputError(
-            f"{folder}: expected a run folder or an empty one, got a folder with "
-            f"{min(names)!r} in it and no run; choose another with --out"
-        )
-
-
-def _is_there(path: Path) -> bool:
-    with read_errors(path):
-        return path.exists()
-
-
-def _tells(path: Path, name: str) -> bool:
-    """Whether a file is a JSON object with this key."""
-    try:
-        return name in read_json(path)
-    except InputError:
-        return False
 
 
 def round_name(number: int) -> str:
