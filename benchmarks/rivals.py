@@ -15,6 +15,7 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
+from torch.optim.swa_utils import AveragedModel
 
 from deceive.common.errors import InputError
 from deceive.common.levels import Shape
@@ -32,6 +33,9 @@ _BATCH, _LEARNING_RATE, _WEIGHT_DECAY, _WARM_UP = 128, 2e-3, 0.01, 0.05
 # The average of the weights reaches back over a share of the training: its relative width is about
 # 5%, whatever the length (power function, Karras et al. 2024, equation 2).
 _POWER = 16
+
+
+_Tensors = tuple[Tensor, ...] | list[Tensor]
 
 
 class Rival(nn.Module, ABC):
@@ -277,7 +281,7 @@ def train(rival: Rival, split: Split, seconds: float, *, seed: int) -> Training:
     dtype = working_dtype(device)
     generator = Generator(device).manual_seed(seed)
     parameters = list(rival.parameters())
-    averaged = [parameter.detach().clone() for parameter in parameters]
+    averaged = AveragedModel(rival, multi_avg_fn=_follow)
     optimiser = torch.optim.AdamW(
         parameters, _LEARNING_RATE, betas=(0.9, 0.99), weight_decay=_WEIGHT_DECAY, fused=True
     )
@@ -300,12 +304,17 @@ def train(rival: Rival, split: Split, seconds: float, *, seed: int) -> Training:
         optimiser.step()
         steps += 1
         images += len(batch)
-        follow = 1 - (1 - 1 / steps) ** (_POWER + 1)
-        torch._foreach_lerp_(averaged, [parameter.detach() for parameter in parameters], follow)
-    with torch.no_grad():
-        torch._foreach_copy_(parameters, averaged)
+        averaged.update_parameters(rival)
+    rival.load_state_dict(averaged.module.state_dict())
     rival.eval()
     return Training(steps, images, time.perf_counter() - started)
+
+
+def _follow(averages: _Tensors, values: _Tensors, count: Tensor | int) -> None:
+    """Move averages of so many values, in place, towards the next."""
+    share = 1 - (1 - 1 / (int(count) + 1)) ** (_POWER + 1)
+    for average, value in zip(averages, values, strict=True):
+        average.lerp_(value, share)
 
 
 def _fall(share: float) -> float:

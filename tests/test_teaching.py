@@ -25,7 +25,7 @@ from deceive.teaching import (
     RetrainingSettings,
     RoundsSettings,
     changed,
-    command,
+    command_of,
     rounds,
 )
 from deceive.teaching.continual import Continual
@@ -224,7 +224,7 @@ def test_the_command_makes_the_settings_again(preset):
     if preset != "resist":
         schedule = Schedule(steps=4) if preset == "draw" else None
         settings = settings.model_copy(update={"ascent": Ascent(noise=0.5, schedule=schedule)})
-    program, *words = command(settings).split()
+    program, *words = command_of(settings).split()
     assert program == "deceive"
     assert parse(words).settings == settings
 

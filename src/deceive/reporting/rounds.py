@@ -5,7 +5,7 @@ from pathlib import Path
 from deceive.reporting.findings import rounds_findings
 from deceive.reporting.html import embedded, write_page
 from deceive.storage.runs import Row, Run
-from deceive.teaching import command
+from deceive.teaching import command_of
 from deceive.teaching.rows import ROUNDS, settings_of
 
 # Columns of the table of rounds, where there are such values; shares but for two kinds.
@@ -53,7 +53,7 @@ def write_rounds_page(run: Run) -> Path:
         columns=_COLUMNS,
         plain=_PLAIN,
         decimals=_DECIMAL,
-        command=command(played),
+        command=command_of(played),
         facts=_flat(settings) | run.environment,
     )
 

@@ -22,7 +22,7 @@ from deceive.teaching.continual import Continual
 from deceive.teaching.drawings import judged_drawings
 from deceive.teaching.game import DivergedError, Game
 from deceive.teaching.measuring import made, worth
-from deceive.teaching.presets import command
+from deceive.teaching.presets import command_of
 from deceive.teaching.retraining import Retraining
 from deceive.teaching.rows import ROUNDS
 from deceive.teaching.settings import (
@@ -168,7 +168,7 @@ def _card(game: Game, network: Network, data: Dataset, row: Row) -> Card:
         seconds=row["seconds"],
         validation_accuracy=row["validation_accuracy"],
         test_accuracy=row["test_accuracy"],
-        command=command(game.settings),
+        command=command_of(game.settings),
         torch=torch.__version__,
     )
 

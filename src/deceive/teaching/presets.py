@@ -43,7 +43,7 @@ def changed(settings: RoundsSettings, path: Path | None) -> RoundsSettings:
     return type(settings).model_validate(usual | given)
 
 
-def command(settings: RoundsSettings) -> str:
+def command_of(settings: RoundsSettings) -> str:
     """The command that plays these rounds, from the same data."""
     preset = next(name for name, usual in PRESETS.items() if type(usual) is type(settings))
     return command_line("rounds", "--preset", preset, *flags_of(settings, PRESETS[preset]))
