@@ -206,8 +206,8 @@ def _damage_onnx(files: Files, rng: Random) -> Files:
 
 
 def _read_onnx(folder: Path, rng: Random) -> None:
-    from deceive.auditing.formats import load_model
-    from deceive.auditing.meeting import meet
+    from deceive.auditing.models.formats import load_model
+    from deceive.auditing.models.meeting import meet
 
     data = deceive.load_data("data", validation=VALIDATION)
     subject = meet(load_model(folder / "model.onnx"), data)

@@ -14,8 +14,8 @@ from conftest import Bands, Tilted, same_state, state_of
 from deceive.auditing import Interface, audit, json_schema
 from deceive.auditing.attacks import WAYS
 from deceive.auditing.candidates import WHITE_STARTS
-from deceive.auditing.interface import Scaling
-from deceive.auditing.rows import attacked_in
+from deceive.auditing.models.interface import Scaling
+from deceive.auditing.record.rows import attacked_in
 from deceive.auditing.verdict import verdict
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, Split

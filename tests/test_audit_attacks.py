@@ -7,9 +7,9 @@ from conftest import Bands
 from deceive.auditing import audit
 from deceive.auditing.attacks import WAYS, attack, curve
 from deceive.auditing.candidates import targets_of
-from deceive.auditing.outcomes import attacks_of, headlines_of, outcome_of, stored_outcomes
 from deceive.auditing.parts.attack import attack_parts
-from deceive.auditing.rows import attacked_in
+from deceive.auditing.record.outcomes import attacks_of, headlines_of, outcome_of, stored_outcomes
+from deceive.auditing.record.rows import attacked_in
 from deceive.auditing.settings import CERTAIN, budgets
 from deceive.auditing.verdict import verdict
 from deceive.data.loading import Dataset

@@ -13,9 +13,9 @@ from deceive.auditing import json_schema, read_report
 from deceive.auditing.attacks import WAYS
 from deceive.auditing.candidates import WHITE_STARTS
 from deceive.auditing.garbage import GARBAGE
-from deceive.auditing.measured import KINDS
 from deceive.auditing.parts.transfer import SURROGATES
 from deceive.auditing.proposers import SEARCHES
+from deceive.auditing.record.measured import KINDS
 from deceive.cli import main
 from deceive.data.loading import load_data
 from deceive.data.source import MNIST

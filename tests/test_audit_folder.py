@@ -9,10 +9,10 @@ from pydantic import ValidationError
 
 from conftest import Bands
 from deceive.auditing import audit, read_report
-from deceive.auditing.assemble import assemble, write_audit
 from deceive.auditing.attacks import WAYS
 from deceive.auditing.budget import Budget
 from deceive.auditing.parts.plan import parts_of
+from deceive.auditing.record.assemble import assemble, write_audit
 from deceive.auditing.settings import AuditSettings, WayName
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset

@@ -15,9 +15,9 @@ from torch import nn
 
 from conftest import After, Bands
 from deceive.auditing import AuditSettings, audit
-from deceive.auditing.formats import load_model
-from deceive.auditing.interface import Interface, Scaling
-from deceive.auditing.meeting import meet
+from deceive.auditing.models.formats import load_model
+from deceive.auditing.models.interface import Interface, Scaling
+from deceive.auditing.models.meeting import meet
 from deceive.common.errors import InputError
 from deceive.networks.frozen import FrozenCopy
 from worlds.audits import band_data

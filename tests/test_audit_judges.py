@@ -5,10 +5,10 @@ import torch
 
 from conftest import Bands, Tilted
 from deceive.auditing import Interface, audit
-from deceive.auditing.formats import load_model
-from deceive.auditing.interface import Scaling
 from deceive.auditing.judges import meet_judges
-from deceive.auditing.meeting import meet
+from deceive.auditing.models.formats import load_model
+from deceive.auditing.models.interface import Scaling
+from deceive.auditing.models.meeting import meet
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, load_data
 from worlds.audits import (

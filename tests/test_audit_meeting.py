@@ -10,11 +10,11 @@ from torch import nn
 
 from conftest import Bands
 from deceive.auditing import Interface, audit
-from deceive.auditing.formats import load_model
 from deceive.auditing.garbage import compare, garbage_images, scores_of
-from deceive.auditing.interface import Scaling
-from deceive.auditing.meeting import meet
-from deceive.auditing.scaling import usual
+from deceive.auditing.models.formats import load_model
+from deceive.auditing.models.interface import Scaling
+from deceive.auditing.models.meeting import meet
+from deceive.auditing.models.scaling import usual
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset
 from deceive.networks.frozen import FrozenCopy

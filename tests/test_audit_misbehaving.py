@@ -8,7 +8,7 @@ from torch import nn
 
 from conftest import Bands
 from deceive.auditing import Interface, audit
-from deceive.auditing.interface import Scaling
+from deceive.auditing.models.interface import Scaling
 from deceive.auditing.verdict import verdict
 from deceive.common.errors import InputError, WriteError
 from deceive.data.loading import Dataset

@@ -4,9 +4,9 @@ import pytest
 
 from conftest import Bands
 from deceive.auditing import Interface, audit
-from deceive.auditing.again import command
-from deceive.auditing.interface import FOUND_OUT, Scaling, as_json
-from deceive.auditing.rows import Again
+from deceive.auditing.models.interface import FOUND_OUT, Scaling, as_json
+from deceive.auditing.record.again import command
+from deceive.auditing.record.rows import Again
 from deceive.auditing.settings import QUICK, THOROUGH
 from deceive.auditing.verdict import still_to_come, sure, verdict
 from deceive.data.loading import Dataset

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 from soak import mutations
 
 from deceive.auditing import AuditSettings, audit, read_report
-from deceive.auditing.assemble import assemble
 from deceive.auditing.leaderboard import write_leaderboard
+from deceive.auditing.record.assemble import assemble
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, Split, read_idx
 from deceive.networks.classifier import Classifier

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from deceive.auditing import AuditReport, assemble, read_report
+from deceive.auditing import AuditReport, read_report
+from deceive.auditing.record import assemble
 from deceive.common.errors import InputError, WriteError
 from deceive.common.files import remove_temporaries
 from deceive.networks.classifier import Classifier

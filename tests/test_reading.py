@@ -17,8 +17,8 @@ from safetensors.torch import save
 from soak.mutations import zipped
 
 from deceive.auditing import read_report
-from deceive.auditing.formats import load_model
 from deceive.auditing.leaderboard import write_leaderboard
+from deceive.auditing.models.formats import load_model
 from deceive.common.arrays import read_arrays
 from deceive.common.errors import InputError
 from deceive.common.files import parse_json, read_json

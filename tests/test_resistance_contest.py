@@ -11,8 +11,8 @@ from benchmarks.contests.resistance import OURS, Plan, attacks, candidates, held
 from torch import nn
 
 from conftest import Bands
-from deceive.auditing.formats import load_model
-from deceive.auditing.meeting import meet
+from deceive.auditing.models.formats import load_model
+from deceive.auditing.models.meeting import meet
 from deceive.common.errors import InputError
 from worlds.audits import band_data
 

@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, save
 USED = """
 import sys
 import torch
-from deceive.auditing.formats import load_model
+from deceive.auditing.models.formats import load_model
 
 load_model(sys.argv[1]).model(torch.zeros(2, 1, 2, 2))
 """
@@ -23,7 +23,7 @@ def make():
     return torch.nn.Flatten()
 """
 IMPORTED = """
-from deceive.auditing.formats import load_model
+from deceive.auditing.models.formats import load_model
 
 load_model("brings_its_own:make")
 """

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from deceive.auditing import json_schema
-from deceive.auditing.schema import VERSION
+from deceive.auditing.record.schema import VERSION
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 

@@ -21,13 +21,13 @@ from benchmarks.pictures import stripped
 from deceive.auditing.attacks import Arrays, Way, arrays_named, attack
 from deceive.auditing.black_box import search_black_box
 from deceive.auditing.candidates import WHITE_STARTS, start_images, targets_of
-from deceive.auditing.formats import load_model
 from deceive.auditing.judges import AUTO, majority, meet_judges
-from deceive.auditing.meeting import meet
+from deceive.auditing.models.formats import load_model
+from deceive.auditing.models.meeting import meet
+from deceive.auditing.models.subject import Subject
 from deceive.auditing.parts.clean import own_threshold
 from deceive.auditing.proposers import SEARCHES
 from deceive.auditing.settings import CERTAIN
-from deceive.auditing.subject import Subject
 from deceive.common.errors import InputError
 from deceive.common.levels import from_levels, to_levels
 from deceive.data.loading import Dataset, load_data

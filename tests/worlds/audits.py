@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from conftest import Bands
 from deceive.auditing import AuditReport, AuditSettings
 from deceive.auditing.context import Context
-from deceive.auditing.formats import load_model
-from deceive.auditing.measured import Clean, Name, Outcome
-from deceive.auditing.meeting import meet
-from deceive.auditing.rows import CleanRow
-from deceive.auditing.subject import Subject
+from deceive.auditing.models.formats import load_model
+from deceive.auditing.models.meeting import meet
+from deceive.auditing.models.subject import Subject
+from deceive.auditing.record.measured import Clean, Name, Outcome
+from deceive.auditing.record.rows import CleanRow
 from deceive.common.levels import to_levels
 from deceive.data.loading import Dataset, Split
 from deceive.storage.runs import Run

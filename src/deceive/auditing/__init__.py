@@ -1,8 +1,8 @@
 """How sure is a classifier of garbage? `audit` finds out, of any model."""
 
 from deceive.auditing.core import audit
-from deceive.auditing.interface import Interface, Scaling
-from deceive.auditing.schema import AuditReport, json_schema, read_report
+from deceive.auditing.models.interface import Interface, Scaling
+from deceive.auditing.record.schema import AuditReport, json_schema, read_report
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
 
 __all__ = [

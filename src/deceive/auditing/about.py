@@ -3,18 +3,18 @@
 from pathlib import Path
 
 from deceive.auditing.context import Context
-from deceive.auditing.described import Data, Judge, Model
-from deceive.auditing.formats import WANT_TRUST
-from deceive.auditing.formats import Model as AnyModel
-from deceive.auditing.identity import Identity, identity_of
-from deceive.auditing.interface import Interface, as_json
 from deceive.auditing.judges import AUTO
+from deceive.auditing.models.formats import WANT_TRUST
+from deceive.auditing.models.formats import Model as AnyModel
+from deceive.auditing.models.identity import Identity, identity_of
+from deceive.auditing.models.interface import Interface, as_json
+from deceive.auditing.models.subject import Subject
 from deceive.auditing.parts.part import Part
 from deceive.auditing.parts.transfer import TransferPart
-from deceive.auditing.rows import Again, SubjectRow
-from deceive.auditing.schema import VERSION
+from deceive.auditing.record.described import Data, Judge, Model
+from deceive.auditing.record.rows import Again, SubjectRow
+from deceive.auditing.record.schema import VERSION
 from deceive.auditing.settings import AuditSettings
-from deceive.auditing.subject import Subject
 from deceive.data.loading import Dataset
 from deceive.data.source import MNIST
 from deceive.storage.runs import Row

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from deceive.auditing.judges import majority
-from deceive.auditing.rows import CleanRow
+from deceive.auditing.models.subject import Subject
+from deceive.auditing.record.rows import CleanRow
+from deceive.auditing.record.stored import Sizes, sizes_of
 from deceive.auditing.settings import AuditSettings
-from deceive.auditing.stored import Sizes, sizes_of
-from deceive.auditing.subject import Subject
 from deceive.common.errors import InputError
 from deceive.common.progress import Tick
 from deceive.data.loading import Dataset

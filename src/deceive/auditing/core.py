@@ -7,18 +7,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deceive.auditing.about import identities_of, run_settings, spec_of, specs_of, subject_row
-from deceive.auditing.assemble import write_audit
 from deceive.auditing.budget import Budget, OutOfTime
 from deceive.auditing.context import Context
-from deceive.auditing.formats import Model, importable, load_model
-from deceive.auditing.identity import recognise
-from deceive.auditing.interface import FOUND_OUT, Interface
 from deceive.auditing.judges import AUTO, meet_judges
-from deceive.auditing.meeting import meet
+from deceive.auditing.models.formats import Model, importable, load_model
+from deceive.auditing.models.identity import recognise
+from deceive.auditing.models.interface import FOUND_OUT, Interface
+from deceive.auditing.models.meeting import meet
 from deceive.auditing.parts.part import Part
 from deceive.auditing.parts.plan import parts_of
-from deceive.auditing.rows import AUDIT, FailureRow, PartRow
-from deceive.auditing.schema import AuditReport
+from deceive.auditing.record.assemble import write_audit
+from deceive.auditing.record.rows import AUDIT, FailureRow, PartRow
+from deceive.auditing.record.schema import AuditReport
 from deceive.auditing.settings import QUICK, AuditSettings
 from deceive.common import arguments
 from deceive.common.errors import DamageError, InputError, WriteError

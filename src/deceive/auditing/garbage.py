@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from deceive.auditing.subject import Subject
+from deceive.auditing.models.subject import Subject
 from deceive.common.levels import from_levels, to_levels
 from deceive.common.seeds import generator_for
 from deceive.data.loading import Split

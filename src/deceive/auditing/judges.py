@@ -10,11 +10,11 @@ from itertools import combinations, islice
 import torch
 from torch import Tensor
 
-from deceive.auditing.formats import Loaded, Model, load_model
-from deceive.auditing.identity import same_network
-from deceive.auditing.interface import FOUND_OUT, Interface
-from deceive.auditing.meeting import meet
-from deceive.auditing.subject import Subject
+from deceive.auditing.models.formats import Loaded, Model, load_model
+from deceive.auditing.models.identity import same_network
+from deceive.auditing.models.interface import FOUND_OUT, Interface
+from deceive.auditing.models.meeting import meet
+from deceive.auditing.models.subject import Subject
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset
 from deceive.judging.measures import NEAR_CHANCE, skill

@@ -4,8 +4,8 @@ import torch
 from torch import Tensor
 
 from deceive.auditing.context import Context
-from deceive.auditing.measured import Box, Curve
-from deceive.auditing.rows import Followed
+from deceive.auditing.record.measured import Box, Curve
+from deceive.auditing.record.rows import Followed
 from deceive.common.arrays import Arrays
 from deceive.common.levels import from_levels
 from deceive.common.progress import Tick

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from deceive.auditing.measured import KINDS
-from deceive.auditing.schema import AuditReport, read_report
+from deceive.auditing.record.measured import KINDS
+from deceive.auditing.record.schema import AuditReport, read_report
 from deceive.auditing.verdict import sure
 from deceive.common import markdown
 from deceive.common.errors import InputError

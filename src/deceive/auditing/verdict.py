@@ -1,7 +1,7 @@
 """An audit in plain words."""
 
-from deceive.auditing.measured import KINDS, Headline, Name, Outcome
-from deceive.auditing.schema import AuditReport
+from deceive.auditing.record.measured import KINDS, Headline, Name, Outcome
+from deceive.auditing.record.schema import AuditReport
 
 # A model that says the asked confidence to fewer real images than this is called shy.
 _SHY = 0.5

@@ -155,7 +155,7 @@ class AuditCommand(Suite, Command):
             timer.cancel()
 
     def _hangs(self, out: Path) -> None:
-        from deceive.auditing.assemble import write_audit
+        from deceive.auditing.record.assemble import write_audit
         from deceive.storage.runs import Run
 
         code = 3
@@ -261,7 +261,7 @@ def _audit_name(model: str, thorough: bool) -> str:
 
 def _audit_tables(report: Any) -> list[Table]:
     """The headline, the garbage and the attacks of an audit, as far as they are there."""
-    from deceive.auditing.measured import KINDS
+    from deceive.auditing.record.measured import KINDS
     from deceive.auditing.verdict import sure
 
     def share(value: float | None, digits: int = 1) -> str:

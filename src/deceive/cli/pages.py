@@ -21,7 +21,7 @@ class ReportCommand(Command):
     """End with one JSON object on stdout."""
 
     def run(self) -> int:
-        from deceive.auditing.assemble import assemble
+        from deceive.auditing.record.assemble import assemble
         from deceive.auditing.verdict import still_to_come
         from deceive.reporting.audit import write_audit_page
         from deceive.reporting.figures import rounds_pictures, study_pictures

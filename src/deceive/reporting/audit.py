@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from deceive.auditing.assemble import write_audit
 from deceive.auditing.judges import in_words
-from deceive.auditing.measured import KINDS
-from deceive.auditing.outcomes import gibberish, stored_outcomes
-from deceive.auditing.rows import AUDIT, attacked_in, followed_in
-from deceive.auditing.schema import AuditReport
-from deceive.auditing.stored import Sizes, garbage_name, load_curve, load_garbage, sizes_of
+from deceive.auditing.record.assemble import write_audit
+from deceive.auditing.record.measured import KINDS
+from deceive.auditing.record.outcomes import gibberish, stored_outcomes
+from deceive.auditing.record.rows import AUDIT, attacked_in, followed_in
+from deceive.auditing.record.schema import AuditReport
+from deceive.auditing.record.stored import Sizes, garbage_name, load_curve, load_garbage, sizes_of
 from deceive.auditing.verdict import failures, still_to_come, verdict
 from deceive.reporting.figures.curves import Curve, curves
 from deceive.reporting.figures.files import png

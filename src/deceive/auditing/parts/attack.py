@@ -7,7 +7,7 @@ from deceive.auditing.candidates import WHITE_STARTS, start_images, targets_of
 from deceive.auditing.context import Context
 from deceive.auditing.keeping import keep_outcomes
 from deceive.auditing.parts.part import Part
-from deceive.auditing.rows import Attacked, AttackRow
+from deceive.auditing.record.rows import Attacked, AttackRow
 from deceive.auditing.settings import WayName
 from deceive.common.errors import InputError
 from deceive.common.progress import Tick

@@ -7,8 +7,8 @@ from torch import Tensor
 from deceive.auditing.context import Context
 from deceive.auditing.garbage import scores_of
 from deceive.auditing.judges import majority
-from deceive.auditing.measured import Clean, Name, Threshold
-from deceive.auditing.rows import CleanRow
+from deceive.auditing.record.measured import Clean, Name, Threshold
+from deceive.auditing.record.rows import CleanRow
 from deceive.auditing.settings import CERTAIN
 from deceive.common.errors import InputError
 from deceive.common.progress import Tick

@@ -7,7 +7,7 @@ from deceive.auditing.candidates import WHITE_STARTS, start_images, targets_of
 from deceive.auditing.context import Context
 from deceive.auditing.keeping import keep_curve
 from deceive.auditing.parts.part import Part
-from deceive.auditing.rows import CurveRow
+from deceive.auditing.record.rows import CurveRow
 from deceive.auditing.settings import WayName, budgets
 from deceive.common.errors import InputError
 from deceive.common.progress import Tick

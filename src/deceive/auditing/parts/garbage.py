@@ -7,10 +7,10 @@ from torch import Tensor
 
 from deceive.auditing.context import Context
 from deceive.auditing.garbage import GARBAGE, compare, garbage_images, scores_of
-from deceive.auditing.measured import Garbage, Score
 from deceive.auditing.parts.part import Part
-from deceive.auditing.rows import CurveRow, GarbageRow, SearchRow, typed_rows
-from deceive.auditing.stored import garbage_name, load_curve
+from deceive.auditing.record.measured import Garbage, Score
+from deceive.auditing.record.rows import CurveRow, GarbageRow, SearchRow, typed_rows
+from deceive.auditing.record.stored import garbage_name, load_curve
 from deceive.common.levels import from_levels, to_levels
 from deceive.common.progress import Tick
 

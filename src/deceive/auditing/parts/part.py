@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from deceive.auditing.context import Context
-from deceive.auditing.rows import PartRow
+from deceive.auditing.record.rows import PartRow
 from deceive.common.progress import Tick
 
 

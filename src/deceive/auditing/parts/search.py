@@ -11,7 +11,7 @@ from deceive.auditing.context import Context
 from deceive.auditing.keeping import keep_curve, keep_outcomes
 from deceive.auditing.parts.part import Part
 from deceive.auditing.proposers import SEARCHES
-from deceive.auditing.rows import Attacked, SearchRow
+from deceive.auditing.record.rows import Attacked, SearchRow
 from deceive.auditing.settings import budgets
 from deceive.common.arrays import Arrays
 from deceive.common.levels import from_levels

@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from deceive.auditing.described import Data, Finding, Judge, Model, ShortName
-from deceive.auditing.measured import (
+from deceive.auditing.record.described import Data, Finding, Judge, Model, ShortName
+from deceive.auditing.record.measured import (
     Attack,
     Clean,
     Curve,

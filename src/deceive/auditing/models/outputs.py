@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from deceive.auditing.formats import Function, Loaded
+from deceive.auditing.models.formats import Function, Loaded
 from deceive.common.errors import InputError
 from deceive.networks.inference import logits_of
 from deceive.networks.modules import original

@@ -1,6 +1,6 @@
 """The command that makes an audit again."""
 
-from deceive.auditing.rows import Again
+from deceive.auditing.record.rows import Again
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
 from deceive.common.flags import command_line, flags_of
 from deceive.storage.runs import Row

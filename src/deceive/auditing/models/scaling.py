@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import torch
 from torch import Tensor
 
-from deceive.auditing.interface import Scaling
+from deceive.auditing.models.interface import Scaling
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, Split
 from deceive.judging.measures import NEAR_CHANCE, skill

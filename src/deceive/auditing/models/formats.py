@@ -15,9 +15,9 @@ from typing import Any, Literal
 
 from torch import Tensor, nn
 
-from deceive.auditing.digests import external_data, fingerprint, sha256_of, together
-from deceive.auditing.onnx_model import OnnxModel
-from deceive.auditing.torch_files import READERS, kind_of_archive
+from deceive.auditing.models.digests import external_data, fingerprint, sha256_of, together
+from deceive.auditing.models.onnx_model import OnnxModel
+from deceive.auditing.models.torch_files import READERS, kind_of_archive
 from deceive.common.errors import InputError
 from deceive.common.files import read_errors
 from deceive.common.runtime import forbid_telemetry

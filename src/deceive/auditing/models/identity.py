@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deceive.auditing.subject import Subject
+from deceive.auditing.models.subject import Subject
 from deceive.common.errors import InputError
 from deceive.common.files import parse_json
 from deceive.data.loading import Dataset

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deceive.auditing.torch_files import in_batches
+from deceive.auditing.models.torch_files import in_batches
 from deceive.common.errors import InputError
 from deceive.common.levels import Shape
 from deceive.common.runtime import onnx_runtime

@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deceive.auditing.attacks import arrays_named
-from deceive.auditing.measured import Attack, Box, Headline, Name, Outcome
-from deceive.auditing.rows import Attacked
-from deceive.auditing.stored import Sizes, load_outcomes
+from deceive.auditing.record.measured import Attack, Box, Headline, Name, Outcome
+from deceive.auditing.record.rows import Attacked
+from deceive.auditing.record.stored import Sizes, load_outcomes
 from deceive.common.arrays import Arrays
 from deceive.storage.runs import Run
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from deceive.auditing.rows import Attacked, Followed
+from deceive.auditing.record.rows import Attacked, Followed
 from deceive.common.arrays import Arrays, Layout
 from deceive.storage.runs import Run
 

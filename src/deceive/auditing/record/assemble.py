@@ -2,16 +2,16 @@
 
 from pydantic import ValidationError
 
-from deceive.auditing.again import command
-from deceive.auditing.described import Judge
-from deceive.auditing.measured import Failure
-from deceive.auditing.outcomes import (
+from deceive.auditing.record.again import command
+from deceive.auditing.record.described import Judge
+from deceive.auditing.record.measured import Failure
+from deceive.auditing.record.outcomes import (
     attacks_of,
     headlines_of,
     stored_outcomes,
     without_gradient,
 )
-from deceive.auditing.rows import (
+from deceive.auditing.record.rows import (
     AUDIT,
     AuditRow,
     CleanRow,
@@ -22,9 +22,9 @@ from deceive.auditing.rows import (
     followed_in,
     typed_rows,
 )
-from deceive.auditing.schema import VERSION, AuditReport
+from deceive.auditing.record.schema import VERSION, AuditReport
+from deceive.auditing.record.stored import sizes_of
 from deceive.auditing.settings import AuditSettings
-from deceive.auditing.stored import sizes_of
 from deceive.common.errors import InputError
 from deceive.common.files import write_text
 from deceive.common.version import __version__

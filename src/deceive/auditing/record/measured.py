@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from deceive.auditing.described import Finding
+from deceive.auditing.record.described import Finding
 from deceive.common import checks
 from deceive.common.checks import Count, Share
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from deceive.auditing.formats import Function, Loaded
-from deceive.auditing.interface import Scaling
-from deceive.auditing.outputs import Kind, rows
+from deceive.auditing.models.formats import Function, Loaded
+from deceive.auditing.models.interface import Scaling
+from deceive.auditing.models.outputs import Kind, rows
 from deceive.common.levels import Shape
 from deceive.networks.inference import BATCH, logits_of
 from deceive.networks.squashing import logs_of

@@ -9,9 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
-from deceive.auditing.described import Data, Judge, Model
-from deceive.auditing.interface import Interface
-from deceive.auditing.measured import Box, Clean, Curve, Garbage, Threshold
+from deceive.auditing.models.interface import Interface
+from deceive.auditing.record.described import Data, Judge, Model
+from deceive.auditing.record.measured import Box, Clean, Curve, Garbage, Threshold
 from deceive.auditing.settings import AuditSettings
 from deceive.common.checks import Count, Share
 from deceive.storage.runs import Kind, Row, RowSchema, Run

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from torch import Tensor, nn
 
-from deceive.auditing.formats import Loaded
-from deceive.auditing.interface import FOUND_OUT, Interface, Scaling, check_channels
-from deceive.auditing.outputs import Kind, asking, kind_of, pick, rows
-from deceive.auditing.scaling import best_read, usual
-from deceive.auditing.subject import Adapted, Subject, answering
+from deceive.auditing.models.formats import Loaded
+from deceive.auditing.models.interface import FOUND_OUT, Interface, Scaling, check_channels
+from deceive.auditing.models.outputs import Kind, asking, kind_of, pick, rows
+from deceive.auditing.models.scaling import best_read, usual
+from deceive.auditing.models.subject import Adapted, Subject, answering
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, Split
 from deceive.networks.inference import has_gradient, logits_of
