@@ -403,6 +403,15 @@ CALLS: dict[str, dict[str, str]] = {
         "trajectory": "False",
         "ascent": "deceive.Ascent()",
     },
+    "deceive.climb": {
+        "model": _NET,
+        "images": "torch.zeros(4, 1, 8, 8)",
+        "targets": "range(4)",
+        "ascent": "deceive.Ascent()",
+        "steps": "2",
+        "begun": "torch.arange(4)",
+        "seed": "0",
+    },
     "deceive.draw": {
         "network": _NET,
         "targets": "[0, 1]",

@@ -34,7 +34,7 @@ def idle(monkeypatch, data):
 
     for place in (
         "training.recipes.fit",
-        "fooling.fool.FrozenCopy",
+        "fooling.checked.FrozenCopy",
         "storage.export.FrozenCopy",
         "cli.audit.task",
     ):

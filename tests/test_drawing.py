@@ -6,9 +6,11 @@ from torch import nn
 
 from deceive.common.errors import InputError
 from deceive.common.levels import from_levels
+from deceive.fooling.attempts import Drawing
 from deceive.fooling.drawing import POLISH, draw
 from deceive.fooling.rules import Ascent, Schedule
 from deceive.networks.classifier import Classifier
+from deceive.networks.frozen import FrozenCopy
 
 # Steps so small that an image stays about where it began.
 STILL = Ascent(rule="sign", step_size=1e-6, schedule=Schedule(steps=2))
@@ -41,12 +43,6 @@ class Halves(nn.Module):
         return logits.softmax(1).gather(1, drawn.targets[:, None])[:, 0]
 
 
-@pytest.fixture
-def no_noise(monkeypatch):
-    """Images are asked about as they are, so that it is known what comes of it."""
-    monkeypatch.setattr("deceive.fooling.drawing._IN_NOISE", 0)
-
-
 def test_it_is_the_same_however_many_there_are():
     for network, accepted in (
         (Classifier("draw", 5, (1, 8, 8)).eval(), None),
@@ -59,22 +55,15 @@ def test_it_is_the_same_however_many_there_are():
         assert many.steps.tolist() == [2 + POLISH.schedule.steps] * 9
 
 
-@pytest.mark.usefixtures("no_noise")
 def test_what_is_not_accepted_is_drawn_again_and_the_best_is_taken():
     network = Halves()
     once = draw(network, [0, 1], count=100, polish=None, accepted=None, ascent=STILL)
     before = network.believed(once)
     assert 0.3 < (before < ACCEPTED).double().mean() < 0.9
     for attempts in (1, 2, 4):
-        drawn = draw(
-            network,
-            [0, 1],
-            count=100,
-            polish=None,
-            accepted=ACCEPTED,
-            attempts=attempts,
-            ascent=STILL,
-        )
+        # Asked about images as they are, so that its answers are known.
+        drawing = Drawing(FrozenCopy(network, once.images[:1]), [STILL], in_noise=0)
+        drawn = drawing.best(once.targets, "uniform", 0, accepted=ACCEPTED, attempts=attempts)
         after = network.believed(drawn)
         assert torch.equal(drawn.targets, once.targets)
         assert (after >= before).all()

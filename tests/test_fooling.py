@@ -24,8 +24,9 @@ from conftest import (
 )
 from deceive.common.errors import InputError, NoGradientWarning
 from deceive.common.levels import from_levels, to_levels
-from deceive.fooling.fool import FoolingResult, Progress, fool
+from deceive.fooling.fool import fool
 from deceive.fooling.objectives import OBJECTIVES
+from deceive.fooling.result import FoolingResult, Progress
 from deceive.fooling.rules import RULES, Ascent
 from deceive.fooling.starts import STARTS, begin
 from deceive.networks.frozen import FrozenCopy
@@ -270,7 +271,7 @@ def test_waypoints_are_what_asking_for_less_would_have_given(noise, chunk):
     network, options = convolutional(), {"count": 3, "chunk": chunk, "steps": 40}
     options["ascent"] = Ascent(step_size=0.02, noise=noise)
     asked = [0.5, 0.9, 0.99, 0.999999]
-    result = fool(network, range(5), confidence=asked[-1], waypoints=asked[:-1], **options)
+    result = fool(network, range(5), confidence=asked, **options)
     assert 0 < result.fooling_rate < 1
     assert not torch.equal(result.steps, result.waypoints[0].steps)
     for confidence, found in zip(asked, [*result.waypoints, result], strict=True):
@@ -278,7 +279,7 @@ def test_waypoints_are_what_asking_for_less_would_have_given(noise, chunk):
 
 
 def test_one_step_may_pass_several_waypoints(bands):
-    result = fool(bands, 0, start=bands.best(0), waypoints=[0.3, 0.6])
+    result = fool(bands, 0, start=bands.best(0), confidence=[0.3, 0.6, 0.99])
     assert len(result.waypoints) == 2
     for found in (*result.waypoints, result):
         assert found.fooled.all()
@@ -514,17 +515,6 @@ def test_a_frozen_copy_does_the_work_itself(bands):
         fool(frozen, range(4), shape=(1, 5, 5))
 
 
-@pytest.mark.parametrize("chunk", [2, 100])
-def test_without_being_measured_images_are_the_same_and_nobody_is_fooled(bands, chunk):
-    options = {"confidence": None, "steps": 7, "count": 2, "chunk": chunk}
-    expected, came = (fool(bands, range(4), **options, measured=each) for each in (True, False))
-    assert torch.equal(came.levels, expected.levels)
-    assert torch.equal(came.steps, expected.steps)
-    assert expected.fooled.any()
-    assert not came.fooled.any()
-    assert came.confidence.isnan().all()
-
-
 def test_a_model_in_training_mode_answers_in_evaluation_mode():
     model = Restless()
     result = fool(model, range(4), confidence=0.9)
@@ -577,17 +567,13 @@ def test_gradients_may_be_off_around_the_call(bands):
         ({"confidence": 1.5}, "confidence: expected a number between 0 and 1, got 1.5"),
         ({"confidence": -0.1}, "confidence: expected a number between 0 and 1, got -0.1"),
         ({"confidence": math.nan}, "confidence: expected a number between 0 and 1, got nan"),
-        ({"waypoints": [0.99]}, "waypoints: expected a number between 0 and 0.99, got 0.99"),
-        ({"waypoints": [0]}, "waypoints: expected a number between 0 and 0.99, got 0"),
+        ({"confidence": [0.5, 1]}, "confidence: expected a number between 0 and 1, got 1"),
         (
-            {"waypoints": [0.9, 0.5]},
-            r"waypoints: expected confidences in ascending order, got \[0\.9, 0\.5\]",
+            {"confidence": [0.9, 0.5]},
+            r"confidence: expected one, or several in ascending order, got \[0\.9, 0\.5\]",
         ),
-        (
-            {"waypoints": [0.9], "confidence": None},
-            r"waypoints: expected none without a confidence, got \[0\.9\]",
-        ),
-        ({"measured": False}, "measured: expected True where a confidence is asked for, got 0.99"),
+        ({"confidence": (0.9, 0.9)}, "confidence: expected one, or several in ascending order"),
+        ({"confidence": []}, r"confidence: expected one, or several in ascending .* got \[\]"),
         ({"bounds": (1, 0)}, r"bounds: expected \(low, high\) with low < high, got \(1, 0\)"),
         ({"bounds": (1, 1)}, r"bounds: expected \(low, high\) with low < high, got \(1, 1\)"),
         ({"bounds": (0, math.nan)}, "bounds: expected .* got .*nan"),
@@ -745,7 +731,7 @@ def test_one_that_looks_at_few_pixels_does_not_stall(model):
 def test_at_each_waypoint_those_have_stalled_that_did_not_get_there(bands):
     model, start = nn.Sequential(Levels(), bands), bands.best(2) * 0.75
     with pytest.warns(NoGradientWarning):
-        result = fool(model, 2, start=start, steps=5, waypoints=[0.9], confidence=0.995)
+        result = fool(model, 2, start=start, steps=5, confidence=(0.9, 0.995))
     assert result.stalled.all()
     assert result.waypoints[0].fooled.all()
     assert not result.waypoints[0].stalled.any()

@@ -21,11 +21,16 @@ from torch import nn
 from deceive import InputError, fool, load_data, load_network
 from deceive.cli import main
 from deceive.common.files import write_text
-from deceive.fooling import fool as fooling
-from deceive.fooling.drawing import DRAWING, draw
+from deceive.common.levels import UNIT, from_levels, to_levels
+from deceive.fooling.batch import Entrance
+from deceive.fooling.climb import Climber
+from deceive.fooling.drawing import DRAWING
+from deceive.fooling.objectives import log_odds
 from deceive.fooling.rules import Ascent
 from deceive.fooling.starts import STARTS, begin
 from deceive.networks.classifier import Classifier
+from deceive.networks.frozen import FrozenCopy
+from deceive.networks.inference import confidence_of
 from deceive.storage.export import export_onnx
 from deceive.storage.models import load_card, save_network, shipped_folder, shipped_names
 from deceive.webpage import networks
@@ -499,33 +504,27 @@ def test_drawing_is_the_librarys_pixel_by_pixel(
     came = visit(site_with_rounds).evaluate(DRAWN_IN_PAGE, given)
     noise = torch.tensor(came["noise"]).view(10, STEPS, 1, 28, 28)
 
-    seen: list[torch.Tensor] = []
-    ends: list[torch.Tensor] = []
+    def of_page(seed, number):
+        own = iter(noise[number])
+        return lambda tensor: tensor.copy_(next(own))
 
-    def shaken(images, sigma, generators):
-        seen.append(images.detach().clone())
-        return images + sigma[:, None, None, None] * noise[:, len(seen) - 1]
-
-    def kept(images, bounds):
-        ends.append(images.clone())
-        return to_levels(images, bounds)
-
-    to_levels = fooling.to_levels
-    monkeypatch.setattr(fooling, "_noisy", shaken)
-    monkeypatch.setattr(fooling, "to_levels", kept)
-    names = {"stepSize": "step_size"}
+    names, targets = {"stepSize": "step_size"}, torch.arange(10)
     ascent = DRAWING.model_copy(update={names.get(k, k): v for k, v in changed.items()})
-    result = draw(network, range(10), seed=5, polish=None, accepted=None, ascent=ascent)
-    assert len(seen) == STEPS
-    assert torch.equal(seen[0], starts)
+    net = FrozenCopy(network, starts[:1])
+    climber = Climber(net, ascent, log_odds, UNIT, STEPS)
+    batch = Entrance(lambda numbers: starts, targets, ascent, 0, noise=of_page).batch(range(10))
+    for _ in range(STEPS):
+        batch = climber.step(batch)
+    ends = batch.images
     assert came["finished"]
-    assert came["steps"] == result.steps.tolist() == [STEPS] * 10
+    assert came["steps"] == [STEPS] * 10
 
     # A gradient of next to nothing may have one sign here and the other there.
-    gap = (torch.tensor(came["pixels"]).view(10, 1, 28, 28) - ends[0]).abs()
+    gap = (torch.tensor(came["pixels"]).view(10, 1, 28, 28) - ends).abs()
     assert (gap > 1e-3).float().mean() <= 0.002
-    assert (ends[0] - starts).abs().mean() > 0.1  # they have moved
-    assert came["confidence"] == pytest.approx(result.confidence.tolist(), abs=0.01)
+    assert (ends - starts).abs().mean() > 0.1  # they have moved
+    reached = confidence_of(net.exact_logits(from_levels(to_levels(ends))), targets)
+    assert came["confidence"] == pytest.approx(reached.tolist(), abs=0.01)
 
 
 def test_noise_is_gaussian_and_no_image_has_anothers(visit):

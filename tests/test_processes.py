@@ -22,7 +22,8 @@ from deceive.common import processes
 from deceive.common.errors import InputError, NoGradientWarning
 from deceive.common.processes import Place
 from deceive.common.seeds import generator_for
-from deceive.fooling.fool import FoolingResult, fool
+from deceive.fooling.fool import fool
+from deceive.fooling.result import FoolingResult
 from deceive.networks.building import NETWORKS, network_of
 from deceive.storage.models import load_network
 from deceive.storage.runs import Run

@@ -16,7 +16,7 @@ from benchmarks.pictures import stripped
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, load_data
 from deceive.fooling.drawing import draw
-from deceive.fooling.fool import FoolingResult
+from deceive.fooling.result import FoolingResult
 from deceive.judging.quality import quality
 from deceive.networks.classifier import Classifier
 from deceive.storage.models import load_network

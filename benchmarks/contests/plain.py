@@ -17,7 +17,8 @@ from benchmarks.pictures import stripped
 from deceive.auditing.judges import majority
 from deceive.common.levels import to_levels
 from deceive.data.loading import Dataset, load_data
-from deceive.fooling.fool import FoolingResult, fool
+from deceive.fooling.fool import fool
+from deceive.fooling.result import FoolingResult
 from deceive.fooling.starts import begin
 from deceive.judging.likeness import features_of, frechet_between
 from deceive.judging.measures import agreement

@@ -12,9 +12,10 @@ if TYPE_CHECKING:
     from deceive.data.loading import Dataset as Dataset
     from deceive.data.loading import Split as Split
     from deceive.data.loading import load_data as load_data
+    from deceive.fooling.climb import climb as climb
     from deceive.fooling.drawing import draw as draw
-    from deceive.fooling.fool import FoolingResult as FoolingResult
     from deceive.fooling.fool import fool as fool
+    from deceive.fooling.result import FoolingResult as FoolingResult
     from deceive.fooling.rules import Ascent as Ascent
     from deceive.fooling.rules import Schedule as Schedule
     from deceive.judging.measures import agreement as agreement
@@ -40,8 +41,10 @@ _HOMES = {
     "auditing": ("AuditSettings", "Interface", "Scaling", "audit"),
     "common.errors": ("InputError",),
     "data.loading": ("Dataset", "Split", "load_data"),
+    "fooling.climb": ("climb",),
     "fooling.drawing": ("draw",),
-    "fooling.fool": ("FoolingResult", "fool"),
+    "fooling.fool": ("fool",),
+    "fooling.result": ("FoolingResult",),
     "fooling.rules": ("Ascent", "Schedule"),
     "judging.measures": ("agreement",),
     "networks.classifier": ("Classifier",),

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from deceive.auditing.settings import CERTAIN, WayName
 from deceive.common.arrays import Arrays
 from deceive.common.errors import NoGradientWarning, UnsteadyWarning
-from deceive.fooling.fool import FoolingResult, Progress, fool
+from deceive.fooling.fool import fool
+from deceive.fooling.result import FoolingResult, Progress
 from deceive.fooling.rules import Ascent
 
 # Of a `FoolingResult`, what an audit keeps.
@@ -77,8 +78,7 @@ def attack(
         came = _fooled(
             module,
             targets[left],
-            confidence=greatest,
-            waypoints=lesser,
+            confidence=[*lesser, greatest],
             start=start(attempt)[left],
             steps=steps,
             ascent=way.ascent,

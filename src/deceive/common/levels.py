@@ -7,9 +7,10 @@ Shape = tuple[int, int, int]
 """Channels, height and width of an image."""
 Bounds = tuple[float, float]
 """The values of black and of white."""
+UNIT: Bounds = (0.0, 1.0)
 
 
-def to_levels(images: Tensor, bounds: Bounds = (0.0, 1.0)) -> Tensor:
+def to_levels(images: Tensor, bounds: Bounds = UNIT) -> Tensor:
     """Images within the bounds as uint8 levels 0 to 255, each rounded to the nearest.
 
     >>> import torch
@@ -21,7 +22,7 @@ def to_levels(images: Tensor, bounds: Bounds = (0.0, 1.0)) -> Tensor:
     return ((images - low) * (255 / (high - low))).round_().clamp_(0, 255).to(torch.uint8)
 
 
-def from_levels(levels: Tensor, bounds: Bounds = (0.0, 1.0)) -> Tensor:
+def from_levels(levels: Tensor, bounds: Bounds = UNIT) -> Tensor:
     """Levels 0 to 255 (uint8) as float32 images within the bounds.
 
     >>> import torch

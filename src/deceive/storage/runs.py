@@ -28,7 +28,7 @@ from deceive.common.files import (
     write_text,
 )
 from deceive.common.version import __version__
-from deceive.fooling.fool import FoolingResult
+from deceive.fooling.result import FoolingResult
 from deceive.storage.places import check_place, holds_run, is_there
 
 Row = dict[str, Any]

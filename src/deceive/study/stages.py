@@ -12,7 +12,8 @@ from deceive.common.checks import counted
 from deceive.common.levels import from_levels
 from deceive.common.progress import Task
 from deceive.data.loading import Dataset
-from deceive.fooling.fool import FoolingResult, fool
+from deceive.fooling.fool import fool
+from deceive.fooling.result import FoolingResult
 from deceive.fooling.rules import Ascent
 from deceive.judging.measures import agreement, caught, digit_accuracy
 from deceive.networks.guarded import Network

@@ -10,7 +10,7 @@ from deceive.common import processes
 from deceive.common.levels import to_levels
 from deceive.data.loading import Dataset
 from deceive.fooling.drawing import draw
-from deceive.fooling.fool import FoolingResult
+from deceive.fooling.result import FoolingResult
 from deceive.fooling.rules import Ascent
 from deceive.fooling.starts import begin
 from deceive.judging.likeness import nearest

@@ -6,7 +6,7 @@ from torch import Generator, Tensor
 
 from deceive.common import processes
 from deceive.data.loading import Dataset
-from deceive.fooling.fool import fool
+from deceive.fooling.climb import climb
 from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy
 from deceive.storage.models import halved
@@ -51,18 +51,15 @@ class Emerging:
 
     def climb(self, frozen: FrozenCopy, chosen: Tensor, number: int) -> None:
         """Take a few steps further along the schedule."""
-        self.candidates.levels[chosen] = fool(
+        self.candidates.levels[chosen] = climb(
             frozen,
+            self.candidates.images(chosen),
             self.candidates.targets[chosen],
-            start=self.candidates.images(chosen),
-            ascent=self.settings.ascent,
+            self.settings.ascent,
             steps=self.settings.steps,
             begun=self.taken[chosen],
             seed=int(torch.randint(2**60, (), generator=self.generator)),
-            confidence=None,
-            measured=False,
-            chunk=len(chosen),
-        ).levels
+        )
         self.taken[chosen] += self.settings.steps
 
     def lesson(self, chosen: Tensor) -> Lesson:

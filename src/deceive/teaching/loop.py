@@ -11,7 +11,7 @@ from deceive.common.checks import counted
 from deceive.common.errors import InputError
 from deceive.common.progress import Task
 from deceive.data.loading import Dataset
-from deceive.fooling.fool import FoolingResult
+from deceive.fooling.result import FoolingResult
 from deceive.judging.measures import digit_accuracy
 from deceive.networks.guarded import Network
 from deceive.storage.card import Card

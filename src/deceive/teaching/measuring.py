@@ -4,7 +4,8 @@ import torch
 
 from deceive.data.loading import Dataset
 from deceive.fooling.drawing import draw
-from deceive.fooling.fool import FoolingResult, fool
+from deceive.fooling.fool import fool
+from deceive.fooling.result import FoolingResult
 from deceive.fooling.rules import Ascent
 from deceive.fooling.starts import REAL, begin
 from deceive.judging.likeness import density_and_coverage, features_of, frechet_between

@@ -7,7 +7,8 @@ from torch import Tensor
 
 from deceive.common.checks import counted
 from deceive.data.loading import Dataset
-from deceive.fooling.fool import FoolingResult, fool
+from deceive.fooling.fool import fool
+from deceive.fooling.result import FoolingResult
 from deceive.judging.measures import caught
 from deceive.networks.guarded import Network
 from deceive.storage.models import halved

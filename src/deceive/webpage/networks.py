@@ -9,7 +9,8 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 from deceive.common.files import write_text
-from deceive.fooling import fool as fooling
+from deceive.fooling.fool import fool
+from deceive.fooling.ledger import SLACK
 from deceive.fooling.rules import GROWING, PATIENCE, Ascent
 from deceive.storage.export import export_onnx
 from deceive.storage.models import load_card, load_network, shipped_names
@@ -49,7 +50,7 @@ def manifest(models: Path) -> dict[str, Any]:
     judge = "judge" if "judge" in cards else None
     by_accuracy = sorted(cards, key=lambda name: cards[name].test_accuracy)
     plain = [name for name in by_accuracy if cards[name].round is None and name != judge]
-    rule = {name: one.default for name, one in inspect.signature(fooling.fool).parameters.items()}
+    rule = {name: one.default for name, one in inspect.signature(fool).parameters.items()}
     return {
         "networks": networks,
         "default": plain[-1],
@@ -62,7 +63,7 @@ def manifest(models: Path) -> dict[str, Any]:
             "steps": rule["steps"],
             "patience": PATIENCE,
             "growing": GROWING,
-            "slack": fooling.SLACK,
+            "slack": SLACK,
         },
     }
 

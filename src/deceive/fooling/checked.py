@@ -1,0 +1,192 @@
+"""What `fool`, `climb` and `draw` are given, checked; each error is one `InputError` sentence."""
+
+import math
+from collections.abc import Callable, Collection, Iterable, Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from deceive.common import arguments, checks
+from deceive.common.errors import InputError, UnsteadyWarning, warn
+from deceive.common.levels import Bounds, Shape
+from deceive.fooling.objectives import OBJECTIVES, Objective
+from deceive.fooling.starts import STARTS, begin
+from deceive.networks.frozen import FrozenCopy
+
+Starts = Callable[[range], Tensor]
+"""Image numbers to their start images (n, C, H, W) within the bounds."""
+
+# Starts for testing repeatability, of different kinds: two of one kind have similar statistics.
+_SHOWN = ("uniform", "squares")
+
+
+def confidences(confidence: float | Sequence[float]) -> list[float]:
+    """All that are asked for, in ascending order, each in (0, 1)."""
+    if isinstance(confidence, str) or not isinstance(confidence, Sequence):
+        arguments.number("confidence", confidence)
+        asked = [float(confidence)]
+    else:
+        arguments.numbers("confidence", confidence)
+        asked = [*confidence]
+    for each in asked:
+        checks.open_interval("confidence", each, 0, 1)
+    if not asked or any(low >= high for low, high in pairwise(asked)):
+        raise InputError(f"confidence: expected one, or several in ascending order, got {asked}")
+    return asked
+
+
+def sizes(steps: int, chunk: int, seed: int) -> None:
+    """Numbers of steps and of images at once, and a seed."""
+    checks.at_least("steps", steps, 0, checks.MOST)
+    checks.at_least("chunk", chunk, 1)
+    checks.seed("seed", seed)
+
+
+def frames(trajectory: bool | Collection[int], steps: int) -> Collection[int] | None:
+    """The numbers of steps after which a frame is kept; None for none at all."""
+    if isinstance(trajectory, Collection):
+        return trajectory
+    return range(steps + 1) if trajectory else None
+
+
+def bounds(given: Bounds) -> Bounds:
+    """Finite bounds, the lower one first."""
+    low, high = (float(bound) for bound in given)
+    if not (math.isfinite(low) and math.isfinite(high) and low < high):
+        raise InputError(f"bounds: expected (low, high) with low < high, got ({low:g}, {high:g})")
+    return low, high
+
+
+def targets(given: int | Iterable[int] | Tensor, count: int, shape: Sequence[int]) -> Tensor:
+    """The class (N,) int64 of each image, `count` for each target; they fit into the memory."""
+    checks.at_least("count", count, 1)
+    try:
+        if isinstance(given, Tensor):
+            arguments.tensor("targets", given)
+            listed = given
+        else:
+            if isinstance(given, Iterable):
+                given = checks.listed("targets", given, shape)
+            listed = torch.as_tensor(given, device="cpu")
+    except InputError:
+        raise
+    except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+        raise arguments.refusal("targets", "classes", given) from error
+    if listed.numel() == 0:
+        raise InputError("targets: expected at least one class, got none")
+    if listed.is_floating_point() or listed.is_complex() or listed.dtype == torch.bool:
+        raise InputError(f"targets: expected whole numbers, got {listed.dtype}")
+    if listed.ndim > 1 or listed.min() < 0:
+        raise InputError(
+            f"targets: expected a list of classes from 0 up, got {checks.shown(listed.tolist())}"
+        )
+    checks.in_memory("count", listed.numel() * count, shape)
+    return listed.reshape(-1).long().cpu().repeat_interleave(count)
+
+
+def starts(start: str | Tensor, total: int, shape: Shape, seed: int, bounds: Bounds) -> Starts:
+    """Starts of a kind of `STARTS`, from a seed; or the caller's own images."""
+    if isinstance(start, str):
+        checks.one_of("start", start, STARTS)
+        low, high = bounds
+        return lambda numbers: (
+            begin(start, numbers, shape, seed).mul_(high - low).add_(low).clamp_(low, high)
+        )
+    if not isinstance(start, Tensor):
+        raise InputError(f"start: expected a name or a tensor, got {type(start).__name__}")
+    return starts_given("start", start, total, bounds)
+
+
+def starts_given(name: str, images: Tensor, total: int, bounds: Bounds) -> Starts:
+    """The caller's own images: one for each of `total`, or one for all."""
+    low, high = bounds
+    arguments.tensor(name, images)
+    if images.ndim != 4 or len(images) not in (1, total) or not images.is_floating_point():
+        raise InputError(
+            f"{name}: expected float images (N, C, H, W) with N = 1 or {total}, "
+            f"got {images.dtype} {tuple(images.shape)}"
+        )
+    if not (images.min() >= low and images.max() <= high):
+        raise InputError(
+            f"{name}: expected pixels within {low:g} to {high:g}, "
+            f"got {images.min():g} to {images.max():g}"
+        )
+    own = images.detach().float().expand(total, -1, -1, -1)
+    return lambda numbers: own[numbers.start : numbers.stop]
+
+
+def shape(
+    given: Shape | None, model: nn.Module | FrozenCopy, start: str | Tensor = "uniform"
+) -> Shape:
+    """Of images: that of the caller's own, the one asked for, the model's, or MNIST's."""
+    found: Any = given or getattr(model, "image_shape", (1, 28, 28))
+    if isinstance(start, Tensor) and start.ndim == 4:
+        found = start.shape[1:]
+    arguments.shape("the model's image_shape" if given is None else "shape", found)
+    channels, height, width = found
+    return channels, height, width
+
+
+def begun(given: Tensor | None, total: int) -> Tensor:
+    """The steps (N,) that each of `total` images took before."""
+    if given is None:
+        return torch.zeros(total, dtype=torch.int64, device="cpu")
+    if given.dtype != torch.int64 or given.shape != (total,) or (given < 0).any():
+        raise InputError(
+            f"begun: expected {total} step counts from 0 up (int64), got {given.dtype} "
+            f"of shape {tuple(given.shape)}"
+        )
+    return given
+
+
+def objective(given: str | Objective) -> Objective:
+    """The named objective, or the caller's with a check that it keeps images apart."""
+    if isinstance(given, str):
+        checks.one_of("objective", given, OBJECTIVES)
+        return OBJECTIVES[given]
+
+    def checked(logits: Tensor, targets: Tensor) -> Tensor:
+        try:
+            score = given(logits.clone(), targets)  # some objectives work in place
+        except Exception as error:  # a user's function may raise anything
+            raise InputError(
+                "objective: expected a function of logits (N, K) and targets (N,); "
+                f"it raised {error!r}"
+            ) from error
+        if not isinstance(score, Tensor) or score.shape != targets.shape:
+            came = tuple(score.shape) if isinstance(score, Tensor) else type(score).__name__
+            raise InputError(
+                f"objective: expected one scalar an image, {tuple(targets.shape)}, got {came}"
+            )
+        return score
+
+    return checked
+
+
+def frozen(
+    model: nn.Module | FrozenCopy, starts: Starts, targets: Tensor, bounds: Bounds
+) -> FrozenCopy:
+    """A frozen copy for these starts and targets; warns if the model's answers aren't repeatable.
+
+    A copy that is given is used as it is.
+    """
+    net = model if isinstance(model, FrozenCopy) else _watched(model, starts(range(1)), bounds)
+    if (given := tuple(starts(range(0)).shape[1:])) != net.image_shape:
+        raise InputError(
+            f"model: expected a frozen copy for images of {given}, got {net.image_shape}"
+        )
+    arguments.within_classes("targets", targets, net.n_classes, "model")
+    return net
+
+
+def _watched(model: nn.Module, example: Tensor, bounds: Bounds) -> FrozenCopy:
+    net, (low, high) = FrozenCopy(model, example), bounds
+    _, channels, height, width = example.shape
+    size = (channels, height, width)
+    shown = torch.cat([begin(start, range(1), size, 0) for start in _SHOWN])
+    net.watch(shown * (high - low) + low)
+    for caution in net.manner.cautions:
+        warn(f"the model is not steady: {caution}", UnsteadyWarning)
+    return net
