@@ -9,6 +9,7 @@ channels last, and pixels folded 2×2 into channels, so that no convolution work
 import math
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -271,7 +272,14 @@ class Training(NamedTuple):
     seconds: float
 
 
-def train(rival: Rival, split: Split, seconds: float, *, seed: int) -> Training:
+def train(
+    rival: Rival,
+    split: Split,
+    seconds: float,
+    *,
+    seed: int,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Training:
     """Train in place for so many seconds of wall time; what is left are the averaged weights.
 
     AdamW on batches of 128 images, each seen once an epoch in a random order. The learning rate
@@ -288,8 +296,8 @@ def train(rival: Rival, split: Split, seconds: float, *, seed: int) -> Training:
     order = torch.empty(0, dtype=torch.int64)
     rival.train()
     steps = images = 0
-    started = time.perf_counter()
-    while (share := (time.perf_counter() - started) / seconds) < 1:
+    started = clock()
+    while (share := (clock() - started) / seconds) < 1:
         if not len(order):
             order = torch.randperm(len(split), generator=generator, device=device)
         batch, order = order[:_BATCH], order[_BATCH:]
@@ -307,7 +315,7 @@ def train(rival: Rival, split: Split, seconds: float, *, seed: int) -> Training:
         averaged.update_parameters(rival)
     rival.load_state_dict(averaged.module.state_dict())
     rival.eval()
-    return Training(steps, images, time.perf_counter() - started)
+    return Training(steps, images, clock() - started)
 
 
 def _follow(averages: _Tensors, values: _Tensors, count: Tensor | int) -> None:

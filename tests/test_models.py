@@ -7,7 +7,6 @@ import torch
 from deceive.common.errors import InputError
 from deceive.fooling.drawing import DRAWING
 from deceive.networks.classifier import Classifier
-from deceive.storage import models
 from deceive.storage.models import (
     halved,
     load_card,
@@ -119,8 +118,7 @@ def test_half_precision_loses_nothing_of_a_halved_network(tmp_path):
     assert load_card(path).ascent == DRAWING
 
 
-def test_files_that_a_kill_left_are_no_networks(monkeypatch, tmp_path):
+def test_files_that_a_kill_left_are_no_networks(tmp_path):
     for name in (".deceive-0123.tmp", ".fast.safetensors.x1.safetensors", "fast.safetensors"):
         (tmp_path / name).touch()
-    monkeypatch.setattr(models, "shipped_folder", lambda: tmp_path)
-    assert shipped_names() == ["fast"]
+    assert shipped_names(tmp_path) == ["fast"]
