@@ -132,7 +132,7 @@ def test_the_folder_of_an_earlier_layout_is_one_sentence(data, tmp_path):
     path = tmp_path / "settings.json"
     settings = json.loads(path.read_text())
     lacking = {name: value for name, value in settings.items() if name not in ("interface", "ways")}
-    path.write_text(json.dumps(lacking | {"bounds": None}))
+    path.write_text(json.dumps(lacking | {"bounds": [0, 1]}))
     with pytest.raises(InputError, match=r"got settings without interface, ways; .*--fresh"):
         assemble(Run.open(tmp_path))
     with pytest.raises(InputError, match=r"differs in bounds, interface, ways; .*--fresh"):
