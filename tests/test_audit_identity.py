@@ -15,8 +15,9 @@ from deceive.auditing import audit
 from deceive.auditing.context import Context
 from deceive.auditing.judges import meet_judges
 from deceive.auditing.models.formats import load_model
-from deceive.auditing.models.identity import identity_of, same_network
+from deceive.auditing.models.identity import identity_of
 from deceive.auditing.models.meeting import meet
+from deceive.auditing.models.sameness import same_network
 from deceive.auditing.parts.transfer import transfer_parts
 from deceive.common.errors import InputError
 from deceive.data.loading import Split, load_data

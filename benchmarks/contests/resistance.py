@@ -18,7 +18,7 @@ from benchmarks import peers
 from benchmarks.contest import Row, facts, planned
 from benchmarks.peers import PEERS, SIGN_STEPS, Setting
 from benchmarks.pictures import stripped
-from deceive.auditing.attacks import Arrays, Way, arrays_named, attack
+from deceive.auditing.attacks import Way, attack
 from deceive.auditing.black_box import search_black_box
 from deceive.auditing.candidates import WHITE_STARTS, start_images, targets_of
 from deceive.auditing.judges import AUTO, majority, meet_judges
@@ -27,7 +27,9 @@ from deceive.auditing.models.meeting import meet
 from deceive.auditing.models.subject import Subject
 from deceive.auditing.parts.clean import own_threshold
 from deceive.auditing.proposers import SEARCHES
+from deceive.auditing.record.stored import arrays_named
 from deceive.auditing.settings import CERTAIN
+from deceive.common.arrays import Arrays
 from deceive.common.errors import InputError
 from deceive.common.levels import from_levels, to_levels
 from deceive.data.loading import Dataset, load_data

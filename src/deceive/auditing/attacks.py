@@ -143,11 +143,3 @@ def _fooled(*arguments: Any, **options: Any) -> FoolingResult:
         warnings.simplefilter("ignore", NoGradientWarning)
         warnings.simplefilter("ignore", UnsteadyWarning)
         return fool(*arguments, **options)
-
-
-def arrays_named(arrays: Arrays, name: str) -> Arrays:
-    """Of stored arrays those of one threshold, without its name."""
-    prefix = f"{name}_"
-    return {
-        key.removeprefix(prefix): values for key, values in arrays.items() if key.startswith(prefix)
-    }

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from deceive.auditing.models.formats import Loaded, Model, load_model
-from deceive.auditing.models.identity import same_network
 from deceive.auditing.models.interface import FOUND_OUT, Interface
 from deceive.auditing.models.meeting import meet
+from deceive.auditing.models.sameness import same_network
 from deceive.auditing.models.subject import Subject
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset

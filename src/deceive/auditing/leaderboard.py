@@ -5,6 +5,7 @@ from pathlib import Path
 
 from deceive.auditing.record.measured import KINDS
 from deceive.auditing.record.schema import AuditReport, read_report
+from deceive.auditing.shares import percent
 from deceive.auditing.verdict import sure
 from deceive.common import markdown
 from deceive.common.errors import InputError
@@ -99,14 +100,14 @@ def _cells(report: AuditReport) -> list[str]:
     return [
         report.model.name + _reservations(report),
         report.data.name,
-        _share(clean.accuracy if clean else None, 2),
-        _share(first.gibberish_rate if first else None),
-        _share(asked.test_share if asked else None),
-        _share(second.gibberish_rate if second else None),
+        percent(clean.accuracy if clean else None, 2),
+        percent(first.gibberish_rate if first else None),
+        percent(asked.test_share if asked else None),
+        percent(second.gibberish_rate if second else None),
         sure(own.confidence) if own else "–",
-        _share(first.fooling_rate if first else None),
+        percent(first.fooling_rate if first else None),
         f"{first.median:g}" if first and first.median is not None else "–",
-        _share(optimised.mean_confidence if optimised else None),
+        percent(optimised.mean_confidence if optimised else None),
         *(
             f"{each.scores['msp'].auroc:.3f}" if each and "msp" in each.scores else "–"
             for each in scores
@@ -124,7 +125,3 @@ def _reservations(report: AuditReport) -> str:
         *(["with warnings"] if report.warnings else []),
     ]
     return f" ({', '.join(said)})" if said else ""
-
-
-def _share(value: float | None, digits: int = 1) -> str:
-    return "–" if value is None else f"{value:.{digits}%}"

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from deceive.auditing.models.interface import Scaling
+from deceive.auditing.shares import share_of
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, Split
 from deceive.judging.measures import NEAR_CHANCE, skill
@@ -75,11 +76,11 @@ def best_read(
         read = {scaling: right(scaling, validation) for scaling in close}
         close = _close(read)
     best = close[0]
-    skilled = skill(_share_of(read[best]), data.n_classes)
+    skilled = skill(share_of(read[best]), data.n_classes)
     if skilled < NEAR_CHANCE and stands_plain:
         return Scaling(), []
     said = _said(best, close[1:], read)
-    return best, [*said, *_doubt(_share_of(read[best]), tried)] if skilled < _POOR else said
+    return best, [*said, *_doubt(share_of(read[best]), tried)] if skilled < _POOR else said
 
 
 def _close(read: Mapping[Scaling, Tensor]) -> list[Scaling]:
@@ -99,11 +100,11 @@ def _said(best: Scaling, close: list[Scaling], read: Mapping[Scaling, Tensor]) -
         return []
     count = len(read[best])
     said = (
-        f"It reads best with {best} ({_share_of(read[best]):.2%} of {count:,} validation images), "
+        f"It reads best with {best} ({share_of(read[best]):.2%} of {count:,} validation images), "
         "so that is the scaling used."
     )
     if close:
-        others = "; with ".join(f"{each} ({_share_of(read[each]):.2%})" for each in close)
+        others = "; with ".join(f"{each} ({share_of(read[each]):.2%})" for each in close)
         said += (
             f" Too close to tell apart: with {others}. If the model was trained with one of these, "
             "set it: --bounds, or --mean and --std."
@@ -117,10 +118,6 @@ def _doubt(accuracy: float, tried: Sequence[Scaling]) -> list[str]:
         "trained on images that are prepared in another way: set --bounds, or --mean and --std, or "
         f"wrap it in a model that prepares them. Tried: {'; '.join(map(str, tried))}."
     ]
-
-
-def _share_of(right: Tensor) -> float:
-    return right.double().mean().item()
 
 
 def _moments(splits: Iterable[Split]) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ from deceive.auditing.judges import majority
 from deceive.auditing.record.measured import Clean, Name, Threshold
 from deceive.auditing.record.rows import CleanRow
 from deceive.auditing.settings import CERTAIN
+from deceive.auditing.shares import share_of
 from deceive.common.errors import InputError
 from deceive.common.progress import Tick
 from deceive.data.loading import Split
@@ -41,7 +42,7 @@ class CleanPart:
         # The rubbish class comes after the data's, so that theirs keep their places.
         classes = subject.class_outputs(tested.probabilities)
         seen = context.seen(data.test.images, tick)
-        accuracy = _share(tested.right)
+        accuracy = share_of(tested.right)
         thresholds: dict[Name, float] = {
             "asked": context.settings.confidence,
             "own": own_threshold(held_out.confidence[held_out.right]),
@@ -53,17 +54,17 @@ class CleanPart:
             clean=Clean(
                 not_finite=int((~held_out.finite).sum()) + int((~tested.finite).sum()),
                 accuracy=accuracy,
-                class_accuracy=_share((classes.argmax(1) == tested.labels) & tested.finite),
-                validation_accuracy=_share(held_out.right),
+                class_accuracy=share_of((classes.argmax(1) == tested.labels) & tested.finite),
+                validation_accuracy=share_of(held_out.right),
                 calibration_error=calibration_error(
                     tested.probabilities[tested.finite], tested.labels[tested.finite]
                 ),
                 mean_confidence=classes[tested.finite].amax(1).mean().item(),
             ),
-            judge_accuracy=_share(majority(seen) == tested.labels) if seen else None,
-            judge_accuracies=[_share(each == tested.labels) for each in seen],
+            judge_accuracy=share_of(majority(seen) == tested.labels) if seen else None,
+            judge_accuracies=[share_of(each == tested.labels) for each in seen],
             thresholds=[
-                Threshold(name=name, confidence=value, test_share=_share(reached >= value))
+                Threshold(name=name, confidence=value, test_share=share_of(reached >= value))
                 for name, value in thresholds.items()
             ],
         )
@@ -137,7 +138,3 @@ def _at_chance(accuracy: float, n_classes: int) -> list[str]:
         "labels by name); set the scaling with --bounds, or --mean and --std, and choose among "
         "several outputs with --output."
     ]
-
-
-def _share(which: Tensor) -> float:
-    return which.double().mean().item()

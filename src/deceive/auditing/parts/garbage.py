@@ -11,6 +11,7 @@ from deceive.auditing.parts.part import Part
 from deceive.auditing.record.measured import Garbage, Score
 from deceive.auditing.record.rows import CurveRow, GarbageRow, SearchRow, typed_rows
 from deceive.auditing.record.stored import garbage_name, load_curve
+from deceive.auditing.shares import share_of
 from deceive.common.levels import from_levels, to_levels
 from deceive.common.progress import Tick
 
@@ -101,9 +102,9 @@ def scored(context: Context, kind: str, images: Tensor, tick: Tick) -> Garbage:
         counts
         | {
             "mean_confidence": confidence.mean().item(),
-            "asked_share": _share(confidence >= thresholds["asked"]),
-            "own_share": _share(confidence >= thresholds["own"]),
-            "caught": None if rubbish is None else _share(logits.argmax(1) == rubbish),
+            "asked_share": share_of(confidence >= thresholds["asked"]),
+            "own_share": share_of(confidence >= thresholds["own"]),
+            "caught": None if rubbish is None else share_of(logits.argmax(1) == rubbish),
             "scores": _against_real(context, scores_of(subject, logits)),
         }
     )
@@ -120,7 +121,3 @@ def _against_real(context: Context, scores: dict[str, Tensor]) -> dict[str, Scor
     )
     found = compare(held_out, test, scores)
     return {name: Score.model_validate(each) for name, each in found.items()}
-
-
-def _share(which: Tensor) -> float:
-    return which.double().mean().item()

@@ -8,8 +8,8 @@ from deceive.auditing.candidates import start_images, targets_of
 from deceive.auditing.context import Context
 from deceive.auditing.keeping import keep_outcomes
 from deceive.auditing.models.formats import load_model
-from deceive.auditing.models.identity import same_network
 from deceive.auditing.models.meeting import meet
+from deceive.auditing.models.sameness import same_network
 from deceive.auditing.parts.part import Part
 from deceive.auditing.record.rows import Attacked, AttackRow
 from deceive.common.arrays import Arrays

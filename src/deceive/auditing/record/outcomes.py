@@ -6,10 +6,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from deceive.auditing.attacks import arrays_named
 from deceive.auditing.record.measured import Attack, Box, Headline, Name, Outcome
 from deceive.auditing.record.rows import Attacked
-from deceive.auditing.record.stored import Sizes, load_outcomes
+from deceive.auditing.record.stored import Sizes, arrays_named, load_outcomes
 from deceive.common.arrays import Arrays
 from deceive.storage.runs import Run
 

@@ -66,3 +66,16 @@ def garbage_name(kind: str) -> str:
 def load_garbage(run: Run, kind: str, sizes: Sizes) -> Arrays:
     """The images of a kind of garbage that the model is surest of."""
     return run.load_arrays(garbage_name(kind), _GARBAGE, **sizes)
+
+
+def arrays_named(arrays: Arrays, name: str) -> Arrays:
+    """Of the arrays of outcomes those at one threshold, without its name.
+
+    >>> import numpy as np
+    >>> arrays_named({"own_steps": np.arange(2), "asked_steps": np.arange(3)}, "own")
+    {'steps': array([0, 1])}
+    """
+    prefix = f"{name}_"
+    return {
+        key.removeprefix(prefix): values for key, values in arrays.items() if key.startswith(prefix)
+    }

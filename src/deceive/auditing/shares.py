@@ -1,0 +1,22 @@
+"""Shares: how they are counted, and how they are written."""
+
+from torch import Tensor
+
+
+def share_of(which: Tensor) -> float:
+    """The share of flags (N,) that are set.
+
+    >>> import torch
+    >>> share_of(torch.tensor([True, False, False, True]))
+    0.5
+    """
+    return which.double().mean().item()
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share in per cent, with so many digits after the point; a dash where there is none.
+
+    >>> percent(0.12345), percent(1.0, 2), percent(None)
+    ('12.3%', '100.00%', '–')
+    """
+    return "–" if share is None else f"{share:.{digits}%}"
