@@ -439,6 +439,13 @@ CALLS: dict[str, dict[str, str]] = {
         "mean": "0.5",
         "std": "0.25",
     },
+    "deceive.Guarded": {
+        "guard": "deceive.Classifier('guard', 5, (1, 8, 8))",
+        "readers": "[deceive.Classifier('reader', 4, (1, 8, 8))]",
+        "doubt": "0.01",
+        "shifts": "((0, 0), (1, -1))",
+        "architecture": "'resist'",
+    },
     "deceive.RubbishSet": {"levels": "torch.zeros(3, 1, 8, 8, dtype=torch.uint8)"},
     "deceive.RubbishSet.of_noise": {"count": "3", "shape": "(1, 8, 8)", "seed": "0"},
     "deceive.Ascent": {"rule": "'momentum'", "step_size": "0.01", "schedule": "None"},

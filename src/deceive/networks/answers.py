@@ -5,17 +5,17 @@ from torch import Tensor, nn
 from deceive.common.errors import InputError
 
 
-def answer_of(model: nn.Module, images: Tensor, *told: Tensor) -> object:
-    """The model's output for a copy of images (N, C, H, W), and other inputs per image.
+def answer_of(name: str, model: nn.Module, images: Tensor, *told: Tensor) -> object:
+    """The model's output for images (N, C, H, W), and other inputs per image.
 
-    Raises `InputError` when the model fails.
+    Raises `InputError`, which names the argument `name`, when the model fails.
     """
     try:
-        return model(images.clone(), *told)  # some models work in place
+        return model(images, *told)
     except InputError:
         raise
     except Exception as error:  # a user's model may raise anything
-        raise failed("model", images, error) from error
+        raise failed(name, images, error) from error
 
 
 def failed(name: str, images: Tensor, error: Exception) -> InputError:

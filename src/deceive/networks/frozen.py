@@ -71,9 +71,9 @@ class FrozenCopy:
                 raise
             except Exception as error:
                 raise failed("model", pair, error) from error
-            said = rows_of(answer_of(self._model, pair), len(pair)).clone()
+            said = rows_of(answer_of("model", self._model, pair.clone()), len(pair)).clone()
             if (kind := looks_like(said)) is not None and self._reaches_logits(kind, said, pair):
-                said = rows_of(answer_of(self._model, pair), len(pair))
+                said = rows_of(answer_of("model", self._model, pair.clone()), len(pair))
         output = self._checked(said, pair)
         self.n_classes = output.shape[1]
         self._choose_the_quick_way(pair, output, fold=fold)
@@ -115,7 +115,7 @@ class FrozenCopy:
         quick = folded(self._model) if fold else None
         if quick is not None:  # folding may break models that call layers in another order
             with exactly(self.device):
-                answer = self._checked(answer_of(quick, pair), pair)
+                answer = self._checked(answer_of("model", quick, pair.clone()), pair)
             self._quick = quick if _alike(answer, output, 1e-3) else self._model
         if self._dtype == torch.float32:
             return
@@ -150,8 +150,8 @@ class FrozenCopy:
         """
         told = (noise,) if self.hears_noise and noise is not None else ()
 
-        def ask(images: Tensor, *told: Tensor) -> Tensor:
-            return self._checked(answer_of(self._quick, images, *told), images)
+        def ask(images: Tensor, *told: Tensor) -> Tensor:  # a copy, as some models work in place
+            return self._checked(answer_of("model", self._quick, images.clone(), *told), images)
 
         with torch.autocast(self.device.type, self._dtype, self._dtype != torch.float32):
             return settled(ask, self.manner, images, *told)
@@ -168,7 +168,7 @@ class FrozenCopy:
         """Logits (N, K), worked out in float32; no gradient."""
 
         def ask(images: Tensor) -> Tensor:
-            return self._checked(answer_of(self._model, images), images).clone()
+            return self._checked(answer_of("model", self._model, images.clone()), images).clone()
 
         with exactly(self.device):
             return settled(ask, self.manner, images)

@@ -13,7 +13,7 @@ from torch.optim.lr_scheduler import ConstantLR, LRScheduler, OneCycleLR
 
 from deceive.common import arguments, checks, processes
 from deceive.common.errors import InputError
-from deceive.networks.answers import failed
+from deceive.networks.answers import answer_of
 from deceive.networks.classifier import Classifier
 from deceive.networks.modules import device_of, float_type
 from deceive.networks.precision import working_dtype
@@ -134,22 +134,13 @@ def _loss_of(
 
     def loss_of(x: Tensor, y: Tensor) -> Tensor:
         with torch.autocast(device.type, dtype, dtype != torch.float32):
-            logits = _answer_of(network, x)
+            logits = answer_of("network", network, x)
         if not isinstance(logits, Tensor) or logits.ndim != 2 or len(logits) != len(y):
             raise arguments.refusal("network", f"logits ({len(y)}, K) out", logits)
         arguments.within_classes("labels", extremes, logits.shape[1], "network")
         return F.cross_entropy(logits.float(), y, label_smoothing=settings.label_smoothing)
 
     return loss_of
-
-
-def _answer_of(network: nn.Module, x: Tensor) -> object:
-    try:
-        return network(x)
-    except InputError:
-        raise
-    except Exception as error:  # a user's network may raise anything
-        raise failed("network", x, error) from error
 
 
 def _optimiser(
