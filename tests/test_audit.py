@@ -44,7 +44,7 @@ def whole(data):
     return audit(Bands(sure=12), data, judge=Tilted(), settings=settings)
 
 
-def test_whoever_is_fooled_by_what_the_judge_sees_as_well_is_right(whole):
+def test_a_model_fooled_only_by_what_the_judge_sees_too_is_right(whole):
     report = whole
     assert report.complete
     assert {attack.name for attack in report.attacks} == {*WAYS, "squares"}

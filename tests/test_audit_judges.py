@@ -66,7 +66,7 @@ def test_the_rubbish_class_of_a_judge_has_no_say(data, tmp_path):
         ("judge", ["study", "judge-in-noise", "fast"]),
     ],
 )
-def test_nobody_is_a_judge_of_itself(name, judges):
+def test_no_network_judges_itself(name, judges):
     digits = load_data()
     found, notes = meet_judges(["auto"], meet(load_model(name), digits), digits, trust=False)
     assert [each.name for each in found] == judges

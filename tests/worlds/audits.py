@@ -49,7 +49,7 @@ def band_data(bands: Bands | None = None) -> Dataset:
 
 
 def quiet(done: float, total: float, note: str = "") -> None:
-    """A tick that nobody sees."""
+    """A tick that shows nothing."""
 
 
 def context_of(

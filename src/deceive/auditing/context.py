@@ -19,7 +19,7 @@ from deceive.storage.runs import Run
 
 @dataclass(frozen=True, eq=False)
 class Context:
-    """Who is audited, with which data and judges, how much is done, and where it is kept."""
+    """The audited model, the data and judges, how much to do, and where results are kept."""
 
     subject: Subject
     """The audited model."""

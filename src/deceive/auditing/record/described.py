@@ -1,4 +1,4 @@
-"""Who takes part in an audit: the model, its data and its judges, as `audit.json` names them."""
+"""The model, its data and its judges, as `audit.json` describes them."""
 
 from typing import Annotated, Literal
 
@@ -24,15 +24,15 @@ class Model(Finding):
     name: ShortName
     """A short name: of the file, the factory or the class."""
     format: Literal["module", "torch.export", "TorchScript", "safetensors", "ONNX", "callable"]
-    """How it came."""
+    """The format it came in."""
     white_box: bool
-    """Whether its gradient was used."""
+    """Whether its gradient could be followed."""
     n_outputs: int = Field(ge=1)
-    """How many scores it gives each image."""
+    """Number of scores per image."""
     rubbish_class: Count | None
-    """The output that stands for none of the classes."""
+    """The output that stands for none of the classes; null without one."""
     image_shape: tuple[int, int, int]
-    """(C, H, W)."""
+    """(C, H, W) of an image."""
     bounds: tuple[float, float]
     """Its values of black and white."""
     mean: list[float] | None
@@ -40,30 +40,30 @@ class Model(Finding):
     std: list[float] | None
     """Divides the result: one number, or one per channel."""
     output: str | None
-    """The output that the audit reads, for a model with several."""
+    """The output that the audit reads; null for a model with one."""
     answers: Literal["logits", "probabilities", "log-probabilities"]
     """What it returns; for probabilities the audit takes their logarithm as logits."""
     fingerprint: str
     """SHA-256 of its files or parameters; empty if none can be read."""
     training_seconds: float | None = Field(ge=0, le=1e12)
-    """From its card, where it has one."""
+    """Training time, from its card; null without one."""
 
 
 class Data(Finding):
     """The images of the model's own classes."""
 
     name: ShortName
-    """Of its folder."""
+    """Name of its folder."""
     checksum: str
-    """SHA-256 that identifies it, however its files are packed."""
+    """SHA-256 of its contents, however its files are packed."""
     n_classes: int = Field(ge=1)
-    """The model's first so many outputs."""
+    """Number of classes: they are the model's first outputs."""
     validation_images: Count
-    """Thresholds are taken from these."""
+    """Number of validation images, which set the model's own threshold."""
     test_images: Count
-    """Everything that is said of real images is of these."""
+    """Number of test images, which the figures on real images are of."""
     other_data: ShortName | None
-    """Name of the folder with images of other things, if there was one."""
+    """Name of the folder with images of other things; null without one."""
 
 
 class Judge(Finding):

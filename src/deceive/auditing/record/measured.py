@@ -12,7 +12,7 @@ from deceive.common import checks
 from deceive.common.checks import Count, Share
 
 Name = Literal["asked", "own"]
-"""Of the two thresholds."""
+"""A threshold: asked for, or the model's own."""
 Box = Literal["white", "black"]
 """Whether an attack follows the model's gradient, or sees its answers alone."""
 
@@ -33,26 +33,26 @@ class Clean(Finding):
     """How the model reads real images: the test set, unless said otherwise."""
 
     not_finite: Count
-    """How many real images got NaN or infinity for an answer. They count as misread; calibration
-    and mean confidence are of the others."""
+    """Number of real images answered with NaN or infinity. They count as misread; calibration and
+    mean confidence leave them out."""
     accuracy: Share
-    """Over all outputs."""
+    """Share of the test images read correctly, over all outputs."""
     class_accuracy: Share
-    """With the rubbish class left out; the same where there is none."""
+    """The same with the rubbish class left out."""
     validation_accuracy: Share
-    """Of the validation images, over all outputs."""
+    """Share of the validation images read correctly, over all outputs."""
     calibration_error: Share
     """Expected calibration error, 15 bins."""
     mean_confidence: Share
-    """Mean of the greatest probability of a class."""
+    """Mean of each image's greatest class probability."""
 
 
 class Threshold(Finding):
     """A confidence that counts as being sure."""
 
     name: Name
-    """`asked` is 0.99 unless another was asked for; `own` is what 95% of the validation images
-    that the model reads correctly reach."""
+    """`asked`: 0.99, or what the settings ask for. `own`: what 95% of the validation images that
+    the model reads correctly reach."""
     confidence: Share
     """Softmax probability, at temperature 1, over all outputs."""
     test_share: Share
@@ -63,21 +63,20 @@ class Outcome(Finding):
     """What became of candidates at one threshold."""
 
     threshold: Name
-    """Its name."""
+    """Name of the threshold."""
     candidates: int = Field(ge=1)
-    """How many start images, each with a target."""
+    """Number of start images, each with a target."""
     fooling_rate: Share
     """Share that reach the threshold."""
     gibberish_rate: Share | None
-    """Share that reach it and are not the target to the judges; None without judges."""
+    """Share that reach it and that most judges don't call the target; null without judges."""
     median: float | None = Field(ge=0)
-    """Median steps (queries, for a search) of those that reach it."""
+    """Median number of steps (for a search: queries) of those that reach it."""
     gibberish_median: float | None = Field(default=None, ge=0)
-    """The same over those that are gibberish; None without judges."""
+    """The same for those that count as gibberish; null without judges."""
     stalled: float | None = None
-    """Share that did not reach it because their gradient vanished: it was 0, or too small for
-    float32, in nearly all pixels. Over all attacks: those that stalled in most of them. None for a
-    black box."""
+    """Share that failed because their gradient vanished: it was 0, or too small for float32, in
+    nearly all pixels. For a headline: in most attacks. null for a black box."""
 
     @property
     def rate(self) -> float:
@@ -109,10 +108,10 @@ class Attack(Finding):
     """White: `momentum`, `sign`, `adam`, `smoothed`, `restarts`. Black: `made for …` (images that
     fool a shipped network), `squares`, `low-frequency`."""
     box: Box
-    """White where it follows the gradient, black where it sees answers alone."""
+    """White: it follows the gradient. Black: it sees the model's answers alone."""
     start: str
-    """`uniform`, `gaussian`, `smooth`, `blank`, `squares` or `real`; `search` for what begins by
-    itself."""
+    """`uniform`, `gaussian`, `smooth`, `blank`, `squares` or `real`; `search` where the method
+    chooses its own."""
     outcomes: Outcomes
     """One for each threshold."""
 
@@ -121,12 +120,12 @@ class Headline(Finding):
     """All attacks of a box together: a candidate counts if any of them succeeds with it."""
 
     box: Box
-    """Which attacks are meant."""
+    """White: the gradient attacks. Black: the others."""
     outcomes: Outcomes
     """One for each threshold."""
 
     def outcome(self, threshold: Name) -> Outcome:
-        """The one at that threshold."""
+        """The outcome at a threshold."""
         return next(each for each in self.outcomes if each.threshold == threshold)
 
 
@@ -134,21 +133,21 @@ class Curve(Finding):
     """Confidence against effort, of candidates that go on beyond every threshold."""
 
     name: str
-    """Of the attack."""
+    """Name of the attack."""
     box: Box
-    """Of the attack."""
+    """Box of the attack."""
     start: str
-    """Of the candidates."""
+    """Start of the candidates."""
     unit: Literal["steps", "queries"]
-    """What the effort is counted in."""
+    """Unit of the budgets."""
     budgets: list[Annotated[int, Field(ge=1)]]
-    """How much of it, for each candidate, ascending."""
+    """Steps or queries per candidate, ascending."""
     mean_confidence: list[Share]
-    """Of the target, after each budget."""
+    """Mean confidence in the target after each budget."""
     asked_share: list[Share]
-    """Share with at least the asked confidence."""
+    """Share with at least the asked confidence after each budget."""
     judge_agreement: list[Share] | None
-    """Share that the judges call the target."""
+    """Share that most judges call the target after each budget; null without judges."""
 
     @model_validator(mode="after")
     def _of_one_length(self) -> "Curve":
@@ -165,32 +164,33 @@ class Score(Finding):
     """How well a score tells real test images from garbage."""
 
     auroc: Share
-    """The chance that a real image scores higher; equal scores count half."""
+    """Chance that a real image scores higher than garbage; ties count half."""
     fpr_at_95_tpr: Share
-    """The threshold is taken from the validation images alone."""
+    """Share of garbage that reaches the score which 95% of the validation images reach."""
 
 
 class Garbage(Finding):
     """Images that show none of the classes, and what the model says of them."""
 
     kind: str
-    """`optimised` are the ends of the curves that the judges don't call the target."""
+    """`uniform`, `gaussian`, `smooth`, `squares`, `permuted`, `constant` or `other data`;
+    `optimised` for the ends of the curves that most judges don't call the target."""
     images: Count
-    """How many there were."""
+    """Number of images."""
     not_finite: Count
-    """How many got NaN or infinity for an answer; all else is of the others."""
+    """Number of images answered with NaN or infinity; the other figures leave them out."""
     mean_confidence: Share | None
-    """Mean of the greatest probability of a class (MMC, Hein et al. 2019)."""
+    """Mean of each image's greatest class probability (MMC, Hein et al. 2019)."""
     asked_share: Share | None
     """Share with at least the asked confidence in a class."""
     own_share: Share | None
     """Share with at least the model's own threshold in a class."""
     caught: Share | None
-    """Share whose greatest output is the rubbish class; None where there is none."""
+    """Share whose greatest output is the rubbish class; null for a model without one."""
     scores: dict[Literal["msp", "max_logit", "energy", "rubbish"], Score]
-    """By name: `msp`, the greatest probability of a class; `max_logit`; `energy`, the logsumexp of
-    the classes' logits; `rubbish`, one less the rubbish probability. Only those that the model's
-    answers allow: probabilities have no logits."""
+    """By name: `msp`, the greatest class probability; `max_logit`, the greatest class logit;
+    `energy`, the logsumexp of the class logits; `rubbish`, 1 minus the rubbish probability. A model
+    that returns probabilities has no logits, and one without a rubbish class no `rubbish`."""
 
     @field_validator("kind")
     @classmethod
@@ -210,6 +210,6 @@ class Failure(Finding):
     """A part that failed because the model raised an error."""
 
     part: str
-    """Which."""
+    """What the part does."""
     reason: str
-    """What the model said."""
+    """First line of the error."""

@@ -83,7 +83,9 @@ def headlines_of(stored: list[Stored]) -> list[Headline]:
     for box in boxes:
         here = [(attacked, outcomes) for attacked, outcomes in stored if attacked.box == box]
         if here:
-            outcomes = [_union(name, [(who, each[name]) for who, each in here]) for name in _NAMES]
+            outcomes = [
+                _union(name, [(attacked, each[name]) for attacked, each in here]) for name in _NAMES
+            ]
             headlines.append(Headline(box=box, outcomes=outcomes))
     return headlines
 

@@ -29,50 +29,51 @@ _EARLIER = 2
 
 
 class AuditReport(Finding):
-    """The whole of `audit.json`."""
+    """Everything an audit found: the content of `audit.json`.
+
+    Raises pydantic's `ValidationError` when its parts contradict each other.
+    """
 
     schema_version: Literal[3] = VERSION
     """Changes when a field does."""
     deceive: ShortName
     """Version of the package that wrote it."""
     command: str
-    """Makes this audit again."""
+    """The command that makes this audit again."""
     complete: bool
     """Whether nothing is missing and nothing failed."""
     missing: list[str]
-    """Parts that there was no time for; the same command goes on from there."""
+    """Parts there was no time for; the same command resumes with them."""
     failures: list[Failure]
     """Parts that failed because the model raised an error."""
     warnings: list[str]
-    """Reasons why the figures may be misleading, in sentences; with any, the audit doesn't exit
-    with 0."""
+    """Reasons why the figures may mislead, in sentences. An audit with warnings exits with 3."""
     notes: list[str]
-    """What was found out, or could not be done, in sentences."""
+    """What was found out about the model, and what could not be done, in sentences."""
     model: Model
-    """What was audited."""
+    """The audited model."""
     data: Data
     """The real images."""
     judges: list[Judge]
-    """The classifiers that tell gibberish from real images: an image shows the target if a majority
-    of them says so."""
+    """The classifiers that tell gibberish from real images: by majority."""
     judge_accuracy: Share | None
-    """Share of the test images that most of them read correctly."""
+    """Share of the test images that most judges read correctly; null without judges."""
     settings: AuditSettings
-    """How much was done."""
+    """How much the audit was to do."""
     clean: Clean | None
-    """How real images are read."""
+    """How real images are read; null before they are."""
     thresholds: list[Threshold]
-    """The two."""
+    """The thresholds `asked` and `own`; none before real images are read."""
     headlines: list[Headline]
-    """One for each box that was tried."""
+    """All attacks together, for each box that was tried."""
     attacks: list[Attack]
-    """Each by itself."""
+    """Each attack from each start by itself."""
     curves: list[Curve]
-    """One for each attack that was followed beyond the thresholds."""
+    """Confidence against effort, for the attacks that were followed beyond the thresholds."""
     garbage: list[Garbage]
-    """Each kind."""
+    """Each kind of garbage."""
     seconds: float = Field(ge=0)
-    """Time that the parts took."""
+    """Time that all parts took, over all calls."""
 
     @field_validator("settings", mode="before")
     @classmethod
@@ -164,7 +165,7 @@ def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of `audit.json`, also in `docs/audit.schema.json`.
 
     >>> json_schema()["properties"]["seconds"]["description"]
-    'Time that the parts took.'
+    'Time that all parts took, over all calls.'
     """
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
     schema: dict[str, Any] = _in_brief(AuditReport.model_json_schema())
