@@ -273,7 +273,7 @@ def test_a_call_that_does_not_come_back_is_cut_off(place, capsys, monkeypatch):
         codes.append(code)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("deceive.cli.audit.leave", leave)
+    monkeypatch.setattr("deceive.cli.untrusted.leave", leave)
     options = ["--judge", "none", "--budget"]
     _, out, err = audit(capsys, "hangs", *options, "1000")
     assert codes == [3]
@@ -294,7 +294,7 @@ def test_a_call_that_does_not_come_back_is_cut_off(place, capsys, monkeypatch):
 
 def test_a_process_that_hangs_ends(place):
     """Before there is anything to keep, and in code that no exception gets out of."""
-    call = "from deceive.cli import audit, main; audit._OVERRUN = 1; main()"
+    call = "from deceive.cli import main, untrusted; untrusted._OVERRUN = 1; main()"
     asked = ["audit", "bands_of_ones_own:never", "--data", "bands", "--budget", "1"]
     paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     ended = subprocess.run(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from deceive.cli.images import DrawCommand
+from deceive.cli.draw import DrawCommand
 from deceive.common.errors import InputError
 from deceive.fooling.drawing import ACCEPTED, ATTEMPTS, draw
 from deceive.reporting.figures import contact_sheet, rounds_pictures, shown_rounds
@@ -30,7 +30,7 @@ def test_other_data_go_from_training_to_drawing(monkeypatch, played, capsys, tmp
     shares = []
     with monkeypatch.context() as patched:
         report = nullcontext(lambda done, total: shares.append(done / total))
-        patched.setattr("deceive.cli.images.task", lambda words: report)
+        patched.setattr("deceive.cli.draw.task", lambda words: report)
         code, words, _ = run(capsys, "draw", *judge, "--count", "3", "--out", str(out), "--json")
     assert code == 0
     assert shares[-1] == 1  # also when some are drawn again

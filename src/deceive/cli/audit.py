@@ -1,28 +1,22 @@
-"""The commands that audit a model, and that set audits side by side."""
+"""The command `deceive audit`: how sure is a classifier of garbage?"""
 
 import json
-import os
-import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, Self
+from typing import Annotated, Any, Self
 
 import tyro
-from rich.table import Table
 
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
+from deceive.cli.audit_results import say
 from deceive.cli.folders import claimed
 from deceive.cli.parsing import Command, chosen
-from deceive.cli.screen import log, results, show, task
-from deceive.cli.supervised import leave
-from deceive.common.checks import counted
+from deceive.cli.screen import log, results, task
+from deceive.cli.untrusted import cut_off, no_way_out
+from deceive.common import checks
 from deceive.common.errors import InputError
-
-# An audit whose budget is overrun by as much again, and by so many seconds, hangs in the model.
-_OVERRUN = 60.0
 
 
 @dataclass(frozen=True)
@@ -90,16 +84,13 @@ class AuditCommand(Suite, Command):
         return cls(model=tyro.MISSING, settings=settings, thorough=thorough)
 
     def run(self) -> int:
-        from functools import partial
-
         from deceive.auditing import audit
-        from deceive.common import checks
 
         if self.max_gibberish_rate is not None:
             checks.half_open_interval("--max-gibberish-rate", self.max_gibberish_rate, 0, 1)
         out = self.out or Path("runs") / _audit_name(self.model, self.thorough)
         with claimed(out, fresh=self.fresh):
-            with self._cut_off(out), _no_way_out():
+            with cut_off(self.budget, partial(self._hang, out)), no_way_out():
                 report = audit(
                     self.model,
                     self.data,
@@ -132,69 +123,29 @@ class AuditCommand(Suite, Command):
         except InputError as error:
             raise InputError(f"--{prefix.replace('_', '-')}{error}") from error
 
-    @contextmanager
-    def _cut_off(self, out: Path) -> Iterator[None]:
-        """End the process if the block outlives the budget by far, with what is in the folder.
-
-        The budget is looked at between calls into the model. From one that does not come back
-        there is no other way out: Python cannot interrupt foreign code.
-        """
-        from deceive.common import checks
-
-        if self.budget is None:
-            yield
-            return
-        checks.open_interval("budget", self.budget, 0, float("inf"))
-        patience = min(self.budget + max(self.budget, _OVERRUN), threading.TIMEOUT_MAX)
-        timer = threading.Timer(patience, self._hangs, (out,))
-        timer.daemon = True
-        timer.start()
-        try:
-            yield
-        finally:
-            timer.cancel()
-
-    def _hangs(self, out: Path) -> None:
+    def _hang(self, out: Path) -> int:
+        """What to do when the model doesn't come back from a call: end with what there is."""
         from deceive.auditing.record.assemble import write_audit
         from deceive.storage.runs import Run
 
-        code = 3
+        log.print(
+            "deceive: the budget is long spent, and the model does not come back from a call; "
+            "what was finished is kept",
+            style="bold red",
+        )
         try:
-            log.print(
-                "deceive: the budget is long spent, and the model does not come back from a call; "
-                "what was finished is kept",
-                style="bold red",
-            )
-            code = self._end(write_audit(Run.open(out)), out)
-        except InputError:
-            pass  # it hung before there was anything to keep
-        finally:
-            try:
-                sys.stdout.flush()
-            finally:  # even if that can't be written
-                leave(code)
+            return self._end(write_audit(Run.open(out)), out)
+        except InputError:  # it hung before there was anything to keep
+            return 3
 
     def _end(self, report: Any, out: Path) -> int:
         """Write the page of what was found, say it, and give the exit code."""
-        from deceive.auditing.verdict import failures, still_to_come, verdict
         from deceive.reporting.audit import write_audit_page
         from deceive.storage.runs import Run
 
         page = write_audit_page(Run.open(out))
         screen = log if self.json else results
-        for warning in report.warnings:
-            screen.print(f"Warning: {warning}", style="bold red")
-        for table in _audit_tables(report):
-            screen.print(table)
-        for sentence in verdict(report)[len(report.warnings) :]:
-            screen.print(sentence)
-        for note in report.notes:
-            screen.print(f"Note: {note}")
-        for failure in failures(report):
-            log.print(f"failed: {failure}", style="bold red")
-        if report.missing:
-            left = f"{still_to_come(report)}. The same command goes on from here."
-            log.print(f"not done yet: {left}")
+        say(report, screen)
         screen.print(f"{page}: {report.seconds:.0f} s of work")
         if self.json:
             print(json.dumps(json.loads(report.model_dump_json())))  # ASCII only, for any terminal
@@ -212,100 +163,6 @@ class AuditCommand(Suite, Command):
         return 0 if report.complete and not report.warnings else 3
 
 
-@dataclass(frozen=True)
-class LeaderboardCommand(Command):
-    """`deceive leaderboard`: its flags, and what it does."""
-
-    files: tyro.conf.Positional[tuple[Path, ...]]
-    """The files, or the run folders that they are in."""
-    out: Path = Path("leaderboard.md")
-    """Where the table goes, as Markdown."""
-    json: bool = False
-    """End with one JSON object on stdout."""
-
-    def run(self) -> int:
-        from deceive.auditing.leaderboard import write_leaderboard
-        from deceive.common.files import check_writable
-
-        check_writable(self.out)
-        rows = write_leaderboard(self.files, self.out)
-        said = f"{self.out}: {counted(len(rows), 'model')}"
-        show(said, {"out": str(self.out), "rows": rows}, self.json)
-        return 0
-
-
-@contextmanager
-def _no_way_out() -> Iterator[None]:
-    """Within the block, `os._exit` in this process is an error.
-
-    Otherwise a model could end the command with 0, as if the audit had passed.
-    """
-    here, before = os.getpid(), os._exit
-
-    def refuse(status: int) -> NoReturn:
-        if os.getpid() != here:  # a child process may exit
-            before(status)
-        raise RuntimeError(f"os._exit({status}) during an audit")
-
-    os._exit = refuse
-    try:
-        yield
-    finally:
-        os._exit = before
-
-
 def _audit_name(model: str, thorough: bool) -> str:
     name = model.rpartition(":")[2] if ":" in model else Path(model).stem
     return f"audit-{name}" + "-thorough" * thorough
-
-
-def _audit_tables(report: Any) -> list[Table]:
-    """The headline, the garbage and the attacks of an audit, as far as they are there."""
-    from deceive.auditing.record.measured import KINDS
-    from deceive.auditing.verdict import sure
-
-    def share(value: float | None, digits: int = 1) -> str:
-        return "–" if value is None else f"{value:.{digits}%}"
-
-    tables = []
-    if report.judges:
-        judges = Table("judge", "test images it reads")
-        for each in report.judges:
-            judges.add_row(each.name, share(each.accuracy, 2))
-        if len(report.judges) > 1:
-            judges.add_row("majority", share(report.judge_accuracy, 2))
-        tables.append(judges)
-    if report.headlines:
-        headline = Table("box", "threshold", "real images pass", "fooled", "gibberish")
-        for each in report.headlines:
-            for threshold in report.thresholds:
-                outcome = each.outcome(threshold.name)
-                headline.add_row(
-                    *(each.box, f"{threshold.name}, {sure(threshold.confidence)}"),
-                    share(threshold.test_share),
-                    *(share(outcome.fooling_rate), share(outcome.gibberish_rate)),
-                )
-        tables.append(headline)
-    if report.garbage:
-        asked = sure(report.settings.confidence)
-        garbage = Table("garbage", "mean confidence", f"≥ {asked}", "AUROC", "FPR at 95% TPR")
-        for each in report.garbage:
-            msp = each.scores.get("msp")
-            scores = ("–", "–") if msp is None else (f"{msp.auroc:.3f}", share(msp.fpr_at_95_tpr))
-            garbage.add_row(
-                KINDS[each.kind], share(each.mean_confidence), share(each.asked_share), *scores
-            )
-        tables.append(garbage)
-    if report.attacks:
-        attacks = Table(
-            "attack", "start", "candidates", "fooled", "gibberish", "median steps/queries"
-        )
-        for each in report.attacks:
-            outcome = each.outcomes[0]
-            median = "–" if outcome.median is None else f"{outcome.median:g}"
-            attacks.add_row(
-                *(each.name, each.start, f"{outcome.candidates:,}"),
-                *(share(outcome.fooling_rate), share(outcome.gibberish_rate), median),
-            )
-        tables.append(attacks)
-    return tables

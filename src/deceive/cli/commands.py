@@ -2,90 +2,44 @@
 
 import importlib
 from dataclasses import dataclass
-from typing import Annotated, Any, NamedTuple, Union
+from typing import Annotated, Any, Union
 
 import tyro
 
 from deceive.cli.parsing import Command, parsed
 from deceive.common.errors import InputError
 
-
-class Entry(NamedTuple):
-    """A command before it is imported: that is slow, as the settings' classes bring torch."""
-
-    module: str
-    """Of `deceive.cli`."""
-    name: str
-    """The class."""
-    about: str
-    """What it does, for its help."""
-
-    def load(self) -> type[Command]:
-        """Import the class."""
-        found: type[Command] = getattr(
-            importlib.import_module(f"deceive.cli.{self.module}"), self.name
-        )
-        return found
-
-
 COMMANDS = {
-    "train": Entry(
-        "networks",
-        "TrainCommand",
-        "Train a classifier on clean digits, and write its weights and its card.",
-    ),
-    "fool": Entry(
-        "images",
-        "FoolCommand",
-        "Optimise images until a network takes them for digits. Writes a PNG, or an .npz of "
-        "arrays.",
-    ),
-    "study": Entry(
-        "study",
-        "StudyCommand",
-        "The whole case study: train, deceive, teach rubbish, deceive again. Resumes by itself.",
-    ),
-    "rounds": Entry(
-        "rounds",
-        "RoundsCommand",
-        "Deceive, teach that it was rubbish, and again. Resumes by itself.",
-    ),
-    "draw": Entry(
-        "images",
-        "DrawCommand",
-        "Draw digits from noise by deceiving a network of the rounds. Writes a PNG, or an .npz.",
-    ),
-    "audit": Entry(
-        "audit",
-        "AuditCommand",
-        "How sure is your classifier of garbage? Ends with a page. Resumes by itself.",
-    ),
-    "leaderboard": Entry(
-        "audit", "LeaderboardCommand", "A table of audits, from their audit.json files."
-    ),
-    "report": Entry(
-        "pages",
-        "ReportCommand",
-        "Write the page of a study, rounds or an audit again, from its folder, finished or not.",
-    ),
-    "export": Entry(
-        "networks",
-        "ExportCommand",
-        "Write a network as an ONNX graph, for programs without torch, with its input gradient "
-        "too.",
-    ),
-    "page": Entry(
-        "pages",
-        "PageCommand",
-        "Build the page if it is out of date, serve it on this machine alone, and open it.",
-    ),
-    "info": Entry("networks", "InfoCommand", "What is installed, and which networks are shipped."),
+    "train": "Train a classifier on clean digits; write its weights and its card.",
+    "fool": "Optimise images until a network takes them for digits; write a PNG, or an .npz of "
+    "arrays.",
+    "study": "Run the whole case study: train, deceive, teach rubbish, deceive again. Run it "
+    "again to resume.",
+    "rounds": "Play rounds: deceive a network, teach it that this was rubbish, repeat. Run it "
+    "again to resume.",
+    "draw": "Draw digits from noise by deceiving a network of the rounds; write a PNG, or an .npz.",
+    "audit": "Measure how sure a classifier is of garbage, and write a report. Run it again to "
+    "resume.",
+    "leaderboard": "Make a table of audits from their audit.json files.",
+    "report": "Write the page of a study, of rounds or of an audit again, finished or not.",
+    "export": "Write a network as an ONNX graph, for programs without torch; its input gradient "
+    "too, if you like.",
+    "page": "Build the page if it is out of date, serve it on this machine alone, and open it.",
+    "info": "Show what is installed and which networks are shipped.",
 }
+"""Each command with what it does. `deceive.cli.NAME` has its class, `NameCommand`."""
 
 _ABOUT = (
     "Deceive a digit classifier with static, and teach it that this was rubbish. "
     "deceive --version prints the version."
 )
+
+
+def _loaded(name: str) -> type[Command]:
+    """The class of a command, imported only now: its settings bring torch, which is slow."""
+    module = importlib.import_module(f"deceive.cli.{name}")
+    found: type[Command] = getattr(module, f"{name.capitalize()}Command")
+    return found
 
 
 @dataclass
@@ -110,7 +64,7 @@ def parse(arguments: list[str]) -> Command:
         raise SystemExit(0)
     if arguments and arguments[0] in COMMANDS:
         name, *rest = arguments
-        return parsed(COMMANDS[name].load(), name, COMMANDS[name].about, rest)
+        return parsed(_loaded(name), name, COMMANDS[name], rest)
     _explain(arguments)
     raise SystemExit(2)
 
@@ -118,8 +72,8 @@ def parse(arguments: list[str]) -> Command:
 def _explain(arguments: list[str]) -> None:
     """Print the list of commands, or what is wrong with a line that names none of them."""
     named = [
-        Annotated[_Named, tyro.conf.subcommand(name, description=entry.about)]
-        for name, entry in COMMANDS.items()
+        Annotated[_Named, tyro.conf.subcommand(name, description=about)]
+        for name, about in COMMANDS.items()
     ]
     any_of_them: Any = Union[tuple(named)]  # noqa: UP007
     tyro.cli(

@@ -6,30 +6,21 @@ docstring below the field.
 """
 
 import dataclasses
-import typing
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache, partial
-from typing import Annotated, Any, ClassVar, NamedTuple, Self, TypeVar
+from pathlib import Path
+from typing import ClassVar, Self, TypeVar
 
 import tyro
-from docstring_parser import parse_from_object
-from pydantic import BaseModel, ValidationError
-from tyro.constructors import (
-    MISSING_NONPROP,
-    ConstructorRegistry,
-    StructConstructorSpec,
-    StructFieldSpec,
-    StructTypeInfo,
-)
+from pydantic import ValidationError
+from tyro.constructors import MISSING_NONPROP
 
+from deceive.cli.fields import REGISTRY, Raw
 from deceive.common import checks
 from deceive.common.errors import InputError
 
 AnyCommand = TypeVar("AnyCommand", bound="Command")
 Choice = TypeVar("Choice")
-
-_REGISTRY = ConstructorRegistry()
 
 
 @dataclass(frozen=True)
@@ -76,10 +67,13 @@ def parsed(
         args=list(arguments),
         default=MISSING_NONPROP if usual is None else usual,
         config=(tyro.conf.AvoidSubcommands,),
-        registry=_REGISTRY,
+        registry=REGISTRY,
     )
-    raw = {name: value for name, value in vars(made).items() if isinstance(value, _Raw)}
-    return dataclasses.replace(made, **{name: each.validated() for name, each in raw.items()})
+    raw = {name: value for name, value in vars(made).items() if isinstance(value, Raw)}
+    try:
+        return dataclasses.replace(made, **{name: each.validated() for name, each in raw.items()})
+    except ValidationError as error:
+        raise flag_error(error) from error
 
 
 def chosen(choice: type[Choice], arguments: Sequence[str]) -> Choice:
@@ -88,9 +82,14 @@ def chosen(choice: type[Choice], arguments: Sequence[str]) -> Choice:
     Raises `SystemExit` 2 after a syntax error.
     """
     made, _ = tyro.cli(
-        choice, args=list(arguments), return_unknown_args=True, add_help=False, registry=_REGISTRY
+        choice, args=list(arguments), return_unknown_args=True, add_help=False, registry=REGISTRY
     )
     return made
+
+
+def ending(path: Path) -> str:
+    """The lower-case suffix of a file name: `FIVE.PNG` is a .png."""
+    return path.suffix.lower()
 
 
 def flag_error(error: ValidationError) -> InputError:
@@ -101,75 +100,3 @@ def flag_error(error: ValidationError) -> InputError:
         return InputError(f"settings: {said}")
     name = "--" + ".".join(str(part) for part in first["loc"]).replace("_", "-")
     return InputError(f"{name}: {said}; got {checks.shown(first['input'])}")
-
-
-class _Raw(NamedTuple):
-    """Values from the command line for the fields of a model, not yet validated.
-
-    They are validated all together, as only so an error knows the whole name of its flag.
-    """
-
-    model: type[BaseModel]
-    values: dict[str, Any]
-
-    def validated(self) -> BaseModel:
-        try:
-            return self.model.model_validate(self._plain())
-        except ValidationError as error:
-            raise flag_error(error) from error
-
-    def _plain(self) -> dict[str, Any]:
-        return {
-            name: value._plain() if isinstance(value, _Raw) else value
-            for name, value in self.values.items()
-        }
-
-
-@_REGISTRY.struct_rule
-def _flags(info: StructTypeInfo) -> StructConstructorSpec | None:
-    """The flags of a command or of a model; a field that can have one value alone gets none."""
-    made: Callable[..., Any]
-    usual: dict[str, Any] = {}
-    if dataclasses.is_dataclass(info.type):
-        made = info.type
-        for each in dataclasses.fields(info.type):
-            required = each.default is dataclasses.MISSING
-            usual[each.name] = MISSING_NONPROP if required else each.default
-    elif isinstance(info.type, type) and issubclass(info.type, BaseModel):
-        made = partial(_raw, info.type)
-        for name, field in info.type.model_fields.items():
-            usual[name] = MISSING_NONPROP if field.is_required() else field.get_default()
-    else:
-        return None
-    hints = typing.get_type_hints(info.type, include_extras=True)
-    fields = [
-        _flag(info.type, name, hints[name], getattr(info.default, name, default))
-        for name, default in usual.items()
-        if not _is_fixed(hints[name])
-    ]
-    return StructConstructorSpec(instantiate=made, fields=tuple(fields))
-
-
-def _flag(owner: type, name: str, hint: Any, default: Any) -> StructFieldSpec:
-    if default is None:  # the help says what happens then
-        hint = Annotated[hint, tyro.conf.arg(help_behavior_hint="(optional)")]
-    return StructFieldSpec(name, hint, default, partial(_help, owner, name))
-
-
-def _raw(model: type[BaseModel], **values: Any) -> _Raw:
-    return _Raw(model, values)
-
-
-def _is_fixed(hint: Any) -> bool:
-    return typing.get_origin(hint) is typing.Literal and len(typing.get_args(hint)) == 1
-
-
-@cache
-def _help(owner: type, name: str) -> str | None:
-    """The docstring of a field, on one line."""
-    for each in owner.__mro__:
-        if each.__module__ != "builtins":
-            for field in parse_from_object(each).params:
-                if field.arg_name == name and field.description:
-                    return " ".join(field.description.split())
-    return None

@@ -5,7 +5,7 @@ from deceive.common.plotting import import_matplotlib
 import_matplotlib()  # before any of the modules below imports Matplotlib
 
 from deceive.reporting.figures.curves import Curve, curves, rounds_curves  # noqa: E402
-from deceive.reporting.figures.files import png, save  # noqa: E402
+from deceive.reporting.figures.files import png, read_png, save  # noqa: E402
 from deceive.reporting.figures.film import filmstrip  # noqa: E402
 from deceive.reporting.figures.galleries import Deceived, caption, from_the_same_starts, gallery  # noqa: E402
 from deceive.reporting.figures.rounds import emergence, rounds_pictures, shown_rounds  # noqa: E402
@@ -24,6 +24,7 @@ __all__ = [
     "from_the_same_starts",
     "gallery",
     "png",
+    "read_png",
     "rounds_curves",
     "rounds_pictures",
     "save",

@@ -13,10 +13,12 @@ from PIL import Image
 from deceive.common.files import replacing
 
 
-def save(figure: Figure | NDArray[Any], path: Path) -> None:
-    """Write a PNG in one go, the same bytes every time."""
+def save(picture: Figure | NDArray[Any], path: Path) -> bytes:
+    """Write a PNG in one go, the same bytes every time, and give them."""
+    content = png(picture)
     with replacing(path) as temporary:
-        temporary.write_bytes(png(figure))
+        temporary.write_bytes(content)
+    return content
 
 
 def png(picture: Figure | NDArray[Any]) -> bytes:
@@ -27,6 +29,18 @@ def png(picture: Figure | NDArray[Any]) -> bytes:
     else:
         Image.fromarray(pixels_of(picture)).save(content, format="png")
     return content.getvalue()
+
+
+def read_png(content: bytes) -> NDArray[np.uint8]:
+    """The pixels of an image's PNG, (C, H, W) uint8.
+
+    >>> levels = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+    >>> np.array_equal(read_png(png(levels)), levels)
+    True
+    """
+    with Image.open(io.BytesIO(content)) as image:
+        pixels = np.array(image)
+    return pixels[None] if pixels.ndim == 2 else np.moveaxis(pixels, -1, 0)
 
 
 def save_film(frames: Sequence[NDArray[Any]], path: Path) -> None:
@@ -47,5 +61,5 @@ def save_film(frames: Sequence[NDArray[Any]], path: Path) -> None:
 
 
 def pixels_of(image: NDArray[Any]) -> NDArray[Any]:
-    """(H, W), or (H, W, 3) for an image in colour."""
-    return np.moveaxis(image, 0, -1) if len(image) == 3 else image[0]
+    """(H, W), or (H, W, C) for an image of three or four channels."""
+    return np.moveaxis(image, 0, -1) if len(image) in (3, 4) else image[0]

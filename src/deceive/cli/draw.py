@@ -1,0 +1,80 @@
+"""The command `deceive draw`: draw digits by deceiving a network of the rounds."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from deceive.cli.images import check_place, judge_of, judged, targets_of, without_one_channel
+from deceive.cli.parsing import Command, ending
+from deceive.cli.screen import show, task
+from deceive.common.checks import counted
+from deceive.common.errors import InputError
+
+
+@dataclass(frozen=True)
+class DrawCommand(Command):
+    """`deceive draw`: its flags, and what it does."""
+
+    together: ClassVar[bool] = True
+
+    digit: str = "all"
+    """The class to draw, or all of them."""
+    count: int = 10
+    """Images for each class."""
+    out: Path = Path("drawn.png")
+    """A .png with all of them in rows, or an .npz with the arrays images and targets."""
+    model: str = "draw"
+    """A shipped network of the rounds, or a safetensors file."""
+    attempts: int = 3
+    """How often an image may be drawn: one that the network itself doubts is drawn again."""
+    judge: str | None = None
+    """A network that says what the images look like, if it was trained on the same data; by default
+    the shipped judge, or study where that is deceived itself."""
+    seed: int = 0
+    """Seed of all random numbers."""
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        from deceive.common import processes
+        from deceive.fooling.drawing import draw
+        from deceive.storage.models import load_card, load_network
+
+        network, card = load_network(self.model), load_card(self.model)
+        if card.ascent is None or card.ascent.schedule is None:
+            raise InputError(
+                f"--model: expected a network that draws, whose card says how; {self.model!r} "
+                "has no schedule in its card"
+            )
+        if ending(self.out) not in (".npz", ".png"):
+            raise InputError(f"--out: expected a .png or an .npz, got {self.out}")
+        check_place(self.out, card)
+        judge = judge_of(self.judge, card, self.model)
+        targets = targets_of(self.digit, card, "--digit")
+        with task(f"drawing with {self.model}") as report:
+            result = draw(
+                network.to(processes.here().device),
+                targets,
+                count=self.count,
+                seed=self.seed,
+                attempts=self.attempts,
+                ascent=card.ascent,
+                callback=lambda now: report(now.finished, now.total),
+            )
+        processes.on_main(lambda: self._keep(result, judge, single=len(targets) == 1))
+        return 0
+
+    def _keep(self, result: Any, judge: Any, *, single: bool) -> None:
+        from deceive.common.arrays import write_arrays
+        from deceive.reporting.figures import contact_sheet, save
+
+        summary: dict[str, Any] = {"out": str(self.out), "images": len(result)}
+        text = f"{self.out}: {counted(len(result), 'image')}"
+        text += judged(judge, result, summary)
+        if ending(self.out) == ".npz":
+            images = without_one_channel(result.levels.numpy())
+            write_arrays(self.out, images=images, targets=result.targets.numpy())
+        else:
+            columns = min(self.count, 10) if single else self.count
+            save(contact_sheet(result.levels.numpy(), columns=columns), self.out)
+        show(text, summary, self.json)

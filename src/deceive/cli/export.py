@@ -1,0 +1,52 @@
+"""The command `deceive export`: write a network as an ONNX graph."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from deceive.cli.parsing import Command, ending
+from deceive.cli.screen import show
+from deceive.common.errors import InputError
+
+
+@dataclass(frozen=True)
+class ExportCommand(Command):
+    """`deceive export`: its flags, and what it does."""
+
+    model: tyro.conf.Positional[str] = "fast"
+    """A shipped network, or a safetensors file."""
+    out: Path | None = None
+    """Where the graph goes; by default the network's name with .onnx, in this folder."""
+    gradient: bool = False
+    """Write the gradient of the objective in the pixels too: (images, targets) in."""
+    objective: str = "log_odds"
+    """Whose gradient: log_odds, log_probability, logit or margin."""
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        from deceive.common.files import check_writable
+        from deceive.storage.export import export_onnx
+        from deceive.storage.models import load_network
+
+        out = self.out or Path(f"{Path(self.model).stem}.onnx")
+        if ending(out) != ".onnx":
+            raise InputError(f"--out: expected a name that ends in .onnx, got {out}")
+        check_writable(out, streams=False)
+        network = load_network(self.model)
+        export_onnx(network, out, gradient=self.gradient, objective=self.objective)
+        size = out.stat().st_size
+        takes = ["images", *(["targets"] * self.gradient), *(["noise"] * network.hears_noise)]
+        gives = ["logits", *(["gradient"] * self.gradient)]
+        show(
+            f"{out}: ({', '.join(takes)}) to ({', '.join(gives)}), {size / 1e6:.2f} MB",
+            {
+                "out": str(out),
+                "bytes": size,
+                "gradient": self.gradient,
+                "objective": self.objective if self.gradient else None,
+            },
+            self.json,
+        )
+        return 0

@@ -1,0 +1,123 @@
+"""The command `deceive fool`: optimise images until a network takes them for digits."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from deceive.cli.images import check_place, judge_of, judged, targets_of, without_one_channel
+from deceive.cli.parsing import Command, ending
+from deceive.cli.screen import show, task
+from deceive.common.checks import counted
+from deceive.common.errors import InputError
+
+
+@dataclass(frozen=True)
+class FoolCommand(Command):
+    """`deceive fool`: its flags, and what it does."""
+
+    together: ClassVar[bool] = True
+
+    target: str = "all"
+    """The class to be taken for, or all of them."""
+    out: Path = Path("fooled.npz")
+    """A .png (for one image) or an .npz with images, targets, confidence, steps, fooled."""
+    model: str = "fast"
+    """A shipped network, or a safetensors file."""
+    count: int = 1
+    """Images for each target."""
+    confidence: float = 0.99
+    """Softmax probability of the target to reach."""
+    start: str = "uniform"
+    """Where an image begins: uniform, gaussian, smooth, blank or squares."""
+    steps: int = 1000
+    """The most steps an image may take."""
+    judge: str | None = None
+    """A network that says what the images look like, if it was trained on the same data; by default
+    the shipped judge, or study where that is deceived itself."""
+    seed: int = 0
+    """Seed of all random numbers."""
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    def run(self) -> int:
+        import warnings
+
+        from deceive.common import processes
+        from deceive.common.errors import NoGradientWarning
+        from deceive.fooling.fool import fool
+        from deceive.storage.models import load_card, load_network
+
+        network, card = load_network(self.model), load_card(self.model)
+        targets = targets_of(self.target, card, "--target")
+        if ending(self.out) not in (".npz", ".png"):
+            raise InputError(f"--out: expected an .npz, or a .png for one image, got {self.out}")
+        total = len(targets) * self.count
+        if ending(self.out) == ".png" and total > 1:
+            raise InputError(
+                f"--out: expected an .npz for {counted(total, 'image')}, got {self.out}; "
+                "a .png holds one"
+            )
+        check_place(self.out, card)
+        judge = judge_of(self.judge, card, self.model)
+        with task(f"deceiving {self.model}") as report, warnings.catch_warnings():
+            warnings.simplefilter("ignore", NoGradientWarning)  # reported at the end
+            result = fool(
+                network.to(processes.here().device),
+                targets,
+                count=self.count,
+                confidence=self.confidence,
+                start=self.start,
+                steps=self.steps,
+                seed=self.seed,
+                callback=lambda now: report(now.finished, now.total),
+            )
+        processes.on_main(lambda: self._keep(result, network, judge))
+        return 0 if bool(result.fooled.all()) else 1
+
+    def _keep(self, result: Any, network: Any, judge: Any) -> None:
+        summary: dict[str, Any] = {
+            "out": str(self.out),
+            "candidates": len(result),
+            "fooling_rate": result.fooling_rate,
+            "median_steps": result.median_steps,
+            "stalled": int(result.stalled.sum()),
+        }
+        agreed = judged(judge, result, summary)
+        if ending(self.out) == ".png":
+            text = self._write_png(result, network, summary)
+        else:
+            text = self._write_arrays(result) + agreed
+        show(text, summary, self.json, note=result.caution)
+
+    def _write_png(self, result: Any, network: Any, summary: dict[str, Any]) -> str:
+        """Write the one image, and say how sure the network is of what the file holds."""
+        import torch
+
+        from deceive.common.levels import from_levels
+        from deceive.networks.inference import probabilities_of
+        from deceive.reporting.figures import read_png, save
+
+        target = int(result.targets[0])
+        levels = torch.from_numpy(read_png(save(result.levels[0].numpy(), self.out)))
+        confidence = probabilities_of(network, from_levels(levels[None]))[0, target].item()
+        summary["confidence"] = confidence
+        short = "" if result.fooled[0] else f", short of {self.confidence:g}"
+        steps = counted(int(result.steps[0]), "step")
+        return (
+            f"{self.out}: read back, it is a {target} with confidence {confidence:.4f}{short}, "
+            f"{steps}"
+        )
+
+    def _write_arrays(self, result: Any) -> str:
+        from deceive.common.arrays import write_arrays
+        from deceive.storage.runs import arrays_of
+
+        arrays = arrays_of(result)
+        levels = arrays.pop("levels")
+        write_arrays(self.out, images=without_one_channel(levels), **arrays)
+        text = (
+            f"{self.out}: {int(result.fooled.sum())} of {len(result)} candidates fool {self.model}"
+        )
+        if result.median_steps is not None:
+            text += f", median steps {result.median_steps:g}"
+        return text
