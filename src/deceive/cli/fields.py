@@ -1,13 +1,16 @@
 """Fields → flags: how tyro sees the dataclass of a command and a model of settings."""
 
+import ast
 import dataclasses
+import inspect
+import textwrap
 import typing
 from collections.abc import Callable
 from functools import cache, partial
+from itertools import pairwise
 from typing import Annotated, Any, NamedTuple
 
 import tyro
-from docstring_parser import parse_from_object
 from pydantic import BaseModel
 from tyro.constructors import (
     MISSING_NONPROP,
@@ -80,12 +83,22 @@ def _is_fixed(hint: Any) -> bool:
     return typing.get_origin(hint) is typing.Literal and len(typing.get_args(hint)) == 1
 
 
-@cache
 def _help(owner: type, name: str) -> str | None:
-    """The docstring of a field, on one line."""
-    for each in owner.__mro__:
-        if each.__module__ != "builtins":
-            for field in parse_from_object(each).params:
-                if field.arg_name == name and field.description:
-                    return " ".join(field.description.split())
-    return None
+    """The docstring of a field, from the class that declares it last."""
+    declared = (
+        _docstrings(each) for each in owner.__mro__ if name in inspect.get_annotations(each)
+    )
+    return next((said[name] for said in declared if name in said), None)
+
+
+@cache
+def _docstrings(owner: type) -> dict[str, str]:
+    """The string below each field of a class, on one line."""
+    (tree,) = ast.parse(textwrap.dedent(inspect.getsource(owner))).body
+    assert isinstance(tree, ast.ClassDef)
+    said = {}
+    for field, below in pairwise(tree.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(below, ast.Expr):
+            assert isinstance(below.value, ast.Constant)
+            said[ast.unparse(field.target)] = " ".join(str(below.value.value).split())
+    return said
