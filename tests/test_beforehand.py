@@ -149,7 +149,7 @@ def test_what_does_not_fit_into_memory(bands, data, monkeypatch):
         (StudySettings(candidates=1, noise_images=300), "noise_images"),
         (StudySettings(candidates=1, noise_images=9, fooling_images=300), "fooling_images"),
         (PRESETS["draw"].model_copy(update={"candidates": 300}), "candidates"),
-        (PRESETS["draw"], "kept"),
+        (PRESETS["draw"].model_copy(update={"measured": 1}), "kept"),
     ):
         with pytest.raises(InputError, match=f"{name}: expected at most 248 images"):
             settings.check(data)

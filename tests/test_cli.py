@@ -118,7 +118,10 @@ def test_a_candidate_out_of_steps_is_said(tmp_path, capsys):
         (["study", "--network", "nope"], "network: expected one of fast, judge, study"),
         (["study", "--epochs", "inf"], "--epochs: Input should be a finite number; got inf"),
         (["study", "--steps", str(10**30)], "--steps: Input should be less than 1000000000"),
-        (["rounds", "--epochs", "nan"], "--epochs: Input should be a finite number; got nan"),
+        (
+            ["rounds", "--preset", "study", "--epochs", "nan"],
+            "--epochs: Input should be a finite number; got nan",
+        ),
         (["audit", "fast", "--queries", str(10**30)], "--queries: Input should be less than"),
         (["fool", "--start", "fog"], "start: expected one of"),
         (["train", "--recipe", "slow"], "recipe: expected one of adversarial, fast"),

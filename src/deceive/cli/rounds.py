@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import tyro
 from pydantic import ValidationError
@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from deceive.cli.folders import claimed
 from deceive.cli.parsing import Command, chosen, flag_error
 from deceive.cli.screen import log, show, task
+from deceive.common import checks
 from deceive.common.checks import counted
 from deceive.common.errors import InputError
 from deceive.teaching import PRESETS, RoundsSettings, changed
@@ -21,7 +22,7 @@ from deceive.teaching import PRESETS, RoundsSettings, changed
 class Choice:
     """The flags that decide which settings there are flags for, and with which defaults."""
 
-    preset: Literal["draw", "resist", "study"] = "draw"
+    preset: str = "draw"
     """draw (until digits emerge), resist (until gibberish hardly deceives), or study (the case
     study's own procedure). Each has flags of its own: see --preset NAME --help."""
     file: Annotated[Path | None, tyro.conf.arg(name="settings")] = None
@@ -49,6 +50,7 @@ class RoundsCommand(Choice, Command):
     @classmethod
     def usual(cls, arguments: Sequence[str]) -> Self:
         choice = chosen(Choice, arguments)
+        checks.one_of("--preset", choice.preset, PRESETS)
         try:
             settings = changed(PRESETS[choice.preset], choice.file)
         except ValidationError as error:
