@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
-from deceive.fooling.rules import Ascent
 
 # The whole box [0, 1] may be used, as `deceive.fool` uses it: a maximum norm of 1 binds no pixel,
 # and a Euclidean one of 28 no image, since 28 is the box's diagonal.

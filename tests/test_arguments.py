@@ -16,7 +16,7 @@ from torch import nn
 import deceive
 from conftest import Bands
 from deceive.common.errors import InputError
-from deceive.fooling.rules import Ascent, Schedule
+from deceive.fooling.ascent import Ascent, Schedule
 from deceive.networks.classifier import Classifier
 from deceive.storage.models import load_card
 from deceive.training.calibrating import calibrate

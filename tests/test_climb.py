@@ -6,9 +6,10 @@ import torch
 from conftest import Bands
 from deceive.common.errors import InputError
 from deceive.common.levels import from_levels, to_levels
+from deceive.fooling.ascent import Ascent, Schedule
 from deceive.fooling.climb import climb
 from deceive.fooling.fool import fool
-from deceive.fooling.rules import RULES, Ascent, Schedule
+from deceive.fooling.rules import RULES
 from deceive.fooling.starts import begin
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.inference import confidence_of, logits_of

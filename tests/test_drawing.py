@@ -6,9 +6,9 @@ from torch import nn
 
 from deceive.common.errors import InputError
 from deceive.common.levels import from_levels
+from deceive.fooling.ascent import Ascent, Schedule
 from deceive.fooling.attempts import Drawing
 from deceive.fooling.drawing import POLISH, draw
-from deceive.fooling.rules import Ascent, Schedule
 from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy
 

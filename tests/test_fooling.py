@@ -24,10 +24,11 @@ from conftest import (
 )
 from deceive.common.errors import InputError, NoGradientWarning
 from deceive.common.levels import from_levels, to_levels
+from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
 from deceive.fooling.objectives import OBJECTIVES
 from deceive.fooling.result import FoolingResult, Progress
-from deceive.fooling.rules import RULES, Ascent
+from deceive.fooling.rules import RULES
 from deceive.fooling.starts import STARTS, begin
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.inference import logits_of

@@ -15,11 +15,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deceive.common.errors import NoGradientWarning
+from deceive.fooling.ascent import Ascent, Schedule
 from deceive.fooling.climb import climb
 from deceive.fooling.drawing import draw
 from deceive.fooling.fool import fool
 from deceive.fooling.result import FoolingResult
-from deceive.fooling.rules import Ascent, Schedule
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),

@@ -22,11 +22,11 @@ from deceive import InputError, fool, load_data, load_network
 from deceive.cli import main
 from deceive.common.files import write_text
 from deceive.common.levels import UNIT, from_levels, to_levels
+from deceive.fooling.ascent import Ascent
 from deceive.fooling.batch import Entrance
-from deceive.fooling.climb import Climber
+from deceive.fooling.climber import Climber
 from deceive.fooling.drawing import DRAWING
 from deceive.fooling.objectives import log_odds
-from deceive.fooling.rules import Ascent
 from deceive.fooling.starts import STARTS, begin
 from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
 from deceive.fooling.objectives import log_odds
-from deceive.fooling.rules import Ascent
 from deceive.networks.building import GUARDED, network_of
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.inference import logits_of

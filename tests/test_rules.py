@@ -2,9 +2,10 @@ import pytest
 import torch
 
 from conftest import Bands
+from deceive.fooling.ascent import Ascent, Schedule
 from deceive.fooling.drawing import DRAWING
 from deceive.fooling.fool import fool
-from deceive.fooling.rules import RULES, Ascent, Schedule
+from deceive.fooling.rules import RULES
 from deceive.fooling.starts import begin
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -13,8 +13,8 @@ from pydantic import ValidationError
 from deceive.cli.commands import parse
 from deceive.common import processes
 from deceive.common.errors import InputError
+from deceive.fooling.ascent import Ascent, Schedule
 from deceive.fooling.drawing import DRAWING, draw
-from deceive.fooling.rules import Ascent, Schedule
 from deceive.storage.models import load_card, load_network
 from deceive.storage.runs import Run
 from deceive.teaching import (

@@ -22,8 +22,8 @@ from benchmarks.contest import Row, facts, planned
 from benchmarks.pictures import stripped
 from deceive.common.levels import from_levels, to_levels
 from deceive.data.loading import Dataset, Split, load_data
+from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import draw
-from deceive.fooling.rules import Ascent
 from deceive.judging.quality import quality
 from deceive.networks.classifier import Classifier
 from deceive.storage.models import load_network

@@ -17,8 +17,8 @@ from torch import Tensor
 from benchmarks.contest import Row, facts, planned
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, Split, load_data
+from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import ACCEPTED, POLISH, draw
-from deceive.fooling.rules import Ascent
 from deceive.judging.likeness import density_and_coverage, features_of, frechet_between, nearest
 from deceive.judging.measures import agreement
 from deceive.storage.models import load_card, load_network

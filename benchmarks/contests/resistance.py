@@ -33,8 +33,9 @@ from deceive.common.arrays import Arrays
 from deceive.common.errors import InputError
 from deceive.common.levels import from_levels, to_levels
 from deceive.data.loading import Dataset, load_data
+from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
-from deceive.fooling.rules import RULES, Ascent
+from deceive.fooling.rules import RULES
 from deceive.networks.inference import confidence_of, logits_of, probabilities_of
 from deceive.storage.models import load_card, load_network, shipped_names
 

@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from deceive.data.loading import Dataset as Dataset
     from deceive.data.loading import Split as Split
     from deceive.data.loading import load_data as load_data
+    from deceive.fooling.ascent import Ascent as Ascent
+    from deceive.fooling.ascent import Schedule as Schedule
     from deceive.fooling.climb import climb as climb
     from deceive.fooling.drawing import draw as draw
     from deceive.fooling.fool import fool as fool
     from deceive.fooling.result import FoolingResult as FoolingResult
-    from deceive.fooling.rules import Ascent as Ascent
-    from deceive.fooling.rules import Schedule as Schedule
     from deceive.judging.measures import agreement as agreement
     from deceive.networks.classifier import Classifier as Classifier
     from deceive.networks.guarded import Guarded as Guarded
@@ -45,7 +45,7 @@ _HOMES = {
     "fooling.drawing": ("draw",),
     "fooling.fool": ("fool",),
     "fooling.result": ("FoolingResult",),
-    "fooling.rules": ("Ascent", "Schedule"),
+    "fooling.ascent": ("Ascent", "Schedule"),
     "judging.measures": ("agreement",),
     "networks.classifier": ("Classifier",),
     "networks.guarded": ("Guarded",),

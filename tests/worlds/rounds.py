@@ -7,8 +7,8 @@ from typing import Any
 
 from safetensors import safe_open
 
+from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import DRAWING
-from deceive.fooling.rules import Ascent
 from deceive.storage.runs import Run
 from deceive.teaching import EmergingSettings, RetrainingSettings
 

@@ -1,4 +1,4 @@
-// How an image climbs: the library's `RULES` and `Ascent`, for one image (src/deceive/fooling/rules.py).
+// How an image climbs: the library's `RULES` and `Ascent`, for one image (src/deceive/fooling/{rules,ascent}.py).
 
 const SECOND_MOMENT = 0.9; // how long Adam remembers the size of gradients
 const TINY = 1.17549435e-38; // a gradient of zeros stays zero

@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from deceive.auditing.settings import CERTAIN, WayName
 from deceive.common.arrays import Arrays
 from deceive.common.errors import NoGradientWarning, UnsteadyWarning
+from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
 from deceive.fooling.result import FoolingResult, Progress
-from deceive.fooling.rules import Ascent
 
 # Of a `FoolingResult`, what an audit keeps.
 _KEPT = ("levels", "confidence", "fooled", "steps", "stalled")

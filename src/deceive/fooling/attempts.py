@@ -9,12 +9,13 @@ from torch import Tensor
 from deceive.common.levels import UNIT, from_levels
 from deceive.common.seeds import generator_for
 from deceive.fooling import checked
+from deceive.fooling.ascent import Ascent
 from deceive.fooling.batch import Entrance
-from deceive.fooling.climb import Climber
+from deceive.fooling.climber import Climber
 from deceive.fooling.ledger import Ledger
 from deceive.fooling.objectives import log_odds
 from deceive.fooling.result import FoolingResult, Progress, Trajectory
-from deceive.fooling.rules import Ascent
+from deceive.fooling.starts import starts_of
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.inference import BATCH, confidence_of
 
@@ -99,7 +100,7 @@ class Drawing:
         """Images after the whole schedule of one ascent; this process climbs with its share."""
         net, wanted = self.net, targets.to(self.net.device)
         steps = ascent.schedule.steps if ascent.schedule is not None else 0
-        starts = checked.starts(start, len(targets), checked.shape(None, net), seed, UNIT)
+        starts = starts_of(start, len(targets), checked.shape(None, net), seed, UNIT)
         climber = Climber(net, ascent, log_odds, UNIT, steps)
         entrance = Entrance(starts, wanted, ascent, seed)
         ledger = Ledger(net, wanted, [_FOOLED], UNIT, checked.frames(self.trajectory, steps))

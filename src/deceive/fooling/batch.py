@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from deceive.common.seeds import generator_for
-from deceive.fooling.rules import RULES, Ascent
+from deceive.fooling.ascent import Ascent
+from deceive.fooling.rules import RULES
 
 Noise = Callable[[Tensor], object]
 """Fills a tensor (C, H, W) in place with the next standard normal noise of one image."""

@@ -1,7 +1,7 @@
 """What `fool`, `climb` and `draw` are given, checked; each error is one `InputError` sentence."""
 
 import math
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -12,11 +12,8 @@ from deceive.common import arguments, checks
 from deceive.common.errors import InputError, UnsteadyWarning, warn
 from deceive.common.levels import Bounds, Shape
 from deceive.fooling.objectives import OBJECTIVES, Objective
-from deceive.fooling.starts import STARTS, begin
+from deceive.fooling.starts import Starts, begin
 from deceive.networks.frozen import FrozenCopy
-
-Starts = Callable[[range], Tensor]
-"""Image numbers to their start images (n, C, H, W) within the bounds."""
 
 # Starts for testing repeatability, of different kinds: two of one kind have similar statistics.
 _SHOWN = ("uniform", "squares")
@@ -84,37 +81,6 @@ def targets(given: int | Iterable[int] | Tensor, count: int, shape: Sequence[int
         )
     checks.in_memory("count", listed.numel() * count, shape)
     return listed.reshape(-1).long().cpu().repeat_interleave(count)
-
-
-def starts(start: str | Tensor, total: int, shape: Shape, seed: int, bounds: Bounds) -> Starts:
-    """Starts of a kind of `STARTS`, from a seed; or the caller's own images."""
-    if isinstance(start, str):
-        checks.one_of("start", start, STARTS)
-        low, high = bounds
-        return lambda numbers: (
-            begin(start, numbers, shape, seed).mul_(high - low).add_(low).clamp_(low, high)
-        )
-    if not isinstance(start, Tensor):
-        raise InputError(f"start: expected a name or a tensor, got {type(start).__name__}")
-    return starts_given("start", start, total, bounds)
-
-
-def starts_given(name: str, images: Tensor, total: int, bounds: Bounds) -> Starts:
-    """The caller's own images: one for each of `total`, or one for all."""
-    low, high = bounds
-    arguments.tensor(name, images)
-    if images.ndim != 4 or len(images) not in (1, total) or not images.is_floating_point():
-        raise InputError(
-            f"{name}: expected float images (N, C, H, W) with N = 1 or {total}, "
-            f"got {images.dtype} {tuple(images.shape)}"
-        )
-    if not (images.min() >= low and images.max() <= high):
-        raise InputError(
-            f"{name}: expected pixels within {low:g} to {high:g}, "
-            f"got {images.min():g} to {images.max():g}"
-        )
-    own = images.detach().float().expand(total, -1, -1, -1)
-    return lambda numbers: own[numbers.start : numbers.stop]
 
 
 def shape(

@@ -1,97 +1,19 @@
-"""`climb`: a fixed number of steps up the gradient, the step that all optimising is made of."""
+"""`climb`: a fixed number of steps up the gradient; `draw` and the rounds are made of them."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from deceive.common import arguments, checks
-from deceive.common.levels import Bounds, to_levels
+from deceive.common.levels import UNIT, Bounds, to_levels
 from deceive.fooling import checked
-from deceive.fooling.batch import Batch, Entrance
-from deceive.fooling.gradient import check_finite, gradient_of, is_flat
+from deceive.fooling.ascent import Ascent
+from deceive.fooling.batch import Entrance
+from deceive.fooling.climber import Climber
 from deceive.fooling.objectives import Objective
-from deceive.fooling.rules import RULES, Ascent
+from deceive.fooling.starts import given_starts
 from deceive.networks.frozen import FrozenCopy
-from deceive.networks.inference import confidence_of
-
-
-class Look(NamedTuple):
-    """What the network answers about a batch of n images, in the ascent's noise."""
-
-    images: Tensor
-    """(n, C, H, W), the leaf of the graph."""
-    logits: Tensor
-    """(n, K)."""
-    score: Tensor
-    """(n,), the objective."""
-
-
-@dataclass(frozen=True)
-class Climber:
-    """How the images of a batch take their steps against one network."""
-
-    net: FrozenCopy
-    ascent: Ascent
-    objective: Objective
-    bounds: Bounds
-    steps: int
-    """The most that an image takes."""
-
-    def look(self, batch: Batch) -> Look:
-        """Ask the network in the ascent's noise, and keep the graph."""
-        images = batch.images.detach().requires_grad_(True)
-        sigma = self.ascent.noise_after(batch.begun + batch.taken) * self._width
-        with torch.enable_grad():
-            logits = self.net.logits(self._in_noise(images, sigma, batch), sigma)
-            return Look(images, logits, self.objective(logits, batch.target))
-
-    def confidence(self, batch: Batch, look: Look) -> Tensor:
-        """The confidence (n,) in each target, without noise."""
-        plain = self.net.logits(batch.images.detach()) if self.ascent.noise else look.logits
-        return confidence_of(plain.detach(), batch.target)
-
-    def step(self, batch: Batch, look: Look | None = None, staying: Tensor | None = None) -> Batch:
-        """All images one step further, or only those where `staying` (n,) is true.
-
-        `look` is what the network answers about this batch, if it was asked already.
-        """
-        look = look or self.look(batch)
-        gradient = gradient_of(look.score, look.images)
-        if staying is not None:
-            batch, gradient = batch.where(staying), gradient[staying]
-        check_finite(gradient)
-        flat = batch.flat
-        if (last := batch.taken == self.steps - 1).any():
-            flat = torch.where(last, is_flat(gradient), flat)
-
-        # A pixel that a bound holds back counts for nothing.
-        images, (low, high) = batch.images.detach(), self.bounds
-        held = ((images <= low) & (gradient < 0)) | ((images >= high) & (gradient > 0))
-        gradient = gradient.masked_fill(held, 0)
-        memory = batch.memory.masked_fill(held[:, None], 0)
-
-        move = RULES[self.ascent.rule].move(gradient, memory, batch.taken, self.ascent.momentum)
-        size = self.ascent.size_after(batch.begun + batch.taken)
-        reach = move.reach * size * self._width
-        images = images.addcmul(reach[:, None, None, None], move.direction).clamp_(low, high)
-        return replace(batch, images=images, memory=move.state, taken=batch.taken + 1, flat=flat)
-
-    @property
-    def _width(self) -> float:
-        low, high = self.bounds
-        return high - low
-
-    def _in_noise(self, images: Tensor, sigma: Tensor, batch: Batch) -> Tensor:
-        """The images with gaussian noise of standard deviations `sigma` (n,)."""
-        if not self.ascent.noise:
-            return images
-        noise = torch.empty(images.shape, dtype=torch.float32, device="cpu")
-        for each, fill in zip(noise, batch.noise, strict=True):
-            fill(each)
-        return images + noise.to(images.device).mul_(sigma[:, None, None, None])
 
 
 @arguments.taking(
@@ -112,7 +34,7 @@ def climb(
     begun: Tensor | None = None,
     seed: int = 0,
     objective: str | Objective = "log_odds",
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Bounds = UNIT,
 ) -> Tensor:
     """Take a fixed number of steps with each image, in one batch and in this process.
 
@@ -152,7 +74,7 @@ def climb(
     checks.seed("seed", seed)
     bounds = checked.bounds(bounds)
     wanted = checked.targets(targets, 1, images.shape[1:])
-    starts = checked.starts_given("images", images, len(wanted), bounds)
+    starts = given_starts("images", images, len(wanted), bounds)
     net = checked.frozen(model, starts, wanted, bounds)
     climber = Climber(net, ascent, checked.objective(objective), bounds, steps)
     before = checked.begun(begun, len(wanted)).to(net.device)

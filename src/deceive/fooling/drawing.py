@@ -9,9 +9,10 @@ from deceive.common import arguments, checks, processes
 from deceive.common.errors import InputError, NoGradientWarning, warn
 from deceive.common.levels import UNIT
 from deceive.fooling import checked
+from deceive.fooling.ascent import Ascent, Schedule
 from deceive.fooling.attempts import Drawing
 from deceive.fooling.result import FoolingResult, Progress
-from deceive.fooling.rules import Ascent, Schedule
+from deceive.fooling.starts import starts_of
 from deceive.networks.guarded import Network
 
 # How the shipped `draw` network was taught, and so how it draws.
@@ -111,7 +112,7 @@ def draw(
         checks.open_interval("accepted", accepted, 0, 1)
     size = checked.shape(None, network, start)
     wanted = checked.targets(targets, count, size)
-    starts = checked.starts(start, len(wanted), size, seed, UNIT)
+    starts = starts_of(start, len(wanted), size, seed, UNIT)
     net = checked.frozen(network, starts, wanted, UNIT)
     drawing = Drawing(net, [*ascents.values()], chunk, trajectory=trajectory, callback=callback)
     drawn = drawing.best(wanted, start, seed, accepted=accepted, attempts=attempts)

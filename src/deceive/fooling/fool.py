@@ -7,14 +7,15 @@ from torch import Tensor, nn
 
 from deceive.common import arguments, processes
 from deceive.common.errors import NoGradientWarning, warn
-from deceive.common.levels import Bounds, Shape
+from deceive.common.levels import UNIT, Bounds, Shape
 from deceive.fooling import checked
+from deceive.fooling.ascent import Ascent
 from deceive.fooling.batch import Entrance
-from deceive.fooling.climb import Climber
+from deceive.fooling.climber import Climber
 from deceive.fooling.ledger import Ledger
 from deceive.fooling.objectives import Objective
 from deceive.fooling.result import FoolingResult, Progress
-from deceive.fooling.rules import Ascent
+from deceive.fooling.starts import starts_of
 from deceive.networks.frozen import FrozenCopy
 
 
@@ -38,7 +39,7 @@ def fool(
     steps: int = 1000,
     ascent: Ascent | None = None,
     objective: str | Objective = "log_odds",
-    bounds: Bounds = (0.0, 1.0),
+    bounds: Bounds = UNIT,
     shape: Shape | None = None,
     chunk: int = 250,
     trajectory: bool | Collection[int] = False,
@@ -107,7 +108,7 @@ def fool(
     checked.sizes(steps, chunk, seed)
     size = checked.shape(shape, model, start)
     wanted = checked.targets(targets, count, size)
-    starts = checked.starts(start, len(wanted), size, seed, bounds)
+    starts = starts_of(start, len(wanted), size, seed, bounds)
     net = checked.frozen(model, starts, wanted, bounds)
     wanted, ascent = wanted.to(net.device), ascent or Ascent()
     climber = Climber(net, ascent, checked.objective(objective), bounds, steps)
@@ -129,12 +130,8 @@ def fool(
         staying = ~due | (~spent & (batch.passed < len(asked)))
 
         # The others take a step.
-        left = len(batch) - int(staying.sum())
-        if look is not None and left < len(batch):
-            batch = climber.step(batch, look, staying)
-        else:
-            batch = batch.where(staying)
-        progress = ledger.count(left=left, stepped=len(batch))
+        batch = climber.step(batch, look, staying) if staying.any() else batch.where(staying)
+        progress = ledger.count(left=int((~staying).sum()), stepped=len(batch))
         if callback is not None:
             callback(progress)
 

@@ -11,12 +11,15 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from deceive.common import arguments, checks
 from deceive.common.checks import shown
 from deceive.common.errors import InputError
-from deceive.common.levels import Shape
+from deceive.common.levels import Bounds, Shape
 from deceive.common.seeds import generator_for
 
 Start = Callable[[Shape, Generator], Tensor]
+Starts = Callable[[range], Tensor]
+"""Image numbers to their start images (n, C, H, W) within the bounds."""
 
 # How many of them lie upon one another.
 _SQUARES = 30
@@ -113,3 +116,34 @@ def begin(start: str, indices: range, shape: Shape, seed: int) -> Tensor:
     draw = STARTS[start]
     images = [draw(shape, generator_for(seed, index)) for index in indices]
     return torch.stack(images) if images else torch.empty(0, *shape, **_PIXELS)
+
+
+def starts_of(start: str | Tensor, total: int, shape: Shape, seed: int, bounds: Bounds) -> Starts:
+    """Starts of a kind of `STARTS`, from a seed; or the caller's own images."""
+    if isinstance(start, str):
+        checks.one_of("start", start, STARTS)
+        low, high = bounds
+        return lambda numbers: (
+            begin(start, numbers, shape, seed).mul_(high - low).add_(low).clamp_(low, high)
+        )
+    if not isinstance(start, Tensor):
+        raise InputError(f"start: expected a name or a tensor, got {type(start).__name__}")
+    return given_starts("start", start, total, bounds)
+
+
+def given_starts(name: str, images: Tensor, total: int, bounds: Bounds) -> Starts:
+    """The caller's own images: one for each of `total`, or one for all."""
+    low, high = bounds
+    arguments.tensor(name, images)
+    if images.ndim != 4 or len(images) not in (1, total) or not images.is_floating_point():
+        raise InputError(
+            f"{name}: expected float images (N, C, H, W) with N = 1 or {total}, "
+            f"got {images.dtype} {tuple(images.shape)}"
+        )
+    if not (images.min() >= low and images.max() <= high):
+        raise InputError(
+            f"{name}: expected pixels within {low:g} to {high:g}, "
+            f"got {images.min():g} to {images.max():g}"
+        )
+    own = images.detach().float().expand(total, -1, -1, -1)
+    return lambda numbers: own[numbers.start : numbers.stop]

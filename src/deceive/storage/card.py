@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from deceive.common import checks
-from deceive.fooling.rules import Ascent
+from deceive.fooling.ascent import Ascent
 from deceive.networks.building import NETWORKS
 from deceive.networks.classifier import MOST_OUTPUTS
 

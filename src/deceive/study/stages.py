@@ -12,9 +12,9 @@ from deceive.common.checks import counted
 from deceive.common.levels import from_levels
 from deceive.common.progress import Task
 from deceive.data.loading import Dataset
+from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
 from deceive.fooling.result import FoolingResult
-from deceive.fooling.rules import Ascent
 from deceive.judging.measures import agreement, caught, digit_accuracy
 from deceive.networks.guarded import Network
 from deceive.networks.inference import probabilities_of

@@ -9,9 +9,9 @@ from torch import Tensor
 from deceive.common import processes
 from deceive.common.levels import to_levels
 from deceive.data.loading import Dataset
+from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import draw
 from deceive.fooling.result import FoolingResult
-from deceive.fooling.rules import Ascent
 from deceive.fooling.starts import begin
 from deceive.judging.likeness import nearest
 from deceive.judging.quality import quality

@@ -3,10 +3,10 @@
 import torch
 
 from deceive.data.loading import Dataset
+from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import draw
 from deceive.fooling.fool import fool
 from deceive.fooling.result import FoolingResult
-from deceive.fooling.rules import Ascent
 from deceive.fooling.starts import REAL, begin
 from deceive.judging.likeness import density_and_coverage, features_of, frechet_between
 from deceive.judging.measures import agreement

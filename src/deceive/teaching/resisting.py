@@ -9,9 +9,10 @@ from torch import Generator, Tensor, nn
 from deceive.common import processes
 from deceive.common.levels import to_levels
 from deceive.data.loading import Dataset
+from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
 from deceive.fooling.objectives import log_odds
-from deceive.fooling.rules import RULES, Ascent
+from deceive.fooling.rules import RULES
 from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.guarded import Guarded

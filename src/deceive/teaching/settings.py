@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from deceive.common import checks, processes
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset
+from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import DRAWING
-from deceive.fooling.rules import Ascent
 from deceive.fooling.starts import REAL, STARTS
 from deceive.judging.quality import LEAST_JUDGED
 from deceive.networks.building import NETWORKS

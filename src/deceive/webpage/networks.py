@@ -9,9 +9,10 @@ from typing import Any
 from pydantic.alias_generators import to_camel
 
 from deceive.common.files import write_text
+from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
 from deceive.fooling.ledger import SLACK
-from deceive.fooling.rules import GROWING, PATIENCE, Ascent
+from deceive.fooling.rules import GROWING, PATIENCE
 from deceive.storage.export import export_onnx
 from deceive.storage.models import load_card, load_network, shipped_names
 from deceive.webpage.built import checksum, read_own

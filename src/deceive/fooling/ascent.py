@@ -1,0 +1,123 @@
+"""`Ascent`: the settings of how images climb, and the schedule along which they change."""
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+from deceive.common import checks
+
+_SETTINGS = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Schedule(BaseModel):
+    """How noise and step size fall over a fixed number of steps.
+
+    After t of them the share left is s = 1 - t / steps. The step size falls in proportion to s; the
+    noise is least + (first - least) · s^power. Coarse structure is settled first, in noise that
+    hides the rest (Song and Ermon 2019, annealed Langevin dynamics).
+
+    >>> import torch
+    >>> from deceive import Schedule
+    >>> schedule = Schedule(steps=4, least_noise=0.2)
+    >>> schedule.left(torch.tensor([0, 1, 4, 9])).tolist()
+    [1.0, 0.75, 0.0, 0.0]
+    """
+
+    model_config = _SETTINGS
+
+    steps: int = Field(ge=1, lt=checks.MOST)
+    """Number of steps over which noise and step size fall."""
+    least_noise: float = Field(default=0, ge=0, le=checks.GREATEST)
+    """Standard deviation of the noise at the end, as a share of the bounds' width."""
+    noise_power: float = Field(default=1, gt=0, le=checks.GREATEST)
+    """Above 1 the noise falls quickly at first and spends more steps near its least value."""
+
+    def left(self, taken: Tensor) -> Tensor:
+        """The share (N,) of the schedule that is left after `taken` steps (N,), in [0, 1]."""
+        return (1 - taken.float() / self.steps).clamp_min(0)
+
+
+class Ascent(BaseModel):
+    """How images climb: the step rule, the step size, and the noise in which gradients are taken.
+
+    Without a schedule, size and noise stay the same at every step; with one, both fall.
+    Raises pydantic's `ValidationError` (a `ValueError`) for values out of range.
+
+    >>> from deceive import Ascent, Schedule
+    >>> ascent = Ascent(rule="sign", noise=1, schedule=Schedule(steps=20, least_noise=0.03))
+    >>> ascent.schedule
+    Schedule(steps=20, least_noise=0.03, noise_power=1)
+    """
+
+    model_config = _SETTINGS
+
+    rule: Literal["momentum", "sign", "adam"] = "momentum"
+    """A name from `RULES`."""
+    step_size: float = Field(default=0.01, gt=0, le=checks.GREATEST)
+    """How far pixels move on average in the first step, as a share of the bounds' width."""
+    momentum: float = Field(default=0.5, ge=0, lt=1)
+    """Share of its last step that an image takes again."""
+    noise: float = Field(default=0, ge=0, le=checks.GREATEST)
+    """Standard deviation, as a share of the bounds' width, of gaussian noise added to an image
+    where its gradient is taken, drawn anew at every step (Smilkov et al. 2017). Results are always
+    reported without it."""
+    schedule: Schedule | None = None
+    """How noise and step size fall; by default they don't."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_older_form(cls, given: Any) -> Any:
+        return nested(given) if isinstance(given, Mapping) else given
+
+    def settings_with(self, change: Mapping[str, Any]) -> dict[str, Any]:
+        """These settings with some replaced, unchecked; `schedule` may hold some of its own.
+
+        >>> ascent = Ascent(noise=1, schedule=Schedule(steps=20, least_noise=0.03))
+        >>> Ascent(**ascent.settings_with({"schedule": {"steps": 60}})).schedule
+        Schedule(steps=60, least_noise=0.03, noise_power=1.0)
+        """
+        given = nested(change)
+        if self.schedule is not None and isinstance(given.get("schedule"), Mapping):
+            given["schedule"] = self.schedule.model_dump() | given["schedule"]
+        return self.model_dump() | given
+
+    def noise_after(self, taken: Tensor) -> Tensor:
+        """Standard deviation of the noise (N,) after `taken` steps (N,), in shares of the width."""
+        if self.schedule is None:
+            return torch.full_like(taken, self.noise, dtype=torch.float32)
+        least, left = self.schedule.least_noise, self.schedule.left(taken)
+        return least + (self.noise - least) * left.pow(self.schedule.noise_power)
+
+    def size_after(self, taken: Tensor) -> Tensor:
+        """The step size (N,) after `taken` steps (N,), before the rule scales it."""
+        if self.schedule is None:
+            return torch.full_like(taken, self.step_size, dtype=torch.float32)
+        return self.step_size * self.schedule.left(taken)
+
+
+def nested(ascent: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of an ascent in today's form, from files of older versions too.
+
+    There `schedule` was a number of steps, beside `least_noise` and `noise_power`; `hold` is gone.
+    What has no meaning any more stays in, so that validation refuses it by its name.
+
+    >>> nested({"noise": 1, "schedule": 20, "least_noise": 0.03, "hold": None})
+    {'noise': 1, 'schedule': {'steps': 20, 'least_noise': 0.03}}
+    """
+    given = dict(ascent)
+    if not given.get("hold", True):
+        del given["hold"]
+    of_schedule = {key: given[key] for key in _OF_SCHEDULE if key in given}
+    if isinstance(given.get("schedule"), int):
+        given["schedule"] = {"steps": given["schedule"], **of_schedule}
+    elif of_schedule and "schedule" not in given:
+        given["schedule"] = of_schedule
+    else:
+        of_schedule = {k: v for k, v in of_schedule.items() if v == _OF_SCHEDULE[k]}
+    return {key: value for key, value in given.items() if key not in of_schedule}
+
+
+_OF_SCHEDULE = {"least_noise": 0, "noise_power": 1}
