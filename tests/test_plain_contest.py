@@ -38,6 +38,7 @@ def test_it_is_what_the_command_does(result):
     assert row["shown"]["targets"] == list(range(10))
 
 
+@pytest.mark.shipped
 def test_its_rows_make_the_table_and_the_picture(result, tmp_path):
     (tmp_path / "plain.json").write_text(json.dumps(result))
     text = table.make(tmp_path, pictures=tmp_path)

@@ -97,6 +97,7 @@ def test_training_images_are_compared_with_others():
     assert torch.cdist(many.flatten(1), few.flatten(1)).min() > 0
 
 
+@pytest.mark.shipped
 def test_ways_to_draw_go_on_and_make_a_table(tmp_path):
     settings = polishing.plan(quick=True, repeats=None)
     *_, result = polishing.run(settings)
