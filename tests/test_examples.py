@@ -34,3 +34,8 @@ def test_an_example_prints_what_it_says(example, tmp_path, monkeypatch):
     said: list[str] = []
     doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=said.append)
     assert not said, "".join(said)
+
+
+@pytest.mark.parametrize("name", deceive.__all__)
+def test_every_public_name_has_an_example(name):
+    assert doctest.DocTestParser().get_examples(getattr(deceive, name).__doc__)

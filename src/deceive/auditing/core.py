@@ -104,6 +104,23 @@ def audit(
         InputError: when the model, a judge or the data cannot be used, or the folder holds an audit
             with other settings, or its model or judges have changed.
         WriteError: when the folder is not writable or the disk is full.
+
+    >>> from pathlib import Path
+    >>> import torch
+    >>> import deceive
+    >>> labels = torch.arange(200) % 2  # dark and bright images
+    >>> images = 0.8 * labels[:, None, None, None] + 0.2 * torch.rand(200, 1, 8, 8)
+    >>> split = deceive.Split(images, labels)
+    >>> data = deceive.Dataset(split, split, split, n_classes=2, checksum="", folder=Path("mine"))
+    >>> def model(images):  # the brighter, the surer that it is class 1
+    ...     logit = 40 * (images.mean((1, 2, 3)) - 0.5)
+    ...     return torch.stack([torch.zeros_like(logit), logit], 1)
+    >>> little = deceive.AuditSettings(
+    ...     candidates=4, steps=10, curve_candidates=2, searched=2, queries=100, garbage_images=20
+    ... )
+    >>> report = deceive.audit(model, data, judge=None, settings=little)
+    >>> report.complete, report.clean.accuracy
+    (True, 1.0)
     """
     limit = budget if isinstance(budget, Budget) else Budget(budget)
     data, other_data = _loaded(data, other_data, settings)

@@ -78,6 +78,24 @@ def rounds(
         InputError: when it diverges again and again, or for settings that don't fit the data or the
             number of processes.
         LostProcessError: when another process is gone.
+
+    >>> from contextlib import nullcontext
+    >>> from pathlib import Path
+    >>> import torch
+    >>> import deceive
+    >>> labels = torch.arange(200) % 2  # dark and bright images
+    >>> images = 0.8 * labels[:, None, None, None] + 0.2 * torch.rand(200, 1, 8, 8)
+    >>> split = deceive.Split(images, labels)
+    >>> data = deceive.Dataset(split, split, split, n_classes=2, checksum="", folder=Path("mine"))
+    >>> settings = deceive.EmergingSettings(
+    ...     rounds=2, candidates=8, kept=16, shown=(0,), measured=1, judged=0, training_images=200
+    ... )
+    >>> from deceive.storage.runs import Run
+    >>> run = Run(Path("run"), settings.model_dump(mode="json"))
+    >>> judge = deceive.Classifier("judge", 2, (1, 8, 8)).eval()
+    >>> silent = lambda description: nullcontext(lambda *progress: None)
+    >>> [row["round"] for row in deceive.rounds(data, run, settings, judge, silent)]
+    [0, 2]
     """
     run = run.of(ROUNDS)
     game = game_of(data, settings)

@@ -29,6 +29,13 @@ class RoundsSettings(BaseModel):
 
     Make an `EmergingSettings`, `ResistingSettings` or `RetrainingSettings`. All are frozen; bad
     values raise pydantic's `ValidationError`, a `ValueError`.
+
+    >>> import deceive
+    >>> settings = deceive.EmergingSettings(rounds=100, shown=(0, 10))
+    >>> isinstance(settings, deceive.RoundsSettings)
+    True
+    >>> [number for number in range(101) if settings.is_shown(number)]
+    [0, 10, 100]
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -132,6 +139,7 @@ class EmergingSettings(ContinualSettings):
     Candidates are on their way through less and less noise; the network is told how much, and
     learns to tell digits in the same noise from them (docs/rounds.md).
 
+    >>> from deceive import EmergingSettings
     >>> EmergingSettings(rounds=3, candidates=8).kept
     2000
     """
@@ -187,6 +195,7 @@ class ResistingSettings(ContinualSettings):
     Candidates begin anywhere and climb by every rule in turn, without a schedule; the network is
     not told of any noise (docs/resisting.md).
 
+    >>> from deceive import ResistingSettings
     >>> ResistingSettings(rounds=3, candidates=8, searched=0).kind
     'resisting'
     """
@@ -239,6 +248,7 @@ class ResistingSettings(ContinualSettings):
 class RetrainingSettings(RoundsSettings):
     """The case study's rounds: a new network every time, trained on all the rubbish so far.
 
+    >>> from deceive import RetrainingSettings
     >>> RetrainingSettings(rounds=2, epochs=1).confidence
     0.99
     """
