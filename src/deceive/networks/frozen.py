@@ -49,8 +49,7 @@ class FrozenCopy:
             like `example` (1, C, H, W) into finite logits (N, K) with K ≥ 2.
 
     Warns:
-        UserWarning: when the model returns probabilities, or is lazy and has no weights yet, or its
-            outputs look like a sigmoid per class.
+        UserWarning: when the model returns probabilities, or is lazy and has no weights yet.
     """
 
     def __init__(self, model: nn.Module, example: Tensor, *, fold: bool = True) -> None:
@@ -72,18 +71,16 @@ class FrozenCopy:
             except Exception as error:
                 raise failed("model", pair, error) from error
             said = rows_of(answer_of("model", self._model, pair.clone()), len(pair)).clone()
-            if (kind := looks_like(said)) is not None and self._reaches_logits(kind, said, pair):
+            if (kind := looks_like(said)) is not None and self._reaches_logits(kind, pair):
                 said = rows_of(answer_of("model", self._model, pair.clone()), len(pair))
         output = self._checked(said, pair)
         self.n_classes = output.shape[1]
         self._choose_the_quick_way(pair, output, fold=fold)
 
-    def _reaches_logits(self, kind: Squashing, output: Tensor, pair: Tensor) -> bool:
-        """Switch to logits if the model returns probabilities; warn of a sigmoid out of reach.
+    def _reaches_logits(self, kind: Squashing, pair: Tensor) -> bool:
+        """Switch to logits if the model returns probabilities.
 
-        That is no error as in an audit, which sees real images: here they may be small logits.
-
-        Returns whether the model's output changes.
+        Returns whether its output changes by that.
         """
         reached = before_softmax(self._model, pair)
         if reached is not None and reached.squashing == kind:
@@ -98,12 +95,6 @@ class FrozenCopy:
                 "the model returns probabilities where logits are expected (rows that are ≥ 0 and "
                 "sum to 1); their logarithm is used, whose gradient vanishes where float32 rounds "
                 "a probability to 0 or 1; return the logits instead"
-            )
-        elif kind == "sigmoid" and output.max() > 0.5:
-            told = (
-                "the model's outputs are in [0, 1] and don't sum to 1, as of a sigmoid per class; "
-                "they are taken for logits, whose softmax is then never sure of any class; return "
-                "the logits before the sigmoid"
             )
         else:
             return False
@@ -130,10 +121,23 @@ class FrozenCopy:
     def watch(self, images: Tensor) -> None:
         """Test on different images (N, C, H, W), N ≥ 2, whether answers are repeatable.
 
-        If not, `logits` and `exact_logits` make them so from now on: `steadiness.settled`.
+        If not, `logits` and `exact_logits` make them so from now on: `steadiness.settled`. Warns if
+        the answers look like a sigmoid per class. (An audit refuses such a model, because it asks
+        about real images. Here the answers may be small logits.)
         """
         self.manner = STEADY
-        self.manner = manner_of(self.exact_logits, images.to(self.device))
+        images = images.to(self.device)
+        self.manner = manner_of(self.exact_logits, images)
+        try:
+            outputs = self.exact_logits(images)
+        except InputError:
+            return  # it need not accept these images
+        if looks_like(outputs) == "sigmoid" and outputs.max() > 0.5:
+            warn(
+                "the model's outputs are in [0, 1] and don't sum to 1, as of a sigmoid per class; "
+                "they are taken for logits, whose softmax is then never sure of any class; return "
+                "the logits before the sigmoid"
+            )
 
     @torch.no_grad()
     def follow(self, model: nn.Module) -> None:
