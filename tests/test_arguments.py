@@ -173,6 +173,7 @@ def test_a_value_of_a_wrong_type_is_one_clear_error(function, drawn):
         ("callback", 3, "callback: expected a function, got 3"),
         ("targets", 10**30, "targets: expected classes, got 10^30"),
         ("targets", object(), "targets: expected classes, got object"),
+        ("targets", range(10**12), "targets: expected at most"),
     ],
 )
 def test_the_sentence_says_what_was_expected_and_what_came(name, value, said):

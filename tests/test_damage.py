@@ -193,6 +193,8 @@ def test_checkpoints(tmp_path, data, kind):
         ({"vitals": torch.tensor([0.5, torch.nan])}, "vitals should be finite and from 0 to 1"),
         ({"vitals": None}, "vitals should be there"),
         ({"extra": torch.zeros(1)}, "extra should be absent"),
+        ({"vitals": torch.tensor([0.25, 0.75])}, "its tensors are not those that were saved"),
+        ({"digest": "00"}, "its tensors are not those that were saved"),
     ],
 )
 def test_a_checkpoint_says_what_is_wrong_with_it(tmp_path, data, change, said):

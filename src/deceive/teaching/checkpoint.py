@@ -1,6 +1,8 @@
 """Checkpoints: everything that the next rounds depend on, in one file."""
 
+import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -30,18 +32,24 @@ class Facts(BaseModel):
     seconds: float = Field(ge=0)
     slowed: float = Field(gt=0, le=1)
     rollbacks: Count
+    digest: str
+    """Of the tensors: damaged weights may still be finite."""
 
 
 def save(game: Game, path: Path) -> None:
     """Write a game to `path`, atomically, with every process's share of it."""
-    facts = Facts(
-        number=game.number, seconds=game.seconds, slowed=game.slowed, rollbacks=game.rollbacks
-    )
     shares = processes.gathered(game.own())
     state = game.shared() | {k: torch.cat([own[k] for own in shares]) for k in shares[0]}
 
     def write() -> None:
         tensors = {name: tensor.contiguous() for name, tensor in state.items()}
+        facts = Facts(
+            number=game.number,
+            seconds=game.seconds,
+            slowed=game.slowed,
+            rollbacks=game.rollbacks,
+            digest=_digest(tensors),
+        )
         content = safetensors(tensors, {"facts": json.dumps(facts.model_dump())})
         with replacing(path, streams=False) as temporary:
             temporary.write_bytes(content)
@@ -106,7 +114,16 @@ def _trouble(game: Game, facts: Facts, state: dict[str, Tensor]) -> str | None:
         least, most = _range(name, game.data.n_classes)
         if came.numel() and not least <= came.min().item() <= came.max().item() <= most:
             return f"{name} should be finite and from {least:g} to {most:g}, has other values"
-    return None
+    return None if facts.digest == _digest(state) else "its tensors are not those that were saved"
+
+
+def _digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 of names and bytes."""
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(name.encode())
+        digest.update(tensors[name].cpu().flatten().view(torch.uint8).numpy().data)
+    return digest.hexdigest()
 
 
 def _range(name: str, n_classes: int) -> tuple[float, float]:
