@@ -201,11 +201,14 @@ def test_nothing_fooled_is_a_dash_and_no_claim_that_nothing_can(tmp_path):
 def test_the_finding_compares_the_last_network_with_the_clean_one(page):
     assert "The network is still fooled, by 87.6% of all candidates." in page.text
     assert (
-        "Fooling it became harder: the median fooling image took 12.5 steps with the clean network "
+        "It became harder to fool: the median fooling image took 12.5 steps with the clean network "
         "and takes 50 with the one taught fooling images, 4 times as many; 87.6% of the candidates "
         "succeed, and 99.8% did before." in page.text
     )
-    assert "It takes 89.2% of what was made to deceive the network before it" in page.text
+    assert (
+        "It recognises 89.2% of the images made to deceive the network before it as rubbish."
+        in page.text
+    )
 
 
 def stage(rate, median, agreement=0.1, **more):
@@ -216,14 +219,14 @@ def stage(rate, median, agreement=0.1, **more):
 @pytest.mark.parametrize(
     ("before", "after", "said"),
     [
-        ((1.0, 10), (1.0, 20), "became harder: .* 2 times as many;"),
-        ((1.0, 10), (0.9, 10), "became harder:"),
-        ((1.0, 10), (1.0, 10), "became neither harder nor easier:"),
-        ((0.9, 10), (1.0, 5), "became easier: .* 0.5 times as many;"),
-        ((1.0, 10), (1.0, 9), "became easier:"),
-        ((1.0, 10), (0.1, 5), "became harder in one way only:"),
-        ((0.5, 10), (1.0, 25), "became harder in one way only:"),
-        ((1.0, 0), (1.0, 8), "became harder: .* takes 8 with the one taught x;"),
+        ((1.0, 10), (1.0, 20), "became harder to fool: .* 2 times as many;"),
+        ((1.0, 10), (0.9, 10), "became harder to fool:"),
+        ((1.0, 10), (1.0, 10), "became neither harder nor easier to fool:"),
+        ((0.9, 10), (1.0, 5), "became easier to fool: .* 0.5 times as many;"),
+        ((1.0, 10), (1.0, 9), "became easier to fool:"),
+        ((1.0, 10), (0.1, 5), "became harder to fool in one way:"),
+        ((0.5, 10), (1.0, 25), "became harder to fool in one way:"),
+        ((1.0, 0), (1.0, 8), "became harder to fool: .* takes 8 with the one taught x;"),
     ],
 )
 def test_harder_or_easier(before, after, said):
@@ -254,8 +257,8 @@ def test_no_numbers_no_finding():
 )
 def test_the_judge_is_measured_against_chance(agreement, candidates, sees):
     said = study_findings([stage(1.0, 9, agreement, candidates=candidates)], 500)[-1]
-    assert ("So it sees no such digits" in said) != sees
-    assert ("looks for as well" in said) == sees
+    assert ("So it sees no digits" in said) != sees
+    assert ("looks for too" in said) == sees
 
 
 @pytest.mark.parametrize("changed", [{}, {"epochs": 0.5, "judge": "a b'c", "confidence": 0.999}])

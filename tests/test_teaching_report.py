@@ -121,7 +121,7 @@ def test_findings_of_the_literal_study():
     row = {"seconds": 60, "judge_agreement": 0.1, "test_accuracy": 0.99}
     rows = [row | {"round": 0, "fooling_rate": 1.0}, row | {"round": 15, "fooling_rate": 0.5}]
     said = " ".join(rounds_findings(rows, None))
-    assert "fooled by 50.0% of fresh candidates, as against 100.0%" in said
+    assert "fooled by 50.0% of fresh candidates, compared with 100.0%" in said
     assert rounds_findings([], None) == []
 
 
