@@ -6,8 +6,9 @@ from pathlib import Path
 
 import tyro
 
-from soak.campaign import Campaign, Plan
+from soak.campaign import Campaign
 from soak.counts import FAILURES, tried_by
+from soak.plan import Plan
 
 
 def main(

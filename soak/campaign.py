@@ -6,7 +6,6 @@ failed. They can't change anything outside the campaign's folder.
 
 import json
 import os
-import resource
 import select
 import shutil
 import signal
@@ -20,49 +19,17 @@ from pathlib import Path
 from typing import Any
 
 from soak import kills, readers
+from soak.cases import prepare, read, tell
+from soak.confining import confine, isolate
 from soak.counts import Counts, Tally, keep, unwritten, written
+from soak.plan import Plan
 from soak.readers import READERS
-from soak.world import KINDS, Trail, build, small, working_in
+from soak.world import KINDS, build
 
 ROOM, MORE_ROOM = 400 * 2**20, 3 * 2**30
 """Bytes that a worker may allocate beyond its initial memory; more if it trains."""
 
 _KILL = 300.0  # seconds for a kill and a complete run
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a campaign does."""
-
-    seed: int = 0
-    minutes: float = 60.0
-    """Time limit; it ends earlier when everything is done."""
-    names: tuple[str, ...] = ()
-    """Readers and kinds of runs; empty for all."""
-    cases: int | None = None
-    """Inputs per reader, a twentieth for slow ones; None for as many as time allows."""
-    kills: int | None = None
-    """Kills per kind of run."""
-    workers: int = 2
-    replayed: tuple[str, ...] = ()
-    """Readers and kinds of runs of the failures to replay, which need the world too."""
-
-    @property
-    def prepared(self) -> tuple[list[str], list[str]]:
-        """The readers and kinds of runs to prepare the world for."""
-        also = Plan(names=self.replayed or ("none",))
-        return [*self.readers, *also.readers], [*self.runs, *also.runs]
-
-    @property
-    def readers(self) -> list[str]:
-        """The selected readers."""
-        return [name for name in READERS if not self.names or name in self.names]
-
-    @property
-    def runs(self) -> list[str]:
-        """The selected kinds of runs; `kill-` distinguishes them from the folders' readers."""
-        meant = {name.removeprefix("kill-") for name in self.names}
-        return [name for name in KINDS if not self.names or name in meant]
 
 
 @dataclass
@@ -290,98 +257,3 @@ class Campaign:
             failure["files"] = written(files, good)
         if path := keep(self.failures, failure):
             self.new.append(path)
-
-
-def read(name: str, number: int, seed: int, case: Path) -> dict[str, Any]:
-    """Read the input in a folder, and report the outcome as a worker does."""
-    try:
-        with working_in(case), small():
-            return {"outcome": readers.read(name, case, number, seed)}
-    except readers.Wrong as error:
-        first = str(error).splitlines()[0]
-        kind = (
-            first.split(", ", 1)[1] if first.startswith("exit code 70, ") else f"wrong: {first:.60}"
-        )
-        return {"kind": kind, "said": str(error)[-4000:]}
-    except (Exception, KeyboardInterrupt) as error:
-        trail = Trail.of(error)
-        return {"kind": trail.kind, "said": trail.words}
-
-
-def tell(pipe: int, what: dict[str, Any]) -> None:
-    """Write a line to the campaign atomically."""
-    line = json.dumps(what).encode() + b"\n"
-    while line:
-        line = line[os.write(pipe, line) :]
-
-
-def prepare() -> None:
-    """Import everything once, with one thread, before forking."""
-    import matplotlib.figure
-    import onnx
-    import onnxruntime
-    import onnxscript
-    import torch._dynamo
-    import torch._inductor.codecache
-    import torch.onnx._internal.exporter._core
-
-    import deceive.auditing
-    import deceive.auditing.leaderboard
-    import deceive.cli
-    import deceive.reporting.audit
-    import deceive.reporting.rounds
-    import deceive.reporting.study
-    import deceive.storage.export
-    import deceive.study
-    import deceive.teaching  # noqa: F401
-
-    torch.set_num_threads(1)
-    del matplotlib, onnx, onnxruntime, onnxscript
-
-
-def isolate(folder: Path) -> None:
-    """Put temporary files into the campaign's folder."""
-    temporary = folder / "tmp"
-    temporary.mkdir(exist_ok=True)
-    os.environ["TMPDIR"] = tempfile.tempdir = str(temporary)
-
-
-def confine(folder: Path, room: int) -> None:
-    """Limit this process's memory, and its writes to one folder."""
-    limit_memory(room)
-    guard(folder)
-
-
-def limit_memory(room: int) -> None:
-    """Limit the memory of this process."""
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    most = pages * os.sysconf("SC_PAGE_SIZE") + room
-    resource.setrlimit(resource.RLIMIT_AS, (most, most))
-
-
-_CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.chown", "os.link",
-            "os.symlink", "os.truncate", "shutil.rmtree", "shutil.move")  # fmt: skip
-
-
-def guard(folder: Path) -> None:
-    """Forbid changes outside a folder from now on, as if by permissions."""
-    own = (os.path.realpath(folder), "/dev/null", "/proc/self/fd")
-
-    def hear(event: str, arguments: tuple[Any, ...]) -> None:
-        for path in _changed(event, arguments):
-            if not os.path.realpath(os.fsdecode(path)).startswith(own):
-                raise PermissionError(13, "Permission denied", os.fsdecode(path))
-
-    sys.addaudithook(hear)
-
-
-def _changed(event: str, arguments: tuple[Any, ...]) -> list[str | bytes]:
-    """The paths that an audit event is about to change; none if it names descriptors."""
-    if event == "open":
-        writes = arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC)
-        paths = arguments[:1] if writes else ()
-    elif event not in _CHANGES or (event != "os.symlink" and arguments[-1] not in (-1, None)):
-        paths = ()
-    else:
-        paths = arguments[:2] if event in ("os.rename", "shutil.move") else arguments[:1]
-    return [os.fspath(each) for each in paths if isinstance(each, str | bytes | os.PathLike)]

@@ -174,7 +174,18 @@ def kill(name: str, number: int, seed: int, world: Path, folder: Path) -> list[s
         return [f"resumed: {facts and facts['end']}"]
     if facts["code"] != facts_of(name, world)["code"]:
         return [f"resumed: exit code {facts['code']}"]
-    return differences(folder / "out", world / "whole" / name)
+    return differences(folder / "out", world / "whole" / name) + _lost(name, world, folder)
+
+
+def _lost(name: str, world: Path, folder: Path) -> list[str]:
+    """Whether `--fresh` has not put the earlier run aside whole."""
+    if "--fresh" not in KINDS[name].arguments:
+        return []
+    earlier = world / "whole" / KINDS[name].given
+    asides = sorted(folder.glob("out.*"))
+    if any(not differences(aside, earlier) for aside in asides):
+        return []
+    return [f"lost: the earlier run is in none of {', '.join(each.name for each in asides)}"]
 
 
 def _reported(name: str, number: int, folder: Path) -> list[str]:

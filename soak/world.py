@@ -80,6 +80,11 @@ KINDS = {
         f"rounds --preset study {_MODELS} --network fast --rounds 2 --candidates 12 --shown 0 1 "
         "--measured 2 --training-images 300 --epochs 1 --steps 10 --noise-images 20 --out out"
     ),
+    "rounds-fresh": Kind(
+        f"rounds {_MODELS} --rounds 2 --candidates 8 --kept 16 --shown 1 --measured 2 --judged 0 "
+        "--training-images 300 --clean-digits 8 --ascent.schedule.steps 3 --fresh --out out",
+        given="rounds-draw",
+    ),
     "audit": Kind(
         f"audit net.safetensors {_MODELS} --candidates 4 --steps 10 --curve-candidates 4 "
         "--searched 2 --queries 100 --garbage-images 10 --out out"
