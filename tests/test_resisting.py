@@ -155,26 +155,30 @@ def test_a_candidate_that_was_a_digit_is_to_be_another_one():
 
 def test_patchworks_are_led_by_a_search_and_taught_to_be_rubbish():
     kind = Continual(quarters_data(), SMALL.model_copy(update={"searched": 4})).kind
-    assert len(kind.patchworks) == SMALL.kept * 4 // SMALL.candidates
+    work, patchworks = kind.patchworks, kind.patchworks.candidates
+    assert len(patchworks) == SMALL.kept * 4 // SMALL.candidates
     kind.begin()
-    before, targets = kind.patchworks.levels.clone(), kind.patchworks.targets.clone()
+    before, targets = (
+        patchworks.levels.clone(),
+        patchworks.targets.clone(),
+    )
     chosen = kind.choose()
     kind.climb(FrozenCopy(kind.network, torch.rand(1, 1, 8, 8)), chosen, 1)
-    assert (len(kind.led), len(kind.led.unique())) == (4, 4)
-    others = torch.ones(len(kind.patchworks), dtype=torch.bool)
-    others[kind.led] = False
-    assert torch.equal(kind.patchworks.levels[others], before[others])
+    assert (len(work.led), len(work.led.unique())) == (4, 4)
+    others = torch.ones(len(patchworks), dtype=torch.bool)
+    others[work.led] = False
+    assert torch.equal(patchworks.levels[others], before[others])
     lesson = kind.lesson(chosen)
-    assert torch.equal(lesson.images[-4:], kind.patchworks.levels[kind.led].float() / 255)
+    assert torch.equal(lesson.images[-4:], patchworks.levels[work.led].float() / 255)
     assert (lesson.labels[-4:] == 4).all()
     assert not lesson.sigma[-4:].any()
-    led_on = (targets == kind.patchworks.targets)[kind.led].nonzero().flatten()
+    led_on = (targets == patchworks.targets)[work.led].nonzero().flatten()
     now, then = (
         log_odds(
-            logits_of(kind.network, levels[kind.led[led_on]].float() / 255),
-            targets[kind.led[led_on]],
+            logits_of(kind.network, levels[work.led[led_on]].float() / 255),
+            targets[work.led[led_on]],
         )
-        for levels in (kind.patchworks.levels, before)
+        for levels in (patchworks.levels, before)
     )
     assert (now >= then - 1e-4).all()
 

@@ -165,10 +165,10 @@ def test_a_run_that_diverges_goes_back_more_slowly_and_at_last_gives_up(tmp_path
 @pytest.mark.parametrize(("vital", "words"), [(0, "is caught"), (1, "of the real images in noise")])
 def test_a_network_that_has_nothing_to_learn_is_noticed(vital, words):
     game = Continual(quarters_data(), SMALL)
-    game.patience = 3
+    game.vitals.patience = 3
     for _ in range(2):
         game.play()
-    game.vitals[vital] = 1.0 if vital == 0 else 0.0
+    game.vitals.shares[vital] = 1.0 if vital == 0 else 0.0
     with pytest.raises(DivergedError, match=words):
         game.play()
 

@@ -12,33 +12,28 @@ from torch.optim.swa_utils import AveragedModel
 from deceive.common import processes
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset
-from deceive.fooling.objectives import log_odds
 from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.guarded import Network, guard_of
 from deceive.storage.runs import Row
 from deceive.teaching.emerging import Emerging
 from deceive.teaching.game import DivergedError, Game
-from deceive.teaching.kind import Kind, Lesson, logits_in
+from deceive.teaching.kind import Kind, Lesson, logits_in, steepness_of
 from deceive.teaching.resisting import Resisting
 from deceive.teaching.settings import ContinualSettings, EmergingSettings, ResistingSettings
+from deceive.teaching.vitals import Vitals, signs_of
 
 _Tensors = tuple[Tensor, ...] | list[Tensor]
 
-# The gradient is penalised in every fourth round.
+# The gradient is penalised only in every fourth round, four times over (lazy, as in Karras et al.
+# 2020).
 _PENALISED = 4
-
-# Vital signs are averages over the last hundred rounds or so.
-_MEMORY = 0.99
-_READ_TOO_SELDOM = 0.05
 
 
 class Continual(Game):
     """Rounds in which one network goes on learning, and its average is the result."""
 
     settings: ContinualSettings
-    patience = 1000
-    """Rounds before vital signs can raise an alarm; early ones are always alarming."""
 
     def __init__(self, data: Dataset, settings: EmergingSettings | ResistingSettings) -> None:
         super().__init__(data, settings)
@@ -64,8 +59,7 @@ class Continual(Game):
                 "exp_avg_sq": torch.zeros_like(parameter),
             }
         self.schedule = self._scheduled()
-        self.vitals = torch.tensor([0.5, 0.5])
-        """Shares of the rubbish caught and of the digits read, of late."""
+        self.vitals = Vitals()
 
     def play(self) -> None:
         """Deceive the network, teach it, average it."""
@@ -83,10 +77,11 @@ class Continual(Game):
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         if self.settings.smoothness and self.number % _PENALISED == 0:
-            self._penalise(images[:n], labels[:n], sigma[:n])
-        right = (logits.detach().argmax(1) == labels).float()
-        vitals = torch.stack([right[n : 2 * n].mean(), right[:n].mean(), loss.detach()])
-        processes.average_([*(cast(Tensor, p.grad) for p in self.parameters), vitals])
+            steepness = steepness_of(self.network, images[:n], labels[:n], sigma[:n])
+            penalty = self.settings.smoothness / 2 * steepness
+            (_PENALISED * penalty).backward()  # type: ignore[no-untyped-call]
+        signs = signs_of(logits, labels, loss, n)
+        processes.average_([*(cast(Tensor, p.grad) for p in self.parameters), signs])
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step()
         self.schedule.step()
@@ -94,7 +89,7 @@ class Continual(Game):
         # Average: the network that is kept follows slowly.
         self.averaged.update_parameters(guard_of(self.network))
 
-        self._look_after_itself(vitals.cpu())
+        self.vitals.watch(signs.cpu(), self.number, kind.alarm)
         self.seconds += time.perf_counter() - started
 
     def _deceive(self, chosen: Tensor) -> None:
@@ -119,20 +114,6 @@ class Continual(Game):
         device = self.here.device
         return images.to(device), lesson.labels.to(device), lesson.sigma.to(device)
 
-    def _penalise(self, images: Tensor, labels: Tensor, sigma: Tensor) -> None:
-        """Add the gradient of the penalty: ½ γ E[(σ² + 0.01) |∇ objective|²] over digits in noise.
-
-        Times σ² it is about the size of the step that would be taken, not about a slope that must
-        be the steeper the less noise there is. It is added only every so many rounds, that many
-        times over (lazy, as in Karras et al. 2020).
-        """
-        images = images.detach().requires_grad_()
-        score = log_odds(logits_in(self.network, images, sigma), labels)
-        (gradient,) = torch.autograd.grad(score.sum(), images, create_graph=True)
-        steps = gradient.square().sum((1, 2, 3)) * (sigma.square() + 0.01)
-        penalty = self.settings.smoothness / 2 * steps.mean()
-        (_PENALISED * penalty).backward()  # type: ignore[no-untyped-call]
-
     def _follow(self, averages: _Tensors, values: _Tensors, number: Tensor | int) -> None:
         """Move averages towards the values of round `number`: quickly at first, then slowly."""
         share = max(1 - self.settings.averaging, 9 / (9 + int(number)))
@@ -148,19 +129,6 @@ class Continual(Game):
             return self.slowed * fall * min(1, number / 100)
 
         return LambdaLR(self.optimiser, factor, last_epoch=self.number - 1)
-
-    def _look_after_itself(self, vitals: Tensor) -> None:
-        """Raise `DivergedError` when training has collapsed."""
-        self.vitals.lerp_(vitals[:2], 1 - _MEMORY)
-        if not math.isfinite(loss := vitals[2].item()):
-            raise DivergedError(f"the loss is {loss}")
-        if self.number < self.patience:
-            return
-        is_caught, is_read = self.vitals.tolist()
-        if is_read < _READ_TOO_SELDOM:
-            raise DivergedError(f"only {is_read:.1%} of the real images in noise are read")
-        if alarm := self.kind.alarm(is_caught):
-            raise DivergedError(alarm)
 
     def begin(self) -> None:
         """Do what the kind needs before the first round."""
@@ -179,12 +147,14 @@ class Continual(Game):
 
     def facts(self, network: Network) -> Row:
         """How much of the rubbish it catches, and how many digits it reads, in the rounds."""
-        is_caught, is_read = self.vitals.tolist()
-        return {"rubbish_caught": is_caught, "digits_read_in_noise": is_read}
+        return {
+            "rubbish_caught": self.vitals.is_caught,
+            "digits_read_in_noise": self.vitals.is_read,
+        }
 
     def news(self) -> str:
         """Speed, rubbish caught and digits read."""
-        is_caught, is_read = self.vitals.tolist()
+        is_caught, is_read = self.vitals.is_caught, self.vitals.is_read
         made = self.number * self.settings.candidates * self.settings.steps
         rate = f"{made / self.seconds:,.0f} image-steps/s, " if self.seconds else ""
         return f"{rate}{is_caught:.0%} of the rubbish caught, {is_read:.0%} of the real images read"
@@ -197,7 +167,7 @@ class Continual(Game):
         for number, parameter in enumerate(self.parameters):
             for name, tensor in self.optimiser.state[parameter].items():
                 state[f"optimiser.{number}.{name}"] = tensor
-        return state | {"vitals": self.vitals} | self.kind.shared()
+        return state | {"vitals": self.vitals.shares} | self.kind.shared()
 
     def own(self) -> dict[str, Tensor]:
         """The generator, and the kind's candidates."""

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from deceive.data.loading import Dataset
+from deceive.fooling.objectives import log_odds
 from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.guarded import Network
@@ -81,3 +82,16 @@ def logits_in(network: nn.Module, images: Tensor, sigma: Tensor) -> Tensor:
     with torch.autocast(images.device.type, dtype, dtype != torch.float32):
         logits: Tensor = network(images, sigma)
     return logits.float()
+
+
+def steepness_of(network: nn.Module, images: Tensor, labels: Tensor, sigma: Tensor) -> Tensor:
+    """How steep the objective is at digits in noise, E[(σ² + 0.01) |∇ objective|²], a scalar.
+
+    Times σ² it is about the size of the step that would be taken there, not about a slope that must
+    be the steeper the less noise there is. Its graph is kept, so that it can be a penalty (R1,
+    Mescheder et al. 2018).
+    """
+    images = images.detach().requires_grad_()
+    score = log_odds(logits_in(network, images, sigma), labels)
+    (gradient,) = torch.autograd.grad(score.sum(), images, create_graph=True)
+    return (gradient.square().sum((1, 2, 3)) * (sigma.square() + 0.01)).mean()

@@ -2,27 +2,20 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
-
-import torch
+from typing import cast
 
 from deceive.common import arguments, processes
 from deceive.common.checks import counted
 from deceive.common.errors import InputError
 from deceive.common.progress import Task
 from deceive.data.loading import Dataset
-from deceive.fooling.result import FoolingResult
-from deceive.judging.measures import digit_accuracy
 from deceive.networks.guarded import Network
-from deceive.storage.card import Card
-from deceive.storage.models import save_network
-from deceive.storage.runs import Row, Run, arrays_of, round_name
+from deceive.storage.runs import Row, Run
 from deceive.teaching.checkpoint import load, save
 from deceive.teaching.continual import Continual
 from deceive.teaching.drawings import judged_drawings
 from deceive.teaching.game import DivergedError, Game
-from deceive.teaching.measuring import made, worth
-from deceive.teaching.presets import command_of
+from deceive.teaching.keeping import has_row, measured
 from deceive.teaching.retraining import Retraining
 from deceive.teaching.rows import ROUNDS
 from deceive.teaching.settings import (
@@ -109,9 +102,9 @@ def rounds(
             save(game, checkpoint)  # so there is always a state to roll back to
         while True:
             # Measuring changes nothing, so it is made up for where a run was cut off before it.
-            if settings.is_shown(game.number) and not _has(run, part="round", round=game.number):
+            if settings.is_shown(game.number) and not has_row(run, part="round", round=game.number):
                 save(game, checkpoint)
-                yield _measured(game, run, data, judge)
+                yield measured(game, run, data, judge)
             if game.number >= settings.rounds:
                 break
             try:
@@ -123,7 +116,7 @@ def rounds(
             tick(game.number, settings.rounds, game.news())
     if not isinstance(settings, EmergingSettings) or settings.judged == 0:
         return
-    if not _has(run, part="quality"):
+    if not has_row(run, part="quality"):
         with task("judging what it draws"):
             row = judged_drawings(game.best(), run, data, judge, settings)
             processes.on_main(lambda: run.add({"part": "quality", "round": game.number} | row))
@@ -139,56 +132,6 @@ def game_of(data: Dataset, settings: RoundsSettings) -> Game:
         case EmergingSettings() | ResistingSettings():
             return Continual(data, settings)
     raise TypeError(type(settings))
-
-
-def _has(run: Run, **like: Any) -> bool:
-    """Whether there is such a row, by what the main process finds."""
-    return processes.on_main(lambda: run.row(**like) is not None)
-
-
-def _measured(game: Game, run: Run, data: Dataset, judge: Network) -> Row:
-    """The row of a round, kept in the run with its images and its network."""
-    network = game.best()
-    images = made(network, game.data, game.settings)
-    return processes.on_main(lambda: _kept(game, network, images, run, data, judge))
-
-
-def _kept(
-    game: Game, network: Network, images: FoolingResult, run: Run, data: Dataset, judge: Network
-) -> Row:
-    run.save_arrays(round_name(game.number), **arrays_of(images))
-    row: Row = {"part": "round", "round": game.number, "seconds": round(game.seconds, 2)}
-    row |= worth(network, images, game.data, judge, game.settings) | game.facts(network)
-    for name, split in (("validation", data.validation), ("test", data.test)):
-        row[f"{name}_accuracy"] = digit_accuracy(
-            network, split.images, split.labels, data.n_classes
-        )
-    card = _card(game, network, data, row)
-    save_network(network, run.weights(round_name(game.number)), card, half=True)
-    return run.add(row)
-
-
-def _card(game: Game, network: Network, data: Dataset, row: Row) -> Card:
-    played = game.settings
-    settings = played.model_dump(exclude={"ascent", "shown"}, exclude_none=True)
-    if "starts" in settings:
-        settings["starts"] = " ".join(settings["starts"])
-    return Card(
-        architecture=network.architecture,
-        n_outputs=network.n_outputs,
-        image_shape=network.image_shape,
-        rubbish_class=data.n_classes,
-        seed=game.settings.seed,
-        settings=settings,
-        ascent=played.ascent if isinstance(played, EmergingSettings) else None,
-        round=game.number,
-        data_checksum=data.checksum,
-        seconds=row["seconds"],
-        validation_accuracy=row["validation_accuracy"],
-        test_accuracy=row["test_accuracy"],
-        command=command_of(game.settings),
-        torch=torch.__version__,
-    )
 
 
 def _roll_back(game: Game, checkpoint: Path, run: Run, trouble: DivergedError) -> None:

@@ -1,13 +1,10 @@
 """Rounds in which a classifier learns to resist: candidates from everywhere, by every rule."""
 
-import math
-
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from deceive.common import processes
-from deceive.common.levels import to_levels
 from deceive.data.loading import Dataset
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
@@ -18,10 +15,10 @@ from deceive.networks.frozen import FrozenCopy
 from deceive.networks.guarded import Guarded
 from deceive.storage.models import halved
 from deceive.teaching.candidates import Candidates, some_of
-from deceive.teaching.kind import Lesson, logits_in, untaught
+from deceive.teaching.kind import Lesson, untaught
+from deceive.teaching.patchworks import Patchworks
 from deceive.teaching.readers import Readers
 from deceive.teaching.settings import SURE, ResistingSettings
-from deceive.teaching.squares import led_by_squares
 from deceive.training.augmenting import augment
 from deceive.training.calibrating import expect_rubbish
 from deceive.training.settings import TrainingSettings
@@ -34,9 +31,6 @@ _NOISE = 0.5
 # gradient is taken in noise of up to this standard deviation.
 _LARGER, _SMOOTHING = 30, 0.3
 
-# Where patchworks begin, which are led by a search.
-_PATCHWORK_STARTS = ("uniform", "squares")
-
 
 class Resisting:
     """Images as they are, some in noise of which the network is not told.
@@ -48,20 +42,15 @@ class Resisting:
 
     def __init__(self, data: Dataset, settings: ResistingSettings, generator: Generator) -> None:
         self.data, self.settings, self.generator = data, settings, generator
-        self.here = processes.here()
         self.network, self.readers = untaught(settings, data), None
         if isinstance(self.network, Guarded):
             self.readers = Readers(self.network, data, settings.seed)
             self.network = self.readers.behind(self.network.guard)
-        kept = settings.kept // self.here.count
-        self.candidates = Candidates.blank(kept, data.image_shape)
-        self.were_digits = self._begin(self.candidates, torch.arange(kept), settings.starts)
-        searched = kept * settings.searched // settings.candidates
-        self.patchworks = Candidates.blank(searched, data.image_shape)
-        if searched:
-            self._begin(self.patchworks, torch.arange(searched), _PATCHWORK_STARTS)
-        self.led = torch.arange(0)
-        """The patchworks of this round."""
+        count = processes.here().count
+        self.chosen = settings.candidates // count
+        self.candidates = Candidates.blank(settings.kept // count, data.image_shape)
+        self.were_digits = self._begin(torch.arange(len(self.candidates)))
+        self.patchworks = Patchworks(data, settings, generator)
 
     def begin(self) -> None:
         """Train the readers, if the network has some."""
@@ -70,19 +59,16 @@ class Resisting:
 
     def choose(self) -> Tensor:
         """Draw some; a share of them begins anew."""
-        chosen, anew = self._drawn(self.candidates, self.settings.candidates)
-        self.were_digits[anew] = self._begin(self.candidates, anew, self.settings.starts)
+        chosen = some_of(self.chosen, len(self.candidates), self.generator)
+        chance = torch.rand(len(chosen), generator=self.generator)
+        anew = chosen[chance < self.settings.restarted]
+        self.were_digits[anew] = self._begin(anew)
         return chosen
 
-    def _drawn(self, candidates: Candidates, count: int) -> tuple[Tensor, Tensor]:
-        """Indices of this process's share of `count`, and of those that are to begin anew."""
-        chosen = some_of(count // self.here.count, len(candidates), self.generator)
-        chance = torch.rand(len(chosen), generator=self.generator)
-        return chosen, chosen[chance < self.settings.restarted]
-
-    def _begin(self, candidates: Candidates, which: Tensor, starts: tuple[str, ...]) -> Tensor:
-        return candidates.begin_anywhere(
-            which, starts, self.data.train, self.data.n_classes, self.generator
+    def _begin(self, which: Tensor) -> Tensor:
+        """Begin some of the candidates anew; gives which of them are digits."""
+        return self.candidates.begin_anywhere(
+            which, self.settings.starts, self.data.train, self.data.n_classes, self.generator
         )
 
     def climb(self, frozen: FrozenCopy, chosen: Tensor, number: int) -> None:
@@ -98,8 +84,7 @@ class Resisting:
             seed=int(torch.randint(2**60, (), generator=self.generator)),
             chunk=len(chosen),
         ).levels
-        if s.searched:
-            self._search()
+        self.patchworks.lead(self.network)
 
     def _ascent(self, number: int) -> Ascent:
         """The rules in turn, in steps of any size, every other time in noise."""
@@ -111,25 +96,6 @@ class Resisting:
             noise=_SMOOTHING * max(0, 2 * chance[1] - 1),
         )
 
-    def _search(self) -> None:
-        self.led, anew = self._drawn(self.patchworks, self.settings.searched)
-        self._begin(self.patchworks, anew, _PATCHWORK_STARTS)
-        targets = self.patchworks.targets[self.led].to(self.here.device)
-
-        def score_of(images: Tensor) -> Tensor:
-            count, each = images.shape[:2]
-            flat = images.flatten(0, 1).to(self.here.device)
-            logits = logits_in(self.network, flat, flat.new_zeros(len(flat)))
-            return log_odds(logits, targets.repeat_interleave(each)).view(count, each)
-
-        found = led_by_squares(
-            self.patchworks.images(self.led),
-            score_of,
-            enough=math.log(self.settings.confidence / (1 - self.settings.confidence)),
-            generator=self.generator,
-        )
-        self.patchworks.levels[self.led] = to_levels(found)
-
     def lesson(self, chosen: Tensor) -> Lesson:
         """Digits, half of them bent, and candidates, half of all in noise; then patchworks."""
         n, digits = len(chosen), self.data.train
@@ -137,7 +103,7 @@ class Resisting:
         images = digits.images[real]
         bent = augment(images[: n // 2], TrainingSettings(), self.generator)
         level, noisy = torch.rand(2, 2 * n, generator=self.generator)
-        found, led = self.candidates.images(chosen), self.patchworks.images(self.led)
+        found, led = self.candidates.images(chosen), self.patchworks.images
         return Lesson(
             torch.cat([bent, images[n // 2 :], found, led]),
             torch.cat([digits.labels[real], torch.full((n + len(led),), self.data.n_classes)]),
@@ -186,5 +152,5 @@ class Resisting:
         """The candidates, and which were digits; the patchworks."""
         state = self.candidates.tensors() | {"were_digits": self.were_digits}
         if self.settings.searched:
-            state |= {f"patchworks.{k}": v for k, v in self.patchworks.tensors().items()}
+            state |= {f"patchworks.{k}": v for k, v in self.patchworks.candidates.tensors().items()}
         return state

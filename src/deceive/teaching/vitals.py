@@ -1,0 +1,65 @@
+"""Vital signs of a network that is taught: what it catches and reads, and when that is alarming."""
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from deceive.teaching.game import DivergedError
+
+# Vital signs are averages over the last hundred rounds or so.
+_MEMORY = 0.99
+_READ_TOO_SELDOM = 0.05
+
+
+def signs_of(logits: Tensor, labels: Tensor, loss: Tensor, count: int) -> Tensor:
+    """What a lesson of `count` digits, as many candidates and others says, (3,).
+
+    Shares of the candidates caught and of the digits read, and the loss.
+
+    >>> logits = torch.tensor([[1.0, 0], [1, 0], [0, 1], [1, 0]])
+    >>> signs_of(logits, torch.tensor([0, 1, 1, 1]), torch.tensor(0.5), 2).tolist()
+    [0.5, 0.5, 0.5]
+    """
+    right = (logits.detach().argmax(1) == labels).float()
+    return torch.stack([right[count : 2 * count].mean(), right[:count].mean(), loss.detach()])
+
+
+class Vitals:
+    """Shares of the rubbish caught and of the digits read, of late.
+
+    Attributes:
+        shares: both, (2,).
+        patience: rounds before they can raise an alarm; early ones are always alarming.
+    """
+
+    def __init__(self) -> None:
+        self.shares = torch.tensor([0.5, 0.5])
+        self.patience = 1000
+
+    def watch(self, signs: Tensor, number: int, alarm: Callable[[float], str | None]) -> None:
+        """Take in the signs of round `number`.
+
+        Raises `DivergedError` when the loss is not finite, when digits are hardly read any more, or
+        when `alarm` gives a reason, from the share of rubbish caught.
+        """
+        self.shares.lerp_(signs[:2], 1 - _MEMORY)
+        if not math.isfinite(loss := signs[2].item()):
+            raise DivergedError(f"the loss is {loss}")
+        if number < self.patience:
+            return
+        if self.is_read < _READ_TOO_SELDOM:
+            raise DivergedError(f"only {self.is_read:.1%} of the real images in noise are read")
+        if reason := alarm(self.is_caught):
+            raise DivergedError(reason)
+
+    @property
+    def is_caught(self) -> float:
+        """Share of the rubbish caught."""
+        return self.shares[0].item()
+
+    @property
+    def is_read(self) -> float:
+        """Share of the digits read."""
+        return self.shares[1].item()
