@@ -1,8 +1,8 @@
-"""How an image climbs: where its gradient is asked for, how far each pixel moves, and which way.
+"""Step rules: how far each pixel moves along the gradient, and which way.
 
 A rule works image by image. What it remembers of an image's earlier steps is its state, a stack of
-images that is all zeros at first; the image loop keeps it, and sets it to zero where a bound holds
-a pixel back. Directions are taken in units of the step size.
+images that begins as zeros. The image loop keeps the state, and sets it to zero where a bound holds
+a pixel back. Directions are in units of the step size.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# After so many steps without success an image's steps are twice as long as at first, and so on,
-# until it has taken so many of them.
+# After PATIENCE steps without success an image's steps are twice as long as at first, after twice
+# as many three times, and so on until GROWING steps.
 PATIENCE, GROWING = 10, 30
 
 # How long Adam remembers the size of gradients. Images settle within dozens of steps, networks
@@ -24,21 +24,21 @@ _TINY = torch.finfo(torch.float32).tiny
 
 
 class Move(NamedTuple):
-    """One step of N images: each goes `reach` × step size × `direction`."""
+    """One step of N images: each moves by `reach` × step size × `direction`."""
 
     reach: Tensor
     """(N,), 1 where steps don't grow."""
     direction: Tensor
     """(N, C, H, W), about 1 a pixel on average."""
     state: Tensor
-    """(N, memory, C, H, W), what the rule wants to see again at the next step."""
+    """(N, memory, C, H, W), what the rule gets again at the next step."""
 
 
 class Rule(NamedTuple):
     """How steps are taken."""
 
     memory: int
-    """How many images its state holds for each one."""
+    """Number of images in the state of each image."""
     move: Callable[[Tensor, Tensor, Tensor, float], Move]
     """(gradient (N, C, H, W), state (N, memory, C, H, W), steps taken (N,), momentum) → `Move`;
     it may change the first two in place."""
@@ -48,8 +48,13 @@ def momentum(gradient: Tensor, state: Tensor, taken: Tensor, momentum: float) ->
     """Steps along v ← momentum · v + g / mean|g|, that grow and then fall: r(t) · v after t steps.
 
     r = 1 + t / 10 up to t = 30, and from there 4 √(30 / t). Dong et al. 2018 before their sign.
-    Pixels that matter more move further; images that resist are pushed harder, and those that
-    still do may need a light touch (docs/image-loop.md).
+    Pixels that matter more move further. Images that resist are pushed harder, and those that
+    still do may need smaller steps (docs/image-loop.md).
+
+    >>> gradient, state = torch.tensor([[[[1.0, -3.0]]]]), torch.zeros(1, 1, 1, 1, 2)
+    >>> reach, direction, _ = momentum(gradient, state, torch.tensor([20]), 0.5)
+    >>> reach.tolist(), direction.flatten().tolist()
+    ([3.0], [0.5, -1.5])
     """
     velocity, taken = _accumulated(gradient, state, momentum), taken.float()
     grown = 1 + taken.clamp_max(GROWING) / PATIENCE
@@ -61,6 +66,10 @@ def sign(gradient: Tensor, state: Tensor, taken: Tensor, momentum: float) -> Mov
 
     Every pixel moves as far as any other. Without momentum it is the basic iterative method
     (Kurakin et al. 2017) without a limit.
+
+    >>> gradient, state = torch.tensor([[[[1.0, -3.0]]]]), torch.zeros(1, 1, 1, 1, 2)
+    >>> sign(gradient, state, torch.tensor([20]), 0.5).direction.flatten().tolist()
+    [1.0, -1.0]
     """
     velocity = _accumulated(gradient, state, momentum)
     return Move(torch.ones_like(taken, dtype=velocity.dtype), velocity.sign(), state)
@@ -69,7 +78,12 @@ def sign(gradient: Tensor, state: Tensor, taken: Tensor, momentum: float) -> Mov
 def adam(gradient: Tensor, state: Tensor, taken: Tensor, momentum: float) -> Move:
     """Adam (Kingma and Ba 2015, algorithm 1) with β₁ = momentum and β₂ = 0.9, in steps of one size.
 
-    Each pixel's gradient is divided by how great it has been of late.
+    Each pixel's gradient is divided by its recent size.
+
+    >>> gradient, state = torch.tensor([[[[1.0, -3.0]]]]), torch.zeros(1, 2, 1, 1, 2)
+    >>> direction = adam(gradient, state, torch.tensor([0]), 0.5).direction
+    >>> direction.flatten().round(decimals=3).tolist()  # a first step is the sign
+    [1.0, -1.0]
     """
     first, second = state.unbind(1)
     first.mul_(momentum).add_(gradient, alpha=1 - momentum)
@@ -85,6 +99,7 @@ RULES: dict[str, Rule] = {
     "sign": Rule(1, sign),
     "adam": Rule(2, adam),
 }
+"""By name."""
 
 
 def _accumulated(gradient: Tensor, state: Tensor, momentum: float) -> Tensor:

@@ -1,7 +1,7 @@
-"""Where an image begins.
+"""Starts: the images that optimising begins with.
 
-Every image has a random generator of its own, made from the seed and the image's number: image 17
-of a batch of 20 is image 17 of a batch of 10,000, however the work is cut up.
+Every image has its own random generator, made from the seed and the image's number. So image 17 of
+20 is image 17 of 10,000, whatever the batches.
 """
 
 from collections.abc import Callable
@@ -18,10 +18,11 @@ from deceive.common.levels import Bounds, Shape
 from deceive.common.seeds import generator_for
 
 Start = Callable[[Shape, Generator], Tensor]
+"""A shape (C, H, W) and a generator to one image of that shape in [0, 1], float32."""
 Starts = Callable[[range], Tensor]
 """Image numbers to their start images (n, C, H, W) within the bounds."""
 
-# How many of them lie upon one another.
+# Number of squares in an image.
 _SQUARES = 30
 
 # Independent of the caller's defaults: images are the same everywhere.
@@ -29,17 +30,31 @@ _PIXELS: Any = {"dtype": torch.float32, "device": "cpu"}
 
 
 def uniform(shape: Shape, generator: Generator) -> Tensor:
-    """Static: every pixel drawn evenly from [0, 1)."""
+    """Static: every pixel drawn uniformly from [0, 1).
+
+    >>> uniform((1, 28, 28), Generator().manual_seed(0)).shape
+    torch.Size([1, 28, 28])
+    """
     return torch.rand(shape, generator=generator, **_PIXELS)
 
 
 def gaussian(shape: Shape, generator: Generator) -> Tensor:
-    """Static around mid-grey: normal with mean 0.5 and standard deviation 0.2, clamped."""
+    """Static around mid-grey: normal with mean 0.5 and standard deviation 0.2, clamped.
+
+    >>> image = gaussian((3, 32, 32), Generator().manual_seed(0))
+    >>> round(image.mean().item(), 1), round(image.std().item(), 1)
+    (0.5, 0.2)
+    """
     return torch.randn(shape, generator=generator, **_PIXELS).mul_(0.2).add_(0.5).clamp_(0, 1)
 
 
 def smooth(shape: Shape, generator: Generator) -> Tensor:
-    """Clouds: a coarse grid of uniform noise, a quarter of the size, enlarged bicubically."""
+    """Clouds: a coarse grid of uniform noise, a quarter of the size, enlarged bicubically.
+
+    >>> image = smooth((1, 28, 28), Generator().manual_seed(0))
+    >>> bool(image.diff().abs().mean() < 0.2)  # 1/3 for `uniform`
+    True
+    """
     channels, height, width = shape
     sizes = (1, channels, -(-height // 4), -(-width // 4))
     coarse = torch.rand(sizes, generator=generator, **_PIXELS)
@@ -47,14 +62,21 @@ def smooth(shape: Shape, generator: Generator) -> Tensor:
 
 
 def blank(shape: Shape, generator: Generator) -> Tensor:
-    """Black, the background of a digit."""
+    """Black, as the background of a digit; the generator isn't used.
+
+    >>> blank((1, 28, 28), Generator()).max().item()
+    0.0
+    """
     return torch.zeros(shape, **_PIXELS)
 
 
 def squares(shape: Shape, generator: Generator) -> Tensor:
-    """Black and white squares (each channel has its own) upon one another, ever smaller ones.
+    """Black and white squares on top of one another, smaller and smaller; each channel its own.
 
-    What is called dead leaves (Lee, Mumford and Huang 2001), and what a random search ends in.
+    The dead leaves model (Lee, Mumford and Huang 2001), and what random searches end in.
+
+    >>> squares((1, 28, 28), Generator().manual_seed(0)).unique().tolist()
+    [0.0, 1.0]
     """
     channels, *sizes = shape
     image = torch.zeros(shape, **_PIXELS)
@@ -70,13 +92,17 @@ def squares(shape: Shape, generator: Generator) -> Tensor:
 
 
 def with_square(images: Tensor, sides: Tensor | int, draw: Tensor) -> Tensor:
-    """Images (N, C, H, W) with a black or white square upon each.
+    """Images (N, C, H, W) with a black or white square on each.
 
-    For many at once; `squares` paints on its one image, which is three times as quick.
+    For many images at once; `squares` paints on its one image, which is three times as fast.
+
+    >>> lower_right = torch.tensor([[0.9, 0.9, 1]])
+    >>> with_square(torch.zeros(1, 1, 3, 3), 2, lower_right)[0, 0].tolist()
+    [[0.0, 0.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]]
 
     Args:
         images: not changed.
-        sides: how large it is, in pixels: one number, or (N,).
+        sides: side of the square in pixels: one number, or (N,).
         draw: (N, 2 + C) in [0, 1): how far down and how far right, where 1 would be just beyond;
             and the colour of each channel, which is rounded.
     """
@@ -98,16 +124,21 @@ STARTS: dict[str, Start] = {
     "blank": blank,
     "squares": squares,
 }
+"""By name."""
 
 
-# Not noise: an image of another class than the one it is to be taken for.
+# A start that isn't noise: a real image of another class than its target.
 REAL = "real"
 
 
 def begin(start: str, indices: range, shape: Shape, seed: int) -> Tensor:
     """Start images (len(indices), C, H, W) in [0, 1], float32, on the CPU.
 
-    Raises `InputError` when `start` is not one of `STARTS`.
+    Raises `InputError` if `start` is not one of `STARTS`.
+
+    >>> torch.equal(begin("uniform", range(20), (1, 8, 8), 0)[17:],
+    ...             begin("uniform", range(17, 20), (1, 8, 8), 0))
+    True
     """
     if not isinstance(start, str) or start not in STARTS:
         raise InputError(
