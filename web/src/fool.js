@@ -50,7 +50,7 @@ function note(image, { confidences }) {
  * `ask(images, targets, noise)` gives logits (N, K) and gradient (N, C·H·W) of the log-odds, both
  * flat; `noise` holds the standard deviations (N) that the network is to be told. `rule` is the
  * manifest's, with the network's ascent: confidence, steps, patience, growing, slack, ascent, and a
- * seed for the ascent's noise. With a confidence of null nobody leaves before the steps are spent.
+ * seed for the ascent's noise. With a confidence of null every image takes all its steps.
  */
 export class Deception {
   constructor(ask, targets, starts, rule) {
@@ -80,7 +80,7 @@ export class Deception {
     return this.images.every((image) => image.finished);
   }
 
-  /** Ask the network, let those go that are there or out of steps, and move the others. */
+  /** Ask the network, let images leave that fool or are out of steps, and move the others. */
   async step() {
     const batch = this.images.filter((image) => !image.finished);
     if (batch.length === 0) return;
@@ -93,7 +93,7 @@ export class Deception {
       note(image, answers[i]);
     });
 
-    // Whoever seems to be there, or is out of steps, is asked about as a PNG will hold it.
+    // An image that seems to fool, or is out of steps, is checked as a PNG will hold it.
     const seems = (image) => confidence !== null && image.confidence >= confidence;
     const due = batch.filter((image) => image.taken >= steps || seems(image));
     const exact = await this.#ask(due, (image) => fromLevels(image.levels));
