@@ -10,7 +10,7 @@ from deceive.auditing.candidates import targets_of
 from deceive.auditing.parts.attack import attack_parts
 from deceive.auditing.record.outcomes import attacks_of, headlines_of, outcome_of, stored_outcomes
 from deceive.auditing.record.rows import attacked_in
-from deceive.auditing.settings import CERTAIN, budgets
+from deceive.auditing.settings import CERTAIN, AuditSettings, budgets
 from deceive.auditing.verdict import verdict
 from deceive.data.loading import Dataset
 from deceive.fooling.fool import fool
@@ -115,11 +115,9 @@ def test_thresholds_together_find_what_each_finds_alone(way, steps):
             WAYS[way],
             lambda attempt: begin("uniform", range(12), (1, 4, 4), attempt),
             targets_of(range(12), 4, 12),
-            thresholds=thresholds,
-            steps=steps,
-            restarts=3,
-            seed=0,
-            callback=lambda progress: None,
+            thresholds,
+            AuditSettings(steps=steps, restarts=3),
+            lambda progress: None,
         )
 
     thresholds = {"own": 0.9, "asked": 0.8, "again": 0.8}

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from deceive.auditing import AuditReport, read_report
-from deceive.auditing.record import assemble
+from deceive.auditing.record.schema import write_report
 from deceive.common.errors import InputError, WriteError
 from deceive.common.files import remove_temporaries
 from deceive.networks.classifier import Classifier
@@ -117,19 +117,16 @@ class Checkpoint:
 
 
 class Audit:
-    """`write_audit`."""
+    """`write_report`."""
 
     def __init__(self, folder):
-        self.run = Run(folder, {"audit": 3})
+        self.path = folder / "audit.json"
 
     def write(self, version):
-        found = AuditReport.model_validate(audit_content(seconds=version))
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(assemble, "assemble", lambda run: found)
-            assemble.write_audit(self.run)
+        write_report(self.path, AuditReport.model_validate(audit_content(seconds=version)))
 
     def read(self):
-        return read_report(self.run.folder / "audit.json").seconds
+        return read_report(self.path).seconds
 
 
 @pytest.mark.parametrize("kind", [Network, Rows, Arrays, Checkpoint, Audit])

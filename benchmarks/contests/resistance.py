@@ -28,7 +28,7 @@ from deceive.auditing.models.subject import Subject
 from deceive.auditing.parts.clean import own_threshold
 from deceive.auditing.proposers import SEARCHES
 from deceive.auditing.record.stored import arrays_named
-from deceive.auditing.settings import CERTAIN
+from deceive.auditing.settings import CERTAIN, AuditSettings
 from deceive.common.arrays import Arrays
 from deceive.common.errors import InputError
 from deceive.common.levels import from_levels, to_levels
@@ -282,11 +282,9 @@ def _climbing(name: str, family: str, ascent: Ascent | None, steps: int) -> Atta
             way,
             case.start,
             case.targets,
-            thresholds=case.thresholds,
-            steps=steps,
-            restarts=case.plan.restarts,
-            seed=case.plan.seed,
-            callback=lambda progress: None,
+            case.thresholds,
+            AuditSettings(steps=steps, restarts=case.plan.restarts, seed=case.plan.seed),
+            lambda progress: None,
         )
 
     return Attack(name, family, f"{steps:,} steps", climb)

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from deceive.auditing.settings import CERTAIN, WayName
+from deceive.auditing.settings import CERTAIN, AuditSettings, WayName
 from deceive.common.arrays import Arrays
 from deceive.common.errors import NoGradientWarning, UnsteadyWarning
 from deceive.fooling.ascent import Ascent
@@ -44,11 +44,8 @@ def attack(
     way: Way,
     start: Callable[[int], Tensor],
     targets: Tensor,
-    *,
     thresholds: dict[str, float],
-    steps: int,
-    restarts: int,
-    seed: int,
+    settings: AuditSettings,
     callback: Callable[[Progress], None],
 ) -> Arrays:
     """Try candidates by one way, to each of the thresholds at once.
@@ -59,9 +56,8 @@ def attack(
         start: attempt number → start images (N, C, H, W) in [0, 1].
         targets: (N,) int64.
         thresholds: by name.
-        steps: the most that an attempt may take.
-        restarts: attempts after the first, for a way that wants them.
-        seed: for the noise of a smoothed gradient.
+        settings: `steps` is the most that an attempt may take, `restarts` the number of attempts of
+            a way with fresh starts, `seed` for the noise of a smoothed gradient.
         callback: as `fool`'s.
 
     Returns:
@@ -71,7 +67,7 @@ def attack(
     """
     *lesser, greatest = sorted(set(thresholds.values()))
     kept: dict[float, Arrays] = {}
-    for attempt in range(1, restarts + 1) if way.fresh else [0]:
+    for attempt in range(1, settings.restarts + 1) if way.fresh else [0]:
         left = np.flatnonzero(~kept[greatest]["fooled"]) if kept else np.arange(len(targets))
         if len(left) == 0:
             break
@@ -80,9 +76,9 @@ def attack(
             targets[left],
             confidence=[*lesser, greatest],
             start=start(attempt)[left],
-            steps=steps,
+            steps=settings.steps,
             ascent=way.ascent,
-            seed=seed + attempt,
+            seed=settings.seed + attempt,
             callback=callback,
         )
         for confidence, result in zip([*lesser, greatest], [*came.waypoints, came], strict=True):

@@ -4,19 +4,30 @@ import torch
 from torch import Tensor
 
 from deceive.auditing.context import Context
-from deceive.auditing.record.measured import Box, Curve
-from deceive.auditing.record.rows import Followed
+from deceive.auditing.record.measured import Curve
+from deceive.auditing.record.rows import Attacked, Followed
 from deceive.common.arrays import Arrays
 from deceive.common.levels import from_levels
 from deceive.common.progress import Tick
 
 
-def keep_outcomes(context: Context, name: str, targets: Tensor, arrays: Arrays, tick: Tick) -> None:
-    """Store what became of candidates at each threshold, as arrays `name`.
+def arrays_name(part: str) -> str:
+    """What the arrays of a part are called.
+
+    >>> arrays_name("curve/adam/uniform")
+    'curve-adam-uniform'
+    """
+    return part.replace("/", "-")
+
+
+def keep_outcomes(
+    context: Context, attacked: Attacked, targets: Tensor, arrays: Arrays, tick: Tick
+) -> None:
+    """Store what became of candidates at each threshold.
 
     Args:
         context: the audit's.
-        name: of the arrays.
+        attacked: what the candidates are of, and the name of their arrays.
         targets: (N,).
         arrays: `asked_levels` (N, C, H, W) uint8 and the like: see `stored.load_outcomes`.
         tick: called before every batch that a judge sees.
@@ -26,33 +37,26 @@ def keep_outcomes(context: Context, name: str, targets: Tensor, arrays: Arrays, 
         for threshold in context.thresholds:
             images = from_levels(torch.from_numpy(arrays[f"{threshold}_levels"]))
             judged[f"{threshold}_judged"] = context.judged(images, tick).numpy()
-    context.run.save_arrays(name, targets=targets.numpy(), **arrays, **judged)
+    context.run.save_arrays(attacked.arrays, targets=targets.numpy(), **arrays, **judged)
 
 
 def keep_curve(
     context: Context,
-    name: str,
+    attacked: Attacked,
     targets: Tensor,
     arrays: Arrays,
-    tick: Tick,
-    *,
-    way: str,
-    box: Box,
-    start: str,
     budgets: list[int],
+    tick: Tick,
 ) -> Followed:
-    """Store a curve's candidates as arrays `name`, and average them after each budget.
+    """Store a curve's candidates, and average them after each budget.
 
     Args:
         context: the audit's.
-        name: of the arrays.
+        attacked: what the candidates are of, and the name of their arrays.
         targets: (N,).
         arrays: `levels` (B, N, C, H, W) uint8 and `confidence` (B, N), after each of B budgets.
-        tick: called before every batch that a judge sees.
-        way: the attack's name.
-        box: whether it follows the gradient.
-        start: the candidates' kind of start.
         budgets: in steps, or in queries for a black box; ascending.
+        tick: called before every batch that a judge sees.
     """
     agreement = None
     if context.judges:
@@ -60,16 +64,16 @@ def keep_curve(
         judged = context.judged(from_levels(levels).flatten(0, 1), tick).view(levels.shape[:2])
         arrays = arrays | {"judged": judged.numpy()}
         agreement = (judged == targets).double().mean(1).tolist()
-    context.run.save_arrays(name, targets=targets.numpy(), **arrays)
+    context.run.save_arrays(attacked.arrays, targets=targets.numpy(), **arrays)
     confidence = torch.from_numpy(arrays["confidence"]).double()
     curve = Curve(
-        name=way,
-        box=box,
-        start=start,
-        unit="steps" if box == "white" else "queries",
+        name=attacked.name,
+        box=attacked.box,
+        start=attacked.start,
+        unit="steps" if attacked.box == "white" else "queries",
         budgets=budgets,
         mean_confidence=confidence.mean(1).tolist(),
         asked_share=(confidence >= context.settings.confidence).double().mean(1).tolist(),
         judge_agreement=agreement,
     )
-    return Followed(curve=curve, arrays=name)
+    return Followed(curve=curve, arrays=attacked.arrays)

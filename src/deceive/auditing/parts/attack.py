@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from deceive.auditing.attacks import WAYS, attack
 from deceive.auditing.candidates import WHITE_STARTS, start_images, targets_of
 from deceive.auditing.context import Context
-from deceive.auditing.keeping import keep_outcomes
+from deceive.auditing.keeping import arrays_name, keep_outcomes
 from deceive.auditing.parts.part import Part
 from deceive.auditing.record.rows import Attacked, AttackRow
 from deceive.auditing.settings import WayName
@@ -63,17 +63,18 @@ class AttackPart:
                 settings.seed + _ATTEMPT * attempt,
             ),
             targets,
-            thresholds=context.thresholds,
-            steps=settings.steps,
-            restarts=settings.restarts,
-            seed=settings.seed,
-            callback=lambda now: tick(now.finished, now.total),
+            context.thresholds,
+            settings,
+            lambda now: tick(now.finished, now.total),
         )
-        key = self.name.replace("/", "-")
-        keep_outcomes(context, key, targets, arrays, tick)
         attacked = Attacked(
-            name=self.way, box="white", start=self.start, first=self.numbers.start, arrays=key
+            name=self.way,
+            box="white",
+            start=self.start,
+            first=self.numbers.start,
+            arrays=arrays_name(self.name),
         )
+        keep_outcomes(context, attacked, targets, arrays, tick)
         return AttackRow(part=self.name, attacked=attacked)
 
 

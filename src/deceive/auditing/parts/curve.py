@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from deceive.auditing.attacks import WAYS, curve
 from deceive.auditing.candidates import WHITE_STARTS, start_images, targets_of
 from deceive.auditing.context import Context
-from deceive.auditing.keeping import keep_curve
+from deceive.auditing.keeping import arrays_name, keep_curve
 from deceive.auditing.parts.part import Part
-from deceive.auditing.record.rows import CurveRow
+from deceive.auditing.record.rows import Attacked, CurveRow
 from deceive.auditing.settings import WayName, budgets
 from deceive.common.errors import InputError
 from deceive.common.progress import Tick
@@ -47,17 +47,10 @@ class CurvePart:
             seed=settings.seed,
             callback=lambda now: tick(now.finished, now.total),
         )
-        followed = keep_curve(
-            context,
-            self.name.replace("/", "-"),
-            targets,
-            arrays,
-            tick,
-            way=self.way,
-            box="white",
-            start=self.start,
-            budgets=asked,
+        attacked = Attacked(
+            name=self.way, box="white", start=self.start, arrays=arrays_name(self.name)
         )
+        followed = keep_curve(context, attacked, targets, arrays, asked, tick)
         return CurveRow(part=self.name, followed=followed)
 
 

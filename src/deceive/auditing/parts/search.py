@@ -8,7 +8,7 @@ from torch import Tensor
 from deceive.auditing.black_box import SearchResult, search_black_box
 from deceive.auditing.candidates import targets_of
 from deceive.auditing.context import Context
-from deceive.auditing.keeping import keep_curve, keep_outcomes
+from deceive.auditing.keeping import arrays_name, keep_curve, keep_outcomes
 from deceive.auditing.parts.part import Part
 from deceive.auditing.proposers import SEARCHES
 from deceive.auditing.record.rows import Attacked, SearchRow
@@ -54,17 +54,12 @@ class SearchPart:
         )
         if context.subject.manner.at_random:
             found = _asked_again(context, found, list(thresholds.values()), targets, tick)
-        key = self.name.replace("/", "-")
+        name = arrays_name(self.name)
+        attacked = Attacked(name=self.method, box="black", start="search", arrays=f"{name}-passed")
+        going_on = attacked.model_copy(update={"arrays": name})
         ends = {"levels": found.levels.numpy(), "confidence": found.confidence.numpy()}
-        followed = keep_curve(
-            *(context, key, targets, ends, tick),
-            way=self.method,
-            box="black",
-            start="search",
-            budgets=asked,
-        )
-        keep_outcomes(context, f"{key}-passed", targets, _outcomes(found, thresholds), tick)
-        attacked = Attacked(name=self.method, box="black", start="search", arrays=f"{key}-passed")
+        followed = keep_curve(context, going_on, targets, ends, asked, tick)
+        keep_outcomes(context, attacked, targets, _outcomes(found, thresholds), tick)
         return SearchRow(part=self.name, attacked=attacked, followed=followed)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from deceive.auditing.candidates import start_images, targets_of
 from deceive.auditing.context import Context
-from deceive.auditing.keeping import keep_outcomes
+from deceive.auditing.keeping import arrays_name, keep_outcomes
 from deceive.auditing.models.formats import load_model
 from deceive.auditing.models.meeting import meet
 from deceive.auditing.models.sameness import same_network
@@ -62,10 +62,13 @@ class TransferPart:
                 f"{threshold}_fooled": confidence >= asked,
                 f"{threshold}_steps": np.ones(len(targets), np.int64),
             }
-        key = self.name.replace("/", "-")
-        keep_outcomes(context, key, targets, arrays, tick)
-        name = f"made for {self.surrogate}"
-        attacked = Attacked(name=name, box="black", start="uniform", arrays=key)
+        attacked = Attacked(
+            name=f"made for {self.surrogate}",
+            box="black",
+            start="uniform",
+            arrays=arrays_name(self.name),
+        )
+        keep_outcomes(context, attacked, targets, arrays, tick)
         return AttackRow(part=self.name, attacked=attacked)
 
 

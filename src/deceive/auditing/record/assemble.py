@@ -22,11 +22,10 @@ from deceive.auditing.record.rows import (
     followed_in,
     typed_rows,
 )
-from deceive.auditing.record.schema import VERSION, AuditReport
+from deceive.auditing.record.schema import VERSION, AuditReport, write_report
 from deceive.auditing.record.stored import sizes_of
 from deceive.auditing.settings import AuditSettings
 from deceive.common.errors import InputError
-from deceive.common.files import write_text
 from deceive.common.version import __version__
 from deceive.storage.runs import Run
 
@@ -37,7 +36,7 @@ def write_audit(run: Run) -> AuditReport:
     Raises `InputError` when the folder holds no audit, or a file of it is damaged.
     """
     report = assemble(run)
-    write_text(run.folder / "audit.json", report.model_dump_json(indent=2) + "\n")
+    write_report(run.folder / "audit.json", report)
     return report
 
 

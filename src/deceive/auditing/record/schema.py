@@ -20,7 +20,7 @@ from deceive.auditing.settings import AuditSettings
 from deceive.common import checks
 from deceive.common.checks import Share
 from deceive.common.errors import InputError
-from deceive.common.files import read_json
+from deceive.common.files import read_json, write_text
 
 VERSION: Literal[3] = 3
 
@@ -159,6 +159,11 @@ def read_report(path: Path) -> AuditReport:
         )
     content = _upgraded(content) if version == _EARLIER else content
     return checks.fits(AuditReport, content, str(path), "an audit.json")
+
+
+def write_report(path: Path, report: AuditReport) -> None:
+    """Write an `audit.json`. Raises `WriteError` when the file can't be written."""
+    write_text(path, report.model_dump_json(indent=2) + "\n")
 
 
 def json_schema() -> dict[str, Any]:
