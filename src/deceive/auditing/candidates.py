@@ -30,6 +30,9 @@ def targets_of(
         count: candidates per start.
         earlier: candidates of the previous starts.
         total: candidates of all starts; by default those of one.
+
+    >>> targets_of(range(5), n_classes=3, count=5).tolist()
+    [0, 1, 2, 0, 1]
     """
     total = count if total is None else total
     if count >= n_classes:

@@ -29,7 +29,12 @@ def permuted(count: int, real: Split, seed: int) -> Tensor:
 
 
 def constant(count: int, real: Split, seed: int) -> Tensor:
-    """One grey each, from black to white in equal steps."""
+    """Plain greys (count, C, H, W), from black to white in equal steps.
+
+    >>> real = Split(torch.rand(1, 1, 2, 2), torch.zeros(1, dtype=torch.int64))
+    >>> constant(3, real, seed=0).flatten(1)[:, 0].tolist()
+    [0.0, 0.5, 1.0]
+    """
     greys = torch.arange(count) / max(count - 1, 1)
     return greys.view(-1, 1, 1, 1).expand(-1, *_shape(real)).contiguous()
 

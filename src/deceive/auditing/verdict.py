@@ -131,7 +131,7 @@ def _of_garbage(report: AuditReport) -> list[str]:
 
 
 def failures(report: AuditReport) -> list[str]:
-    """What went wrong, each reason once, with the parts that it ended."""
+    """The reasons of failures, each once, with the parts that failed for it."""
     parts: dict[str, list[str]] = {}
     for failure in report.failures:
         parts.setdefault(failure.reason, []).append(failure.part)
@@ -149,7 +149,11 @@ def _some(names: list[str], most: int = 5) -> str:
 
 
 def sure(confidence: float) -> str:
-    """A confidence in per cent, with as many digits as tell it from certainty: 99%, 99.9987%."""
+    """A confidence in per cent, with as many digits as tell it from certainty.
+
+    >>> sure(0.99), sure(0.999987)
+    ('99%', '99.9987%')
+    """
     digits = 2 if confidence < 0.9995 else 4
     return f"{confidence * 100:.{digits}f}".rstrip("0").rstrip(".") + "%"
 

@@ -34,7 +34,14 @@ def stored_outcomes(run: Run, attacked: Attacked, sizes: Sizes) -> Outcomes:
 
 
 def gibberish(arrays: Arrays) -> NDArray[np.bool_] | None:
-    """Which candidates the model is sure of and the judges are not; None without judges."""
+    """Which candidates (N,) the model is sure of and most judges don't call the target.
+
+    None without judges.
+
+    >>> targets, judged = np.array([3, 4, 5]), np.array([3, 9, 9])
+    >>> gibberish({"fooled": np.array([True, True, False]), "targets": targets, "judged": judged})
+    array([False,  True, False])
+    """
     if "judged" not in arrays:
         return None
     found: NDArray[np.bool_] = arrays["fooled"] & (arrays["judged"] != arrays["targets"])
