@@ -56,13 +56,22 @@ def _study(shape: Shape) -> tuple[nn.Module, int]:
     leaves a quarter as much to activate.
     """
     convolutions = [
-        *(StemConv(shape[0], 32, 3), nn.MaxPool2d(2), nn.ReLU()),
-        *(nn.Conv2d(32, 64, 3), nn.MaxPool2d(2), nn.ReLU()),
+        StemConv(shape[0], 32, 3),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
+        nn.Conv2d(32, 64, 3),
+        nn.MaxPool2d(2),
+        nn.ReLU(),
     ]
     flat = _flat_size(convolutions, shape)
     linear = [
-        *(nn.Flatten(), nn.Linear(flat, 128), nn.ReLU(), nn.Dropout(0.3)),
-        *(nn.Linear(128, 64), nn.ReLU(), nn.Dropout(0.3)),
+        nn.Flatten(),
+        nn.Linear(flat, 128),
+        nn.ReLU(),
+        nn.Dropout(0.3),
+        nn.Linear(128, 64),
+        nn.ReLU(),
+        nn.Dropout(0.3),
     ]
     return _Study(*convolutions, *linear), 64
 
@@ -84,8 +93,12 @@ def _fast(
 def _judge(shape: Shape) -> tuple[nn.Module, int]:
     """Another family than `fast`: pairs of 3×3 convolutions at full size, max-pooling."""
     convolutions = [
-        *(*_block(shape[0], 16), *_block(16, 16), nn.MaxPool2d(2)),
-        *(*_block(16, 32), *_block(32, 32), nn.MaxPool2d(2)),
+        *_block(shape[0], 16),
+        *_block(16, 16),
+        nn.MaxPool2d(2),
+        *_block(16, 32),
+        *_block(32, 32),
+        nn.MaxPool2d(2),
     ]
     flat = _flat_size(convolutions, shape)
     linear = [nn.Flatten(), nn.Linear(flat, 128, bias=False), nn.BatchNorm1d(128), nn.ReLU()]

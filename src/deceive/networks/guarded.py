@@ -12,7 +12,7 @@ from deceive.common.levels import Shape
 from deceive.networks.classifier import Classifier
 
 Shifts = tuple[tuple[int, int], ...]
-"""Pixels (down, right) by which an image is moved, each time that it is asked about."""
+"""Pixels (down, right) to move an image by, for each time that a network is asked about it."""
 
 
 class Guarded(nn.Module):
@@ -41,9 +41,9 @@ class Guarded(nn.Module):
         readers: at least one, of any kind: images (N, C, H, W) in [0, 1] in, logits (or
             log-probabilities) of the K classes (N, K) out.
         doubt: δ in (0, 1), how often the readers are taken to be wrong, and to have guessed.
-        shifts: where to ask: each image is moved by so many pixels, and the logits are the mean
+        shifts: pixels (down, right) to move each image by; the logits are the mean over all shifts
             (test-time augmentation, Krizhevsky et al. 2012). What deceives a network in one place
-            seldom does in the next; a digit is one in all. Empty to ask once, without moving it.
+            seldom does in the next; a digit is one in all. Empty to ask once, without a shift.
         architecture: the name that `building.network_of` builds such a network by, if it does.
 
     Attributes:

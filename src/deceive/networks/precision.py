@@ -13,8 +13,11 @@ from deceive.common.errors import InputError
 _backends: Any = torch.backends
 _MATRIX_UNITS = (
     _backends.cuda.matmul,
-    *(_backends.cudnn.conv, _backends.cudnn.rnn),
-    *(_backends.mkldnn.matmul, _backends.mkldnn.conv, _backends.mkldnn.rnn),
+    _backends.cudnn.conv,
+    _backends.cudnn.rnn,
+    _backends.mkldnn.matmul,
+    _backends.mkldnn.conv,
+    _backends.mkldnn.rnn,
 )
 
 

@@ -124,16 +124,19 @@ def _itself(logits: Tensor) -> Tensor:
 
 
 _SQUASHES: dict[Any, tuple[Squashing, Callable[[Tensor], Tensor]]] = {
-    **dict.fromkeys((torch.softmax, Tensor.softmax, F.softmax), ("softmax", _itself)),
-    **dict.fromkeys((torch.special.softmax,), ("softmax", _itself)),
+    torch.softmax: ("softmax", _itself),
+    torch.special.softmax: ("softmax", _itself),
+    Tensor.softmax: ("softmax", _itself),
+    F.softmax: ("softmax", _itself),
     F.softmin: ("softmax", torch.neg),
-    **dict.fromkeys(
-        (torch.log_softmax, Tensor.log_softmax, F.log_softmax, torch.special.log_softmax),
-        ("log-softmax", _itself),
-    ),
-    **dict.fromkeys(
-        (torch.sigmoid, Tensor.sigmoid, F.sigmoid, torch.special.expit), ("sigmoid", _itself)
-    ),
+    torch.log_softmax: ("log-softmax", _itself),
+    torch.special.log_softmax: ("log-softmax", _itself),
+    Tensor.log_softmax: ("log-softmax", _itself),
+    F.log_softmax: ("log-softmax", _itself),
+    torch.sigmoid: ("sigmoid", _itself),
+    torch.special.expit: ("sigmoid", _itself),
+    Tensor.sigmoid: ("sigmoid", _itself),
+    F.sigmoid: ("sigmoid", _itself),
 }
 
 

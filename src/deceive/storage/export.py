@@ -75,7 +75,7 @@ def export_onnx(
         raise InputError(
             "shape: expected (C, H, W), since the network has no image_shape; got none"
         )
-    # Folding would change weights that half precision holds exactly to such that it doesn't.
+    # Folding could turn weights that half precision holds exactly into ones that it doesn't.
     fold = not all(torch.equal(w.half().float(), w) for w in network.parameters())
     frozen = FrozenCopy(_with_plain_stems(network), torch.zeros(1, *shape), fold=fold)
     inputs = _examples(frozen, shape, gradient)

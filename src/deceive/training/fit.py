@@ -1,4 +1,4 @@
-"""Training a network on labelled images held in memory. Knows nothing of rubbish."""
+"""Train a network on labelled images held in memory."""
 
 import math
 import time
@@ -92,7 +92,7 @@ def fit(
     loss_of = _loss_of(network, labels, settings, device)
     optimiser, schedule = _optimiser(network, settings, len(batches))
     started = time.perf_counter()
-    if isinstance(network, Classifier):  # another's `view` may not stand it
+    if isinstance(network, Classifier):  # others may use `view`, which fails then
         network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.train()
     # Dropout draws from the global generators.
