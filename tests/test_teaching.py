@@ -31,6 +31,7 @@ from deceive.teaching import (
 from deceive.teaching.continual import Continual
 from deceive.teaching.emerging import Emerging
 from deceive.teaching.settings import read_settings
+from worlds.old_rounds import OLD_OF
 from worlds.quarters import Quarters, quarters_data
 from worlds.rounds import LITERAL, SMALL, checkpoint_digest, quiet, without_clock
 
@@ -284,68 +285,6 @@ def test_settings_are_of_a_kind():
         RoundsSettings(rounds=3)
 
 
-OLD = {
-    "network": "draw",
-    "judge": "judge",
-    "rounds": 16000,
-    "candidates": 64,
-    "starts": ["uniform"],
-    "steps": 2,
-    "confidence": None,
-    "ascent": DRAWING.model_dump(mode="json"),
-    "kept": 2000,
-    "restarted": None,
-    "searched": 0,
-    "noise_images": 0,
-    "epochs": None,
-    "training_images": 55000,
-    "learning_rate": 0.0006,
-    "rubbish_weight": 1.0,
-    "clean_digits": 64,
-    "averaging": 0.999,
-    "smoothness": 0.1,
-    "shown": [0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000],
-    "measured": 100,
-    "judged": 1000,
-    "digits_sure": None,
-    "seed": 0,
-}
-OLD_OF = {
-    "draw": OLD,
-    "study": OLD
-    | {
-        "network": "study",
-        "rounds": 15,
-        "candidates": 3000,
-        "steps": 1000,
-        "confidence": 0.99,
-        "ascent": Ascent().model_dump(mode="json"),
-        "kept": None,
-        "noise_images": 6000,
-        "epochs": 5.0,
-        "shown": list(range(16)),
-    },
-    "resist": OLD
-    | {
-        "network": "resist",
-        "rounds": 2500,
-        "candidates": 128,
-        "starts": ["uniform", "gaussian", *["smooth", "blank"] * 2, *["real"] * 4],
-        "steps": 5,
-        "confidence": 0.9,
-        "ascent": Ascent(step_size=0.005).model_dump(mode="json"),
-        "restarted": 0.1,
-        "searched": 24,
-        "rubbish_weight": 0.5,
-        "clean_digits": 0,
-        "averaging": 0.998,
-        "shown": [0, 30, 100, 300, 1000],
-        "measured": 10,
-        "digits_sure": 0.96,
-    },
-}
-
-
 @pytest.mark.parametrize("preset", PRESETS)
 def test_settings_from_before_there_were_kinds_are_read(preset, tmp_path):
     assert read_settings(OLD_OF[preset], "here") == PRESETS[preset]
@@ -356,11 +295,11 @@ def test_settings_from_before_there_were_kinds_are_read(preset, tmp_path):
 
 def test_old_settings_that_no_kind_has_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"emerging rounds; confidence: Extra"):
-        read_settings(OLD | {"confidence": 0.9}, "here")
+        read_settings(OLD_OF["draw"] | {"confidence": 0.9}, "here")
     with pytest.raises(InputError, match=r"here: kind of rounds: expected one of emerging, .*None"):
         read_settings({"rounds": 3}, "here")
     path = tmp_path / "old.json"
-    path.write_text(json.dumps(OLD))
+    path.write_text(json.dumps(OLD_OF["draw"]))
     with pytest.raises(InputError, match="expected settings of resisting rounds"):
         changed(PRESETS["resist"], path)
 

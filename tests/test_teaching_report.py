@@ -1,6 +1,7 @@
 """A run of rounds, from the command line to its page, on a data set that is not MNIST."""
 
 import json
+import shutil
 from contextlib import nullcontext
 
 import numpy as np
@@ -16,7 +17,10 @@ from deceive.reporting.rounds import write_rounds_page
 from deceive.reporting.study import write_study_page
 from deceive.storage.models import load_card, load_network
 from deceive.storage.runs import Run
+from deceive.teaching import PRESETS
+from deceive.teaching.rows import ROUNDS
 from worlds.commands import run
+from worlds.old_rounds import OLD_OF
 from worlds.rounds import FLAGS
 
 
@@ -83,6 +87,21 @@ def test_an_unfinished_run_has_a_page_too(played, tmp_path):
     page = write_rounds_page(part).read_text()
     assert "not finished" in page
     assert "Before the first round" in page
+
+
+@pytest.mark.parametrize("preset", OLD_OF)
+def test_a_run_from_before_there_were_kinds_has_its_page(played, preset, tmp_path):
+    settings = OLD_OF[preset] | {"data_checksum": "of the quarters"}
+    (tmp_path / "settings.json").write_text(json.dumps(settings))
+    shutil.copy(played / "run/environment.json", tmp_path)
+    row = Run.open(played / "run").rows()[0]
+    row |= {"rubbish_images": 9, "fooling_rate": 0.5, "median_steps": 3.0}
+    row |= {"gibberish_rate": 0.5, "digits_sure": 0.5}
+    (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
+    page = write_rounds_page(Run.open(tmp_path)).read_text()
+    assert f"deceive rounds --preset {preset}<" in page
+    with pytest.raises(InputError, match="expected a run with the same settings"):
+        Run(tmp_path, PRESETS[preset].model_dump(mode="json") | {"data_checksum": ""}, ROUNDS)
 
 
 def test_pictures_show_what_was_kept(played):

@@ -1,8 +1,9 @@
-"""Rounds: deceive the network, teach it that this was rubbish, and again. One loop, three presets.
+"""Rounds: deceive a network, teach it that this was rubbish, repeat.
 
-`loop` plays them, `settings` says what they are. There are three kinds: `retraining`, the case
-study's own, with a new network every time; and two whose network goes on learning (`continual`),
-until digits emerge from noise (`emerging`) or it resists gibberish (`resisting`).
+`loop` plays them, and keeps and measures what comes of them; `continual` is a round whose network
+goes on learning, until digits emerge from noise (`emerging`) or it resists gibberish (`resisting`);
+`retraining` is a round of the case study, with a new network every time. `settings` has a class for
+each kind of rounds, `presets` the usual ones.
 """
 
 from deceive.teaching.game import DivergedError as DivergedError

@@ -18,7 +18,7 @@ from deceive.networks.guarded import Network, guard_of
 from deceive.storage.runs import Row
 from deceive.teaching.emerging import Emerging
 from deceive.teaching.game import DivergedError, Game
-from deceive.teaching.kind import Kind, Lesson, logits_in, steepness_of
+from deceive.teaching.kind import Lesson, RoundsKind, logits_in, steepness_of
 from deceive.teaching.resisting import Resisting
 from deceive.teaching.settings import ContinualSettings, EmergingSettings, ResistingSettings
 from deceive.teaching.vitals import Vitals, signs_of
@@ -37,7 +37,7 @@ class Continual(Game):
 
     def __init__(self, data: Dataset, settings: EmergingSettings | ResistingSettings) -> None:
         super().__init__(data, settings)
-        self.kind: Kind = (
+        self.kind: RoundsKind = (
             Emerging(self.data, settings, self.generator)
             if isinstance(settings, EmergingSettings)
             else Resisting(self.data, settings, self.generator)
@@ -145,7 +145,7 @@ class Continual(Game):
         """The averaged network, in half precision."""
         return self.kind.finished(cast(Classifier, self.averaged.module))
 
-    def facts(self, network: Network) -> Row:
+    def tally(self, network: Network) -> Row:
         """How much of the rubbish it catches, and how many digits it reads, in the rounds."""
         return {
             "rubbish_caught": self.vitals.is_caught,

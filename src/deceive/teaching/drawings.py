@@ -22,8 +22,8 @@ from deceive.teaching.settings import EmergingSettings
 # Added to the seed for these images; no round uses it.
 _FINAL = 2_000_003
 
-# Columns of the pictures, and frames on the way from one start to another.
-_SHOWN, _FRAMES = 10, 9
+# Frames on the way from one start to another.
+_FRAMES = 9
 
 
 def judged_drawings(
@@ -38,37 +38,33 @@ def judged_drawings(
         drawn from starts between two others.
     """
     started = time.perf_counter()
-    ascent, seed = settings.ascent, _FINAL + settings.seed
-    drawn = draw(network, range(data.n_classes), count=settings.judged, seed=seed, ascent=ascent)
+    seed, classes = _FINAL + settings.seed, range(data.n_classes)
+    drawn = draw(network, classes, count=settings.judged, seed=seed, ascent=settings.ascent)
     seconds = time.perf_counter() - started
-    judged = processes.on_main(lambda: _judged(network, drawn, run, data, judge, ascent, seed))
-    return judged | {
+
+    def judged() -> Row:
+        _keep_pictures(network, drawn, run, data, settings.ascent, seed)
+        found = quality(drawn.images, drawn.targets, judge, data, reference=data.test, seed=seed)
+        return asdict(found)
+
+    return processes.on_main(judged) | {
         "seconds_to_draw": round(seconds, 2),
         "images_per_second": round(len(drawn) / seconds, 1),
     }
 
 
-def _judged(
-    network: Network,
-    drawn: FoolingResult,
-    run: Run,
-    data: Dataset,
-    judge: Network,
-    ascent: Ascent,
-    seed: int,
-) -> Row:
+def _keep_pictures(
+    network: Network, drawn: FoolingResult, run: Run, data: Dataset, ascent: Ascent, seed: int
+) -> None:
+    """Keep what the pictures are made of."""
     classes = range(data.n_classes)
     run.save_arrays("drawn", levels=drawn.levels.numpy(), targets=drawn.targets.numpy())
 
     one_each = draw(network, classes, seed=seed, ascent=ascent, trajectory=True)
-    assert one_each.trajectories is not None
-    run.save_arrays(
-        "ways",
-        levels=torch.stack([way.levels for way in one_each.trajectories]).numpy(),
-        targets=one_each.targets.numpy(),
-    )
+    ways = [way.levels for way in one_each.trajectories or ()]
+    run.save_arrays("ways", levels=torch.stack(ways).numpy(), targets=one_each.targets.numpy())
 
-    shown = torch.cat([_of_class(drawn.targets, k)[:2] for k in classes])
+    shown = torch.cat([(drawn.targets == k).nonzero()[:2, 0] for k in classes])
     _, which = nearest(drawn.images[shown], data.train.images)
     run.save_arrays(
         "nearest",
@@ -76,11 +72,6 @@ def _judged(
         nearest=to_levels(data.train.images[which]).numpy(),
     )
     run.save_arrays("between", levels=_between(network, data, ascent, seed).numpy())
-    return asdict(quality(drawn.images, drawn.targets, judge, data, reference=data.test, seed=seed))
-
-
-def _of_class(targets: Tensor, number: int) -> Tensor:
-    return (targets == number).nonzero()[:, 0]
 
 
 def _between(network: Network, data: Dataset, ascent: Ascent, seed: int) -> Tensor:

@@ -57,8 +57,8 @@ class Game(ABC):
         """The network to use, in half precision, as it is kept. All measures are of this one."""
 
     @abstractmethod
-    def facts(self, network: Network) -> Row:
-        """What the rounds themselves tell about `network`, the best one, for its row."""
+    def tally(self, network: Network) -> Row:
+        """What the rounds add to the row of `network`, the best one."""
 
     @abstractmethod
     def shared(self) -> dict[str, Tensor]:

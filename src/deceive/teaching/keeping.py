@@ -35,7 +35,7 @@ def _kept(
 ) -> Row:
     run.save_arrays(round_name(game.number), **arrays_of(images))
     row: Row = {"part": "round", "round": game.number, "seconds": round(game.seconds, 2)}
-    row |= worth(network, images, game.data, judge, game.settings) | game.facts(network)
+    row |= worth(network, images, game.data, judge, game.settings) | game.tally(network)
     for name, split in (("validation", data.validation), ("test", data.test)):
         row[f"{name}_accuracy"] = digit_accuracy(
             network, split.images, split.labels, data.n_classes

@@ -27,7 +27,7 @@ class Lesson(NamedTuple):
     """(2N + M,), standard deviation of the noise that is added to each image."""
 
 
-class Kind(Protocol):
+class RoundsKind(Protocol):
     """One kind of continual rounds: its network and candidates, and what it does with them."""
 
     network: Network

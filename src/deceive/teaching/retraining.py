@@ -72,7 +72,7 @@ class Retraining(Game):
         """The network itself, in half precision."""
         return halved(self.network)
 
-    def facts(self, network: Network) -> Row:
+    def tally(self, network: Network) -> Row:
         """How much rubbish there is, and how much of it the network catches."""
         images, rubbish_class = self.rubbish.images, self.data.n_classes
         return {

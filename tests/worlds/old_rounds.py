@@ -1,0 +1,83 @@
+"""Settings of rounds as they were stored when one class held those of all kinds."""
+
+from typing import Any
+
+_PLAIN: dict[str, Any] = {
+    "rule": "momentum",
+    "step_size": 0.01,
+    "momentum": 0.5,
+    "noise": 0.0,
+    "least_noise": 0.0,
+    "noise_power": 1.0,
+    "schedule": None,
+    "hold": None,
+}
+_DRAW: dict[str, Any] = {
+    "network": "draw",
+    "judge": "judge",
+    "rounds": 16000,
+    "candidates": 64,
+    "starts": ["uniform"],
+    "steps": 2,
+    "confidence": None,
+    "ascent": {
+        "rule": "sign",
+        "step_size": 0.18,
+        "momentum": 0.0,
+        "noise": 1.0,
+        "least_noise": 0.03,
+        "noise_power": 1.5,
+        "schedule": 20,
+        "hold": None,
+    },
+    "kept": 2000,
+    "restarted": None,
+    "searched": 0,
+    "noise_images": 0,
+    "epochs": None,
+    "training_images": 55000,
+    "learning_rate": 0.0006,
+    "rubbish_weight": 1.0,
+    "clean_digits": 64,
+    "averaging": 0.999,
+    "smoothness": 0.1,
+    "shown": [0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10000, 30000],
+    "measured": 100,
+    "judged": 1000,
+    "digits_sure": None,
+    "seed": 0,
+}
+OLD_OF: dict[str, dict[str, Any]] = {
+    "draw": _DRAW,
+    "study": _DRAW
+    | {
+        "network": "study",
+        "rounds": 15,
+        "candidates": 3000,
+        "steps": 1000,
+        "confidence": 0.99,
+        "ascent": _PLAIN,
+        "kept": None,
+        "noise_images": 6000,
+        "epochs": 5.0,
+        "shown": list(range(16)),
+    },
+    "resist": _DRAW
+    | {
+        "network": "resist",
+        "rounds": 2500,
+        "candidates": 128,
+        "starts": ["uniform", "gaussian", *["smooth", "blank"] * 2, *["real"] * 4],
+        "steps": 5,
+        "confidence": 0.9,
+        "ascent": _PLAIN | {"step_size": 0.005},
+        "restarted": 0.1,
+        "searched": 24,
+        "rubbish_weight": 0.5,
+        "clean_digits": 0,
+        "averaging": 0.998,
+        "shown": [0, 30, 100, 300, 1000],
+        "measured": 10,
+        "digits_sure": 0.96,
+    },
+}
