@@ -1,1 +1,1 @@
-"""What every other part stands on: errors, checks, files, processes."""
+"""Foundations of all other parts: errors, checks, files, processes."""

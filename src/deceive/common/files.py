@@ -22,7 +22,7 @@ from typing import Any
 
 from deceive.common.errors import InputError, WriteError
 
-# Prefix and suffix of temporary files; nothing looks for this suffix.
+# Prefix and suffix of temporary files; no other code looks for this suffix.
 _PREFIX, _SUFFIX = ".deceive-", ".tmp"
 
 # Hexadecimal digits between them.
@@ -233,7 +233,7 @@ def _descriptor(path: Path) -> int | None:
 
 
 def _is_utf8(text: str) -> bool:
-    """Whether it can be encoded; file names need not be, but pages and tables show them."""
+    """Whether it can be encoded. File names may not be, but pages and tables show them."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -275,7 +275,7 @@ def read_bounded(path: Path, most: int, expected: str) -> bytes:
     Raises `InputError` when it is larger or can't be read.
     """
     with read_errors(path, expected), path.open("rb") as file:
-        # In pieces, since `read` allocates all that it is asked for.
+        # In pieces, because `read` allocates as much as it is asked to read.
         pieces, left = [], most + 1
         while left and (piece := file.read(min(left, _PIECE))):
             pieces.append(piece)

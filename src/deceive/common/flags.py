@@ -1,4 +1,4 @@
-"""Settings → the flags of the command line that give them again."""
+"""Settings → the command-line flags that reproduce them."""
 
 import shlex
 from collections.abc import Iterator
@@ -8,14 +8,14 @@ from pydantic import BaseModel
 
 
 def flags_of(settings: BaseModel, usual: BaseModel | None) -> list[str]:
-    """The words of a command line that turn `usual` into `settings`.
+    """The command-line flags that turn `usual` into `settings`.
 
-    Only what differs has a flag. Each field is `--name value`, each field of a model in a field
-    `--field.name value`.
+    Only fields that differ get a flag: `--name value`, or `--field.name value` for the fields of a
+    nested model.
 
     Args:
-        settings: what the command line has to give.
-        usual: settings of the same class, the defaults of its flags; None for none at all.
+        settings: what the flags should give.
+        usual: settings of the same class, the flags' defaults; None if there are no defaults.
 
     >>> from deceive.training.settings import TrainingSettings
     >>> flags_of(TrainingSettings(epochs=3, schedule="constant"), TrainingSettings())
@@ -25,7 +25,7 @@ def flags_of(settings: BaseModel, usual: BaseModel | None) -> list[str]:
 
 
 def command_line(name: str, *words: str) -> str:
-    """One line for a shell that runs the command of this name.
+    """A shell command that runs `deceive NAME` with these words.
 
     >>> command_line("audit", "my net:make", "--steps", "10")
     "deceive audit 'my net:make' --steps 10"
@@ -47,7 +47,7 @@ def _flags(settings: BaseModel, usual: BaseModel | None, prefix: str) -> Iterato
         elif isinstance(value, tuple):
             yield from (f"--{prefix}{flag}", *map(_word, value))
         elif (word := _word(value)).startswith("-"):
-            yield f"--{prefix}{flag}={word}"  # else it would be taken for a flag
+            yield f"--{prefix}{flag}={word}"  # otherwise it would be read as a flag
         else:
             yield from (f"--{prefix}{flag}", word)
 

@@ -1,4 +1,4 @@
-"""Images as floats within bounds, and as the 256 levels that are stored."""
+"""Conversion between float images within bounds and the 256 levels stored on disk."""
 
 import torch
 from torch import Tensor
@@ -6,7 +6,7 @@ from torch import Tensor
 Shape = tuple[int, int, int]
 """Channels, height and width of an image."""
 Bounds = tuple[float, float]
-"""The values of black and of white."""
+"""The pixel values of black and white."""
 UNIT: Bounds = (0.0, 1.0)
 
 

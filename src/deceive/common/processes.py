@@ -1,9 +1,9 @@
-"""One process among several: which one it is, what its share is, and how results come together.
+"""One process among several: its rank, its share of the work, and how results come together.
 
-`accelerate launch` (or torchrun) starts a command several times. Once such a process has joined the
-others, `fool` is sharded by image, training is data-parallel, and only the main process writes: the
-calls are *collective*, all processes make them with the same arguments and get the same result.
-Whoever never joins is alone: one of one, and nothing here does anything.
+`accelerate launch` (or torchrun) starts a command several times. Once the processes have joined,
+`fool` is sharded by image, training is data-parallel, and only the main process writes. Calls are
+*collective*: all processes make them with the same arguments and get the same result. A process
+that never joins is the only one, and the functions here do nothing.
 """
 
 import os
@@ -28,12 +28,12 @@ from deceive.common.seeds import generator_for
 
 T = TypeVar("T")
 
-# The main process may judge and draw for so long while the others wait. One that dies is noticed
-# at once; this is for machines that fall silent.
+# How long the others wait while the main process judges and draws. A process that dies is noticed
+# at once; this limit is for machines that stop answering.
 _PATIENCE = timedelta(minutes=30)
 
-# Seconds to wait before announcing it, at most half of the time there is: processes hardly ever
-# start at the same time.
+# Seconds to wait before saying so, at most half of the timeout: processes rarely start at the same
+# time.
 _UNANNOUNCED = 5.0
 
 
@@ -47,7 +47,7 @@ class Place:
 
     @property
     def is_main(self) -> bool:
-        """Whether it is the one that writes."""
+        """Whether it is the main process, which writes files."""
         return self.rank == 0
 
 
@@ -55,15 +55,15 @@ _place: ContextVar[Place | None] = ContextVar("place", default=None)
 
 
 def here() -> Place:
-    """Where this process stands; one of one, on CUDA where there is some, until it has joined."""
+    """The place of this process; before it joins: the only one, on CUDA if available."""
     return _place.get() or Place(0, 1, torch.device("cuda" if torch.cuda.is_available() else "cpu"))
 
 
 def join(announce: Callable[[str], None] | None = None) -> None:
-    """Join the other processes that the launcher started with this one; alone it does nothing.
+    """Join the other processes that the launcher started; does nothing if there is only one.
 
-    On CUDA, a device each, where there is some; else on the CPU, by gloo. It waits up to five
-    minutes for the others, or DECEIVE_JOIN_SECONDS from the environment.
+    Each process gets a CUDA device if there are any; otherwise they use the CPU, and gloo. Waits up
+    to five minutes for the others, or DECEIVE_JOIN_SECONDS from the environment.
 
     Args:
         announce: called with a sentence if the others take long.
@@ -101,7 +101,7 @@ def join(announce: Callable[[str], None] | None = None) -> None:
 
 @contextmanager
 def _meeting(place: str, seconds: int, announce: Callable[[str], None] | None) -> Iterator[None]:
-    """Wait for the others: announced if it takes long, an `InputError` if they don't come."""
+    """Wait for the others; say so if it takes long. Raises `InputError` if they don't come."""
     words = f"waiting up to {seconds} s for the other processes at {place}"
     silence = min(_UNANNOUNCED, seconds / 2)
     timer = threading.Timer(silence, announce or (lambda words: None), (words,))
@@ -169,9 +169,9 @@ def _whole_number(name: str, text: str, least: int, most: int | None = None) -> 
 
 
 def leave() -> None:
-    """Part from the others, when all is done."""
+    """Leave the group, when all work is done."""
     if here().count > 1:
-        with _noticing():  # whoever closes first would cut off what another still sends
+        with _noticing():  # the first to close would cut off what another still sends
             torch.distributed.barrier()
         _place.set(None)
         torch.distributed.destroy_process_group()
@@ -179,7 +179,7 @@ def leave() -> None:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Within the block this process works for itself, and no call is collective."""
+    """Within the block, this process works alone, and no call is collective."""
     token = _place.set(replace(here(), rank=0, count=1))
     try:
         yield
@@ -188,23 +188,23 @@ def alone() -> Iterator[None]:
 
 
 def share(total: int) -> range:
-    """The numbers below `total` that are this process's: as many as any other's, but for one."""
+    """The numbers below `total` that this process works on; shares differ by at most one."""
     rank, count = here().rank, here().count
     return range(total * rank // count, total * (rank + 1) // count)
 
 
 def generator(seed: int) -> Generator:
-    """A random generator of this process's own under `seed`; the main one's is the plain one."""
+    """A random generator of this process's own; on the main process, torch's for `seed`."""
     rank = here().rank
     return generator_for(seed, rank, "process") if rank else Generator().manual_seed(seed)
 
 
 @contextmanager
 def seeded(seed: int, device: torch.device) -> Iterator[None]:
-    """Within the block torch's global generators, of the CPU and of `device`, go on from `seed`.
+    """Within the block, torch's global generators for the CPU and `device` start from `seed`.
 
-    Afterwards they are what they were. Those of other GPUs are left alone, since a look at one
-    takes memory there.
+    Their states are restored at the end. Generators of other GPUs are left alone, since reading
+    their state would allocate memory there.
     """
     on_cuda = device.type == "cuda"
     with torch.random.fork_rng([device] if on_cuda else []):
@@ -216,7 +216,7 @@ def seeded(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def gathered(part: T) -> list[T]:
-    """What each process gives, in their order, on every one. Tensors had better be on the CPU."""
+    """Every process's `part`, in order, on all of them. Tensors should be on the CPU."""
     if here().count == 1:
         return [part]
     from accelerate.utils import gather_object
@@ -227,12 +227,12 @@ def gathered(part: T) -> list[T]:
 
 
 def joined(part: Tensor) -> Tensor:
-    """The processes' tensors (n, …), in their order, as one (N, …), on every one, on the CPU."""
+    """All processes' tensors (n, …), concatenated in order to (N, …), on the CPU of each."""
     return torch.cat(gathered(part.cpu()))
 
 
 def on_main(work: Callable[[], T]) -> T:
-    """What `work` gives on the main process, which does it alone. An error there is everyone's."""
+    """Run `work` on the main process only; all get its result, or raise its error."""
     place = here()
     if place.count == 1:
         return work()
@@ -254,7 +254,7 @@ def on_main(work: Callable[[], T]) -> T:
 
 
 def average_(tensors: Sequence[Tensor]) -> None:
-    """Make each of the tensors, in place, its mean over the processes, to the same bit on all."""
+    """Replace each tensor, in place, by its mean over the processes, bit-identical on all."""
     if here().count == 1 or not tensors:
         return
     from accelerate.utils import reduce
@@ -267,15 +267,15 @@ def average_(tensors: Sequence[Tensor]) -> None:
 
 
 def first_trouble(trouble: str | None) -> str | None:
-    """The trouble of the first process that is in any, on all of them; None where there is none."""
+    """The first process's `trouble` that isn't None, on all processes; None if there is none."""
     share_in_trouble = torch.tensor(float(trouble is not None), device=here().device)
-    average_([share_in_trouble])  # quicker than words, of which there are none nearly always
+    average_([share_in_trouble])  # cheaper than gathering texts, which are rare
     return next(filter(None, gathered(trouble))) if share_in_trouble else None
 
 
 @contextmanager
 def _noticing() -> Iterator[None]:
-    """What a collective call says when somebody is missing, in one sentence."""
+    """Within the block, the error of a lost process becomes one sentence."""
     try:
         yield
     except (RuntimeError, pickle.UnpicklingError, EOFError) as error:

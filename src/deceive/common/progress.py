@@ -1,4 +1,4 @@
-"""How long work reports that it advances: a task, and its ticks."""
+"""How long-running work reports progress: a task, and its ticks."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager

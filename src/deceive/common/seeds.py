@@ -1,4 +1,4 @@
-"""Random generators made from a seed, a number and a purpose."""
+"""Random generators from a seed, an index and a purpose."""
 
 import hashlib
 

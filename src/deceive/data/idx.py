@@ -62,7 +62,7 @@ def read_idx(path: Path) -> NDArray[np.uint8]:
 
 
 def checksum(array: NDArray[np.uint8]) -> str:
-    """SHA-256 of the array's IDX file, uncompressed: its header says nothing but the shape."""
+    """SHA-256 of the array's uncompressed IDX file: a header that holds the shape, and the data."""
     header = struct.pack(f">4B{array.ndim}I", 0, 0, _UNSIGNED_BYTE, array.ndim, *array.shape)
     digest = hashlib.sha256(header)
     digest.update(array.data)
@@ -119,5 +119,5 @@ def instead(path: Path) -> str:
 
 
 def by(shape: Sequence[int]) -> str:
-    """A shape as people write it: 60000×28×28."""
+    """A shape as text: 60000×28×28."""
     return "×".join(str(size) for size in shape)

@@ -1,4 +1,4 @@
-"""Arrays from the four files as images with labels, and what can be wrong with them."""
+"""Images and labels from the arrays of the four files, with checks."""
 
 from collections.abc import Sequence
 from pathlib import Path

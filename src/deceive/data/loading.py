@@ -44,7 +44,7 @@ class Split:
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A data set cut in three: to train on, to choose on, and to report on once.
+    """A data set in three splits: for training, for choosing, and for the final figures.
 
     `load_data` reads one from files. Tensors make one too:
 
@@ -60,7 +60,7 @@ class Dataset:
     """
 
     train: Split
-    """All training images but the last ones: 55,000 for MNIST."""
+    """All training images except the last ones: 55,000 for MNIST."""
     validation: Split
     """The last training images: 5,000 for MNIST."""
     test: Split
@@ -70,7 +70,7 @@ class Dataset:
     checksum: str
     """SHA-256 that identifies the data, however the files are packed."""
     folder: Path
-    """Where it was read."""
+    """The folder it was read from."""
 
     def __repr__(self) -> str:
         """In a line, without the tensors."""
@@ -87,7 +87,7 @@ class Dataset:
         return channels, height, width
 
     def first(self, count: int) -> "Dataset":
-        """The same with the first `count` training images alone (all, where there are fewer)."""
+        """The same with only the first `count` training images (or all, if there are fewer)."""
         at_least("count", count, 1)
         train = Split(self.train.images[:count], self.train.labels[:count])
         return replace(self, train=train)
@@ -105,7 +105,7 @@ def load_data(
     any_labels: bool = False,
     source: Source = MNIST,
 ) -> Dataset:
-    """Read MNIST, or a data set like it, whole into memory, on the CPU.
+    """Read MNIST, or a data set like it, into memory, on the CPU.
 
     Args:
         folder: holds the four files `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
@@ -115,17 +115,17 @@ def load_data(
         validation: how many of the last training images are held out, at least 1.
         any_labels: accept any labels, for images whose labels don't matter. Otherwise labels must
             be 0 to K - 1 without gaps.
-        source: the data set to read where no folder is named: by default MNIST, from the clone's
-            `data/mnist`, else from the user's cache, into which it is downloaded once.
+        source: the data set to read if no folder is named: by default MNIST, from the clone's
+            `data/mnist`, or from the user's cache after one download.
 
     Returns:
-        A `Dataset`. Images are (N, 1, H, W), or (N, C, H, W) where the files have four dimensions.
+        A `Dataset`. Images are (N, 1, H, W), or (N, C, H, W) if the files have four dimensions.
 
     Raises:
-        InputError: when a file is missing, unreadable, damaged or no IDX file of unsigned bytes;
-            when the files don't fit each other; when there is a class without an image; when too
-            few images are left to train on; when the source's files are not what they should be,
-            or cannot be downloaded.
+        InputError: when a file is missing, unreadable, damaged or not an IDX file of unsigned
+            bytes; when the files don't match each other; when a class has no images; when too few
+            images are left for training; when the source's files have other checksums or can't be
+            downloaded.
 
     >>> import deceive
     >>> data = deceive.load_data()
@@ -169,7 +169,7 @@ def load_data(
 
 
 def _find(folder: Path, name: str) -> Path:
-    """The file of that name, or of one of its other spellings; unpacked ones first, being quick."""
+    """The file of that name or another spelling; unpacked ones first, as they are read faster."""
     dotted = name.replace("-idx", ".idx")
     try:
         if not folder.is_dir():

@@ -1,4 +1,4 @@
-"""Where a data set is when no folder is given: in a clone, in the cache, or still to download."""
+"""Where a data set is if no folder is given: in a clone, in the cache, or not yet downloaded."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -16,13 +16,13 @@ class Source:
     """A data set of four IDX files, and how to recognise them."""
 
     name: str
-    """For messages, and of its folder in the clone's `data`: in lower case there."""
+    """For messages; in lower case, its folder in the clone's `data`."""
     sha256: Mapping[str, str]
-    """The SHA-256 of each file, uncompressed: images and labels to train, then those to test."""
+    """SHA-256 of each uncompressed file: training images and labels, then those for testing."""
     md5: Mapping[str, str]
     """The MD5 of each download, gzipped."""
     mirror: str
-    """The URL that the names of the downloads are appended to."""
+    """The URL before the file names."""
     clone: Path = _CLONE
     """The clone of this project, whose files are verified."""
     cache: Path | None = None
@@ -30,7 +30,7 @@ class Source:
 
     @property
     def checksum(self) -> str:
-        """What `Dataset.checksum` is for these files."""
+        """The `Dataset.checksum` of these files."""
         return hashlib.sha256("".join(self.sha256.values()).encode()).hexdigest()
 
     @property
@@ -39,9 +39,9 @@ class Source:
         return self.clone / "data" / self.name.lower()
 
     def folder(self) -> Path:
-        """The clone's data, also when only the working directory is in it; else the downloads."""
+        """The clone's data (or that of a clone around the working directory), or the downloads."""
         for folder in (self.shipped, Path("data") / self.name.lower()):
-            with suppress(OSError):  # a working directory that one may not look into
+            with suppress(OSError):  # an unreadable working directory
                 if folder.is_dir():
                     return folder
         return self.download()
@@ -52,7 +52,7 @@ class Source:
         Raises:
             InputError: when a file can't be fetched, or has another checksum.
         """
-        # Here and not above: it takes a while to import, and a clone never needs it.
+        # Imported here, because it is slow to import and a clone never needs it.
         import pooch  # type: ignore[import-untyped]
 
         cache = self.cache or Path(pooch.os_cache("deceive"))
@@ -96,7 +96,7 @@ MNIST = Source(
             "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
         ),
     },
-    # Of the original downloads: the clone's files were packed anew, so theirs differ.
+    # Of the original downloads: the clone's files were packed again, so their MD5s differ.
     md5={
         "train-images-idx3-ubyte.gz": "f68b3c2dcbeaaa9fbdd348bbdeb94873",
         "train-labels-idx1-ubyte.gz": "d53e105ee54ea40749a09fcbcd1e9432",

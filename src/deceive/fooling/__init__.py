@@ -1,1 +1,1 @@
-"""Images optimised until a network is sure of them: starts, objectives, step rules, the loop."""
+"""Optimising images until a network is sure of them: starts, objectives, step rules, the loop."""

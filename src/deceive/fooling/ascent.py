@@ -15,9 +15,9 @@ _SETTINGS = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 class Schedule(BaseModel):
     """How noise and step size fall over a fixed number of steps.
 
-    After t of them the share left is s = 1 - t / steps. The step size falls in proportion to s; the
-    noise is least + (first - least) · s^power. Coarse structure is settled first, in noise that
-    hides the rest (Song and Ermon 2019, annealed Langevin dynamics).
+    After t steps the share left is s = 1 - t / steps. The step size falls in proportion to s; the
+    noise is least + (first - least) · s^power. Early noise hides all but coarse structure, so that
+    settles first (as in annealed Langevin dynamics, Song and Ermon 2019).
 
     >>> import torch
     >>> from deceive import Schedule
@@ -59,13 +59,13 @@ class Ascent(BaseModel):
     step_size: float = Field(default=0.01, gt=0, le=checks.GREATEST)
     """How far pixels move on average in the first step, as a share of the bounds' width."""
     momentum: float = Field(default=0.5, ge=0, lt=1)
-    """Share of its last step that an image takes again."""
+    """Share of an image's last step that is repeated."""
     noise: float = Field(default=0, ge=0, le=checks.GREATEST)
-    """Standard deviation, as a share of the bounds' width, of gaussian noise added to an image
-    where its gradient is taken, drawn anew at every step (Smilkov et al. 2017). Results are always
-    reported without it."""
+    """Standard deviation, as a share of the bounds' width, of the Gaussian noise added to an image
+    before its gradient is taken; new at every step (Smilkov et al. 2017). Results are always
+    reported without noise."""
     schedule: Schedule | None = None
-    """How noise and step size fall; by default they don't."""
+    """How noise and step size fall; by default they stay constant."""
 
     @model_validator(mode="before")
     @classmethod
@@ -99,10 +99,10 @@ class Ascent(BaseModel):
 
 
 def nested(ascent: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of an ascent in today's form, from files of older versions too.
+    """Settings of an ascent in the current form, also from files of older versions.
 
-    There `schedule` was a number of steps, beside `least_noise` and `noise_power`; `hold` is gone.
-    What has no meaning any more stays in, so that validation refuses it by its name.
+    In those, `schedule` was a number of steps beside `least_noise` and `noise_power`, and there was
+    a `hold`. Other obsolete values are kept, so that validation refuses them by name.
 
     >>> nested({"noise": 1, "schedule": 20, "least_noise": 0.03, "hold": None})
     {'noise': 1, 'schedule': {'steps': 20, 'least_noise': 0.03}}

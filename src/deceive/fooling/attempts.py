@@ -1,4 +1,4 @@
-"""How a network draws: attempts along its schedules, and which of them is kept."""
+"""How a network draws: several attempts along its schedules; the best one is kept."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,8 +19,8 @@ from deceive.fooling.starts import starts_of
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.inference import BATCH, confidence_of
 
-# Noise in which the network is asked whether it accepts an image. Chosen on training and validation
-# images (docs/rounds.md).
+# Noise added to an image when the network is asked whether to accept it. Chosen on training and
+# validation images (docs/rounds.md).
 _IN_NOISE = 0.3
 
 # A drawn image counts as fooled above this confidence.
@@ -36,10 +36,10 @@ class Drawing:
 
     net: FrozenCopy
     ascents: Sequence[Ascent]
-    """Each with a schedule; images climb along one after the other."""
+    """Each has a schedule; images climb along the first, then the next."""
     chunk: int = 250
     in_noise: float = _IN_NOISE
-    """Standard deviation of the noise in which the network is asked whether it accepts an image."""
+    """Standard deviation of the noise in which the network decides whether to accept an image."""
     trajectory: bool = False
     callback: Callable[[Progress], None] | None = None
 
@@ -118,7 +118,7 @@ class Drawing:
 
 
 def _after(drawn: FoolingResult, further: FoolingResult) -> FoolingResult:
-    """Images that went on from where others ended."""
+    """Join two climbs, the second of which began where the first ended."""
     ways = None
     if drawn.trajectories is not None and further.trajectories is not None:
         ways = tuple(
@@ -131,7 +131,7 @@ def _after(drawn: FoolingResult, further: FoolingResult) -> FoolingResult:
 def _with(
     drawn: FoolingResult, places: Tensor, again: FoolingResult, chosen: Tensor
 ) -> FoolingResult:
-    """Images of another attempt, those `chosen` (m,) bool, at these places (n,)."""
+    """Replace the images at `places` (n,) for which `chosen` (m,) is true by another attempt's."""
     changed = {}
     for name in ("levels", "confidence", "fooled", "steps", "stalled"):
         values = getattr(drawn, name).clone()

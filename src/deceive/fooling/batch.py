@@ -1,4 +1,4 @@
-"""The images that are optimised side by side: some leave, others take their places."""
+"""The images being optimised together: when some leave, others take their places."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ Noise = Callable[[Tensor], object]
 
 
 def noise_of(seed: int, number: int) -> Noise:
-    """The noise of image `number` under a seed, which is the same in whatever batch it is.
+    """The noise of image `number` for a seed; the same in any batch.
 
     >>> one, again = torch.empty(1, 2, 2), torch.empty(1, 2, 2)
     >>> torch.equal(noise_of(0, 7)(one), noise_of(0, 7)(again))
@@ -28,12 +28,12 @@ def noise_of(seed: int, number: int) -> Noise:
 
 @dataclass
 class Batch:
-    """n images on their way, each with all that belongs to it."""
+    """n images being optimised, with the state of each."""
 
     number: Tensor
     """(n,) int64, which image of the call each one is."""
     target: Tensor
-    """(n,) int64, the class that it is optimised towards."""
+    """(n,) int64, the class that each one is optimised towards."""
     images: Tensor
     """(n, C, H, W) float32, within the bounds."""
     memory: Tensor
@@ -41,13 +41,13 @@ class Batch:
     taken: Tensor
     """(n,) int64, steps taken in this call."""
     begun: Tensor
-    """(n,) int64, steps taken in earlier calls, which count for the ascent's schedule."""
+    """(n,) int64, steps taken in earlier calls, which count towards the ascent's schedule."""
     passed: Tensor
-    """(n,) int64, how many of the confidences asked for it has reached."""
+    """(n,) int64, how many of the requested confidences each has reached."""
     flat: Tensor
-    """(n,) bool, whether its gradient had vanished at the last step of the budget."""
+    """(n,) bool, whether its gradient had vanished at the budget's last step."""
     noise: list[Noise]
-    """Where the noise of each comes from; empty if the ascent has none."""
+    """The source of each one's noise; empty if the ascent has none."""
 
     def __len__(self) -> int:
         return len(self.number)
@@ -65,12 +65,12 @@ class Batch:
 
 @dataclass(frozen=True)
 class Entrance:
-    """Makes the images of a call ready for the batch, by their numbers."""
+    """Prepares the images of a call for the batch, by number."""
 
     starts: Callable[[range], Tensor]
     """Image numbers to start images (n, C, H, W) within the bounds."""
     targets: Tensor
-    """(N,) int64, on the device that does the work."""
+    """(N,) int64, on the network's device."""
     ascent: Ascent
     seed: int
     """For the ascent's noise."""

@@ -1,4 +1,4 @@
-"""What `fool`, `climb` and `draw` are given, checked; each error is one `InputError` sentence."""
+"""Checks for the arguments of `fool`, `climb` and `draw`; each error is one sentence."""
 
 import math
 from collections.abc import Collection, Iterable, Sequence
@@ -20,7 +20,7 @@ _SHOWN = ("uniform", "squares")
 
 
 def confidences(confidence: float | Sequence[float]) -> list[float]:
-    """All that are asked for, in ascending order, each in (0, 1)."""
+    """The requested confidences, in ascending order, each in (0, 1)."""
     if isinstance(confidence, str) or not isinstance(confidence, Sequence):
         arguments.number("confidence", confidence)
         asked = [float(confidence)]
@@ -42,7 +42,7 @@ def sizes(steps: int, chunk: int, seed: int) -> None:
 
 
 def frames(trajectory: bool | Collection[int], steps: int) -> Collection[int] | None:
-    """The numbers of steps after which a frame is kept; None for none at all."""
+    """The numbers of steps after which a frame is kept; None for no frames."""
     if isinstance(trajectory, Collection):
         return trajectory
     return range(steps + 1) if trajectory else None
@@ -64,9 +64,9 @@ def targets(given: int | Iterable[int] | Tensor, count: int, shape: Sequence[int
             arguments.tensor("targets", given)
             listed = given
         else:
-            if isinstance(given, Iterable):
-                given = checks.listed("targets", given, shape)
-            listed = torch.as_tensor(given, device="cpu")
+            several = isinstance(given, Iterable)
+            classes = checks.listed("targets", given, shape) if several else given
+            listed = torch.as_tensor(classes, device="cpu")
     except InputError:
         raise
     except (TypeError, ValueError, RuntimeError, OverflowError) as error:
@@ -86,7 +86,7 @@ def targets(given: int | Iterable[int] | Tensor, count: int, shape: Sequence[int
 def shape(
     given: Shape | None, model: nn.Module | FrozenCopy, start: str | Tensor = "uniform"
 ) -> Shape:
-    """Of images: that of the caller's own, the one asked for, the model's, or MNIST's."""
+    """The shape of images: of the caller's starts, as requested, of the model, or of MNIST."""
     found: Any = given or getattr(model, "image_shape", (1, 28, 28))
     if isinstance(start, Tensor) and start.ndim == 4:
         found = start.shape[1:]
@@ -96,7 +96,7 @@ def shape(
 
 
 def begun(given: Tensor | None, total: int) -> Tensor:
-    """The steps (N,) that each of `total` images took before."""
+    """The number of steps (N,) that each of `total` images took before."""
     if given is None:
         return torch.zeros(total, dtype=torch.int64, device="cpu")
     if given.dtype != torch.int64 or given.shape != (total,) or (given < 0).any():
@@ -124,7 +124,7 @@ def objective(given: str | Objective) -> Objective:
         if not isinstance(score, Tensor) or score.shape != targets.shape:
             came = tuple(score.shape) if isinstance(score, Tensor) else type(score).__name__
             raise InputError(
-                f"objective: expected one scalar an image, {tuple(targets.shape)}, got {came}"
+                f"objective: expected one scalar per image, {tuple(targets.shape)}, got {came}"
             )
         return score
 
@@ -136,7 +136,7 @@ def frozen(
 ) -> FrozenCopy:
     """A frozen copy for these starts and targets; warns if the model's answers aren't repeatable.
 
-    A copy that is given is used as it is.
+    If a frozen copy is given, it is used as it is.
     """
     net = model if isinstance(model, FrozenCopy) else _watched(model, starts(range(1)), bounds)
     if (given := tuple(starts(range(0)).shape[1:])) != net.image_shape:

@@ -1,4 +1,4 @@
-"""`climb`: a fixed number of steps up the gradient; `draw` and the rounds are made of them."""
+"""`climb`: a fixed number of steps up the gradient, as used by `draw` and the rounds."""
 
 from collections.abc import Iterable
 
@@ -38,8 +38,7 @@ def climb(
 ) -> Tensor:
     """Take a fixed number of steps with each image, in one batch and in this process.
 
-    That is all `draw` and the rounds need: nothing is measured, and no image stops early. `fool`
-    optimises until the network is sure.
+    Nothing is measured, and no image stops early; `fool` optimises until the network is sure.
 
     >>> import torch
     >>> from torch import nn

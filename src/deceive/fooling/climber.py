@@ -1,4 +1,4 @@
-"""One step up the gradient: ask the network in noise, and move by the rule."""
+"""One step up the gradient: run the network on noisy images, and move by the rule."""
 
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from deceive.networks.inference import confidence_of
 
 
 class Look(NamedTuple):
-    """What the network answers about a batch of n images, in the ascent's noise."""
+    """The network's output for a batch of n images, in the ascent's noise."""
 
     images: Tensor
     """(n, C, H, W), the leaf of the graph."""
@@ -29,14 +29,14 @@ class Look(NamedTuple):
 
 @dataclass(frozen=True)
 class Climber:
-    """How the images of a batch take their steps against one network."""
+    """Takes steps with the images of a batch against one network."""
 
     net: FrozenCopy
     ascent: Ascent
     objective: Objective
     bounds: Bounds
     steps: int
-    """The most that an image takes."""
+    """The most steps that an image takes."""
 
     def look(self, batch: Batch) -> Look:
         """Ask the network in the ascent's noise, and keep the graph."""
@@ -52,9 +52,9 @@ class Climber:
         return confidence_of(plain.detach(), batch.target)
 
     def step(self, batch: Batch, look: Look | None = None, staying: Tensor | None = None) -> Batch:
-        """All images one step further, or only those where `staying` (n,) is true.
+        """Take one step with all images, or only with those for which `staying` (n,) is true.
 
-        `look` is what the network answers about this batch, if it was asked already.
+        `look` is the network's output for this batch, if it is known already.
         """
         look = look or self.look(batch)
         gradient = gradient_of(look.score, look.images)
@@ -65,7 +65,7 @@ class Climber:
         if (last := batch.taken == self.steps - 1).any():
             flat = torch.where(last, is_flat(gradient), flat)
 
-        # A pixel that a bound holds back counts for nothing.
+        # Pixels held back by a bound don't count.
         images, (low, high) = batch.images.detach(), self.bounds
         held = ((images <= low) & (gradient < 0)) | ((images >= high) & (gradient > 0))
         gradient = gradient.masked_fill(held, 0)

@@ -1,4 +1,4 @@
-"""`draw`: whole schedules of steps from fresh noise, with a network of the rounds."""
+"""`draw`: images from fresh noise, over whole schedules, with a network of the rounds."""
 
 from collections.abc import Callable, Iterable
 
@@ -15,7 +15,7 @@ from deceive.fooling.result import FoolingResult, Progress
 from deceive.fooling.starts import starts_of
 from deceive.networks.guarded import Network
 
-# How the shipped `draw` network was taught, and so how it draws.
+# The ascent that the shipped `draw` network was trained with, and so draws with.
 DRAWING = Ascent(
     rule="sign",
     momentum=0,
@@ -24,8 +24,9 @@ DRAWING = Ascent(
     schedule=Schedule(steps=20, least_noise=0.03, noise_power=1.5),
 )
 
-# How it is polished: along the gradient itself, which unlike its sign hardly moves what is right
-# already, in tiny steps, in noise that falls once more. Chosen as what follows.
+# How its images are polished: in tiny steps, in noise that falls once more, along the gradient
+# itself, which unlike its sign hardly moves pixels that are right. Chosen on the same images as
+# what follows.
 POLISH = Ascent(
     rule="momentum",
     momentum=0,
@@ -35,8 +36,8 @@ POLISH = Ascent(
 )
 
 # The confidence at which an image is accepted, and how often it may be drawn. Chosen on training
-# and validation images (docs/rounds.md). More than 0.5 can't be had: a network can't tell its best
-# images from digits.
+# and validation images (docs/rounds.md). 0.5 is the limit: the network can't tell its best images
+# from digits.
 ACCEPTED, ATTEMPTS = 0.45, 3
 
 
@@ -63,15 +64,15 @@ def draw(
     trajectory: bool = False,
     callback: Callable[[Progress], None] | None = None,
 ) -> FoolingResult:
-    """Draw images of the targets from uniform noise, by deceiving `network` and nothing else.
+    """Draw images of the targets from uniform noise, only by deceiving `network`.
 
     Each image climbs (`climb`) over the ascent's whole schedule, in noise that falls step by step
-    and hides all but coarse structure at first. A network trained in the rounds gives digits that
+    and at first hides all but coarse structure. A network trained in the rounds gives digits that
     way; any other gives static.
 
-    Two things make them better. Images are polished: a few more steps, tiny ones along the gradient
-    itself. Then the network is asked about each image once more, in noise of 0.3 and told so. An
-    image below the accepted confidence is drawn again from other noise, and the most confident
+    Two things improve them. Images are polished: they take a few more tiny steps along the gradient
+    itself. Then the network is run on each image once more, in noise of 0.3 that it is told about.
+    An image below the accepted confidence is drawn again from other noise, and the most confident
     attempt is kept (rejection by the network itself, as in Azadi et al. 2019).
 
     >>> from deceive import Classifier, draw
@@ -80,19 +81,19 @@ def draw(
     torch.Size([4, 1, 8, 8])
 
     Args:
-        network: images in, logits out; best the one that `ascent` was used to train.
+        network: images in, logits out; ideally one trained in rounds with this `ascent`.
         targets: class indices; each gets `count` images, which follow one another in the result.
         count: images per target.
-        start: as in `fool`; the network was trained to go on from uniform noise.
-        seed: image number i of a seed is the same however many there are.
-        polish: how those steps climb, over a schedule of its own; None leaves them out.
+        start: as in `fool`; the network was trained to start from uniform noise.
+        seed: image number i is the same for any number of images.
+        polish: the ascent of those last steps, with a schedule of its own; None leaves them out.
         accepted: a confidence in (0, 1), over all outputs; None accepts every image.
-        attempts: how often an image may be drawn; if `start` is a tensor only the noise is new.
+        attempts: how often an image may be drawn; if `start` is a tensor, only the noise changes.
         ascent: how images climb; it needs a schedule.
         chunk: how many images are drawn at once; bounds the memory.
         trajectory: keep every step of every image.
-        callback: called with a `Progress` after every step of the batch, for the images of one
-            attempt before or after polishing.
+        callback: called with a `Progress` after every step of the batch; each attempt, and its
+            polishing, counts from 0.
 
     Returns:
         Images count as fooled where the network's confidence exceeds 0.5.

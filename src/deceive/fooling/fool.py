@@ -49,14 +49,14 @@ def fool(
 
     A step follows the gradient g of the objective, with momentum (Dong et al. 2018, before their
     sign): v ← momentum · v + g / mean|g|, image ← image + step_size · r(t) · v after t steps,
-    clamped to the bounds; pixels that a bound holds back count for nothing in g and v. Since r(t)
-    grows from 1 to 4 over 30 steps, and then falls as 1 / √t, most images stay near where they
-    began, and the few that resist are pushed harder, then more gently. (An `ascent` can step in
-    other ways.) From noise that gives the fooling images of Nguyen, Yosinski and Clune (2015). An
-    image leaves the batch as soon as it fools *as its PNG will hold it*, rounded to 8 bits and read
-    in float32, and the next one takes its place. The model is not touched: a frozen copy does the
-    work. Among several processes (`processes.join`) each optimises its share of the images, and all
-    get the whole result.
+    clamped to the bounds; pixels held back by a bound don't count in g and v. Since r(t) grows from
+    1 to 4 over 30 steps, and then falls as 1 / √t, most images stay near where they began, and the
+    few that resist are pushed harder, then more gently. (An `ascent` can step in other ways.) From
+    noise, that gives the fooling images of Nguyen, Yosinski and Clune (2015). An image leaves the
+    batch as soon as it fools *as its PNG will hold it*, rounded to 8 bits and read in float32, and
+    the next one takes its place. The model isn't changed: a frozen copy does the work. With several
+    processes (`processes.join`), each optimises its share of the images, and all get the whole
+    result.
 
     >>> import torch
     >>> from torch import nn
@@ -75,8 +75,8 @@ def fool(
             frozen copy of one, which then does the work itself.
         targets: class indices; each gets `count` images, which follow one another in the result.
         confidence: softmax probability of the target to reach, in (0, 1). With several, in
-            ascending order, images are optimised to the last; what an image is when it first
-            reaches a lesser one is in `FoolingResult.waypoints`, as if that had been asked for.
+            ascending order, images are optimised to the last; `FoolingResult.waypoints` holds each
+            image as it was when it first reached each lower one.
         count: images per target.
         start: a name from `starts.STARTS`, or images of your own, (N, C, H, W) within the bounds
             for as many as are wanted, or (1, C, H, W) for all of them.
@@ -91,8 +91,8 @@ def fool(
             `image_shape`, or MNIST's (1, 28, 28).
         chunk: how many images are optimised at once; bounds the memory.
         trajectory: keep every step of every image, or only those numbers of steps and the last.
-        callback: called with a `Progress` after every step of the batch; among several processes
-            it is that of this one's share.
+        callback: called with a `Progress` after every step of the batch; with several processes,
+            about this process's share.
 
     Raises:
         InputError: a `ValueError`, for anything out of range, and for a model that does not give

@@ -19,7 +19,7 @@ def gradient_of(score: Tensor, images: Tensor) -> Tensor:
     [3.0, 3.0, 3.0, 3.0]
 
     Raises:
-        InputError: where there is none.
+        InputError: when there is none.
     """
     gradient = None
     if score.requires_grad:

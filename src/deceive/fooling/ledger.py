@@ -1,4 +1,4 @@
-"""What became of every image at every confidence asked for, as 8-bit and in float32."""
+"""The outcome of every image at every requested confidence, as 8-bit images in float32."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -23,10 +23,10 @@ _AT_ONCE = 250
 
 
 class Ledger:
-    """Where images are entered when they seem to fool or are out of steps; N images, M goals.
+    """Records images that seem to fool or are out of steps; N images, M goals.
 
     Args:
-        net: the network that is asked.
+        net: the network to fool.
         targets: (N,) int64, on its device.
         asked: the M confidences, in ascending order.
         bounds: of the pixels.
@@ -56,7 +56,7 @@ class Ledger:
         self.finished = self.image_steps = 0
 
     def film(self, batch: Batch) -> None:
-        """Keep the frames that are wanted."""
+        """Keep the requested frames."""
         if self.frames is None:
             return
         due = [i for i, step in enumerate(batch.taken.tolist()) if step in self.frames]
@@ -65,7 +65,7 @@ class Ledger:
             self.shots[number].append(frame)
 
     def enter(self, batch: Batch, due: Tensor) -> None:
-        """Ask about those due (n,) as a PNG will hold them, and note which goals they reach."""
+        """Measure those `due` (n,) as a PNG will hold them, and note the goals they reach."""
         if not due.any():
             return
         number, passed, taken = batch.number[due], batch.passed[due], batch.taken[due]
@@ -80,14 +80,14 @@ class Ledger:
         batch.passed[due] = passed.maximum((exact[:, None] >= self.passing).sum(1))
 
     def count(self, *, left: int, stepped: int) -> Progress:
-        """How far the images of this process are, once some left and others took a step."""
+        """The progress of this process's images, after some left and others took a step."""
         self.finished += left
         self.image_steps += stepped
         fooled = int((self.confidence[-1] >= self.passing[-1]).sum())
         return Progress(len(self.mine), self.finished, fooled, self.image_steps)
 
     def result(self) -> FoolingResult:
-        """All processes' images at the last goal, with the lesser ones as waypoints."""
+        """All processes' images at the last goal, with the lower goals as waypoints."""
         if self.net.manner.at_random:
             self._ask_again()
         own = slice(self.mine.start, self.mine.stop)
@@ -109,13 +109,13 @@ class Ledger:
         return replace(last, trajectories=ways, waypoints=tuple(lesser))
 
     def _exact(self, levels: Tensor, targets: Tensor) -> Tensor:
-        """The confidence (n,) in each target, as 8-bit images read back, in float32."""
+        """The confidence (n,) in each target, of 8-bit images, in float32."""
         return confidence_of(self.net.exact_logits(from_levels(levels, self.bounds)), targets)
 
     def _ask_again(self) -> None:
-        """Ask a model whose answers vary once more about what fooled it.
+        """If the model's answers vary, ask it once more about the images that fooled it.
 
-        An image leaves when it first passes, and among many answers some pass by luck.
+        Images leave when they first pass, and among many answers some pass by luck.
         """
         for goal, least in enumerate(self.passing):
             passed = (self.confidence[goal] >= least).nonzero()[:, 0]

@@ -10,20 +10,20 @@ from deceive.common.levels import Bounds, from_levels
 
 
 class Progress(NamedTuple):
-    """How far a call of `fool` is; its callback gets one after every step of the batch."""
+    """The progress of a call of `fool`; its callback gets one after every step of the batch."""
 
     total: int
     """Candidates of this process."""
     finished: int
-    """Those that fool, or are out of steps."""
+    """Candidates that fool, or are out of steps."""
     fooled: int
-    """Those that fool."""
+    """Candidates that fool."""
     image_steps: int
     """Steps taken so far, summed over all candidates."""
 
 
 class Trajectory(NamedTuple):
-    """One image's way, start first: levels (F, C, H, W) uint8 and confidence (F,) of F frames."""
+    """F frames of one image, start first: levels (F, C, H, W) uint8 and confidence (F,)."""
 
     levels: Tensor
     confidence: Tensor
@@ -35,7 +35,7 @@ class Trajectory(NamedTuple):
 
 @dataclass(frozen=True)
 class FoolingResult:
-    """What became of N candidates, and which of them are fooling images.
+    """The outcome of N candidates, and which of them are fooling images.
 
     >>> import torch
     >>> from deceive import FoolingResult
@@ -63,9 +63,9 @@ class FoolingResult:
             or too small for float32, in nearly all pixels. Such an image says nothing about how
             hard the model is to fool.
         bounds: the pixel values of levels 0 and 255.
-        trajectories: each image's way, or None if not asked for.
-        waypoints: what became of the same candidates at each of the lesser confidences asked for,
-            in ascending order.
+        trajectories: each image's frames, or None if not requested.
+        waypoints: the outcome of the same candidates at each lower confidence requested, in
+            ascending order.
     """
 
     levels: Tensor
