@@ -597,10 +597,10 @@ def test_gradients_may_be_off_around_the_call(bands):
         ({"objective": "love"}, "objective: expected one of log_odds, .*; got 'love'"),
         (
             {"objective": lambda v, t: v.sum()},
-            r"objective: .*an image, \(2,\), got \(\)",
+            r"objective: .*per image, \(2,\), got \(\)",
         ),
-        ({"objective": lambda v, t: v}, r"objective: .*an image, \(2,\), got \(2, 4\)"),
-        ({"objective": lambda v, t: 0.0}, r"objective: .*an image, \(2,\), got float"),
+        ({"objective": lambda v, t: v}, r"objective: .*per image, \(2,\), got \(2, 4\)"),
+        ({"objective": lambda v, t: 0.0}, r"objective: .*per image, \(2,\), got float"),
         ({"shape": (1, 28, 28)}, r"takes images of shape \(2, 1, 28, 28\); it raised"),
         ({"shape": (3, 4, 4)}, r"takes images of shape \(2, 3, 4, 4\); it raised"),
     ],

@@ -64,8 +64,9 @@ def targets(given: int | Iterable[int] | Tensor, count: int, shape: Sequence[int
             arguments.tensor("targets", given)
             listed = given
         else:
-            several = isinstance(given, Iterable)
-            classes = checks.listed("targets", given, shape) if several else given
+            classes: Any = given
+            if isinstance(given, Iterable):
+                classes = checks.listed("targets", given, shape)
             listed = torch.as_tensor(classes, device="cpu")
     except InputError:
         raise
