@@ -79,7 +79,7 @@ def test_code_that_has_changed_is_another_model(data, tmp_path, monkeypatch, nam
     begin(spec, data, out)  # it is still the same
     for change in (" / 50", " * 1.001"):
         write_module(tmp_path, change)
-        with pytest.raises(InputError, match="the model answers differently; start anew"):
+        with pytest.raises(InputError, match="the model answers differently; start over"):
             begin(spec, data, out)
     write_module(tmp_path)
     begin(spec, data, out)
@@ -98,7 +98,7 @@ def test_a_model_that_differs_on_bright_images_alone_is_another_one(data, tmp_pa
     begin(model, data, tmp_path)  # it is still the same
     model.dazzle = 1.0
     assert data.test.images.mean((1, 2, 3)).max() < 0.9
-    with pytest.raises(InputError, match="the model answers differently; start anew"):
+    with pytest.raises(InputError, match="the model answers differently; start over"):
         begin(model, data, tmp_path)
 
 
@@ -114,7 +114,7 @@ def test_weights_beside_an_onnx_file_are_part_of_it(data, tmp_path):
     kept = weights.read_bytes()
     weights.write_bytes(kept + b"\0")
     with pytest.raises(
-        InputError, match=r"but net\.onnx\.data of the model has changed; start anew"
+        InputError, match=r"but net\.onnx\.data of the model has changed; start over"
     ):
         begin(path, data, out)
     weights.write_bytes(torch.rand(16, 4).numpy().tobytes())
@@ -171,7 +171,7 @@ def test_a_judge_that_has_changed_is_another_judge(data, tmp_path):
     model, out = Bands(sure=12), tmp_path / "out"
     begin(model, data, out, judge=[judge(9), Tilted(-0.5)])
     begin(model, data, out, judge=[judge(9), Tilted(-0.5)])
-    with pytest.raises(InputError, match="but judge reader answers differently; start anew"):
+    with pytest.raises(InputError, match="but judge reader answers differently; start over"):
         begin(model, data, out, judge=[judge(8), Tilted(-0.5)])
     with pytest.raises(InputError, match="differs in judges"):
         begin(model, data, out, judge=judge(9))

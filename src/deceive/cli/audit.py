@@ -73,7 +73,7 @@ class AuditCommand(Suite, Command):
     trust: bool = False
     """Open files of formats that can run code when they are read (.pt2, TorchScript)."""
     fresh: bool = False
-    """Put an earlier run in the same folder aside, and start anew."""
+    """Set aside an earlier run in the same folder, and start over."""
     json: bool = False
     """End with audit.json on stdout."""
 

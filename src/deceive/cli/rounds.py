@@ -43,7 +43,7 @@ class RoundsCommand(Choice, Command):
     tensorboard: bool = False
     """Write rows, images and news to tensorboard/ in the run folder too, as they come."""
     fresh: bool = False
-    """Put an earlier run in the same folder aside, and start anew."""
+    """Set aside an earlier run in the same folder, and start over."""
     json: bool = False
     """End with one JSON object on stdout."""
 

@@ -23,7 +23,7 @@ class StudyCommand(Command):
     data: Path | None = None
     """A folder with MNIST's four files, or another set's of the same form."""
     fresh: bool = False
-    """Put an earlier run in the same folder aside, and start anew."""
+    """Set aside an earlier run in the same folder, and start over."""
     json: bool = False
     """End with one JSON object on stdout."""
 

@@ -60,7 +60,7 @@ class Kind:
             raise InputError(
                 f"{folder}: expected the folder of {self.name} written by this version, "
                 f"got settings without {', '.join(lacking)}; choose another folder, or start "
-                "anew with --fresh"
+                "over with --fresh"
             )
         where = str(folder / "settings.json")
         checks.fits(self.settings, settings, where, f"settings of {self.name}", strict=True)
@@ -107,7 +107,7 @@ class Run:
         if word != self.word:
             raise InputError(
                 f"{self.folder}: expected a run of the kind {self.word!r}, got {word!r}; "
-                "choose another folder, or start anew with --fresh"
+                "choose another folder, or start over with --fresh"
             )
         if earlier != self.settings:
             names = {*earlier, *self.settings}
@@ -115,7 +115,7 @@ class Run:
             raise InputError(
                 f"{self.folder}: expected a run with the same settings, got one that differs in "
                 f"{checks.on_one_line(', '.join(changed))}; choose another folder, or start "
-                "anew with --fresh"
+                "over with --fresh"
             )
 
     def _begin(self, path: Path) -> None:
@@ -123,7 +123,7 @@ class Run:
         if holds_run(self.folder):
             raise InputError(
                 f"{path}: expected the settings of the run in this folder, got none; "
-                "choose another folder, or start anew with --fresh"
+                "choose another folder, or start over with --fresh"
             )
         environment = {
             "deceive": __version__,

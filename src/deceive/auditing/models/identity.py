@@ -83,7 +83,7 @@ def recognise(run: Run, models: Sequence[Identity]) -> None:
         if run.rows():
             raise InputError(
                 f"{run.folder}: expected arrays/{_ARRAYS}.npz, which identifies the models the "
-                "audit began with, got none; choose another folder, or start anew with --fresh"
+                "audit began with, got none; choose another folder, or start over with --fresh"
             )
         run.save_arrays(_ARRAYS, **_stored(models))
         return
@@ -96,7 +96,7 @@ def recognise(run: Run, models: Sequence[Identity]) -> None:
     if changed:
         raise InputError(
             f"{run.folder}: expected the models that this audit began with, but "
-            f"{' and '.join(changed)}; start anew with --fresh, or keep both with another --out"
+            f"{' and '.join(changed)}; start over with --fresh, or keep both with another --out"
         )
 
 

@@ -50,7 +50,7 @@ def assemble(run: Run) -> AuditReport:
     if (version := run.settings.get("audit")) != VERSION:
         raise InputError(
             f"{run.folder}: expected an audit of schema version {VERSION}, got version "
-            f"{version!r}; choose another folder, or start anew with --fresh"
+            f"{version!r}; choose another folder, or start over with --fresh"
         )
     rows = typed_rows(run)
     subject = next((row for row in rows if isinstance(row, SubjectRow)), None)
