@@ -579,6 +579,7 @@ def test_gradients_may_be_off_around_the_call(bands):
         ({"bounds": (1, 1)}, r"bounds: expected \(low, high\) with low < high, got \(1, 1\)"),
         ({"bounds": (0, math.nan)}, "bounds: expected .* got .*nan"),
         ({"bounds": (-math.inf, 0)}, "bounds: expected .* got .*inf"),
+        ({"start": torch.rand(1, 1, 0, 4)}, "start: expected a whole number of at least 1, got 0"),
         ({"steps": -1}, "steps: expected a whole number of at least 0, got -1"),
         ({"steps": 2.5}, "steps: expected a whole number of at least 0, got 2.5"),
         ({"count": 0}, "count: expected a whole number of at least 1, got 0"),

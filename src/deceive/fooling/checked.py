@@ -88,10 +88,12 @@ def shape(
     given: Shape | None, model: nn.Module | FrozenCopy, start: str | Tensor = "uniform"
 ) -> Shape:
     """The shape of images: of the caller's starts, as requested, of the model, or of MNIST."""
-    found: Any = given or getattr(model, "image_shape", (1, 28, 28))
+    name, found = "the model's image_shape", getattr(model, "image_shape", (1, 28, 28))
     if isinstance(start, Tensor) and start.ndim == 4:
-        found = start.shape[1:]
-    arguments.shape("the model's image_shape" if given is None else "shape", found)
+        name, found = "start", start.shape[1:]
+    elif given is not None:
+        name, found = "shape", given
+    arguments.shape(name, found)
     channels, height, width = found
     return channels, height, width
 

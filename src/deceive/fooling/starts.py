@@ -82,16 +82,16 @@ def squares(shape: Shape, generator: Generator) -> Tensor:
     image = torch.zeros(shape, **_PIXELS)
     for spent in torch.linspace(0, 1, _SQUARES, **_PIXELS):
         side = max(1, round(min(sizes) / 2 * (1 - spent.item()) ** 2))
-        draw = torch.rand(2 + channels, generator=generator, **_PIXELS)
+        chance = torch.rand(2 + channels, generator=generator, **_PIXELS)
         top, left = (
-            int(place * (size - side + 1)) for place, size in zip(draw[:2], sizes, strict=True)
+            int(place * (size - side + 1)) for place, size in zip(chance[:2], sizes, strict=True)
         )
-        colour = draw[2:].round()[:, None, None]
+        colour = chance[2:].round()[:, None, None]
         image[:, top : top + side, left : left + side] = colour
     return image
 
 
-def with_square(images: Tensor, sides: Tensor | int, draw: Tensor) -> Tensor:
+def with_square(images: Tensor, sides: Tensor | int, chance: Tensor) -> Tensor:
     """Images (N, C, H, W) with a black or white square on each.
 
     For many images at once; `squares` paints on its one image, which is three times as fast.
@@ -103,18 +103,18 @@ def with_square(images: Tensor, sides: Tensor | int, draw: Tensor) -> Tensor:
     Args:
         images: not changed.
         sides: side of the square in pixels: one number, or (N,).
-        draw: (N, 2 + C) in [0, 1): how far down and how far right, where 1 would be just beyond;
+        chance: (N, 2 + C) in [0, 1): how far down and how far right, where 1 would be just beyond;
             and the colour of each channel, which is rounded.
     """
     sides = torch.as_tensor(sides, device=images.device).expand(len(images))
     inside = []
-    for size, place in zip(images.shape[2:], draw[:, :2].unbind(1), strict=True):
+    for size, place in zip(images.shape[2:], chance[:, :2].unbind(1), strict=True):
         first = (place * (size - sides + 1)).floor()[:, None]
         pixel = torch.arange(size, device=images.device)
         inside.append((pixel >= first) & (pixel < first + sides[:, None]))
     rows, columns = inside
     square = (rows[:, :, None] & columns[:, None, :])[:, None]
-    return torch.where(square, draw[:, 2:].round()[:, :, None, None], images)
+    return torch.where(square, chance[:, 2:].round()[:, :, None, None], images)
 
 
 STARTS: dict[str, Start] = {
@@ -144,8 +144,8 @@ def begin(start: str, indices: range, shape: Shape, seed: int) -> Tensor:
         raise InputError(
             f"start: expected one of {', '.join(STARTS)}, or a tensor of images; got {shown(start)}"
         )
-    draw = STARTS[start]
-    images = [draw(shape, generator_for(seed, index)) for index in indices]
+    kind = STARTS[start]
+    images = [kind(shape, generator_for(seed, index)) for index in indices]
     return torch.stack(images) if images else torch.empty(0, *shape, **_PIXELS)
 
 
