@@ -5,7 +5,7 @@ import pytest
 from conftest import Bands
 from deceive.auditing import Interface, audit
 from deceive.auditing.models.interface import FOUND_OUT, Scaling, as_json
-from deceive.auditing.record.again import command
+from deceive.auditing.record.again import command_of
 from deceive.auditing.record.rows import Again
 from deceive.auditing.settings import QUICK, THOROUGH
 from deceive.auditing.verdict import still_to_come, sure, verdict
@@ -30,14 +30,14 @@ def test_the_command_names_what_differs_from_the_preset():
 
     first = Interface(Scaling(mean=(0.13066047,), std=(0.3,)), rubbish_class=10)
     size = QUICK.model_copy(update={"steps": 7, "ways": ("sign", "adam")}).model_dump(mode="json")
-    assert command(settings(first, **size), Again(data="my digits", other_data="../fashion")) == (
+    assert command_of(settings(first, **size), Again(data="my digits", other_data="../fashion")) == (
         "deceive audit 'my net:make' --data 'my digits' --other-data ../fashion "
         "--bounds 0 1 --mean 0.13066047 --std 0.3 --rubbish-class 10 --steps 7 --ways sign adam"
     )
     of_judges = Interface(Scaling(mean=(0.5,), std=(0.25,)), output="1", rubbish_class=10)
     judges, size = ["other.onnx", "my net:judge"], THOROUGH.model_dump(mode="json")
     second = settings(Interface(Scaling((-1, 1)), output="logits"), of_judges, judges, **size)
-    assert command(second, Again(trust=True)) == (
+    assert command_of(second, Again(trust=True)) == (
         "deceive audit 'my net:make' --thorough --trust --judge other.onnx 'my net:judge' "
         "--bounds -1 1 --output logits --judge-bounds 0 1 --judge-mean 0.5 --judge-std 0.25 "
         "--judge-output 1 --judge-rubbish-class 10"

@@ -35,7 +35,7 @@ class AuditSettings(BaseModel):
     steps: int = Field(default=200, ge=1, lt=checks.MOST)
     """The most steps a gradient attack takes per candidate."""
     restarts: int = Field(default=1, ge=1, lt=checks.MOST)
-    """Further attempts from fresh start images, in the attack `restarts`."""
+    """Attempts per candidate in the attack `restarts`, each from a fresh start image."""
     ways: tuple[WayName, ...] = Field(default=get_args(WayName), min_length=1)
     """The gradient attacks to run."""
     curve_candidates: int = Field(default=20, ge=1)

@@ -6,7 +6,7 @@ from deceive.common.flags import command_line, flags_of
 from deceive.storage.runs import Row
 
 
-def command(settings: Row, again: Again) -> str:
+def command_of(settings: Row, again: Again) -> str:
     """The command that makes an audit again, from the settings of its run and its other arguments.
 
     It names what differs from the preset.

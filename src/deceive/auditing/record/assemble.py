@@ -2,7 +2,7 @@
 
 from pydantic import ValidationError
 
-from deceive.auditing.record.again import command
+from deceive.auditing.record.again import command_of
 from deceive.auditing.record.described import Judge
 from deceive.auditing.record.measured import Failure
 from deceive.auditing.record.outcomes import (
@@ -82,7 +82,7 @@ def _assembled(run: Run, rows: list[AuditRow], subject: SubjectRow) -> AuditRepo
     warnings = [said for row in rows for said in row.warnings] + without_gradient(headlines)
     return AuditReport(
         deceive=__version__,
-        command=command(run.settings, subject.again),
+        command=command_of(run.settings, subject.again),
         complete=not missing and not failures,
         missing=list(dict.fromkeys(missing)),
         failures=[Failure(part=subject.plan[of], reason=said) for of, said in failures.items()],
