@@ -30,7 +30,8 @@ def test_the_command_names_what_differs_from_the_preset():
 
     first = Interface(Scaling(mean=(0.13066047,), std=(0.3,)), rubbish_class=10)
     size = QUICK.model_copy(update={"steps": 7, "ways": ("sign", "adam")}).model_dump(mode="json")
-    assert command_of(settings(first, **size), Again(data="my digits", other_data="../fashion")) == (
+    again = Again(data="my digits", other_data="../fashion")
+    assert command_of(settings(first, **size), again) == (
         "deceive audit 'my net:make' --data 'my digits' --other-data ../fashion "
         "--bounds 0 1 --mean 0.13066047 --std 0.3 --rubbish-class 10 --steps 7 --ways sign adam"
     )
@@ -45,7 +46,7 @@ def test_the_command_names_what_differs_from_the_preset():
     # Bounds of [0, 1] are named too, or they would be found out.
     third = settings(Interface(Scaling()), judges=[], **size)
     assert (
-        command(third, Again())
+        command_of(third, Again())
         == "deceive audit 'my net:make' --thorough --judge none --bounds 0 1"
     )
 
