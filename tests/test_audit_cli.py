@@ -86,6 +86,14 @@ def exits():
 def leaves():
     return Ending(lambda: os._exit(0))
 
+def closes():
+    return Ending(lambda: (sys.stdout.close(), sys.stderr.close()))
+
+def replaces():
+    def end():
+        sys.stdout = sys.stderr = None
+    return Ending(end)
+
 def cancelled():
     return Ending(lambda: (_ for _ in ()).throw(asyncio.CancelledError("…")))
 
@@ -327,6 +335,36 @@ def test_no_model_ends_an_audit_with_success(place, capsys, model, code, said):
     )
     assert ended == code
     assert said in err
+
+
+@pytest.mark.parametrize("model", ["closes", "replaces"])
+def test_a_model_that_closes_the_screen_is_audited_all_the_same(place, capsys, model):
+    code, out, err = audit(capsys, model, "--judge", "none")
+    assert code == 0
+    assert "s of work" in out
+    assert "Traceback" not in err
+
+
+def test_a_model_that_closes_descriptors_closes_nothing_of_ours(place):
+    (place / "closing.py").write_text(
+        "import os, sys\n"
+        "from bands_of_ones_own import sure\n"
+        "def model():\n"
+        "    os.close(1)\n"
+        "    sys.stdout.buffer.close()\n"
+        "    return sure()\n"
+    )
+    asked = ["audit", "closing:model", "--data", "bands", "--judge", "none", *SMALL]
+    paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    ended = subprocess.run(
+        [sys.executable, "-m", "deceive", *asked],
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert ended.returncode == 0
+    assert "s of work" in ended.stdout
 
 
 def test_importing_a_script_that_exits_is_no_success(place, capsys, monkeypatch):

@@ -10,8 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from deceive.common.errors import WriteError
-from deceive.common.files import check_writable, remove_temporaries, replacing, write_text
+from deceive.common.errors import InputError, WriteError
+from deceive.common.files import (
+    check_writable,
+    read_json,
+    remove_temporaries,
+    replacing,
+    write_text,
+)
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may do this")
 
@@ -289,3 +295,14 @@ def test_what_an_old_kill_left_beside_a_file_is_removed(tmp_path):
     check_writable(tmp_path / "file.txt")
     kept = [".deceive-aaaaaaaaaaaa.tmp", young, ".deceive-notes.tmp", foreign]
     assert names(tmp_path) == sorted(kept)
+
+
+def test_a_stream_is_read_only_where_it_is_asked_for(tmp_path):
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    with pytest.raises(InputError, match=r"fifo: expected a JSON object, got a FIFO"):
+        read_json(path)
+    writer = threading.Thread(target=lambda: path.write_text('{"a": 1}'), daemon=True)
+    writer.start()
+    assert read_json(path, streams=True) == {"a": 1}
+    writer.join(10)

@@ -22,6 +22,7 @@ from deceive import InputError, fool, load_data, load_network
 from deceive.cli import main
 from deceive.common.files import write_text
 from deceive.common.levels import UNIT, from_levels, to_levels
+from deceive.common.locks import LOCK, locked
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.batch import Entrance
 from deceive.fooling.climber import Climber
@@ -1020,6 +1021,19 @@ def test_what_an_earlier_build_left_damaged_is_made_anew(unbuilt, tmp_path, monk
     (web / "dist" / "index.html").unlink()
     build(clone=tmp_path)
     assert (web / "dist" / "index.html").is_file()
+
+
+def test_one_command_builds_at_a_time(unbuilt, tmp_path, monkeypatch):
+    built_by(unbuilt, monkeypatch)
+    web = tmp_path / "web"
+    with locked(web, "held"):
+        with pytest.raises(InputError, match=r"page: expected no other command to build .*web now"):
+            build(clone=tmp_path)
+        assert not (web / "dist").exists()
+    build(clone=tmp_path)
+    with locked(web, "held"):
+        build(clone=tmp_path)  # it is up to date
+    assert not (web / LOCK).exists()
 
 
 def test_what_the_build_lacks_is_one_sentence(unbuilt, tmp_path, monkeypatch):

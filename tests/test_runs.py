@@ -219,3 +219,17 @@ def test_a_damaged_kind_is_named(tmp_path):
     (tmp_path / "settings.json").write_text('{"run": ["study"]}')
     with pytest.raises(InputError, match=r"settings\.json: expected run to name a kind of run"):
         Run.open(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["settings.json", "rows.jsonl", "arrays/a.npz", "checkpoint"])
+def test_a_run_with_anything_but_files_is_refused_and_nothing_waits(name, tmp_path):
+    run = Run(tmp_path / "run", {"seed": 0})
+    run.save_arrays("a", x=np.ones(3))
+    run.add({"part": "a"})
+    (run.folder / name).unlink(missing_ok=True)
+    os.mkfifo(run.folder / name)
+    with pytest.raises(InputError, match=f"{name}: expected a.*, got a FIFO"):
+        Run.open(run.folder)
+    if name.endswith(".npz"):
+        with pytest.raises(InputError, match=r"a.npz: expected arrays; got a FIFO"):
+            run.load_arrays("a")

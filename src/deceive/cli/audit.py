@@ -14,7 +14,7 @@ from deceive.cli.audit_results import say
 from deceive.cli.folders import claimed
 from deceive.cli.parsing import Command, chosen
 from deceive.cli.screen import log, results, task
-from deceive.cli.untrusted import cut_off, no_way_out
+from deceive.cli.untrusted import cut_off, kept_open, no_way_out
 from deceive.common import checks
 from deceive.common.errors import InputError
 
@@ -90,7 +90,7 @@ class AuditCommand(Suite, Command):
             checks.half_open_interval("--max-gibberish-rate", self.max_gibberish_rate, 0, 1)
         out = self.out or Path("runs") / _audit_name(self.model, self.thorough)
         with claimed(out, fresh=self.fresh):
-            with cut_off(self.budget, partial(self._hang, out)), no_way_out():
+            with cut_off(self.budget, partial(self._hang, out)), no_way_out(), kept_open():
                 report = audit(
                     self.model,
                     self.data,

@@ -1,11 +1,14 @@
-"""Guards around an audited model's code: it can't overrun the budget, or choose the exit code."""
+"""Guards around an audited model's code.
+
+It can't overrun the budget, choose the exit code, or close what the command prints to.
+"""
 
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from deceive.cli.supervised import leave
 from deceive.common import checks
@@ -68,3 +71,45 @@ def no_way_out() -> Iterator[None]:
         yield
     finally:
         os._exit = before
+
+
+@contextmanager
+def kept_open() -> Iterator[None]:
+    """Within the block `close` does nothing to stdout and stderr; after it they are as before.
+
+    Otherwise a model that closes them would look like a bug in deceive.
+    """
+    streams = {name: getattr(sys, name) for name in ("stdout", "stderr")}
+    kept = {number: os.dup(number) for stream in streams.values() for number in _descriptor(stream)}
+    for stream in streams.values():
+        stream.close = lambda: None
+    try:
+        yield
+    finally:
+        for number, copy in kept.items():
+            os.dup2(copy, number)
+            os.close(copy)
+        for name, stream in streams.items():
+            del stream.close
+            setattr(sys, name, stream if _is_open(stream) else _reopened(name))
+
+
+def _descriptor(stream: TextIO) -> list[int]:
+    """Its file descriptor, if it has one."""
+    try:
+        return [stream.fileno()]
+    except (OSError, ValueError):
+        return []
+
+
+def _is_open(stream: TextIO) -> bool:
+    try:
+        stream.flush()
+    except ValueError:  # closed or detached further down
+        return False
+    return True
+
+
+def _reopened(name: str) -> TextIO:
+    number = {"stdout": 1, "stderr": 2}[name]
+    return open(number, "w", encoding="utf-8", errors="backslashreplace", closefd=False)

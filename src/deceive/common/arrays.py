@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deceive.common.errors import DamageError
-from deceive.common.files import replacing
+from deceive.common.files import replacing, stream_at
 
 Arrays = dict[str, NDArray[Any]]
 Layout = Mapping[str, str]
@@ -86,6 +86,8 @@ def read_arrays(path: Path, layout: Layout | None = None, **sizes: int) -> Array
             layout, or holds a number out of range.
     """
     try:
+        if kind := stream_at(path):
+            raise ValueError(f"got {kind}")
         with zipfile.ZipFile(path) as archive:
             members = _members(archive, path.stat().st_size)
             arrays = {name: _array(archive, member) for name, member in members.items()}

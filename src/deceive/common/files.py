@@ -241,17 +241,33 @@ def _is_utf8(text: str) -> bool:
     return True
 
 
-def read_json(path: Path, expected: str = "a JSON object") -> dict[str, Any]:
+def stream_at(path: Path) -> str | None:
+    """What is at a path where a read may wait forever: "a FIFO" or "a device"; None for a file.
+
+    Raises `OSError` where that can't be found out; nothing at all is None too.
+    """
+    try:
+        kind = stat.S_IFMT(path.stat().st_mode)
+    except FileNotFoundError:
+        return None
+    return None if kind == stat.S_IFDIR else _KINDS.get(kind)
+
+
+def read_json(
+    path: Path, expected: str = "a JSON object", *, streams: bool = False
+) -> dict[str, Any]:
     """The JSON object in a file.
 
     Args:
         path: a file of at most 16 MiB, UTF-8.
         expected: what it should be, for the error's sentence.
+        streams: whether it may be a FIFO or a device, such as /dev/stdin.
 
     Raises:
         InputError: when it can't be read, is too large, or is refused by `parse_json`.
     """
-    return parse_json(read_bounded(path, LARGEST_JSON, expected), str(path), expected)
+    content = read_bounded(path, LARGEST_JSON, expected, streams=streams)
+    return parse_json(content, str(path), expected)
 
 
 @contextmanager
@@ -269,11 +285,14 @@ def read_errors(path: Path, expected: str = "a readable path") -> Iterator[None]
         raise InputError(f"{path}: expected {expected}; {reason}") from error
 
 
-def read_bounded(path: Path, most: int, expected: str) -> bytes:
+def read_bounded(path: Path, most: int, expected: str, *, streams: bool = False) -> bytes:
     """The content of a file; reads at most `most` bytes.
 
-    Raises `InputError` when it is larger or can't be read.
+    Raises `InputError` when it is larger or can't be read, or a stream that `streams` forbids.
     """
+    with read_errors(path, expected):
+        if not streams and (kind := stream_at(path)):
+            raise InputError(f"{path}: expected {expected}, got {kind}")
     with read_errors(path, expected), path.open("rb") as file:
         # In pieces, because `read` allocates as much as it is asked to read.
         pieces, left = [], most + 1

@@ -4,7 +4,7 @@ import stat
 from pathlib import Path
 
 from deceive.common.errors import InputError
-from deceive.common.files import read_errors, read_json
+from deceive.common.files import read_errors, read_json, stream_at
 
 
 def holds_run(folder: Path) -> bool:
@@ -39,6 +39,17 @@ def check_place(folder: Path) -> None:
             f"{folder}: expected a run folder or an empty one, got a folder with "
             f"{min(names)!r} in it and no run; choose another with --out"
         )
+
+
+def check_files(folder: Path) -> None:
+    """Raise `InputError` if a folder holds anything but files and folders.
+
+    A read from a FIFO, or a write to one, may wait forever.
+    """
+    with read_errors(folder):
+        for path in sorted(folder.rglob("*")):
+            if kind := stream_at(path):
+                raise InputError(f"{path}: expected a file, got {kind}")
 
 
 def is_there(path: Path) -> bool:

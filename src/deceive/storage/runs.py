@@ -29,7 +29,7 @@ from deceive.common.files import (
 )
 from deceive.common.version import __version__
 from deceive.fooling.result import FoolingResult
-from deceive.storage.places import check_place, holds_run, is_there
+from deceive.storage.places import check_files, check_place, holds_run, is_there
 
 Row = dict[str, Any]
 
@@ -92,6 +92,7 @@ class Run:
 
     def __init__(self, folder: Path, settings: Row, kind: Kind | None = None) -> None:
         path = folder / "settings.json"
+        check_files(folder)
         said = settings if kind is None else {"run": kind.word} | settings
         self.folder, self.kind = folder, kind
         self.word, self.settings = _parted(said, path)

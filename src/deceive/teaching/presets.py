@@ -30,7 +30,7 @@ def changed(settings: RoundsSettings, path: Path | None) -> RoundsSettings:
     """
     if path is None:
         return settings
-    given = renewed(read_json(path, "a JSON object of settings"))
+    given = renewed(read_json(path, "a JSON object of settings", streams=True))
     usual = settings.model_dump()
     if given.get("kind", usual["kind"]) != usual["kind"]:
         raise InputError(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deceive.common.errors import InputError
 from deceive.common.files import write_text
+from deceive.common.locks import LOCK, locked
 from deceive.webpage.built import checksum, is_built, read_own, write_list
 from deceive.webpage.networks import write_networks
 from deceive.webpage.node import npm, run
@@ -22,7 +23,8 @@ def build(report: Callable[[str], None] = lambda text: None, clone: Path = CLONE
     the figures of their cards, renders the notebooks, and runs Vite. `report` is told each stage.
 
     Raises:
-        InputError: outside a clone, without Node.js, or when npm or Vite fails.
+        InputError: outside a clone, without Node.js, while another command builds the page, or when
+            npm or Vite fails.
     """
     web = clone / "web"
     if not (web / "package.json").is_file():
@@ -32,8 +34,9 @@ def build(report: Callable[[str], None] = lambda text: None, clone: Path = CLONE
     try:
         sources = checksum(_sources(clone))
         if not is_built(web / "dist", sources):
-            _build(clone, report)
-            write_list(web / "dist", sources)
+            with locked(web, f"page: expected no other command to build {web} now; wait for it"):
+                _build(clone, report)
+                write_list(web / "dist", sources)
     except OSError as error:
         raise InputError(
             f"page: expected a readable clone in which {web} is writable; {error}"
@@ -63,6 +66,7 @@ def _sources(clone: Path) -> list[Path]:
     """Every file that the built page depends on."""
     web = clone / "web"
     own = [path for path in web.iterdir() if path.is_file() and path.suffix not in (".md", ".py")]
+    own = [path for path in own if path.name != LOCK]
     parts = [path for path in (web / "src").rglob("*") if path.is_file()]
     parts += [path for path in (web / "public").glob("*") if path.is_file()]
     code = _PACKAGE.rglob("*.py")
