@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from conftest import Bands
 from deceive.auditing import audit, read_report
+from deceive.auditing.about import subject_row
 from deceive.auditing.attacks import WAYS
 from deceive.auditing.budget import Budget
 from deceive.auditing.parts.plan import parts_of
@@ -155,6 +156,8 @@ def test_the_settings_name_the_attacks(data, tmp_path):
     along = [name.split("/")[:2] for name in names if name.startswith(("attack/", "curve/"))]
     assert along == [["attack", "sign"]] * 6 + [["curve", "sign"]] * 6
     assert get_args(WayName) == tuple(WAYS)
+    notes = subject_row(context, parts_of(context), []).notes
+    assert "Gradient attacks run: sign alone." in notes
     for ways, said in [((), "at least 1 item"), (("sign", "sign"), "each attack once")]:
         with pytest.raises(ValidationError, match=said):
             AuditSettings(ways=ways)

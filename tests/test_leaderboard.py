@@ -80,6 +80,14 @@ def test_an_audit_with_warnings_is_marked_and_goes_last(tmp_path):
     assert [row["model"] for row in rows] == ["fast (not complete)", "blind (with warnings)"]
 
 
+def test_an_audit_with_fewer_attacks_is_marked(tmp_path):
+    few = QUICK.model_copy(update={"ways": ("sign",)}).model_dump()
+    white = write(tmp_path / "a", settings=few)
+    black = write(tmp_path / "b", name="black", box="black", settings=few)
+    rows = write_leaderboard([white, black], tmp_path / "board.md")
+    assert {row["model"] for row in rows} == {"fast (fewer attacks)", "black"}
+
+
 def test_an_audit_of_the_version_before_is_read(tmp_path):
     now = audit_content()
     before = {name: value for name, value in now.items() if name != "warnings"}

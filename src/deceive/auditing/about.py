@@ -126,4 +126,6 @@ def _not_applicable(context: Context, parts: list[Part]) -> list[str]:
         )
     if context.subject.module is None:
         said.append("It is a black box: it was searched, and no gradient was followed.")
+    elif not context.settings.all_ways:
+        said.append(f"Gradient attacks run: {', '.join(context.settings.ways)} alone.")
     return said

@@ -60,6 +60,11 @@ class AuditSettings(BaseModel):
             raise ValueError(f"expected each attack once, got {', '.join(ways)}")
         return ways
 
+    @property
+    def all_ways(self) -> bool:
+        """Whether it runs every gradient attack."""
+        return len(self.ways) == len(get_args(WayName))
+
     def check(self, shape: Shape) -> None:
         """Raise `InputError` when this many images (C, H, W) don't fit into memory."""
         for name in ("candidates", "curve_candidates", "searched", "garbage_images"):
