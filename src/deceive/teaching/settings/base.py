@@ -1,0 +1,131 @@
+"""What the settings of all kinds of rounds have in common."""
+
+from collections.abc import Collection
+from typing import Annotated, Any, ClassVar
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from deceive.common import checks, processes
+from deceive.common.errors import InputError
+from deceive.data.loading import Dataset
+from deceive.networks.building import NETWORKS
+
+SURE = 0.99
+"""How sure a network is to be of digits, and of what counts as deceiving it."""
+
+Some = Annotated[int, Field(ge=1, lt=checks.MOST)]
+"""At least one."""
+Round = Annotated[int, Field(ge=0)]
+"""The number of a round; 0 is before the first."""
+Share = Annotated[float, Field(gt=0, lt=1)]
+"""Between 0 and 1, both excluded."""
+
+
+class RoundsSettings(BaseModel):
+    """What every kind of rounds has; each kind is a class of its own.
+
+    Make an `EmergingSettings`, `ResistingSettings` or `RetrainingSettings`. All are frozen; bad
+    values raise pydantic's `ValidationError`, a `ValueError`.
+
+    >>> import deceive
+    >>> settings = deceive.EmergingSettings(rounds=100, shown=(0, 10))
+    >>> isinstance(settings, deceive.RoundsSettings)
+    True
+    >>> [number for number in range(101) if settings.is_shown(number)]
+    [0, 10, 100]
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    networks: ClassVar[Collection[str]] = NETWORKS
+    """The networks, by name, that such rounds can teach."""
+
+    network: str
+    """Architecture of the network that is deceived and taught. It has one output more than there
+    are classes, for rubbish."""
+    rounds: Some
+    """Number of rounds."""
+    candidates: Annotated[int, Field(ge=1)]
+    """Images that try to deceive the network in each round."""
+    steps: Some
+    """Most steps that a candidate takes in a round."""
+    seed: int = Field(default=0, ge=0, lt=checks.SEEDS)
+    """Seed of all randomness."""
+    judge: str = "judge"
+    """Network that says what an image shows, by name or path; it must have been trained on the
+    same data."""
+    shown: tuple[Round, ...]
+    """Rounds after which the network is kept and measured. The last one always is."""
+    measured: Annotated[int, Field(ge=1)]
+    """Images of each class that are made to measure a network."""
+    training_images: int = Field(default=55_000, ge=100)
+    """How many of the training images are used: the first so many."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_kind(cls, given: Any) -> Any:
+        if "kind" not in cls.model_fields:
+            raise ValueError(
+                "expected EmergingSettings, ResistingSettings or RetrainingSettings, one for each "
+                f"kind of rounds, got {cls.__name__}"
+            )
+        return given
+
+    @field_validator("starts", "shown", mode="before", check_fields=False)
+    @classmethod
+    def _listed(cls, values: object) -> tuple[object, ...]:
+        if not isinstance(values, list | tuple):  # a range may be huge
+            raise ValueError(f"expected a list, got {type(values).__name__}")
+        return tuple(values)
+
+    def check(self, data: Dataset) -> None:
+        """Raise `InputError` if they don't fit the data, the machine or the processes."""
+        checks.one_of("network", self.network, self.networks)
+        checks.in_memory("candidates", self.candidates, data.image_shape)
+        checks.in_memory("measured", self.measured * data.n_classes, data.image_shape)
+
+    def is_shown(self, number: int) -> bool:
+        """Whether the network is measured after round `number`; 0 is before the first round."""
+        return number in self.shown or number == self.rounds
+
+
+class ContinualSettings(RoundsSettings):
+    """What rounds have whose network goes on learning: one step of its optimiser a round."""
+
+    kept: int = Field(default=2000, ge=1)
+    """Size of the rubbish set, from which each round takes its candidates."""
+    learning_rate: float = Field(default=6e-4, gt=0, le=1e30)
+    """Highest learning rate. It rises over the first 100 rounds and falls along a cosine to a
+    twentieth. Rounds that diverge go back, and go on with half of it."""
+    rubbish_weight: float = Field(default=1, gt=0, le=checks.GREATEST)
+    """Weight of an image of rubbish in the loss; a digit has weight 1."""
+    averaging: float
+    """How slowly the averaged network follows the one that learns: the share that it keeps of
+    itself in a round. The averaged network is the result."""
+    smoothness: float = Field(default=0.1, ge=0, le=checks.GREATEST)
+    """Weight of the penalty on the gradient at digits (R1, Mescheder et al. 2018). It keeps the
+    network from growing so steep that its gradient leads nowhere."""
+
+    @model_validator(mode="after")
+    def _enough_kept(self) -> "ContinualSettings":
+        if self.kept < self.candidates:
+            raise ValueError(
+                "expected no more candidates than are kept, got "
+                f"candidates {self.candidates}, kept {self.kept}"
+            )
+        return self
+
+    def check(self, data: Dataset) -> None:
+        """Raise `InputError` if they don't fit the data, the machine or the processes."""
+        super().check(data)
+        checks.in_memory("kept", self.kept, data.image_shape)
+        self.check_divisible("candidates", "kept")
+
+    def check_divisible(self, *names: str) -> None:
+        """Raise `InputError` if a field can't be shared equally among the processes."""
+        count = processes.here().count
+        for name in names:
+            if getattr(self, name) % count:
+                raise InputError(
+                    f"{name}: expected a multiple of the {count} processes, "
+                    f"got {getattr(self, name)}"
+                )

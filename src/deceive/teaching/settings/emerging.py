@@ -1,0 +1,69 @@
+"""Settings of rounds in which digits emerge."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from deceive.common import checks
+from deceive.common.errors import InputError
+from deceive.data.loading import Dataset
+from deceive.fooling.ascent import Ascent
+from deceive.fooling.drawing import DRAWING
+from deceive.judging.quality import LEAST_JUDGED
+from deceive.teaching.settings.base import ContinualSettings, Round, Some
+
+
+class EmergingSettings(ContinualSettings):
+    """Rounds in which digits emerge from noise.
+
+    Candidates are on their way through less and less noise; the network is told how much, and
+    learns to tell digits in the same noise from them (docs/rounds.md).
+
+    >>> from deceive import EmergingSettings
+    >>> EmergingSettings(rounds=3, candidates=8).kept
+    2000
+    """
+
+    kind: Literal["emerging"] = "emerging"
+    network: str = "draw"
+    rounds: Some = 16_000
+    candidates: Annotated[int, Field(ge=1)] = 64
+    steps: Some = 2
+    """Steps that each candidate takes in a round."""
+    shown: tuple[Round, ...] = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
+    measured: Annotated[int, Field(ge=1)] = 100
+    averaging: float = Field(default=0.999, ge=0, lt=1)
+    clean_digits: int = Field(default=64, ge=0)
+    """Digits without noise in each round, rotated, scaled, shifted and bent; the network learns to
+    tell them from each other."""
+    judged: int = Field(default=1000, ge=0)
+    """Images of each class that the final network draws, to be judged against the test images by
+    every measure; 0 for none."""
+    ascent: Ascent = DRAWING
+    """How candidates climb. A candidate that has gone through the whole schedule begins anew, as
+    uniform noise."""
+
+    @property
+    def end(self) -> int:
+        """Steps of the ascent's schedule, after which a candidate begins anew."""
+        schedule = self.ascent.schedule
+        return 0 if schedule is None else schedule.steps
+
+    @field_validator("ascent")
+    @classmethod
+    def _scheduled(cls, ascent: Ascent) -> Ascent:
+        if ascent.schedule is None:
+            raise ValueError("expected an ascent with a schedule, got none")
+        return ascent
+
+    def check(self, data: Dataset) -> None:
+        """Raise `InputError` if they don't fit the data, the machine or the processes."""
+        super().check(data)
+        checks.in_memory("clean_digits", self.clean_digits, data.image_shape)
+        checks.in_memory("judged", self.judged * data.n_classes, data.image_shape)
+        least = -(-LEAST_JUDGED // data.n_classes)
+        if 0 < self.judged < least:
+            raise InputError(
+                f"judged: expected 0, or at least {least} images for each of {data.n_classes} "
+                f"classes to train a classifier on, got {self.judged}"
+            )

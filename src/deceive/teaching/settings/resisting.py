@@ -1,0 +1,66 @@
+"""Settings of rounds in which a classifier learns to resist."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from deceive.common import checks
+from deceive.data.loading import Dataset
+from deceive.fooling.starts import REAL, STARTS
+from deceive.teaching.settings.base import ContinualSettings, Round, Share, Some
+
+
+class ResistingSettings(ContinualSettings):
+    """Rounds in which a classifier learns to resist gibberish.
+
+    Candidates begin anywhere and climb by every rule in turn, without a schedule; the network is
+    not told of any noise (docs/resisting.md).
+
+    >>> from deceive import ResistingSettings
+    >>> ResistingSettings(rounds=3, candidates=8, searched=0).kind
+    'resisting'
+    """
+
+    kind: Literal["resisting"] = "resisting"
+    network: str = "resist"
+    rounds: Some = 2500
+    candidates: Annotated[int, Field(ge=1)] = 128
+    steps: Some = 5
+    shown: tuple[Round, ...] = (0, 30, 100, 300, 1000)
+    measured: Annotated[int, Field(ge=1)] = 10
+    """Images of each class and start that are made to measure a network."""
+    rubbish_weight: float = Field(default=0.5, gt=0, le=checks.GREATEST)
+    averaging: float = Field(default=0.998, ge=0, lt=1)
+    starts: tuple[str, ...] = ("uniform", "gaussian", *("smooth", "blank") * 2, *("real",) * 4)
+    """Where candidates begin, drawn at random from this list: kinds of noise, or `real` for a digit
+    that is to be taken for another class. A name given twice is twice as likely."""
+    restarted: Share = 0.1
+    """Share of a round's candidates that begin anew."""
+    confidence: Share = 0.9
+    """Confidence at which a candidate stops climbing."""
+    step_size: float = Field(default=0.005, gt=0, le=checks.GREATEST)
+    """Smallest step size, as a share of the pixels' range. Each round's own is up to 30 times as
+    large."""
+    momentum: float = Field(default=0.5, ge=0, lt=1)
+    """How much of its last step an image takes again."""
+    searched: int = Field(default=24, ge=0)
+    """Extra candidates in each round, led by a search without a gradient, which puts squares where
+    they help. Their own set is to `kept` as this number is to `candidates`."""
+    digits_sure: Share | None = 0.96
+    """Share of the validation digits of which the final network is at least 99% sure; its bias
+    against rubbish is lowered until it is. None leaves it as it is."""
+
+    @field_validator("starts")
+    @classmethod
+    def _known(cls, starts: tuple[str, ...]) -> tuple[str, ...]:
+        if not starts:
+            raise ValueError("expected at least one kind of start, got none")
+        for start in starts:
+            checks.one_of("starts", start, (*STARTS, REAL))
+        return starts
+
+    def check(self, data: Dataset) -> None:
+        """Raise `InputError` if they don't fit the data, the machine or the processes."""
+        super().check(data)
+        checks.in_memory("searched", self.searched, data.image_shape)
+        self.check_divisible("searched")
