@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import subprocess
+import sys
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -11,13 +13,16 @@ from hypothesis import given, reject
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from deceive.auditing import QUICK, THOROUGH
+from deceive import study, teaching
+from deceive.auditing import QUICK, THOROUGH, AuditSettings, Interface, Scaling
+from deceive.auditing.models.interface import as_json
+from deceive.auditing.record import again
 from deceive.cli.commands import COMMANDS, parse
 from deceive.common.errors import InputError
 from deceive.common.flags import command_line, flags_of
 from deceive.fooling.starts import STARTS
 from deceive.networks.classifier import ARCHITECTURES
-from deceive.study import StudySettings, command_of
+from deceive.study import StudySettings
 from deceive.teaching import PRESETS
 from deceive.training.recipes import RECIPES
 from worlds.commands import run
@@ -66,20 +71,52 @@ def settings_near(draw: st.DrawFn, usual: BaseModel) -> BaseModel:
         reject()
 
 
+def remade(played: str, settings: Any) -> str:
+    """The command line that a run with these settings keeps."""
+    match played.split()[0]:
+        case "study":
+            return study.command_of(settings)
+        case "rounds":
+            return teaching.command_of(settings)
+        case "audit":
+            return audit_of(settings, Interface())
+    return command_line(*played.split(), *flags_of(settings, PLAYED[played]))
+
+
+def audit_of(settings: AuditSettings, interface: Interface) -> str:
+    declared = {"interface": as_json(interface), "judge_interface": as_json(interface)}
+    stored = {"model": "x", "judges": ["auto"], **declared, **settings.model_dump(mode="json")}
+    return again.command_of(stored, again.Again())
+
+
 @pytest.mark.parametrize("played", PLAYED)
 @given(data=st.data())
-def test_the_flags_of_settings_give_them_again(played, data):
+def test_the_command_of_a_run_gives_its_settings_again(played, data):
     settings = data.draw(settings_near(PLAYED[played]))
-    line = command_line(*shlex.split(played), *flags_of(settings, PLAYED[played]))
-    program, *words = shlex.split(line)
+    program, *words = shlex.split(remade(played, settings))
     assert program == "deceive"
     assert parse(words).settings == settings
 
 
+SOME = st.floats(-1e6, 1e6)
+
+
+@given(
+    bounds=st.none() | st.tuples(SOME, SOME).filter(lambda pair: pair[0] < pair[1]),
+    output=st.none() | st.text(st.characters(codec="utf-8"), min_size=1),
+    rubbish_class=st.none() | st.integers(0, 99),
+)
+def test_the_command_of_an_audit_declares_the_same_interface(bounds, output, rubbish_class):
+    interface = Interface(bounds and Scaling(bounds), output, rubbish_class)
+    _, *words = shlex.split(audit_of(QUICK, interface))
+    asked = parse(words)
+    assert asked.interface("") == asked.interface("judge_") == interface
+
+
 def test_only_what_differs_has_a_flag():
-    assert command_of(StudySettings()) == "deceive study"
+    assert study.command_of(StudySettings()) == "deceive study"
     changed = StudySettings(judge="a b'c", confidence=0.999, epochs=2)
-    assert command_of(changed) == (
+    assert study.command_of(changed) == (
         """deceive study --judge 'a b'"'"'c' --epochs 2 --confidence 0.999"""
     )
 
@@ -147,3 +184,12 @@ def stored() -> list[str]:
 @pytest.mark.parametrize("line", stored())
 def test_the_commands_that_are_written_down_are_understood(line):
     parse(shlex.split(line)[1:])
+
+
+def test_the_list_of_commands_is_quick(tmp_path):
+    """It imports neither torch nor Matplotlib."""
+    line = "from deceive.cli.commands import parse; import sys\ntry: parse([])\nexcept SystemExit: "
+    line += "print(*({'torch', 'matplotlib', 'numpy'} & sys.modules.keys()), file=sys.stderr)"
+    said = subprocess.run([sys.executable, "-c", line], capture_output=True, text=True, check=True)
+    assert said.stderr == "\n"
+    assert "rounds" in said.stdout

@@ -95,8 +95,8 @@ class AuditCommand(Suite, Command):
                     self.model,
                     self.data,
                     judge=None if self.judge == ("none",) else self.judge,
-                    interface=self._interface(""),
-                    judge_interface=self._interface("judge_"),
+                    interface=self.interface(""),
+                    judge_interface=self.interface("judge_"),
                     other_data=self.other_data,
                     settings=self.settings,
                     out=out,
@@ -106,7 +106,7 @@ class AuditCommand(Suite, Command):
                 )
             return self._end(report, out)
 
-    def _interface(self, prefix: str) -> Any:
+    def interface(self, prefix: str) -> Any:
         """What the flags with this prefix declare of a model."""
         from deceive.auditing import Interface, Scaling
 

@@ -24,6 +24,24 @@ def flags_of(settings: BaseModel, usual: BaseModel | None) -> list[str]:
     return [*_flags(settings, usual, "")]
 
 
+def flag(name: str, value: Any) -> list[str]:
+    """The words that give a flag this value: a number, a text, a truth, None, or a tuple of these.
+
+    >>> flag("bounds", (-1.0, 1.0)), flag("output", "-x"), flag("trust", False)
+    (['--bounds', '-1', '1'], ['--output=-x'], ['--no-trust'])
+    """
+    name = name.replace("_", "-")
+    if isinstance(value, bool):
+        before, dot, last = name.rpartition(".")
+        return [f"--{name}" if value else f"--{before}{dot}no-{last}"]
+    if isinstance(value, tuple | list):
+        return [f"--{name}", *map(_word, value)]
+    word = _word(value)
+    if word.startswith("-") and isinstance(value, str):  # else it would be taken for a flag
+        return [f"--{name}={word}"]
+    return [f"--{name}", word]
+
+
 def command_line(name: str, *words: str) -> str:
     """A shell command that runs `deceive NAME` with these words.
 
@@ -36,20 +54,13 @@ def command_line(name: str, *words: str) -> str:
 def _flags(settings: BaseModel, usual: BaseModel | None, prefix: str) -> Iterator[str]:
     for name in type(settings).model_fields:
         value, before = getattr(settings, name), getattr(usual, name, ...)
-        flag = name.replace("_", "-")
         if value == before:
             continue
         if isinstance(value, BaseModel):
             inner = before if isinstance(before, BaseModel) else None
-            yield from _flags(value, inner, f"{prefix}{flag}.")
-        elif isinstance(value, bool):
-            yield f"--{prefix}{'' if value else 'no-'}{flag}"
-        elif isinstance(value, tuple):
-            yield from (f"--{prefix}{flag}", *map(_word, value))
-        elif (word := _word(value)).startswith("-"):
-            yield f"--{prefix}{flag}={word}"  # otherwise it would be read as a flag
+            yield from _flags(value, inner, f"{prefix}{name}.")
         else:
-            yield from (f"--{prefix}{flag}", word)
+            yield from flag(f"{prefix}{name}", value)
 
 
 def _word(value: Any) -> str:

@@ -2,7 +2,7 @@
 
 from deceive.auditing.record.rows import Again
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
-from deceive.common.flags import command_line, flags_of
+from deceive.common.flags import command_line, flag, flags_of
 from deceive.storage.runs import Row
 
 
@@ -32,10 +32,8 @@ def command_of(settings: Row, again: Again) -> str:
 def _declared(prefix: str, interface: Row) -> list[str]:
     """The flags for what is declared of a model."""
     words = []
-    for name, values in (interface["scaling"] or {}).items():
-        if values is not None:
-            words += [f"--{prefix}{name}", *(repr(value).removesuffix(".0") for value in values)]
-    for name in ("output", "rubbish_class"):
-        if interface[name] is not None:
-            words += [f"--{prefix}{name.replace('_', '-')}", str(interface[name])]
+    declared = (interface["scaling"] or {}) | interface
+    for name in ("bounds", "mean", "std", "output", "rubbish_class"):
+        if declared.get(name) is not None:
+            words += flag(f"{prefix}{name}", declared[name])
     return words
