@@ -10,7 +10,7 @@ from deceive.auditing.about import identities_of, run_settings, spec_of, specs_o
 from deceive.auditing.budget import Budget, OutOfTime
 from deceive.auditing.context import Context
 from deceive.auditing.judges import AUTO, meet_judges
-from deceive.auditing.models.formats import Model, importable, load_model
+from deceive.auditing.models.formats import AnyModel, importable, load_model
 from deceive.auditing.models.identity import recognise
 from deceive.auditing.models.interface import FOUND_OUT, Interface
 from deceive.auditing.models.meeting import meet
@@ -59,10 +59,10 @@ def _silent(description: str) -> Iterator[Tick]:
     task=arguments.function,
 )
 def audit(
-    model: Model,
+    model: AnyModel,
     data: Dataset | str | Path | None = None,
     *,
-    judge: Model | list[Model] | tuple[Model, ...] | None = AUTO,
+    judge: AnyModel | list[AnyModel] | tuple[AnyModel, ...] | None = AUTO,
     interface: Interface = FOUND_OUT,
     judge_interface: Interface = FOUND_OUT,
     other_data: Dataset | str | Path | None = None,
@@ -91,7 +91,7 @@ def audit(
         settings: how much to do: `QUICK`, `THOROUGH`, or settings of your own.
         out: the run folder, from which the same call goes on; by default nothing is kept but the
             result. `audit.json` is written there.
-        budget: seconds for this call, after which what was found so far is given.
+        budget: seconds for this call (or a `Budget` with a clock of its own), after which what was found so far is given.
         trust: open files of formats that can run code.
         task: shows progress: called with a description, gives a context manager whose value takes
             (done, total).
@@ -123,6 +123,8 @@ def audit(
     (True, 1.0)
     """
     limit = budget if isinstance(budget, Budget) else Budget(budget)
+
+    # Find out how the model and its judges want their images.
     data, other_data = _loaded(data, other_data, settings)
     subject = meet(load_model(model, trust=trust), data, interface)
     named = [] if judge is None else [*judge] if isinstance(judge, list | tuple) else [judge]
@@ -135,6 +137,8 @@ def audit(
         other_data,
         settings,
     )
+
+    # Begin the run, or go on with it: it has to be the same model.
     with _folder(out) as folder:
         run = Run(folder, asked, AUDIT)
         context = Context(subject, data, judges, settings, run, other_data)
@@ -142,6 +146,8 @@ def audit(
         parts = parts_of(context)
         if run.row(part="subject") is None:
             run.add(subject_row(context, parts, notes).model_dump(mode="json"))
+
+        # Do the parts that are missing, for as long as there is time.
         try:
             for part in parts:
                 if run.row(part=part.name) is None:

@@ -10,7 +10,7 @@ from itertools import combinations, islice
 import torch
 from torch import Tensor
 
-from deceive.auditing.models.formats import Loaded, Model, load_model
+from deceive.auditing.models.formats import AnyModel, Loaded, load_model
 from deceive.auditing.models.interface import FOUND_OUT, Interface
 from deceive.auditing.models.meeting import meet
 from deceive.auditing.models.sameness import same_network
@@ -58,7 +58,7 @@ def in_words(seen: int) -> str:
 
 
 def meet_judges(
-    chosen: list[Model],
+    chosen: list[AnyModel],
     subject: Subject,
     data: Dataset,
     interface: Interface = FOUND_OUT,

@@ -29,8 +29,8 @@ WANT_TRUST: tuple[Format, ...] = ("torch.export", "TorchScript")
 
 Function = Callable[[Tensor], Any]
 
-# A model, or where to find one.
-Model = str | Path | nn.Module | Function
+AnyModel = str | Path | nn.Module | Function
+"""A model, or where to find one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,7 +51,7 @@ class Loaded:
     """Which of several outputs holds its scores."""
 
 
-def load_model(model: Model, *, trust: bool = False) -> Loaded:
+def load_model(model: AnyModel, *, trust: bool = False) -> Loaded:
     """A model of any format.
 
     Args:

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from deceive.auditing.models.formats import Loaded
 from deceive.auditing.models.interface import FOUND_OUT, Interface, Scaling, check_channels
-from deceive.auditing.models.outputs import Kind, asking, kind_of, pick, rows
+from deceive.auditing.models.outputs import Answers, asking, kind_of, pick, rows
 from deceive.auditing.models.scaling import best_read, usual
 from deceive.auditing.models.subject import Adapted, Subject, answering
 from deceive.common.errors import InputError
@@ -44,7 +44,7 @@ def meet(loaded: Loaded, data: Dataset, interface: Interface = FOUND_OUT) -> Sub
     outputs = _outputs_of(loaded, scaling(first))
     n_outputs = outputs.shape[1]
     rubbish = _rubbish(loaded, interface.rubbish_class, data.n_classes, n_outputs)
-    answers: Kind = "logits"  # even if what went into the softmax looks like probabilities
+    answers: Answers = "logits"  # even if what went into the softmax looks like probabilities
     if not isinstance(loaded.model, BeforeSoftmax):
         answers = kind_of(outputs)
     module, said = _differentiable(loaded, scaling, answers, first[:2])  # some need a batch of two
@@ -88,7 +88,7 @@ def _fed(
 
 
 def _differentiable(
-    loaded: Loaded, scaling: Scaling, answers: Kind, images: Tensor
+    loaded: Loaded, scaling: Scaling, answers: Answers, images: Tensor
 ) -> tuple[nn.Module | None, list[str]]:
     """A module from images in [0, 1] to logits, and notes; None for a black box."""
     if not isinstance(loaded.model, nn.Module):
@@ -149,7 +149,7 @@ def _rubbish(loaded: Loaded, declared: int | None, n_classes: int, n_outputs: in
     return rubbish
 
 
-def _found(n_outputs: int, rubbish: int | None, answers: Kind, n_classes: int) -> list[str]:
+def _found(n_outputs: int, rubbish: int | None, answers: Answers, n_classes: int) -> list[str]:
     """Notes on the outputs."""
     said = []
     if rubbish is None and n_outputs == n_classes + 1:

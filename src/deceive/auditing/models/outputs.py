@@ -15,7 +15,7 @@ from deceive.networks.inference import logits_of
 from deceive.networks.modules import original
 from deceive.networks.squashing import are_probabilities
 
-Kind = Literal["logits", "probabilities", "log-probabilities"]
+Answers = Literal["logits", "probabilities", "log-probabilities"]
 
 # How far rounding may move the sums of votes, and the logarithm of the sum of probabilities.
 _ROUNDING = 1e-3
@@ -88,7 +88,7 @@ class Picked(nn.Module):
         return scores
 
 
-def kind_of(outputs: Tensor) -> Kind:
+def kind_of(outputs: Tensor) -> Answers:
     """What kind of scores (N, K) these are.
 
     Raises `InputError` for a sigmoid per class, which doesn't sum to 1, and for percentages and

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from deceive.auditing.models.formats import Function, Loaded
 from deceive.auditing.models.interface import Scaling
-from deceive.auditing.models.outputs import Kind, rows
+from deceive.auditing.models.outputs import Answers, rows
 from deceive.common.levels import Shape
 from deceive.networks.inference import BATCH, logits_of
 from deceive.networks.squashing import logs_of
@@ -21,7 +21,7 @@ from deceive.networks.steadiness import Manner
 class Adapted(nn.Module):
     """A model with its scaling before it, and the logarithm of its probabilities after it."""
 
-    def __init__(self, model: nn.Module, scaling: Scaling, answers: Kind) -> None:
+    def __init__(self, model: nn.Module, scaling: Scaling, answers: Answers) -> None:
         super().__init__()
         self.model, self._scaling, self._answers = model, scaling, answers
 
@@ -42,7 +42,7 @@ class Subject:
     """The data's classes are the model's first outputs."""
     n_outputs: int
     rubbish_class: int | None
-    answers: Kind
+    answers: Answers
     """What the model returns; converted to logits."""
     module: nn.Module | None
     """Differentiable; None for a black box."""
@@ -78,7 +78,7 @@ class Subject:
         )
 
 
-def answering(loaded: Loaded, scaling: Scaling, answers: Kind) -> Callable[[Tensor], Tensor]:
+def answering(loaded: Loaded, scaling: Scaling, answers: Answers) -> Callable[[Tensor], Tensor]:
     """A function from images (N, C, H, W) in [0, 1] to the model's logits (N, K)."""
 
     def ask(images: Tensor) -> Tensor:
@@ -91,5 +91,5 @@ def answering(loaded: Loaded, scaling: Scaling, answers: Kind) -> Callable[[Tens
     return ask
 
 
-def _as_logits(outputs: Tensor, answers: Kind) -> Tensor:
+def _as_logits(outputs: Tensor, answers: Answers) -> Tensor:
     return logs_of(outputs) if answers == "probabilities" else outputs

@@ -14,17 +14,17 @@ from deceive.storage.runs import Run
 
 _NAMES: tuple[Name, Name] = ("asked", "own")
 
-# The arrays of an attack's candidates, at each threshold.
-Outcomes = dict[Name, Arrays]
+ByThreshold = dict[Name, Arrays]
+"""The arrays of an attack's candidates at each threshold."""
 
-# The candidates of one row, and what became of them.
-Stored = tuple[Attacked, Outcomes]
+Stored = tuple[Attacked, ByThreshold]
+"""The candidates of one row, and what became of them."""
 
 # Share of stalled candidates from which the audit warns.
 _STALLED = 0.1
 
 
-def stored_outcomes(run: Run, attacked: Attacked, sizes: Sizes) -> Outcomes:
+def stored_outcomes(run: Run, attacked: Attacked, sizes: Sizes) -> ByThreshold:
     """The outcomes of an attack's candidates by threshold: levels, fooled and so on.
 
     Raises `InputError` when they are missing, damaged, or of other sizes.
@@ -50,7 +50,7 @@ def gibberish(arrays: Arrays) -> NDArray[np.bool_] | None:
 
 def attacks_of(stored: list[Stored]) -> list[Attack]:
     """Each attack from each start, its groups of candidates put together."""
-    together: dict[tuple[str, Box, str], list[Outcomes]] = {}
+    together: dict[tuple[str, Box, str], list[ByThreshold]] = {}
     for attacked, outcomes in stored:
         key = (attacked.name, attacked.box, attacked.start)
         together.setdefault(key, []).append(outcomes)
