@@ -91,7 +91,8 @@ def audit(
         settings: how much to do: `QUICK`, `THOROUGH`, or settings of your own.
         out: the run folder, from which the same call goes on; by default nothing is kept but the
             result. `audit.json` is written there.
-        budget: seconds for this call (or a `Budget` with a clock of its own), after which what was found so far is given.
+        budget: seconds for this call, after which it returns what was found so far; or a `Budget`,
+            for another clock.
         trust: open files of formats that can run code.
         task: shows progress: called with a description, gives a context manager whose value takes
             (done, total).
