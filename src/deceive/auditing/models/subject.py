@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from deceive.auditing.models.answers import Answers, rows
 from deceive.auditing.models.formats import Function, Loaded
 from deceive.auditing.models.interface import Scaling
-from deceive.auditing.models.outputs import Answers, rows
 from deceive.common.levels import Shape
 from deceive.networks.inference import BATCH, logits_of
 from deceive.networks.squashing import logs_of
