@@ -1,129 +1,106 @@
-"""Hold the contests, write their rows, and make the table and the picture of the rows alone."""
+"""Hold contests, write their rows, and make the table and the pictures from rows alone."""
 
+import inspect
+import sys
+from dataclasses import dataclass, field, make_dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Union
 
 import tyro
 
 from benchmarks import table
 from benchmarks.contest import HERE, read, write
+from benchmarks.registry import CONTESTS, Contest
+
+_KEPT = HERE / "results"
 
 
-def main(
-    contest: tyro.conf.Positional[
-        Literal[
-            "all",
-            "ablation",
-            "accuracy",
-            "drawing",
-            "fooling",
-            "literal",
-            "memory",
-            "page",
-            "plain",
-            "polishing",
-            "resistance",
-            "scaling",
-            "training",
-            "table",
-        ]
-    ] = "all",
-    *,
-    quick: bool = False,
-    model: str | None = None,
-    repeats: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
-    count: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
-    steps: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
-    epochs: Annotated[int | None, tyro.conf.arg(metavar="N")] = None,
-    minutes: Annotated[tuple[float, ...] | None, tyro.conf.arg(metavar="N")] = None,
-    resume: bool = False,
-    out: Path | None = None,
-) -> None:
-    """Side by side with peers: images per second, memory, time to an accuracy, drawing, resistance.
+@dataclass(frozen=True)
+class Command:
+    """What every command takes."""
 
-    Args:
-        contest: which one to hold; `table` only makes the table again from rows on disk. Ablation,
-            drawing, polishing and resistance take long, and are not among `all` unless they are
-            quick.
-        quick: tiny sizes, to see that it runs; its figures mean nothing.
-        model: the network to fool, to resist or to draw with, a shipped name or a file; `fast` by
-            default, in polishing `draw`.
-        repeats: how often each contestant of a fooling contest, and each size of scaling, has its
-            turn; how many seeds are trained with in ablation, training, drawing and the literal
-            round, drawn with in polishing, and deceived with in plain.
-        count: images a repeat in fooling; candidates from each kind of start in resistance; images
-            of each class in plain and polishing.
-        steps: the most steps an image may take in fooling and in resistance.
-        epochs: the most epochs the original recipe is given.
-        minutes: budgets of training in drawing.
-        resume: keep the rows of ablation, drawing, polishing and resistance that are on disk, and
-            only hold what is missing.
-        out: the folder for rows and table; `benchmarks/results` by default, or its `quick`.
-    """
-    folder = out or HERE / "results" / ("quick" if quick else "")
-    if contest == "ablation" or (contest == "all" and quick):
-        from benchmarks.contests import ablation
+    quick: bool = False
+    """Tiny sizes, to see that it runs; its figures mean nothing."""
+    out: Path | None = None
+    """The folder for rows and table; by default benchmarks/results, or quick in it."""
 
-        chosen = ablation.plan(quick, seeds=repeats)
-        for result in ablation.run(chosen, read(folder, "ablation") if resume else None):
-            write(folder, "ablation", result)
-    if contest in ("all", "accuracy"):
-        from benchmarks.contests import accuracy
+    @property
+    def folder(self) -> Path:
+        """Where rows and table go."""
+        return self.out or _KEPT / ("quick" if self.quick else "")
 
-        write(folder, "accuracy", accuracy.run(accuracy.QUICK if quick else accuracy.Plan()))
-    if contest == "drawing" or (contest == "all" and quick):
-        from benchmarks.contests import drawing
 
-        what = drawing.plan(quick, minutes=minutes, seeds=repeats)
-        for result in drawing.run(what, read(folder, "drawing") if resume else None):
-            write(folder, "drawing", result)
-    if contest in ("all", "fooling"):
-        from benchmarks.contests import fooling
+@dataclass(frozen=True)
+class All(Command):
+    """All contests but those that take hours; with --quick those too."""
 
-        asked = {"model": model, "repeats": repeats, "count": count, "steps": steps}
-        write(folder, "fooling", fooling.run(fooling.plan(quick, **asked)))
-    if contest in ("all", "literal"):
-        from benchmarks.contests import literal
 
-        write(folder, "literal", literal.run(literal.plan(quick, repeats=repeats)))
-    if contest in ("all", "memory"):
-        from benchmarks.contests import memory
+@dataclass(frozen=True)
+class Table(Command):
+    """Only the table and the pictures again, from the rows on disk."""
 
-        counts = memory.QUICK if quick else memory.COUNTS
-        write(folder, "memory", memory.run(counts, model or memory.MODEL))
-    if contest in ("all", "page"):
-        from benchmarks.contests import page
 
-        write(folder, "page", page.run(page.QUICK if quick else page.REPEATS))
-    if contest in ("all", "plain"):
-        from benchmarks.contests import plain
+@dataclass(frozen=True)
+class Resumable(Command):
+    """What a contest that takes hours takes too."""
 
-        write(folder, "plain", plain.run(plain.plan(quick, repeats=repeats, count=count)))
-    if contest == "polishing" or (contest == "all" and quick):
-        from benchmarks.contests import polishing
+    resume: bool = False
+    """Keep the rows on disk, and measure only what is missing."""
 
-        what = polishing.plan(quick, model=model, repeats=repeats, count=count)
-        for result in polishing.run(what, read(folder, "polishing") if resume else None):
-            write(folder, "polishing", result)
-    if contest == "resistance" or (contest == "all" and quick):
-        from benchmarks.contests import resistance
 
-        what = resistance.plan(quick, model=model, count=count, steps=steps)
-        name = f"resistance-{Path(what.model).stem}"
-        for result in resistance.run(what, read(folder, name) if resume else None):
-            write(folder, name, result)
-    if contest in ("all", "scaling"):
-        from benchmarks.contests import scaling
+def main(arguments: list[str]) -> None:
+    """Do what a command line asks for; without a contest in it, hold all of them."""
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
+        arguments = ["all", *arguments]
+    command = tyro.cli(
+        _commands(quick="--quick" in arguments),
+        prog="python -m benchmarks",
+        description=f"{__doc__} Without a contest: all but those that take hours.",
+        args=arguments,
+        config=(tyro.conf.FlagCreatePairsOff,),
+    )
+    for name, contest in CONTESTS.items():
+        if isinstance(command, All) and (command.quick or not contest.long):
+            plan = contest.module.QUICK if command.quick else contest.module.Plan()
+            hold(name, contest, plan, command.folder)
+        elif hasattr(command, name):
+            resume = isinstance(command, Resumable) and command.resume
+            hold(name, contest, getattr(command, name), command.folder, resume=resume)
+    is_kept = command.folder == HERE / "results"
+    print(
+        table.make(command.folder, pictures=HERE.parent / "images" if is_kept else command.folder)
+    )
 
-        for result in scaling.run(scaling.plan(quick, repeats=repeats)):
-            write(folder, "scaling", result)
-    if contest in ("all", "training"):
-        from benchmarks.contests import training
 
-        write(folder, "training", training.run(training.plan(quick, epochs=epochs, seeds=repeats)))
-    is_kept = folder == HERE / "results"
-    print(table.make(folder, pictures=HERE.parent / "images" if is_kept else folder))
+def hold(name: str, contest: Contest, plan: Any, folder: Path, *, resume: bool = False) -> None:
+    """Hold a contest, and write its rows into a folder whenever there are more of them."""
+    stem = contest.stem(name, plan)
+    earlier = (read(folder, stem) if resume else None,) if contest.long else ()
+    for result in contest.module.run(plan, *earlier):
+        write(folder, stem, result)
+
+
+def _commands(*, quick: bool) -> Any:
+    """A type for tyro: one of the commands, each contest's with a flag for each of its sizes."""
+    contests = [
+        make_dataclass(
+            name,
+            [(name, Annotated[module.Plan, tyro.conf.arg(name="")], _usual(module, quick))],
+            bases=(Resumable if contest.long else Command,),
+            namespace={"__doc__": inspect.cleandoc(module.__doc__ or "").partition("\n\n")[0]},
+            frozen=True,
+        )
+        for name, contest in CONTESTS.items()
+        for module in (contest.module,)
+    ]
+    named = [(each.__name__.lower(), each) for each in (All, *contests, Table)]
+    return Union[tuple(Annotated[each, tyro.conf.subcommand(name)] for name, each in named)]  # noqa: UP007
+
+
+def _usual(module: Any, quick: bool) -> Any:
+    """The field of a contest's plan: by default the full one, or the quick one."""
+    return field(default_factory=lambda: module.QUICK if quick else module.Plan())
 
 
 if __name__ == "__main__":
-    tyro.cli(main, prog="python -m benchmarks")
+    main(sys.argv[1:])

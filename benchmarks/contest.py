@@ -1,68 +1,24 @@
-"""What every contest shares: the machine's facts, ratios with their spread, files."""
+"""What every contest shares: the machine's facts, and the files of rows."""
 
 import json
 import os
 import platform
-import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import Any
 
 import torch
 
 from deceive.common.files import write_text
 from deceive.networks.precision import working_dtype
 
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
-
 Row = dict[str, Any]
-APlan = TypeVar("APlan", bound="DataclassInstance")
 
 HERE = Path(__file__).resolve().parent
-_PEERS = ("foolbox", "torchattacks", "captum", "adversarial-robustness-toolbox")
-
-
-class Spread(NamedTuple):
-    """The median of several measurements, and how far they lie apart."""
-
-    median: float
-    least: float
-    greatest: float
-
-    @classmethod
-    def of(cls, values: Iterable[float]) -> "Spread":
-        """The spread of at least one value."""
-        listed = list(values)
-        return cls(statistics.median(listed), min(listed), max(listed))
-
-    def text(self, digits: int = 3) -> str:
-        """Such as `8.1 (7.9–8.4)`, each to `digits` significant ones."""
-        return (
-            f"{significant(self.median, digits)} "
-            f"({significant(self.least, digits)}–{significant(self.greatest, digits)})"
-        )
-
-
-def significant(value: float, digits: int = 3) -> str:
-    """A number to so many significant digits, without an exponent; whole ones are kept whole."""
-    if value == 0:
-        return "0"
-    rounded = float(f"{value:.{digits}g}")
-    return f"{rounded:,.0f}" if abs(rounded) >= 10 ** (digits - 1) else f"{rounded:g}"
-
-
-def paired_ratio(over: Sequence[float], under: Sequence[float]) -> Spread:
-    """Ratios of measurements that stood side by side, repeat for repeat."""
-    return Spread.of(a / b for a, b in zip(over, under, strict=True))
-
-
-def planned(usual: APlan, **asked: Any) -> APlan:
-    """A contest's plan with what was asked for, where that is not None, in place of its own."""
-    return replace(usual, **{name: value for name, value in asked.items() if value is not None})
+ART = "adversarial-robustness-toolbox"
+_PEERS = ("foolbox", "torchattacks", "captum", ART)
 
 
 def facts() -> Row:
@@ -83,6 +39,17 @@ def facts() -> Row:
         "python": platform.python_version(),
         "versions": versions,
     }
+
+
+def in_words(facts: Row, libraries: Sequence[str] = ()) -> str:
+    """One line on when, where and with which versions of these libraries it was measured."""
+    versions = facts["versions"]
+    named = ", ".join(f"{name} {versions[name]}" for name in ("torch", *libraries))
+    return (
+        f"{facts['date']}; {facts['processor']}, {facts['cores']} cores, {facts['threads']} "
+        f"threads, load {facts['load_average_at_start']} at the start; `deceive` works in "
+        f"{facts['working_dtype']}; {named}."
+    )
 
 
 def write(out: Path, name: str, result: Row) -> None:

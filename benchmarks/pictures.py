@@ -12,7 +12,8 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 from numpy.typing import NDArray
 from PIL import Image
 
-from benchmarks.contest import Row, Spread, significant
+from benchmarks.contest import Row
+from benchmarks.spread import Spread, significant
 from deceive.auditing.judges import UNDECIDED, in_words
 from deceive.reporting.figures import Deceived, caption, from_the_same_starts, png
 

@@ -16,7 +16,7 @@ from deceive.storage.models import load_network
 
 @pytest.fixture(scope="module")
 def result():
-    return plain.run(plain.plan(quick=True))
+    return next(plain.run(plain.QUICK))
 
 
 @pytest.mark.shipped

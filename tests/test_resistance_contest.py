@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from benchmarks import table
 from benchmarks.contests import resistance
-from benchmarks.contests.resistance import OURS, Plan, attacks, candidates, held, plan
+from benchmarks.contests.resistance import OURS, Plan, attacks, candidates, held
 from torch import nn
 
 from conftest import Bands
@@ -140,7 +140,7 @@ def test_everybody_tries_the_same_candidates(honest):
 @pytest.mark.parametrize("asked", [{"count": 0}, {"steps": 99}])
 def test_a_contest_of_nothing(asked):
     with pytest.raises(InputError, match="expected a count of at least 1 and at least 100 steps"):
-        plan(quick=False, **asked)
+        Plan(**asked)
 
 
 def test_rows_of_another_plan_are_not_gone_on_with():

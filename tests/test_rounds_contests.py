@@ -68,8 +68,7 @@ def test_the_original_recipe_reaches_its_confidence_one_by_one(monkeypatch):
 
 
 def test_a_literal_round_and_its_table(tmp_path):
-    settings = literal.plan(quick=True, repeats=1)
-    result = literal.run(settings)
+    (result,) = literal.run(literal.QUICK)
     ours, original = result["rows"]
     assert (ours["recipe"], original["recipe"]) == ("deceive", "original")
     for row in (ours, original):
@@ -99,7 +98,7 @@ def test_training_images_are_compared_with_others():
 
 @pytest.mark.shipped
 def test_ways_to_draw_go_on_and_make_a_table(tmp_path):
-    settings = polishing.plan(quick=True, repeats=None)
+    settings = polishing.QUICK
     *_, result = polishing.run(settings)
     usual, rough = result["rows"]
     assert (usual["variant"], rough["variant"]) == settings.variants
@@ -120,7 +119,7 @@ def test_ways_to_draw_go_on_and_make_a_table(tmp_path):
 
 
 def test_what_is_varied_is_varied_alone_and_told(tmp_path):
-    *_, result = scaling.run(scaling.plan(quick=True, repeats=None))
+    *_, result = scaling.run(scaling.QUICK)
     for row in result["rows"]:
         assert row["processor_seconds"] > 0
         usual = result["sizes"][row["what"]]

@@ -3,16 +3,19 @@
 Judged on the validation images, since it is for choosing.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
 from rich.console import Console
 
-from benchmarks.contest import Row, facts
-from benchmarks.contests.drawing import AS_THEY_COME, FRESH, played
+from benchmarks.contest import Row, facts, in_words
 from benchmarks.pictures import stripped
+from benchmarks.playing import AS_THEY_COME, FRESH, played
+from benchmarks.spread import over_seeds
+from deceive.common import markdown
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, load_data
 from deceive.fooling.drawing import draw
@@ -72,12 +75,6 @@ class Plan:
 QUICK = Plan(seeds=1, rounds=3, count=2, images=1000)
 
 
-def plan(quick: bool, *, seeds: int | None) -> Plan:
-    """All of it or the quick one, with as many seeds as were asked for."""
-    chosen = QUICK if quick else Plan()
-    return chosen if seeds is None else replace(chosen, seeds=seeds)
-
-
 def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
     """Play all variants with one seed, then with the next; gives all there is after every run.
 
@@ -114,6 +111,50 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
                 distance = found["frechet_distance"]
                 console.print(f"{name}, seed {seed}: Fréchet distance {distance:.2f}")
                 yield result
+
+
+def table(result: Row) -> str:
+    """The section of the table of benchmarks, from the rows alone."""
+    plan = result["plan"]
+    by_variant = defaultdict(list)
+    for row in result["rows"]:
+        by_variant[row["variant"]].append(row)
+    lines = []
+    for variant, rows in by_variant.items():
+        whole = [row for row in rows if "ended" not in row]
+        told = f"{len(rows) - len(whole)} of {len(rows)} diverged" if len(whole) < len(rows) else ""
+        measured = (
+            (
+                over_seeds(whole, "judge_agreement", percent=True),
+                over_seeds(whole, "frechet_distance"),
+                over_seeds(whole, "coverage"),
+                over_seeds(whole, "density"),
+                over_seeds(whole, "validation_accuracy", percent=True),
+                over_seeds(whole, "seconds"),
+            )
+            if whole
+            else ("–",) * 6
+        )
+        lines.append((variant, *measured, told))
+    heads = (
+        "",
+        "judge agrees",
+        "Fréchet distance",
+        "coverage",
+        "density",
+        "digits read",
+        "time, s",
+        "",
+    )
+    return "\n\n".join(
+        (
+            f"## Ablation\n\nThe `draw` preset with {plan['rounds']:,} rounds twice as large and "
+            f"one thing changed; {plan['count']:,} images of each class against the validation "
+            f"images; median of {plan['seeds']} seeds (least–greatest).",
+            in_words(result["facts"]),
+            markdown.table(heads, lines),
+        )
+    )
 
 
 def _judged(drawn: FoolingResult, data: Dataset, judge: Classifier, seed: int) -> Row:

@@ -1,10 +1,15 @@
 """How well a recipe trains: test accuracy over several seeds, with the seconds it took."""
 
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
+from statistics import mean, stdev
 
 from rich.console import Console
 
-from benchmarks.contest import Row, facts
+from benchmarks.contest import Row, facts, in_words
+from benchmarks.spread import Spread
+from deceive.common import markdown
 from deceive.data.loading import load_data
 from deceive.training.recipes import train
 
@@ -24,7 +29,7 @@ class Plan:
 QUICK = Plan(seeds=2, images=2000)
 
 
-def run(plan: Plan) -> Row:
+def run(plan: Plan) -> Iterator[Row]:
     """Train every architecture by its own recipe with seeds 0, 1, …, each to its end."""
     started = facts()
     data = load_data()
@@ -39,4 +44,34 @@ def run(plan: Plan) -> Row:
                 f"{architecture}, seed {seed}: {card.test_accuracy:.2%} of the test set, "
                 f"{card.validation_accuracy:.2%} of the validation set, {card.seconds:.1f} s"
             )
-    return {"facts": started, "rows": rows}
+    yield {"facts": started, "rows": rows}
+
+
+def table(result: Row) -> str:
+    """The section of the table of benchmarks, from the rows alone."""
+    by_name = defaultdict(list)
+    for row in result["rows"]:
+        by_name[row["architecture"]].append(row)
+    lines = []
+    for name, rows in by_name.items():
+        test = [row["test_accuracy"] for row in rows]
+        seconds = Spread.of(row["seconds"] for row in rows)
+        lines.append(
+            (
+                f"`{name}`",
+                f"{rows[0]['settings']['epochs']:g}",
+                ", ".join(f"{accuracy:.2%}" for accuracy in test),
+                f"**{mean(test):.3%}** ± {100 * stdev(test):.3f}",
+                f"{mean(row['validation_accuracy'] for row in rows):.2%}",
+                f"{seconds.text()} s",
+            )
+        )
+    heads = ("network", "epochs", "test, seed by seed", "mean ± standard deviation")
+    return "\n\n".join(
+        (
+            "## Accuracy\n\nEach network by its own recipe, on 55,000 images; each training "
+            "reads the test set when it ends.",
+            in_words(result["facts"]),
+            markdown.table((*heads, "validation, mean", "training time"), lines),
+        )
+    )

@@ -3,14 +3,12 @@
 Each is trained anew for every budget, so that its schedule ends with it, and judged off the clock.
 """
 
-import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,8 +16,11 @@ from rich.console import Console
 from torch import Tensor
 
 from benchmarks import rivals
-from benchmarks.contest import Row, facts, planned
+from benchmarks.contest import Row, facts, in_words
 from benchmarks.pictures import stripped
+from benchmarks.playing import AS_THEY_COME, FRESH, played
+from benchmarks.spread import over_seeds
+from deceive.common import markdown
 from deceive.common.levels import from_levels, to_levels
 from deceive.data.loading import Dataset, Split, load_data
 from deceive.fooling.ascent import Ascent
@@ -27,16 +28,9 @@ from deceive.fooling.drawing import draw
 from deceive.judging.quality import quality
 from deceive.networks.classifier import Classifier
 from deceive.storage.models import load_network
-from deceive.storage.runs import Run, round_name
-from deceive.teaching import EmergingSettings, rounds
+from deceive.teaching import EmergingSettings
 
 console = Console(stderr=True)
-
-# Images are drawn with these seeds, one for each seed of training; nothing is trained with them.
-FRESH = 3_000_003
-
-# How `draw` is told to take every image as it comes: neither polished nor drawn again.
-AS_THEY_COME: dict[str, Any] = {"polish": None, "accepted": None}
 
 
 @dataclass(frozen=True)
@@ -55,11 +49,6 @@ class Plan:
 
 
 QUICK = Plan(minutes=(0.02, 0.05), seeds=1, count=25, trial=5, images=1000)
-
-
-def plan(quick: bool, *, minutes: tuple[float, ...] | None, seeds: int | None) -> Plan:
-    """The full contest or the quick one, with what was asked for in place of its own."""
-    return planned(QUICK if quick else Plan(), minutes=minutes, seeds=seeds)
 
 
 @dataclass(frozen=True)
@@ -127,6 +116,72 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
         yield result
 
 
+def table(result: Row) -> str:
+    """The section of the table of benchmarks, from the rows alone."""
+    plan = result["plan"]
+    by_training = defaultdict(list)
+    for row in result["rows"]:
+        by_training[row["minutes"], row["contestant"]].append(row)
+    lines = [
+        (
+            f"{minutes:g}",
+            name,
+            f"{rows[0]['parameters']:,}",
+            over_seeds(rows, "seconds"),
+            over_seeds(rows, "frechet_distance"),
+            over_seeds(rows, "judge_agreement", percent=True),
+            over_seeds(rows, "density"),
+            over_seeds(rows, "coverage"),
+            over_seeds(rows, "classification_accuracy_score", percent=True),
+            over_seeds(rows, "nearest_median"),
+            over_seeds(rows, "nearest_first_percentile"),
+            over_seeds(rows, "images_per_second"),
+        )
+        for (minutes, name), rows in sorted(by_training.items(), key=lambda item: item[0][0])
+    ]
+    everybody = result["rows"]
+    lines.append(
+        (
+            "",
+            "real images",
+            "",
+            "",
+            over_seeds(everybody, "floor_frechet_distance"),
+            "",
+            over_seeds(everybody, "floor_density"),
+            over_seeds(everybody, "floor_coverage"),
+            "",
+            over_seeds(everybody, "held_out_nearest_median"),
+            over_seeds(everybody, "held_out_nearest_first_percentile"),
+            "",
+        )
+    )
+    heads = (
+        "minutes",
+        "",
+        "parameters",
+        "trained, s",
+        "Fréchet distance",
+        "judge agrees",
+        "density",
+        "coverage",
+        "classification accuracy score",
+        "nearest training image, median",
+        "first percentile",
+        "images a second",
+    )
+    return "\n\n".join(
+        (
+            f"## Drawing\n\n{everybody[0]['images']:,} images of each, against the test images; "
+            f"median of seeds (least–greatest), of which there are {plan['seeds']}. Real images "
+            "are as many of each digit of the training set; under the nearest training image, of "
+            "the test set.",
+            in_words(result["facts"]),
+            markdown.table(heads, lines),
+        )
+    )
+
+
 def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
     """As many rounds of the preset `draw` as fit, by the time that the first few of them take."""
     settings = EmergingSettings(seed=seed, shown=(), measured=10, judged=0, rounds=plan.trial)
@@ -146,30 +201,6 @@ def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
 
 def _drawn(network: Classifier, ascent: Ascent, targets: Tensor, seed: int, **how: Any) -> Tensor:
     return draw(network, targets, seed=seed, ascent=ascent, **how).levels
-
-
-def played(data: Dataset, settings: EmergingSettings) -> tuple[Classifier, Row]:
-    """The network after all the rounds of these settings, and what there is to say of them.
-
-    Of the latter `seconds` are those in which images and network changed.
-    """
-    with tempfile.TemporaryDirectory() as folder:
-        run = Run(Path(folder), settings.model_dump(mode="json"))
-        *_, last = rounds(
-            data, run, settings, load_network(settings.judge), lambda words: nullcontext(_silent)
-        )
-        network = load_network(run.weights(round_name(last["round"])))
-        rollbacks = sum(row["part"] == "rollback" for row in run.rows())
-    return network, {
-        "seconds": last["seconds"],
-        "rounds": last["round"],
-        "rollbacks": rollbacks,
-        "validation_accuracy": last["validation_accuracy"],
-    }
-
-
-def _silent(done: float, total: float, note: str = "") -> None:
-    """A report of progress to nobody."""
 
 
 def _rival(name: str) -> Callable[[Dataset, float, int, Plan], Trained]:

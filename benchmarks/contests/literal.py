@@ -6,14 +6,18 @@ ten minutes and more.
 """
 
 import time
+from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
 from rich.console import Console
 
-from benchmarks.contest import Row, facts, planned
-from benchmarks.contests.training import ORIGINAL_BATCH, original_batches
+from benchmarks.contest import Row, facts, in_words
+from benchmarks.original import ORIGINAL_BATCH, original_batches
+from benchmarks.spread import over_seeds, paired_ratio
+from deceive.common import markdown
 from deceive.data.loading import Split, load_data
 from deceive.fooling.starts import begin
 from deceive.networks.classifier import Classifier
@@ -43,12 +47,7 @@ class Plan:
 QUICK = Plan(1, share=3, batches=5, candidates=30, noise_images=60, epochs=0.2, images=1000)
 
 
-def plan(quick: bool, **asked: int | None) -> Plan:
-    """The full contest or the quick one, with what was asked for in place of its own."""
-    return planned(QUICK if quick else Plan(), **asked)
-
-
-def run(plan: Plan) -> Row:
+def run(plan: Plan) -> Iterator[Row]:
     """Round 1, ours and theirs in turn; every repeat has its own seed and its own round 0."""
     started, data = facts(), load_data()
     if plan.images is not None:
@@ -86,7 +85,31 @@ def run(plan: Plan) -> Row:
                 seconds * epochs_in_batches / plan.batches,
             )
         )
-    return {"facts": started, "plan": asdict(plan), "rows": rows}
+    yield {"facts": started, "plan": asdict(plan), "rows": rows}
+
+
+def table(result: Row) -> str:
+    """The section of the table of benchmarks, from the rows alone."""
+    by_recipe = defaultdict(list)
+    for row in result["rows"]:
+        by_recipe[row["recipe"]].append(row)
+    lines = [
+        (recipe, *(over_seeds(rows, field) for field in ("fooling", "training", "seconds")))
+        for recipe, rows in by_recipe.items()
+    ]
+    times = ([row["seconds"] for row in by_recipe[name]] for name in ("original", "deceive"))
+    plan = result["plan"]
+    return "\n\n".join(
+        (
+            "## A literal round\n\nSeconds for round 1 of the study's rounds: "
+            f"{plan['candidates']:,} fooling images, and a new network trained on the digits and "
+            f"all rubbish, {plan['epochs']:g} epochs. The original's are those of "
+            f"{plan['share']:,} images and {plan['batches']:,} batches, scaled up.",
+            in_words(result["facts"]),
+            markdown.table(("recipe", "to deceive, s", "to train, s", "both, s"), lines),
+            f"The original's time over ours: {paired_ratio(*times).text()}.",
+        )
+    )
 
 
 def one_by_one(network: Classifier, count: int, seed: int) -> None:

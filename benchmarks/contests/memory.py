@@ -4,34 +4,66 @@ import json
 import resource
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 
-from benchmarks.contest import Row, facts
+from benchmarks.contest import ART, Row, facts, in_words
 from benchmarks.peers import DECEIVE, PEERS, Setting
+from benchmarks.spread import significant
+from deceive.common import markdown
 from deceive.fooling.fool import fool
 from deceive.fooling.starts import begin
 from deceive.storage.models import load_network
 
-MODEL = "fast"
-COUNTS, QUICK = (100, 1_000, 10_000), (20, 50)
 # Enough for images to leave the batch and others to take their place.
 STEPS = 10
 
 
-def run(counts: tuple[int, ...], model: str) -> Row:
+@dataclass(frozen=True)
+class Plan:
+    """How large the contest is."""
+
+    counts: tuple[int, ...] = (100, 1_000, 10_000)
+    """Images of a call."""
+    model: str = "fast"
+    """The network that they deceive, a shipped one or a file."""
+
+
+QUICK = Plan(counts=(20, 50))
+
+
+def run(plan: Plan) -> Iterator[Row]:
     """Every library at every number of images, one fresh process after the other."""
     started = facts()
     rows = []
-    for count in counts:
+    for count in plan.counts:
         for one in (DECEIVE, *PEERS):
-            contestant = [one.name, str(count), model]
+            contestant = [one.name, str(count), plan.model]
             command = [sys.executable, "-m", "benchmarks.contests.memory", *contestant]
             done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
             rows.append(json.loads(done.stdout.splitlines()[-1]))
             print(f"memory: {rows[-1]}", file=sys.stderr)
-    return {"facts": started, "model": model, "steps": STEPS, "rows": rows}
+    yield {"facts": started, "model": plan.model, "steps": STEPS, "rows": rows}
+
+
+def table(result: Row) -> str:
+    """The section of the table of benchmarks, from the rows alone."""
+    counts = sorted({row["images"] for row in result["rows"]})
+    libraries = list(dict.fromkeys(row["library"] for row in result["rows"]))
+    peaks = {(row["library"], row["images"]): row["mebibytes"] for row in result["rows"]}
+    lines = [(name, *(significant(peaks[name, count]) for count in counts)) for name in libraries]
+    return "\n\n".join(
+        (
+            f"## Memory\n\nPeak of resident memory during one call for N images, less what was "
+            f"held before it, in MiB; at most {result['steps']} steps, each in a process of its "
+            "own. `deceive` and ART cut N images up themselves; the others take them as one batch.",
+            in_words(result["facts"], ("foolbox", "torchattacks", "captum", ART)),
+            markdown.table(("library", *(f"N = {count:,}" for count in counts)), lines),
+        )
+    )
 
 
 def measure(library: str, count: int, model_name: str) -> Row:

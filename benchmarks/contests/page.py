@@ -2,19 +2,33 @@
 
 import shutil
 import threading
-from typing import Any
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from playwright.sync_api import Page, Response, sync_playwright
-
-from benchmarks.contest import Row, facts
+from benchmarks.contest import Row, facts, in_words
+from benchmarks.spread import Spread
+from deceive.common import markdown
 from deceive.webpage.page import build
 from deceive.webpage.serving import server
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page, Response
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
-# How often the ten digits are gone through.
-REPEATS, QUICK = 5, 1
+
+@dataclass(frozen=True)
+class Plan:
+    """How large it is."""
+
+    repeats: int = 5
+    """How often the page deceives for each of the ten digits."""
+
+
+QUICK = Plan(repeats=1)
 
 # From the click until the page says that it is done, in milliseconds; the clock is the page's own.
 _ONE = """async ({ target, speed }) => {
@@ -68,8 +82,10 @@ _STEPS = """async (count) => {
 }"""
 
 
-def run(repeats: int) -> Row:
+def run(plan: Plan) -> Iterator[Row]:
     """Measure everything in one browser, the page loaded once."""
+    from playwright.sync_api import sync_playwright
+
     started = facts()
     folder = build()
     path = shutil.which("chromium") or shutil.which("google-chrome")
@@ -79,7 +95,7 @@ def run(repeats: int) -> Row:
         page = browser.new_page()
         fetched: dict[str, int] = {}
 
-        def note(answer: Response) -> None:
+        def note(answer: "Response") -> None:
             fetched[answer.url] = int(answer.headers["content-length"])
 
         page.on("response", note)
@@ -90,7 +106,7 @@ def run(repeats: int) -> Row:
         page.remove_listener("response", note)
         first_load = {url.removeprefix(origin): size for url, size in sorted(fetched.items())}
         one = []
-        for _ in range(repeats):
+        for _ in range(plan.repeats):
             page.reload()  # for other static
             page.wait_for_selector("html[data-ready]")
             _one(page, 0, "Infinity")  # the first one sets things up
@@ -99,15 +115,15 @@ def run(repeats: int) -> Row:
                 for speed in ("30", "Infinity")
                 for target in range(10)
             ]
-        ten = [page.evaluate(_TEN_ONE_NETWORK, seed) for seed in range(repeats)]
-        all_networks = [page.evaluate(_TEN) for _ in range(repeats)]
-        steps = [page.evaluate(_STEPS, 200) for _ in range(repeats)]
+        ten = [page.evaluate(_TEN_ONE_NETWORK, seed) for seed in range(plan.repeats)]
+        all_networks = [page.evaluate(_TEN) for _ in range(plan.repeats)]
+        steps = [page.evaluate(_STEPS, 200) for _ in range(plan.repeats)]
         version = browser.version
         browser.close()
         serving.shutdown()
-    return {
+    yield {
         "facts": started | {"chromium": version},
-        "repeats": repeats,
+        "repeats": plan.repeats,
         "first_load": first_load,
         "one": one,
         "ten": ten,
@@ -116,6 +132,39 @@ def run(repeats: int) -> Row:
     }
 
 
-def _one(page: Page, target: int, speed: str) -> dict[str, Any]:
+def table(result: Row) -> str:
+    """The section of the table of benchmarks, from the rows alone."""
+
+    def milliseconds(values: Iterable[float]) -> str:
+        return f"{Spread.of(values).text()} ms"
+
+    by_speed = defaultdict(list)
+    for row in result["one"]:
+        by_speed[row["speed"]].append(row["milliseconds"])
+    ten = [row["milliseconds"] for row in result["ten"]]
+    lines = [
+        ("click to 0.99, one image, at 30 steps a second as set", milliseconds(by_speed["30"])),
+        ("click to 0.99, one image, at full speed", milliseconds(by_speed["Infinity"])),
+        ("ten digits at once, one network", milliseconds(ten)),
+        (
+            "ten digits at once, each network of panel 3",
+            milliseconds(result["all_networks_ten_milliseconds"]),
+        ),
+        ("steps a second, one image", Spread.of(result["steps_a_second"]).text()),
+        ("first load", f"{sum(result['first_load'].values()) / 1e6:.1f} MB"),
+    ]
+    fooled = sum(row["fooled"] for row in result["ten"])
+    return "\n\n".join(
+        (
+            f"## Page\n\nHeadless Chromium {result['facts']['chromium']}, one thread of "
+            f"WebAssembly; each digit {result['repeats']} times, from fresh static. "
+            f"{fooled} of {10 * len(ten)} of those at once got there.",
+            in_words(result["facts"]),
+            markdown.table(("", "median (range)"), lines),
+        )
+    )
+
+
+def _one(page: "Page", target: int, speed: str) -> dict[str, Any]:
     row: dict[str, Any] = page.evaluate(_ONE, {"target": target, "speed": speed})
     return row

@@ -5,16 +5,19 @@ schedule, no noise on the way. Three judges, none of them among the networks, sa
 show.
 """
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
 from rich.console import Console
 from torch import Tensor
 
-from benchmarks.contest import Row, facts, planned
+from benchmarks.contest import Row, facts, in_words
 from benchmarks.pictures import stripped
+from benchmarks.spread import over_seeds, significant
 from deceive.auditing.judges import majority
+from deceive.common import markdown
 from deceive.common.levels import to_levels
 from deceive.data.loading import Dataset, load_data
 from deceive.fooling.fool import fool
@@ -57,12 +60,7 @@ class Plan:
 QUICK = Plan(networks=("fast",), repeats=1, count=2, reference=300)
 
 
-def plan(quick: bool, **asked: int | None) -> Plan:
-    """The full or the quick plan, with the given values instead of its own."""
-    return planned(QUICK if quick else Plan(), **asked)
-
-
-def run(plan: Plan) -> Row:
+def run(plan: Plan) -> Iterator[Row]:
     """Deceive each network from the same starts, and have the images judged."""
     data, judges = load_data(), [load_network(name) for name in JUDGES]
     reference = features_of(judges[0], data.test.images[: plan.reference])
@@ -86,7 +84,46 @@ def run(plan: Plan) -> Row:
                 row["shown"] = shown(made, judges, plan.count)
             result["rows"].append(row)
             console.print(f"{name}, seed {seed}: {row['fooled']} of {row['candidates']}")
-    return result
+    yield result
+
+
+def table(result: Row) -> str:
+    """The section of the table of benchmarks, from the rows alone."""
+    by_network = defaultdict(list)
+    for row in result["rows"]:
+        by_network[row["network"]].append(row)
+    lines = [
+        (
+            f"`{name}`",
+            ", ".join(str(row["fooled"]) for row in rows),
+            over_seeds(rows, "median_steps"),
+            over_seeds(rows, "judge_agreement", percent=True),
+            over_seeds(rows, "seen_by_most", percent=True),
+            over_seeds(rows, "frechet_distance"),
+        )
+        for name, rows in by_network.items()
+    ]
+    real = significant(result["floor_frechet_distance"])
+    lines.append(("real training images", "", "", "", "", real))
+    plan, judges = result["plan"], result["judges"]
+    heads = (
+        "",
+        f"fooled, of {result['rows'][0]['candidates']}, seed by seed",
+        "median steps",
+        f"`{judges[0]}` sees the target",
+        "most judges see it",
+        "Fréchet distance",
+    )
+    return "\n\n".join(
+        (
+            "## Plain\n\n`deceive fool --model NETWORK --target all --count "
+            f"{plan['count']}`, the same starts for each; median of {plan['repeats']} seeds "
+            f"(least–greatest). The judges are {', '.join(f'`{name}`' for name in judges)}; the "
+            f"distance, by the features of `{judges[0]}`, is to the test images.",
+            in_words(result["facts"]),
+            markdown.table(heads, lines),
+        )
+    )
 
 
 def judged(made: FoolingResult, judges: Sequence[Classifier], reference: Tensor) -> Row:

@@ -6,6 +6,7 @@ do, and would reward what is merely cleaner.
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -14,7 +15,9 @@ import torch
 from rich.console import Console
 from torch import Tensor
 
-from benchmarks.contest import Row, facts, planned
+from benchmarks.contest import Row, facts, in_words
+from benchmarks.spread import over_seeds, significant
+from deceive.common import markdown
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, Split, load_data
 from deceive.fooling.ascent import Ascent
@@ -69,11 +72,6 @@ class Plan:
 
 
 QUICK = Plan(repeats=1, count=3, reference=50, variants=(AS_IT_IS, "not polished"), images=1000)
-
-
-def plan(quick: bool, **asked: str | int | None) -> Plan:
-    """All of it or the quick one, with what was asked for in place of its own."""
-    return planned(QUICK if quick else Plan(), **asked)
 
 
 def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
@@ -136,6 +134,46 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
                 f"{density:.3f}, coverage {coverage:.3f}"
             )
             yield result
+
+
+def table(result: Row) -> str:
+    """The section of the table of benchmarks, from the rows alone."""
+    plan, floor = result["plan"], result["floor"]
+    by_variant = defaultdict(list)
+    for row in result["rows"]:
+        by_variant[row["variant"]].append(row)
+    fields = ("frechet_distance", "density", "coverage", "nearest_median")
+    lines = [
+        (
+            variant,
+            *(over_seeds(rows, field) for field in fields),
+            over_seeds(rows, "judge_agreement", percent=True),
+            over_seeds(rows, "images_per_second"),
+        )
+        for variant, rows in by_variant.items()
+    ]
+    lines.append(("real images", *(significant(floor[field]) for field in fields), "", ""))
+    heads = (
+        "",
+        "Fréchet distance",
+        "density",
+        "coverage",
+        "nearest training image, median",
+        "judge agrees",
+        "images a second",
+    )
+    return "\n\n".join(
+        (
+            f"## Polishing\n\nNetwork `{plan['model']}` ({result['weights_sha256'][:12]}…), "
+            f"{plan['count']:,} images of each class, drawn as `draw` does it but for one thing; "
+            f"the distance from {plan['reference']:,} training images of each class, density and "
+            "coverage against the validation images; median of drawing with "
+            f"{plan['repeats']} seeds (least–greatest). Real images are other training images; "
+            "under the nearest training image, the validation images.",
+            in_words(result["facts"]),
+            markdown.table(heads, lines),
+        )
+    )
 
 
 def options(variant: str) -> dict[str, Any]:

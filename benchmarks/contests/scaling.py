@@ -8,13 +8,15 @@ processor's: what other programs do meanwhile falls on it hardly at all.
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
 from rich.console import Console
 
-from benchmarks.contest import Row, facts
+from benchmarks.contest import Row, facts, in_words
+from benchmarks.spread import significant
+from deceive.common import markdown
 from deceive.data.loading import Dataset, Split
 from deceive.fooling.fool import fool
 from deceive.networks.classifier import Classifier
@@ -66,12 +68,6 @@ QUICK = Plan(
 )
 
 
-def plan(quick: bool, *, repeats: int | None) -> Plan:
-    """The full plan or the quick one, with as many repeats as asked for."""
-    usual = QUICK if quick else Plan()
-    return usual if repeats is None else replace(usual, repeats=repeats)
-
-
 def run(plan: Plan) -> Iterator[Row]:
     """Every piece of work in turn, and all of them again; gives all there is after every turn."""
     started = facts()
@@ -95,6 +91,34 @@ def run(plan: Plan) -> Iterator[Row]:
             console.print(f"{what}, {axis} {value}: {processor_seconds:.3f} s")
         yield result
     torch.set_num_threads(threads)
+
+
+def table(result: Row) -> str:
+    """The section of the table of benchmarks, from the rows alone."""
+    fool, each_round = result["sizes"]["fool"], result["sizes"]["round"]
+    lines = []
+    for what, axis in dict.fromkeys((row["what"], row["axis"]) for row in result["rows"]):
+        least: dict[int, float] = {}
+        for row in result["rows"]:
+            if (row["what"], row["axis"]) == (what, axis):
+                seconds = row["processor_seconds"]
+                least[row["value"]] = min(seconds, least.get(row["value"], seconds))
+        each = (f"{value:,}: {significant(1000 * cost)}" for value, cost in least.items())
+        exponent = slope(list(least), list(least.values()))
+        lines.append((what, axis, "; ".join(each), f"{exponent:.2f}"))
+    return "\n\n".join(
+        (
+            f"## Scaling\n\nMilliseconds of one processor, the least of "
+            f"{1 + max(row['repeat'] for row in result['rows'])} turns, as one thing is "
+            "varied; and the exponent with which they grow (1: in proportion). `fool`: "
+            f"{fool['images']} images, {fool['steps']} steps, on the `fast` network; a round: "
+            f"{each_round['images']} candidates, {each_round['steps']} steps, one step of the "
+            f"`draw` network ({result['parameters']:,} parameters). 10 classes and 28×28 pixels "
+            "in both.",
+            in_words(result["facts"]),
+            markdown.table(("", "varied", "milliseconds", "exponent"), lines),
+        )
+    )
 
 
 def sizes(plan: Plan) -> list[tuple[str, str, int, Size]]:

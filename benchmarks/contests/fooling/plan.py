@@ -1,0 +1,44 @@
+"""How large the contest is."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How large a contest is."""
+
+    model: str = "fast"
+    confidence: float = 0.99
+    steps: int = 100
+    """The most steps an image may take, for everybody."""
+    count: int = 1000
+    """Images a repeat."""
+    count_few: int = 200
+    """Images a repeat in the last contest, which explains the others."""
+    count_tuning: int = 100
+    """Images that a setting is tried on."""
+    count_final: int = 500
+    """Images that the best settings are tried on, in batches of several sizes."""
+    repeats: int = 3
+    short: tuple[int, ...] = (3, 5, 7, 10, 20)
+    """Budgets that every attack and step size is tried with, besides the whole one."""
+    middle: tuple[int, ...] = (30, 50, 70)
+    """Budgets that the best of them are tried with."""
+    finalists: int = 3
+    """Settings a level that are tried on more images."""
+    batches: tuple[int, ...] = (100, 250, 500)
+    """Batch sizes that the best settings of all are tried with."""
+
+
+QUICK = Plan(
+    steps=20,
+    count=50,
+    count_few=20,
+    count_tuning=20,
+    count_final=50,
+    repeats=2,
+    short=(5,),
+    middle=(10,),
+    finalists=1,
+    batches=(25, 50),
+)

@@ -1,0 +1,43 @@
+"""Rounds, played as a contest needs them: in a folder of their own, and only for the network."""
+
+import tempfile
+from contextlib import nullcontext
+from pathlib import Path
+from typing import Any
+
+from benchmarks.contest import Row
+from deceive.data.loading import Dataset
+from deceive.networks.classifier import Classifier
+from deceive.storage.models import load_network
+from deceive.storage.runs import Run, round_name
+from deceive.teaching import EmergingSettings, rounds
+
+# Images are drawn with these seeds, one for each seed of training; nothing is trained with them.
+FRESH = 3_000_003
+
+# How `draw` is told to take every image as it comes: neither polished nor drawn again.
+AS_THEY_COME: dict[str, Any] = {"polish": None, "accepted": None}
+
+
+def played(data: Dataset, settings: EmergingSettings) -> tuple[Classifier, Row]:
+    """The network after all the rounds of these settings, and what there is to say of them.
+
+    Of the latter `seconds` are those in which images and network changed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        run = Run(Path(folder), settings.model_dump(mode="json"))
+        *_, last = rounds(
+            data, run, settings, load_network(settings.judge), lambda words: nullcontext(_silent)
+        )
+        network = load_network(run.weights(round_name(last["round"])))
+        rollbacks = sum(row["part"] == "rollback" for row in run.rows())
+    return network, {
+        "seconds": last["seconds"],
+        "rounds": last["round"],
+        "rollbacks": rollbacks,
+        "validation_accuracy": last["validation_accuracy"],
+    }
+
+
+def _silent(done: float, total: float, note: str = "") -> None:
+    """A report of progress to nobody."""
