@@ -11,6 +11,7 @@ from deceive.networks.classifier import Classifier
 from deceive.storage.models import load_network
 from deceive.storage.runs import Run, round_name
 from deceive.teaching import EmergingSettings, rounds
+from deceive.teaching.rows import ROUNDS
 
 # Images are drawn with these seeds, one for each seed of training; nothing is trained with them.
 FRESH = 3_000_003
@@ -25,7 +26,7 @@ def played(data: Dataset, settings: EmergingSettings) -> tuple[Classifier, Row]:
     Of the latter `seconds` are those in which images and network changed.
     """
     with tempfile.TemporaryDirectory() as folder:
-        run = Run(Path(folder), settings.model_dump(mode="json"))
+        run = Run(Path(folder), settings.model_dump(mode="json"), ROUNDS)
         *_, last = rounds(
             data, run, settings, load_network(settings.judge), lambda words: nullcontext(_silent)
         )
