@@ -155,6 +155,22 @@ def test_the_help_shows_the_defaults_of_what_is_chosen(line, capsys, monkeypatch
             assert float(re.search(r"\(default: (.*)\)$", entry)[1]) == value
 
 
+def test_each_kind_of_rounds_shows_its_own_flags_the_common_ones_first(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    shown = {name: run(capsys, "rounds", "--preset", name, "--help")[1] for name in PRESETS}
+    for flag, kinds in {
+        "--rounds": {"draw", "resist", "study"},
+        "--kept": {"draw", "resist"},
+        "--restarted": {"resist"},
+        "--epochs": {"study"},
+        "--ascent.rule": {"draw", "study"},
+        "--ascent.schedule.steps": {"draw"},
+    }.items():
+        assert {name for name, text in shown.items() if f" {flag} " in text} == kinds, flag
+    boxes = re.findall(r"([\w.]+) options", shown["draw"])
+    assert boxes == ["rounds", "continual", "emerging", "ascent", "ascent.schedule"]
+
+
 @pytest.mark.parametrize(
     ("line", "said"),
     [

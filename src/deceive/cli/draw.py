@@ -51,7 +51,7 @@ class DrawCommand(Command):
         check_place(self.out, card)
         judge = judge_of(self.judge, card, self.model)
         targets = targets_of(self.digit, card, "--digit")
-        with task(f"drawing with {self.model}") as report:
+        with task(f"drawing with {self.model}") as tick:
             result = draw(
                 network.to(processes.here().device),
                 targets,
@@ -59,7 +59,7 @@ class DrawCommand(Command):
                 seed=self.seed,
                 attempts=self.attempts,
                 ascent=card.ascent,
-                callback=lambda now: report(now.finished, now.total),
+                callback=lambda now: tick(now.finished, now.total),
             )
         processes.on_main(lambda: self._keep(result, judge, single=len(targets) == 1))
         return 0

@@ -5,10 +5,10 @@ import dataclasses
 import inspect
 import textwrap
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache, partial
 from itertools import pairwise
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, ClassVar, NamedTuple
 
 import tyro
 from pydantic import BaseModel
@@ -46,33 +46,95 @@ class Raw(NamedTuple):
 
 @REGISTRY.struct_rule
 def _flags(info: StructTypeInfo) -> StructConstructorSpec | None:
-    """The flags of a command or of a model; a field that can have one value alone gets none."""
-    made: Callable[..., Any]
-    usual: dict[str, Any] = {}
-    if dataclasses.is_dataclass(info.type):
-        made = info.type
-        for each in dataclasses.fields(info.type):
-            required = each.default is dataclasses.MISSING
-            usual[each.name] = MISSING_NONPROP if required else each.default
-    elif isinstance(info.type, type) and issubclass(info.type, BaseModel):
-        made = partial(_raw, info.type)
-        for name, field in info.type.model_fields.items():
-            usual[name] = MISSING_NONPROP if field.is_required() else field.get_default()
-    else:
+    """The flags of a command, of its settings, of a group of these, or of a model in a field."""
+    kind = info.type
+    if dataclasses.is_dataclass(kind):
+        return StructConstructorSpec(kind, tuple(_of_command(kind, info.default)))
+    if not isinstance(kind, type):
         return None
-    hints = typing.get_type_hints(info.type, include_extras=True)
-    fields = [
-        _flag(info.type, name, hints[name], getattr(info.default, name, default))
-        for name, default in usual.items()
-        if not _is_fixed(hints[name])
-    ]
-    return StructConstructorSpec(instantiate=made, fields=tuple(fields))
+    if issubclass(kind, _Settings):
+        made: Callable[..., Any] = partial(_merged, type(kind.usual))
+        return StructConstructorSpec(made, tuple(_groups(kind.usual)))
+    if issubclass(kind, _Group):
+        return StructConstructorSpec(dict, tuple(_of_group(kind)))
+    if issubclass(kind, BaseModel):
+        fields = [_flag(kind, name, info.default) for name in kind.model_fields]
+        return StructConstructorSpec(partial(_raw, kind), tuple(fields))
+    return None
 
 
-def _flag(owner: type, name: str, hint: Any, default: Any) -> StructFieldSpec:
+class _Settings:
+    """Stands for the settings of a command, whose flags have no prefix."""
+
+    usual: ClassVar[BaseModel]
+
+
+class _Group:
+    """Stands for some of them, which have a box of their own in the help."""
+
+    usual: ClassVar[BaseModel]
+    names: ClassVar[list[str]]
+
+
+def _of_command(command: type, default: Any) -> Iterator[StructFieldSpec]:
+    hints = typing.get_type_hints(command, include_extras=True)
+    for field in dataclasses.fields(command):
+        value = getattr(default, field.name, field.default)
+        if isinstance(value, BaseModel):
+            kind = type("Settings", (_Settings,), {"usual": value})
+            hint: Any = Annotated[kind, tyro.conf.arg(name="")]
+            yield StructFieldSpec(field.name, hint, kind())
+        else:
+            yield _spec(command, field.name, hints[field.name], value)
+
+
+def _groups(usual: BaseModel) -> Iterator[StructFieldSpec]:
+    """A group for each class that declares settings, base classes first, and the nested models."""
+    model = type(usual)
+    nested = [name for name, value in usual if isinstance(value, BaseModel)]
+    groups: dict[type, list[str]] = {}
+    for name in model.model_fields:
+        owner = [each for each in model.__mro__ if name in inspect.get_annotations(each)][-1]
+        if name not in nested:
+            groups.setdefault(owner, []).append(name)
+    for owner, names in groups.items():
+        title = owner.__name__.removesuffix("Settings").lower()
+        kind = type("Group", (_Group,), {"usual": usual, "names": names})
+        about = (owner.__doc__ or "").partition("\n\n")[0]
+        yield StructFieldSpec(title, kind, kind(), " ".join(about.split()))
+    for name in nested:
+        yield _flag(model, name, usual)
+
+
+def _of_group(group: type[_Group]) -> Iterator[StructFieldSpec]:
+    hints = typing.get_type_hints(type(group.usual), include_extras=True)
+    for name in group.names:
+        if not _is_fixed(hints[name]):
+            hint: Any = Annotated[hints[name], tyro.conf.arg(prefix_name=False)]
+            yield _spec(type(group.usual), name, hint, getattr(group.usual, name))
+
+
+def _flag(owner: type[BaseModel], name: str, default: Any) -> StructFieldSpec:
+    hints = typing.get_type_hints(owner, include_extras=True)
+    field = owner.model_fields[name]
+    value = dataclasses.MISSING if field.is_required() else field.get_default()
+    return _spec(owner, name, hints[name], getattr(default, name, value))
+
+
+def _spec(owner: type, name: str, hint: Any, default: Any) -> StructFieldSpec:
+    if default is dataclasses.MISSING:
+        default = MISSING_NONPROP
     if default is None:  # the help says what happens then
         hint = Annotated[hint, tyro.conf.arg(help_behavior_hint="(optional)")]
     return StructFieldSpec(name, hint, default, partial(_help, owner, name))
+
+
+def _merged(model: type[BaseModel], **parts: Any) -> Raw:
+    """The values of groups and of nested models."""
+    values: dict[str, Any] = {}
+    for name, part in parts.items():
+        values |= part if isinstance(part, dict) else {name: part}
+    return Raw(model, values)
 
 
 def _raw(model: type[BaseModel], **values: Any) -> Raw:

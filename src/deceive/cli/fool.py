@@ -59,7 +59,7 @@ class FoolCommand(Command):
             )
         check_place(self.out, card)
         judge = judge_of(self.judge, card, self.model)
-        with task(f"deceiving {self.model}") as report, warnings.catch_warnings():
+        with task(f"deceiving {self.model}") as tick, warnings.catch_warnings():
             warnings.simplefilter("ignore", NoGradientWarning)  # reported at the end
             result = fool(
                 network.to(processes.here().device),
@@ -69,7 +69,7 @@ class FoolCommand(Command):
                 start=self.start,
                 steps=self.steps,
                 seed=self.seed,
-                callback=lambda now: report(now.finished, now.total),
+                callback=lambda now: tick(now.finished, now.total),
             )
         processes.on_main(lambda: self._keep(result, network, judge))
         return 0 if bool(result.fooled.all()) else 1

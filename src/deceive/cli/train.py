@@ -56,13 +56,13 @@ class TrainCommand(Choice, Command):
             raise InputError(f"--out: expected a name that ends in .safetensors, got {self.out}")
         check_savable(self.out)
         data = load_data(self.data)
-        with task(f"training {self.recipe}") as report:
+        with task(f"training {self.recipe}") as tick:
             network, card = train(
                 self.recipe,
                 data,
                 seed=self.seed,
                 settings=self.settings,
-                callback=lambda now: report(now.step, now.steps),
+                callback=lambda now: tick(now.step, now.steps),
             )
 
         def keep() -> None:

@@ -22,7 +22,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class RoundsSettings(BaseModel):
-    """What every kind of rounds has; each kind is a class of its own.
+    """Settings that all kinds of rounds have; each kind is a class of its own.
 
     Make an `EmergingSettings`, `ResistingSettings` or `RetrainingSettings`. All are frozen; bad
     values raise pydantic's `ValidationError`, a `ValueError`.
@@ -89,7 +89,7 @@ class RoundsSettings(BaseModel):
 
 
 class ContinualSettings(RoundsSettings):
-    """What rounds have whose network goes on learning: one step of its optimiser a round."""
+    """Settings of rounds whose network goes on learning: one step of its optimiser a round."""
 
     kept: int = Field(default=2000, ge=1)
     """Size of the rubbish set, from which each round takes its candidates."""
