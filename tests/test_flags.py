@@ -125,7 +125,7 @@ def entries(help_text: str) -> list[str]:
     """Each flag or positional argument of a help text, with what is said of it, on one line."""
     found: list[str] = []
     for line in help_text.splitlines():
-        if re.match(r"[│ ] (--?\w|STR|PATH|\[)", line):
+        if re.match(r"[│ ] (--?\w|MODEL|FILE|\[)", line):
             found.append(line)
         elif found and line[1:3] == "  ":
             found[-1] += line

@@ -31,8 +31,8 @@ class Suite:
 class AuditCommand(Suite, Command):
     """`deceive audit`: its flags, and what it does."""
 
-    model: tyro.conf.Positional[str]
-    """package.module:factory of your own, a shipped network, or a file: .safetensors with our card,
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
+    """Your own package.module:factory, a shipped network, or a file: .safetensors with its card,
     .onnx, .pt2, TorchScript."""
     settings: Annotated[AuditSettings, tyro.conf.arg(name="")]
     data: Path | None = None

@@ -22,8 +22,8 @@ COMMANDS = {
     "resume.",
     "leaderboard": "Make a table of audits from their audit.json files.",
     "report": "Write the page of a study, of rounds or of an audit again, finished or not.",
-    "export": "Write a network as an ONNX graph, for programs without torch; its input gradient "
-    "too, if you like.",
+    "export": "Write a network as an ONNX graph for programs without torch, if you like with its "
+    "input gradient.",
     "page": "Build the page if it is out of date, serve it on this machine alone, and open it.",
     "info": "Show what is installed and which networks are shipped.",
 }

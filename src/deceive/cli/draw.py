@@ -18,7 +18,7 @@ class DrawCommand(Command):
     together: ClassVar[bool] = True
 
     digit: str = "all"
-    """The class to draw, or all of them."""
+    """The class to draw, or all for each class."""
     count: int = 10
     """Images for each class."""
     out: Path = Path("drawn.png")
@@ -26,10 +26,10 @@ class DrawCommand(Command):
     model: str = "draw"
     """A shipped network of the rounds, or a safetensors file."""
     attempts: int = 3
-    """How often an image may be drawn: one that the network itself doubts is drawn again."""
+    """How often an image may be drawn; it is drawn again while the network itself doubts it."""
     judge: str | None = None
-    """A network that says what the images look like, if it was trained on the same data; by default
-    the shipped judge, or study where that is deceived itself."""
+    """A network trained on the same data that says what the images look like; by default judge, or
+    study when judge itself is deceived."""
     seed: int = 0
     """Seed of all random numbers."""
     json: bool = False

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -14,14 +15,15 @@ from deceive.common.errors import InputError
 class ExportCommand(Command):
     """`deceive export`: its flags, and what it does."""
 
-    model: tyro.conf.Positional[str] = "fast"
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[MODEL]")] = "fast"
     """A shipped network, or a safetensors file."""
     out: Path | None = None
     """Where the graph goes; by default the network's name with .onnx, in this folder."""
     gradient: bool = False
-    """Write the gradient of the objective in the pixels too: (images, targets) in."""
+    """Also write the gradient of the objective with respect to the pixels; the graph then takes
+    (images, targets)."""
     objective: str = "log_odds"
-    """Whose gradient: log_odds, log_probability, logit or margin."""
+    """The objective whose gradient is written: log_odds, log_probability, logit or margin."""
     json: bool = False
     """End with one JSON object on stdout."""
 

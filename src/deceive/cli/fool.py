@@ -18,7 +18,7 @@ class FoolCommand(Command):
     together: ClassVar[bool] = True
 
     target: str = "all"
-    """The class to be taken for, or all of them."""
+    """The class that images should be taken for, or all for each class."""
     out: Path = Path("fooled.npz")
     """A .png (for one image) or an .npz with images, targets, confidence, steps, fooled."""
     model: str = "fast"
@@ -26,14 +26,14 @@ class FoolCommand(Command):
     count: int = 1
     """Images for each target."""
     confidence: float = 0.99
-    """Softmax probability of the target to reach."""
+    """The softmax probability of the target to reach."""
     start: str = "uniform"
     """Where an image begins: uniform, gaussian, smooth, blank or squares."""
     steps: int = 1000
     """The most steps an image may take."""
     judge: str | None = None
-    """A network that says what the images look like, if it was trained on the same data; by default
-    the shipped judge, or study where that is deceived itself."""
+    """A network trained on the same data that says what the images look like; by default judge, or
+    study when judge itself is deceived."""
     seed: int = 0
     """Seed of all random numbers."""
     json: bool = False

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -14,8 +15,11 @@ from deceive.common.checks import counted
 class LeaderboardCommand(Command):
     """`deceive leaderboard`: its flags, and what it does."""
 
-    files: tyro.conf.Positional[tuple[Path, ...]]
-    """The files, or the run folders that they are in."""
+    files: Annotated[
+        tyro.conf.Positional[tuple[Path, ...]],
+        tyro.conf.arg(metavar="FILE …", help_behavior_hint="(required)"),
+    ]
+    """audit.json files, or the run folders that they are in."""
     out: Path = Path("leaderboard.md")
     """Where the table goes, as Markdown."""
     json: bool = False

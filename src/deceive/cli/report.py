@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
@@ -14,7 +15,9 @@ from deceive.common.checks import counted
 class ReportCommand(Command):
     """`deceive report`: its flags, and what it does."""
 
-    folder: tyro.conf.Positional[Path] = Path("runs/study")
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="[FOLDER]")] = Path(
+        "runs/study"
+    )
     """The run folder."""
     json: bool = False
     """End with one JSON object on stdout."""
