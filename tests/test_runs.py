@@ -12,7 +12,8 @@ from deceive import __version__
 from deceive.common.arrays import write_arrays
 from deceive.common.errors import InputError, WriteError
 from deceive.fooling.fool import fool
-from deceive.storage.runs import Kind, RowSchema, Run, arrays_of
+from deceive.storage.kinds import Kind, RowSchema
+from deceive.storage.runs import Run, arrays_of
 
 SETTINGS = {"seed": 0, "network": "fast", "epochs": None}
 

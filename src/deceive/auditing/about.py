@@ -16,7 +16,7 @@ from deceive.auditing.record.schema import VERSION
 from deceive.auditing.settings import AuditSettings
 from deceive.data.loading import Dataset
 from deceive.data.source import MNIST
-from deceive.storage.runs import Row
+from deceive.storage.kinds import Row
 
 
 def run_settings(

@@ -10,7 +10,7 @@ from deceive.auditing.verdict import sure
 from deceive.common import markdown
 from deceive.common.errors import InputError
 from deceive.common.files import read_errors, write_text
-from deceive.storage.runs import Row
+from deceive.storage.kinds import Row
 
 _ASKED = 0.99
 

@@ -7,7 +7,8 @@ from typing import Any
 from deceive.common.errors import InputError
 from deceive.common.progress import Task, Tick
 from deceive.reporting.figures import contact_sheet, shown_images
-from deceive.storage.runs import Row, Run, round_name
+from deceive.storage.kinds import Row
+from deceive.storage.runs import Run, round_name
 from deceive.teaching.rows import ROUNDS, load_made
 
 # Names of a writer's files.

@@ -3,7 +3,7 @@
 import math
 
 from deceive.common.checks import counted
-from deceive.storage.runs import Row
+from deceive.storage.kinds import Row
 
 
 def rounds_findings(rows: list[Row], quality: Row | None) -> list[str]:

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from deceive.reporting.findings import rounds_findings
 from deceive.reporting.html import embedded, write_page
-from deceive.storage.runs import Row, Run
+from deceive.storage.kinds import Row
+from deceive.storage.runs import Run
 from deceive.teaching import command_of
 from deceive.teaching.rows import ROUNDS, settings_of
 

@@ -7,7 +7,8 @@ from deceive.reporting.figures.files import png
 from deceive.reporting.figures.study import TITLES, study_captions, study_filmstrip
 from deceive.reporting.findings import study_findings
 from deceive.reporting.html import embedded, write_page
-from deceive.storage.runs import Row, Run
+from deceive.storage.kinds import Row
+from deceive.storage.runs import Run
 from deceive.study import FILMSTRIP, STUDY, command_of, load_gallery, settings_of
 
 # The parts of a study, in words, each with what its row says.

@@ -7,8 +7,9 @@ from typing import Any
 
 from deceive.common.progress import Task
 from deceive.data.loading import Dataset
+from deceive.storage.kinds import Row
 from deceive.storage.models import load_network
-from deceive.storage.runs import Row, Run
+from deceive.storage.runs import Run
 from deceive.study.rows import STUDY
 from deceive.study.settings import StudySettings
 from deceive.study.stages import Stages

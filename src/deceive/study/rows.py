@@ -6,7 +6,8 @@ from pydantic import Field
 
 from deceive.common.arrays import CANDIDATES, Arrays, Layout
 from deceive.common.checks import Count, Share
-from deceive.storage.runs import Kind, RowSchema, Run
+from deceive.storage.kinds import Kind, RowSchema
+from deceive.storage.runs import Run
 from deceive.study.settings import StudySettings
 
 

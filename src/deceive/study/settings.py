@@ -6,8 +6,8 @@ from deceive.common import checks
 from deceive.common.errors import InputError
 from deceive.common.flags import command_line, flags_of
 from deceive.data.loading import Dataset
+from deceive.storage.kinds import Row
 from deceive.storage.models import load_card
-from deceive.storage.runs import Row
 from deceive.training.recipes import RECIPES
 
 

@@ -19,8 +19,9 @@ from deceive.judging.measures import agreement, caught, digit_accuracy
 from deceive.networks.guarded import Network
 from deceive.networks.inference import probabilities_of
 from deceive.storage.card import Card
+from deceive.storage.kinds import Row
 from deceive.storage.models import load_network, save_network
-from deceive.storage.runs import Row, Run, arrays_of
+from deceive.storage.runs import Run, arrays_of
 from deceive.study.rows import load_gallery
 from deceive.study.settings import StudySettings, command_of
 from deceive.training.recipes import RECIPES, train

@@ -15,7 +15,7 @@ from deceive.data.loading import Dataset
 from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.guarded import Network, guard_of
-from deceive.storage.runs import Row
+from deceive.storage.kinds import Row
 from deceive.teaching.emerging import Emerging
 from deceive.teaching.game import DivergedError, Game
 from deceive.teaching.kind import Lesson, RoundsKind, logits_in, steepness_of

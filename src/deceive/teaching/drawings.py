@@ -16,7 +16,8 @@ from deceive.fooling.starts import begin
 from deceive.judging.likeness import nearest
 from deceive.judging.quality import quality
 from deceive.networks.guarded import Network
-from deceive.storage.runs import Row, Run
+from deceive.storage.kinds import Row
+from deceive.storage.runs import Run
 from deceive.teaching.settings import EmergingSettings
 
 # Added to the seed for these images; no round uses it.

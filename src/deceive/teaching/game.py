@@ -8,7 +8,7 @@ from torch import Tensor
 from deceive.common import processes
 from deceive.data.loading import Dataset
 from deceive.networks.guarded import Network
-from deceive.storage.runs import Row
+from deceive.storage.kinds import Row
 from deceive.teaching.settings import RoundsSettings
 
 

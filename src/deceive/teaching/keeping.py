@@ -10,8 +10,9 @@ from deceive.fooling.result import FoolingResult
 from deceive.judging.measures import digit_accuracy
 from deceive.networks.guarded import Network
 from deceive.storage.card import Card
+from deceive.storage.kinds import Row
 from deceive.storage.models import save_network
-from deceive.storage.runs import Row, Run, arrays_of, round_name
+from deceive.storage.runs import Run, arrays_of, round_name
 from deceive.teaching.game import Game
 from deceive.teaching.measuring import made, worth
 from deceive.teaching.presets import command_of

@@ -10,7 +10,8 @@ from deceive.common.errors import InputError
 from deceive.common.progress import Task
 from deceive.data.loading import Dataset
 from deceive.networks.guarded import Network
-from deceive.storage.runs import Row, Run
+from deceive.storage.kinds import Row
+from deceive.storage.runs import Run
 from deceive.teaching.checkpoint import load, save
 from deceive.teaching.continual import Continual
 from deceive.teaching.drawings import judged_drawings

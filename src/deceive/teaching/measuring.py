@@ -12,7 +12,7 @@ from deceive.judging.likeness import density_and_coverage, features_of, frechet_
 from deceive.judging.measures import agreement
 from deceive.networks.guarded import Network
 from deceive.networks.inference import confidence_of, logits_of
-from deceive.storage.runs import Row
+from deceive.storage.kinds import Row
 from deceive.teaching.retraining import candidates_of
 from deceive.teaching.settings import (
     SURE,

@@ -11,8 +11,8 @@ from deceive.fooling.fool import fool
 from deceive.fooling.result import FoolingResult
 from deceive.judging.measures import caught
 from deceive.networks.guarded import Network
+from deceive.storage.kinds import Row
 from deceive.storage.models import halved
-from deceive.storage.runs import Row
 from deceive.teaching.game import Game
 from deceive.teaching.settings import RetrainingSettings
 from deceive.training.recipes import RECIPES, build, train

@@ -9,7 +9,8 @@ from pydantic import Field
 from deceive.common.arrays import Arrays, Layout
 from deceive.common.checks import Count, Share
 from deceive.common.errors import InputError
-from deceive.storage.runs import Kind, Row, RowSchema, Run
+from deceive.storage.kinds import Kind, Row, RowSchema
+from deceive.storage.runs import Run
 from deceive.teaching.settings import RoundsSettings, read_settings, renewed
 
 # What is shown of a round's measured images, and of those drawn at the end.

@@ -3,7 +3,7 @@
 from deceive.auditing.record.rows import Again
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
 from deceive.common.flags import command_line, flag, flags_of
-from deceive.storage.runs import Row
+from deceive.storage.kinds import Row
 
 
 def command_of(settings: Row, again: Again) -> str:

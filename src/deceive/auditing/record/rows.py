@@ -14,7 +14,8 @@ from deceive.auditing.record.described import Data, Judge, Model
 from deceive.auditing.record.measured import Box, Clean, Curve, Garbage, Threshold
 from deceive.auditing.settings import AuditSettings
 from deceive.common.checks import Count, Share
-from deceive.storage.runs import Kind, Row, RowSchema, Run
+from deceive.storage.kinds import Kind, Row, RowSchema
+from deceive.storage.runs import Run
 
 ArraysName = Annotated[str, Field(pattern=r"^[\w-]+$")]
 
