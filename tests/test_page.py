@@ -38,7 +38,7 @@ from deceive.webpage import networks
 from deceive.webpage.built import write_list
 from deceive.webpage.networks import manifest, write_networks
 from deceive.webpage.notebooks import write_notebooks
-from deceive.webpage.page import CLONE, build
+from deceive.webpage.build import CLONE, build
 from deceive.webpage.serving import server
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
 
-from deceive.webpage.page import build
+from deceive.webpage.build import build
 from deceive.webpage.serving import server
 
 # A 5, drawn in one line and a dash, as shares of the drawing area.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.contest import Row, facts, in_words
 from benchmarks.spread import Spread
 from deceive.common import markdown
-from deceive.webpage.page import build
+from deceive.webpage.build import build
 from deceive.webpage.serving import server
 
 if TYPE_CHECKING:

@@ -23,7 +23,7 @@ class PageCommand(Command):
     def run(self) -> int:
         import webbrowser
 
-        from deceive.webpage.page import build
+        from deceive.webpage.build import build
         from deceive.webpage.serving import server
 
         folder = build(lambda stage: log.print(f"  {stage}"))
