@@ -2,7 +2,7 @@
 
 import statistics
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from benchmarks.contest import Row
 
@@ -49,3 +49,37 @@ def over_seeds(rows: Sequence[Row], field: str, *, percent: bool = False) -> str
     if spread.greatest > spread.least:
         text = spread.text(digits)
     return text + "%" * percent
+
+
+class Measure(NamedTuple):
+    """A column of a table: its title, and the field of the rows that it shows."""
+
+    title: str
+    field: str
+    percent: bool = False
+    of_real: str = ""
+    """The field that says the same of real images, where there is one."""
+
+
+def cells(rows: Sequence[Row], measures: Sequence[Measure]) -> list[str]:
+    """What these rows have for each measure."""
+    return [over_seeds(rows, each.field, percent=each.percent) for each in measures]
+
+
+def cells_of_real(rows: Sequence[Row], measures: Sequence[Measure]) -> list[str]:
+    """What these rows say of real images for each measure; empty where they say nothing."""
+    return [over_seeds(rows, each.of_real) if each.of_real else "" for each in measures]
+
+
+def titles(measures: Sequence[Measure]) -> list[str]:
+    """The titles of their columns."""
+    return [each.title for each in measures]
+
+
+def grouped(rows: Sequence[Row], *fields: str) -> dict[Any, list[Row]]:
+    """Rows by a field, or by several as a tuple, in the order of their first ones."""
+    groups: dict[Any, list[Row]] = {}
+    for row in rows:
+        key = row[fields[0]] if len(fields) == 1 else tuple(row[field] for field in fields)
+        groups.setdefault(key, []).append(row)
+    return groups

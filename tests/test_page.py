@@ -35,10 +35,10 @@ from deceive.networks.inference import confidence_of
 from deceive.storage.export import export_onnx
 from deceive.storage.models import load_card, save_network, shipped_folder, shipped_names
 from deceive.webpage import networks
+from deceive.webpage.build import CLONE, build
 from deceive.webpage.built import write_list
 from deceive.webpage.networks import manifest, write_networks
 from deceive.webpage.notebooks import write_notebooks
-from deceive.webpage.build import CLONE, build
 from deceive.webpage.serving import server
 
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]

@@ -3,7 +3,6 @@
 Judged on the validation images, since it is for choosing.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from rich.console import Console
 from benchmarks.contest import Row, facts, in_words
 from benchmarks.pictures import stripped
 from benchmarks.playing import AS_THEY_COME, FRESH, played
-from benchmarks.spread import over_seeds
+from benchmarks.spread import Measure, cells, grouped, titles
 from deceive.common import markdown
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, load_data
@@ -113,39 +112,26 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
                 yield result
 
 
+MEASURES = (
+    Measure("judge agrees", "judge_agreement", percent=True),
+    Measure("Fréchet distance", "frechet_distance"),
+    Measure("coverage", "coverage"),
+    Measure("density", "density"),
+    Measure("digits read", "validation_accuracy", percent=True),
+    Measure("time, s", "seconds"),
+)
+
+
 def table(result: Row) -> str:
     """The section of the table of benchmarks, from the rows alone."""
     plan = result["plan"]
-    by_variant = defaultdict(list)
-    for row in result["rows"]:
-        by_variant[row["variant"]].append(row)
     lines = []
-    for variant, rows in by_variant.items():
+    for variant, rows in grouped(result["rows"], "variant").items():
         whole = [row for row in rows if "ended" not in row]
+        measured = cells(whole, MEASURES) if whole else ["–"] * len(MEASURES)
         told = f"{len(rows) - len(whole)} of {len(rows)} diverged" if len(whole) < len(rows) else ""
-        measured = (
-            (
-                over_seeds(whole, "judge_agreement", percent=True),
-                over_seeds(whole, "frechet_distance"),
-                over_seeds(whole, "coverage"),
-                over_seeds(whole, "density"),
-                over_seeds(whole, "validation_accuracy", percent=True),
-                over_seeds(whole, "seconds"),
-            )
-            if whole
-            else ("–",) * 6
-        )
         lines.append((variant, *measured, told))
-    heads = (
-        "",
-        "judge agrees",
-        "Fréchet distance",
-        "coverage",
-        "density",
-        "digits read",
-        "time, s",
-        "",
-    )
+    heads = ("", *titles(MEASURES), "")
     return "\n\n".join(
         (
             f"## Ablation\n\nThe `draw` preset with {plan['rounds']:,} rounds twice as large and "

@@ -4,7 +4,6 @@ Each is trained anew for every budget, so that its schedule ends with it, and ju
 """
 
 import time
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -19,7 +18,7 @@ from benchmarks import rivals
 from benchmarks.contest import Row, facts, in_words
 from benchmarks.pictures import stripped
 from benchmarks.playing import AS_THEY_COME, FRESH, played
-from benchmarks.spread import over_seeds
+from benchmarks.spread import Measure, cells, cells_of_real, grouped, titles
 from deceive.common import markdown
 from deceive.common.levels import from_levels, to_levels
 from deceive.data.loading import Dataset, Split, load_data
@@ -88,88 +87,65 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
             continue
         trained = train(data, 60 * minutes, seed, plan)
         targets = torch.arange(data.n_classes).repeat_interleave(plan.count)
-        for way, drawn in trained.ways.items():
-            started = time.perf_counter()
-            levels = drawn(targets, FRESH + seed)
-            seconds = time.perf_counter() - started
-            found = quality(
-                from_levels(levels), targets, judge, data, reference=data.test, seed=seed
-            )
-            result["rows"].append(
-                {
-                    "contestant": way,
-                    "minutes": minutes,
-                    "seed": seed,
-                    "seconds": trained.seconds,
-                    "parameters": trained.parameters,
-                    **trained.told,
-                    "images_per_second": len(levels) / seconds,
-                    **asdict(found),
-                    "shown": stripped(levels[:: plan.count].numpy()),
-                }
-            )
-            console.print(
-                f"{way}, {minutes:g} minutes, seed {seed}: Fréchet distance "
-                f"{found.frechet_distance:.2f}, the judge agrees with "
-                f"{found.judge_agreement:.1%}; {len(levels) / seconds:.0f} images/s"
-            )
+        result["rows"] += [
+            {"minutes": minutes, "seed": seed} | _judged(trained, way, data, judge, targets, seed)
+            for way in trained.ways
+        ]
         yield result
+
+
+def _judged(
+    trained: Trained, way: str, data: Dataset, judge: Classifier, targets: Tensor, seed: int
+) -> Row:
+    """What it draws in one of its ways, and what is thought of that."""
+    started = time.perf_counter()
+    levels = trained.ways[way](targets, FRESH + seed)
+    pace = len(levels) / (time.perf_counter() - started)
+    found = quality(from_levels(levels), targets, judge, data, reference=data.test, seed=seed)
+    console.print(
+        f"{way}, {trained.seconds / 60:.1f} minutes, seed {seed}: Fréchet distance "
+        f"{found.frechet_distance:.2f}, the judge agrees with {found.judge_agreement:.1%}; "
+        f"{pace:.0f} images/s"
+    )
+    return {
+        "contestant": way,
+        "seconds": trained.seconds,
+        "parameters": trained.parameters,
+        **trained.told,
+        "images_per_second": pace,
+        **asdict(found),
+        "shown": stripped(levels[:: len(levels) // data.n_classes].numpy()),
+    }
+
+
+MEASURES = (
+    Measure("trained, s", "seconds"),
+    Measure("Fréchet distance", "frechet_distance", of_real="floor_frechet_distance"),
+    Measure("judge agrees", "judge_agreement", percent=True),
+    Measure("density", "density", of_real="floor_density"),
+    Measure("coverage", "coverage", of_real="floor_coverage"),
+    Measure("classification accuracy score", "classification_accuracy_score", percent=True),
+    Measure("nearest training image, median", "nearest_median", of_real="held_out_nearest_median"),
+    Measure(
+        "first percentile",
+        "nearest_first_percentile",
+        of_real="held_out_nearest_first_percentile",
+    ),
+    Measure("images a second", "images_per_second"),
+)
 
 
 def table(result: Row) -> str:
     """The section of the table of benchmarks, from the rows alone."""
     plan = result["plan"]
-    by_training = defaultdict(list)
-    for row in result["rows"]:
-        by_training[row["minutes"], row["contestant"]].append(row)
-    lines = [
-        (
-            f"{minutes:g}",
-            name,
-            f"{rows[0]['parameters']:,}",
-            over_seeds(rows, "seconds"),
-            over_seeds(rows, "frechet_distance"),
-            over_seeds(rows, "judge_agreement", percent=True),
-            over_seeds(rows, "density"),
-            over_seeds(rows, "coverage"),
-            over_seeds(rows, "classification_accuracy_score", percent=True),
-            over_seeds(rows, "nearest_median"),
-            over_seeds(rows, "nearest_first_percentile"),
-            over_seeds(rows, "images_per_second"),
-        )
-        for (minutes, name), rows in sorted(by_training.items(), key=lambda item: item[0][0])
-    ]
     everybody = result["rows"]
-    lines.append(
-        (
-            "",
-            "real images",
-            "",
-            "",
-            over_seeds(everybody, "floor_frechet_distance"),
-            "",
-            over_seeds(everybody, "floor_density"),
-            over_seeds(everybody, "floor_coverage"),
-            "",
-            over_seeds(everybody, "held_out_nearest_median"),
-            over_seeds(everybody, "held_out_nearest_first_percentile"),
-            "",
-        )
-    )
-    heads = (
-        "minutes",
-        "",
-        "parameters",
-        "trained, s",
-        "Fréchet distance",
-        "judge agrees",
-        "density",
-        "coverage",
-        "classification accuracy score",
-        "nearest training image, median",
-        "first percentile",
-        "images a second",
-    )
+    by_training = sorted(grouped(everybody, "minutes", "contestant").items(), key=_minutes)
+    lines = [
+        (f"{minutes:g}", name, f"{rows[0]['parameters']:,}", *cells(rows, MEASURES))
+        for (minutes, name), rows in by_training
+    ]
+    lines.append(("", "real images", "", *cells_of_real(everybody, MEASURES)))
+    heads = ("minutes", "", "parameters", *titles(MEASURES))
     return "\n\n".join(
         (
             f"## Drawing\n\n{everybody[0]['images']:,} images of each, against the test images; "
@@ -180,6 +156,10 @@ def table(result: Row) -> str:
             markdown.table(heads, lines),
         )
     )
+
+
+def _minutes(group: tuple[tuple[float, str], list[Row]]) -> float:
+    return group[0][0]
 
 
 def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:

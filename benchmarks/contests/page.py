@@ -93,18 +93,7 @@ def run(plan: Plan) -> Iterator[Row]:
         threading.Thread(target=serving.serve_forever, daemon=True).start()
         browser = driver.chromium.launch(executable_path=path, args=FLAGS)
         page = browser.new_page()
-        fetched: dict[str, int] = {}
-
-        def note(answer: "Response") -> None:
-            fetched[answer.url] = int(answer.headers["content-length"])
-
-        page.on("response", note)
-        origin = f"http://127.0.0.1:{serving.server_port}/"
-        page.goto(origin)
-        page.wait_for_selector("html[data-ready]")
-        page.wait_for_load_state("networkidle")
-        page.remove_listener("response", note)
-        first_load = {url.removeprefix(origin): size for url, size in sorted(fetched.items())}
+        first_load = _first_load(page, f"http://127.0.0.1:{serving.server_port}/")
         one = []
         for _ in range(plan.repeats):
             page.reload()  # for other static
@@ -130,6 +119,21 @@ def run(plan: Plan) -> Iterator[Row]:
         "all_networks_ten_milliseconds": all_networks,
         "steps_a_second": steps,
     }
+
+
+def _first_load(page: "Page", origin: str) -> dict[str, int]:
+    """Open the page; the size in bytes of every file that it fetches."""
+    fetched: dict[str, int] = {}
+
+    def note(answer: "Response") -> None:
+        fetched[answer.url] = int(answer.headers["content-length"])
+
+    page.on("response", note)
+    page.goto(origin)
+    page.wait_for_selector("html[data-ready]")
+    page.wait_for_load_state("networkidle")
+    page.remove_listener("response", note)
+    return {url.removeprefix(origin): size for url, size in sorted(fetched.items())}
 
 
 def table(result: Row) -> str:

@@ -5,7 +5,6 @@ schedule, no noise on the way. Three judges, none of them among the networks, sa
 show.
 """
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from benchmarks.contest import Row, facts, in_words
 from benchmarks.pictures import stripped
-from benchmarks.spread import over_seeds, significant
+from benchmarks.spread import Measure, cells, grouped, significant, titles
 from deceive.auditing.judges import majority
 from deceive.common import markdown
 from deceive.common.levels import to_levels
@@ -89,31 +88,21 @@ def run(plan: Plan) -> Iterator[Row]:
 
 def table(result: Row) -> str:
     """The section of the table of benchmarks, from the rows alone."""
-    by_network = defaultdict(list)
-    for row in result["rows"]:
-        by_network[row["network"]].append(row)
+    plan, judges = result["plan"], result["judges"]
+    measures = (
+        Measure("median steps", "median_steps"),
+        Measure(f"`{judges[0]}` sees the target", "judge_agreement", percent=True),
+        Measure("most judges see it", "seen_by_most", percent=True),
+        Measure("Fréchet distance", "frechet_distance"),
+    )
     lines = [
-        (
-            f"`{name}`",
-            ", ".join(str(row["fooled"]) for row in rows),
-            over_seeds(rows, "median_steps"),
-            over_seeds(rows, "judge_agreement", percent=True),
-            over_seeds(rows, "seen_by_most", percent=True),
-            over_seeds(rows, "frechet_distance"),
-        )
-        for name, rows in by_network.items()
+        (f"`{name}`", ", ".join(str(row["fooled"]) for row in rows), *cells(rows, measures))
+        for name, rows in grouped(result["rows"], "network").items()
     ]
     real = significant(result["floor_frechet_distance"])
     lines.append(("real training images", "", "", "", "", real))
-    plan, judges = result["plan"], result["judges"]
-    heads = (
-        "",
-        f"fooled, of {result['rows'][0]['candidates']}, seed by seed",
-        "median steps",
-        f"`{judges[0]}` sees the target",
-        "most judges see it",
-        "Fréchet distance",
-    )
+    fooled = f"fooled, of {result['rows'][0]['candidates']}, seed by seed"
+    heads = ("", fooled, *titles(measures))
     return "\n\n".join(
         (
             "## Plain\n\n`deceive fool --model NETWORK --target all --count "

@@ -6,7 +6,6 @@ do, and would reward what is merely cleaner.
 """
 
 import time
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -16,7 +15,7 @@ from rich.console import Console
 from torch import Tensor
 
 from benchmarks.contest import Row, facts, in_words
-from benchmarks.spread import over_seeds, significant
+from benchmarks.spread import Measure, cells, grouped, significant, titles
 from deceive.common import markdown
 from deceive.common.errors import InputError
 from deceive.data.loading import Dataset, Split, load_data
@@ -24,6 +23,7 @@ from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import ACCEPTED, POLISH, draw
 from deceive.judging.likeness import density_and_coverage, features_of, frechet_between, nearest
 from deceive.judging.measures import agreement
+from deceive.networks.classifier import Classifier
 from deceive.storage.models import load_card, load_network
 
 console = Console(stderr=True)
@@ -92,15 +92,8 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
         data = replace(data.first(plan.images), validation=validation)
     held = {(row["variant"], row["repeat"]) for row in result["rows"]}
     reference, others = _apart(data, plan.reference, plan.count)
-    of_reference, of_others = features_of(judge, reference), features_of(judge, others)
-    of_validation = features_of(judge, data.validation.images)
-    floor_density, floor_coverage = density_and_coverage(of_validation, of_others)
-    result["floor"] = {
-        "frechet_distance": frechet_between(of_others, of_reference),
-        "density": floor_density,
-        "coverage": floor_coverage,
-        "nearest_median": _nearest(data.validation.images, data.train),
-    }
+    judged = _Judging(judge, data, features_of(judge, reference))
+    result["floor"] = judged.measures(features_of(judge, others), data.validation.images)
     for repeat in range(plan.repeats):
         for variant in plan.variants:
             if (variant, repeat) in held:
@@ -114,54 +107,57 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
                 **options(variant),
             )
             seconds = time.perf_counter() - started
-            features = features_of(judge, drawn.images)
-            density, coverage = density_and_coverage(of_validation, features)
-            distance = frechet_between(features, of_reference)
-            result["rows"].append(
-                {
-                    "variant": variant,
-                    "repeat": repeat,
-                    "frechet_distance": distance,
-                    "density": density,
-                    "coverage": coverage,
-                    "judge_agreement": agreement(judge, drawn.images, drawn.targets),
-                    "nearest_median": _nearest(drawn.images, data.train),
-                    "images_per_second": len(drawn) / seconds,
-                }
-            )
+            row = judged.measures(features_of(judge, drawn.images), drawn.images) | {
+                "judge_agreement": agreement(judge, drawn.images, drawn.targets),
+                "images_per_second": len(drawn) / seconds,
+            }
+            result["rows"].append({"variant": variant, "repeat": repeat} | row)
             console.print(
-                f"{variant}, seed {TRIED + repeat}: Fréchet distance {distance:.3f}, density "
-                f"{density:.3f}, coverage {coverage:.3f}"
+                f"{variant}, seed {TRIED + repeat}: Fréchet distance "
+                f"{row['frechet_distance']:.3f}, density {row['density']:.3f}, coverage "
+                f"{row['coverage']:.3f}"
             )
             yield result
+
+
+class _Judging:
+    """Images are compared with training images by distance, with the validation images else."""
+
+    def __init__(self, judge: Classifier, data: Dataset, of_reference: Tensor) -> None:
+        self.training, self.of_reference = data.train, of_reference
+        self.of_validation = features_of(judge, data.validation.images)
+
+    def measures(self, features: Tensor, images: Tensor) -> Row:
+        """Of images with these features; the nearest training images are those of `images`."""
+        density, coverage = density_and_coverage(self.of_validation, features)
+        return {
+            "frechet_distance": frechet_between(features, self.of_reference),
+            "density": density,
+            "coverage": coverage,
+            "nearest_median": _nearest(images, self.training),
+        }
+
+
+MEASURES = (
+    Measure("Fréchet distance", "frechet_distance"),
+    Measure("density", "density"),
+    Measure("coverage", "coverage"),
+    Measure("nearest training image, median", "nearest_median"),
+    Measure("judge agrees", "judge_agreement", percent=True),
+    Measure("images a second", "images_per_second"),
+)
 
 
 def table(result: Row) -> str:
     """The section of the table of benchmarks, from the rows alone."""
     plan, floor = result["plan"], result["floor"]
-    by_variant = defaultdict(list)
-    for row in result["rows"]:
-        by_variant[row["variant"]].append(row)
-    fields = ("frechet_distance", "density", "coverage", "nearest_median")
     lines = [
-        (
-            variant,
-            *(over_seeds(rows, field) for field in fields),
-            over_seeds(rows, "judge_agreement", percent=True),
-            over_seeds(rows, "images_per_second"),
-        )
-        for variant, rows in by_variant.items()
+        (variant, *cells(rows, MEASURES))
+        for variant, rows in grouped(result["rows"], "variant").items()
     ]
-    lines.append(("real images", *(significant(floor[field]) for field in fields), "", ""))
-    heads = (
-        "",
-        "Fréchet distance",
-        "density",
-        "coverage",
-        "nearest training image, median",
-        "judge agrees",
-        "images a second",
-    )
+    real = [significant(floor[each.field]) if each.field in floor else "" for each in MEASURES]
+    lines.append(("real images", *real))
+    heads = ("", *titles(MEASURES))
     return "\n\n".join(
         (
             f"## Polishing\n\nNetwork `{plan['model']}` ({result['weights_sha256'][:12]}…), "

@@ -12,7 +12,7 @@ from torch import nn
 
 from benchmarks.contest import Row, facts, in_words
 from benchmarks.original import OriginalTraining
-from benchmarks.spread import paired_ratio, significant
+from benchmarks.spread import grouped, paired_ratio, significant
 from deceive.common import markdown
 from deceive.data.loading import Dataset, load_data
 from deceive.networks.inference import accuracy
@@ -65,32 +65,15 @@ def run(plan: Plan) -> Iterator[Row]:
 def table(result: Row) -> str:
     """The section of the table of benchmarks, from the rows alone."""
     goal, seeds = result["plan"]["goal"], result["plan"]["seeds"]
-    lines = []
-    fast_times, original_times = [], []
-    reached = True
-    for seed in range(seeds):
-        for recipe, times in (("fast", fast_times), ("original", original_times)):
-            rows = [r for r in result["rows"] if r["recipe"] == recipe and r["seed"] == seed]
-            last = rows[-1]
-            there = last["validation_accuracy"] >= goal
-            reached &= there or recipe == "fast"
-            times.append(last["seconds"])
-            lines.append(
-                (
-                    str(seed),
-                    f"`{recipe}`",
-                    " + ".join(f"{r['epochs']:g}" for r in rows)
-                    if recipe == "fast"
-                    else f"{last['epochs']:g}",
-                    f"{significant(last['seconds'])} s",
-                    f"{last['validation_accuracy']:.2%}",
-                    f"{last['test_accuracy']:.2%}",
-                    "yes" if there else "no",
-                )
-            )
+    last = {key: rows[-1] for key, rows in grouped(result["rows"], "recipe", "seed").items()}
+    lines = [
+        _line(recipe, seed, result) for seed in range(seeds) for recipe in ("fast", "original")
+    ]
+    ours = [last["fast", seed]["seconds"] for seed in range(seeds)]
+    theirs = [last["original", seed]["seconds"] for seed in range(seeds)]
+    arrived = all(last["original", seed]["validation_accuracy"] >= goal for seed in range(seeds))
+    ended = "" if arrived else "; a lower bound, since the original did not always arrive"
     heads = ("seed", "recipe", "epochs", "time", "validation", "test", f"≥ {goal:.1%}")
-    ratio = paired_ratio(original_times, fast_times).text()
-    by_epoch = _by_epoch(result)
     return "\n\n".join(
         (
             f"## Training to {goal:.1%} on the validation images\n\n`fast` with a one-cycle "
@@ -99,13 +82,25 @@ def table(result: Row) -> str:
             "clock.",
             in_words(result["facts"]),
             markdown.table(heads, lines),
-            f"**`fast` takes {ratio} × less time"
-            + (
-                ".**" if reached else "; a lower bound, since the original did not always arrive.**"
-            ),
+            f"**`fast` takes {paired_ratio(theirs, ours).text()} × less time{ended}.**",
             "The original recipe, validation accuracy by epoch:",
-            by_epoch,
+            _by_epoch(result),
         )
+    )
+
+
+def _line(recipe: str, seed: int, result: Row) -> tuple[str, ...]:
+    """One training: of `fast`, with the shorter schedules that missed before it."""
+    rows = [row for row in result["rows"] if (row["recipe"], row["seed"]) == (recipe, seed)]
+    last, counted = rows[-1], rows if recipe == "fast" else rows[-1:]
+    return (
+        str(seed),
+        f"`{recipe}`",
+        " + ".join(f"{row['epochs']:g}" for row in counted),
+        f"{significant(last['seconds'])} s",
+        f"{last['validation_accuracy']:.2%}",
+        f"{last['test_accuracy']:.2%}",
+        "yes" if last["validation_accuracy"] >= result["plan"]["goal"] else "no",
     )
 
 

@@ -14,27 +14,7 @@ def table(result: Row) -> str:
     """The section of the table of benchmarks, from the rows alone."""
     plan, rows = result["plan"], result["rows"]
     thresholds = {name: sure(each["confidence"]) for name, each in result["thresholds"].items()}
-    lines = [
-        (
-            row["attack"],
-            f"{row['candidates']:,}",
-            *(
-                cell
-                for name in ("own", "asked")
-                for cell in (
-                    _share(row["outcomes"][name]["fooled"]),
-                    _share(row["outcomes"][name]["gibberish"]),
-                    "" if row["family"] == OURS else f"{len(_alone(row, rows, name))}",
-                )
-            ),
-            f"{row['ends_in_gibberish'] / row['candidates']:.1%}",
-            "–"
-            if row["mean_confidence_in_gibberish"] is None
-            else sure(row["mean_confidence_in_gibberish"]),
-            f"{significant(row['seconds'])} s",
-        )
-        for row in rows
-    ]
+    lines = [_line(row, rows) for row in rows]
     heads = ["attack", "candidates"]
     for name in ("own", "asked"):
         at = thresholds[name]
@@ -57,6 +37,22 @@ def table(result: Row) -> str:
             markdown.table(heads, lines),
         )
     )
+
+
+def _line(row: Row, rows: Sequence[Row]) -> list[str]:
+    """One attack: at each threshold, then what it ends in."""
+    line = [row["attack"], f"{row['candidates']:,}"]
+    for name in ("own", "asked"):
+        outcome = row["outcomes"][name]
+        alone = "" if row["family"] == OURS else f"{len(_alone(row, rows, name))}"
+        line += [_share(outcome["fooled"]), _share(outcome["gibberish"]), alone]
+    confidence = row["mean_confidence_in_gibberish"]
+    return [
+        *line,
+        f"{row['ends_in_gibberish'] / row['candidates']:.1%}",
+        "–" if confidence is None else sure(confidence),
+        f"{significant(row['seconds'])} s",
+    ]
 
 
 def _compared(result: Row, threshold: str) -> list[str]:
