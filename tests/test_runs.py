@@ -234,3 +234,11 @@ def test_a_run_with_anything_but_files_is_refused_and_nothing_waits(name, tmp_pa
     if name.endswith(".npz"):
         with pytest.raises(InputError, match=r"a.npz: expected arrays; got a FIFO"):
             run.load_arrays("a")
+
+
+def test_an_old_folder_is_continued_as_it_is(tmp_path):
+    path = tmp_path / "settings.json"
+    path.write_text(json.dumps(SETTINGS | {"fooling_images": 10}))
+    run = Run(tmp_path, SETTINGS | {"fooling_images": 10}, replace(TRIAL, word="study"))
+    assert run.add({"part": "a"}) in Run.open(tmp_path).rows()
+    assert "run" not in json.loads(path.read_text())

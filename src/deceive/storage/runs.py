@@ -42,6 +42,13 @@ class Run:
 
     Raises:
         InputError: when the folder holds a run with other settings, or anything but a run.
+
+    >>> from pathlib import Path
+    >>> from deceive.storage.runs import Run
+    >>> run = Run(Path("runs/mine"), {"seed": 0})
+    >>> _ = run.add({"part": "training", "accuracy": 0.99})
+    >>> Run.open(Path("runs/mine")).row(part="training")
+    {'part': 'training', 'accuracy': 0.99}
     """
 
     def __init__(self, folder: Path, settings: Row, kind: Kind | None = None) -> None:

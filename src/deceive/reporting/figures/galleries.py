@@ -94,6 +94,10 @@ def caption(label: int | str, confidence: float, *, accepted: bool = True) -> st
     """What a network says of an image: `“5” 99.3%`, `rubbish 97.1%`, or `“5” only 43.0%`.
 
     The share is rounded down: 99% is never said of less.
+
+    >>> from deceive.reporting.figures import caption
+    >>> caption(5, 0.98999, accepted=False)
+    '“5” only 98.9%'
     """
     said = label if isinstance(label, str) else f"“{label}”"
     return f"{said} {'' if accepted else 'only '}{math.floor(confidence * 1000) / 10:.1f}%"

@@ -8,7 +8,15 @@ from numpy.typing import NDArray
 
 
 def contact_sheet(levels: NDArray[Any], *, columns: int, scale: int = 2) -> NDArray[Any]:
-    """Images (N, C, H, W) uint8 side by side in rows, with thin lines between: (C, H', W')."""
+    """Images (N, C, H, W) uint8 side by side in rows, with thin lines between: (C, H', W').
+
+    Each pixel becomes a square of `scale` × `scale`.
+
+    >>> import numpy as np
+    >>> from deceive.reporting.figures import contact_sheet
+    >>> contact_sheet(np.zeros((20, 1, 28, 28), np.uint8), columns=10).shape
+    (1, 115, 571)
+    """
     rows = -(-len(levels) // columns)
     channels, height, width = levels.shape[1:]
     height, width = height * scale + 1, width * scale + 1
