@@ -41,4 +41,4 @@ def played(data: Dataset, settings: EmergingSettings) -> tuple[Classifier, Row]:
 
 
 def _silent(done: float, total: float, note: str = "") -> None:
-    """A report of progress to nobody."""
+    """A progress report that goes nowhere."""

@@ -419,7 +419,7 @@ STEPS_IN_PAGE = """async ({ starts, targets, steps, confidence }) => {
 @pytest.mark.parametrize("seed", [0, 1])
 def test_fifty_steps_are_the_librarys_pixel_by_pixel(visit, tmp_path, monkeypatch, seed):
     monkeypatch.setenv("DECEIVE_PRECISION", "float32")
-    # Less sure of everything, so that nobody arrives before the fiftieth step.
+    # Less sure of everything, so that no image arrives before the fiftieth step.
     network = load_network("fast").requires_grad_(False)
     network.head.weight *= 0.1
     network.head.bias *= 0.1

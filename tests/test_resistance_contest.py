@@ -35,7 +35,7 @@ class Masked(nn.Module):
 
 
 class Blind(nn.Module):
-    """A judge that sees a class in everything which nobody asks for."""
+    """A judge that sees the same class, which is never a target, in everything."""
 
     def forward(self, images):
         return F.one_hot(torch.full((len(images),), 4), 5).float()

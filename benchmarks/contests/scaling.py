@@ -1,6 +1,6 @@
 """How the cost of `fool` and of a round grows with images, steps, classes and pixels.
 
-One of them at a time is varied, on one thread. The networks are untrained and nobody leaves early,
+One of them at a time is varied, on one thread. The networks are untrained and no image stops early,
 so that the number of image-steps is what was asked for and nothing else changes. The clock is the
 processor's: what other programs do meanwhile falls on it hardly at all.
 """
