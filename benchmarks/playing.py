@@ -1,4 +1,4 @@
-"""Rounds, played as a contest needs them: in a folder of their own, and only for the network."""
+"""Rounds in a temporary folder, for contests that need only the trained network."""
 
 import tempfile
 from contextlib import nullcontext
@@ -21,9 +21,9 @@ AS_THEY_COME: dict[str, Any] = {"polish": None, "accepted": None}
 
 
 def played(data: Dataset, settings: EmergingSettings) -> tuple[Classifier, Row]:
-    """The network after all the rounds of these settings, and what there is to say of them.
+    """The network after all rounds of these settings, and a row about them.
 
-    Of the latter `seconds` are those in which images and network changed.
+    Its `seconds` count only the time in which images and network changed.
     """
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder), settings.model_dump(mode="json"), ROUNDS)
@@ -41,4 +41,4 @@ def played(data: Dataset, settings: EmergingSettings) -> tuple[Classifier, Row]:
 
 
 def _silent(done: float, total: float, note: str = "") -> None:
-    """A progress report that goes nowhere."""
+    """Report no progress."""

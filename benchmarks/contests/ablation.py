@@ -64,7 +64,9 @@ class Plan:
     """How large it is."""
 
     seeds: int = 3
+    """Seeds to train with, counted from 0."""
     rounds: int = 500
+    """Rounds of each variant."""
     count: int = 500
     """Images of each class that are judged."""
     images: int | None = None
@@ -75,9 +77,9 @@ QUICK = Plan(seeds=1, rounds=3, count=2, images=1000)
 
 
 def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
-    """Play all variants with one seed, then with the next; gives all there is after every run.
+    """Play all variants with one seed, then with the next; yields the result after every run.
 
-    Rows of an earlier result, which has to be of the same plan but for its seeds, are kept.
+    Keeps the rows of an earlier result, which must have the same plan except for its seeds.
     """
     result: Row = earlier or {"facts": facts(), "rows": []}
     result |= {"plan": asdict(plan)}
@@ -144,7 +146,7 @@ def table(result: Row) -> str:
 
 
 def _judged(drawn: FoolingResult, data: Dataset, judge: Classifier, seed: int) -> Row:
-    """What is thought of drawn images, and one of each class to be looked at."""
+    """Measures of drawn images, and one image of each class to look at."""
     found = quality(
         drawn.images,
         drawn.targets,

@@ -21,7 +21,9 @@ class Plan:
     """Which networks are trained, and how often."""
 
     architectures: tuple[str, ...] = ("fast",)
+    """Networks, each trained by its own recipe."""
     seeds: int = 5
+    """Seeds to train with, counted from 0."""
     images: int | None = None
     """Training images; None for all."""
 

@@ -39,6 +39,7 @@ class Plan:
     minutes: tuple[float, ...] = (2, 5, 10, 20, 60)
     """Budgets of training."""
     seeds: int = 3
+    """Seeds to train with, counted from 0."""
     count: int = 1000
     """Images of each class that are judged."""
     trial: int = 300
@@ -52,22 +53,21 @@ QUICK = Plan(minutes=(0.02, 0.05), seeds=1, count=25, trial=5, images=1000)
 
 @dataclass(frozen=True)
 class Trained:
-    """What came of one training."""
+    """The result of one training."""
 
     seconds: float
     parameters: int
     told: Row
-    """What else there is to say of it."""
+    """Other facts for its rows."""
     ways: dict[str, Callable[[Tensor, int], Tensor]]
     """How it draws, by name, the contestant's own first: classes (N,) and a seed → images
     (N, C, H, W) uint8."""
 
 
 def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
-    """Hold the contest, the contestants in turn; gives all there is so far after every training.
+    """Hold the contest, the contestants in turn; yields the result so far after every training.
 
-    Rows of an earlier result, which has to be of the same plan but for its budgets and seeds, are
-    kept and not measured again.
+    Keeps the rows of an earlier result, which must have the same plan except for budgets and seeds.
     """
     sizes = asdict(plan)
     if earlier is None:
@@ -97,7 +97,7 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
 def _judged(
     trained: Trained, way: str, data: Dataset, judge: Classifier, targets: Tensor, seed: int
 ) -> Row:
-    """What it draws in one of its ways, and what is thought of that."""
+    """A row: what it draws in one of its ways, judged."""
     started = time.perf_counter()
     levels = trained.ways[way](targets, FRESH + seed)
     pace = len(levels) / (time.perf_counter() - started)
@@ -138,17 +138,17 @@ MEASURES = (
 def table(result: Row) -> str:
     """The section of the table of benchmarks, from the rows alone."""
     plan = result["plan"]
-    everybody = result["rows"]
-    by_training = sorted(grouped(everybody, "minutes", "contestant").items(), key=_minutes)
+    every = result["rows"]
+    by_training = sorted(grouped(every, "minutes", "contestant").items(), key=_minutes)
     lines = [
         (f"{minutes:g}", name, f"{rows[0]['parameters']:,}", *cells(rows, MEASURES))
         for (minutes, name), rows in by_training
     ]
-    lines.append(("", "real images", "", *cells_of_real(everybody, MEASURES)))
+    lines.append(("", "real images", "", *cells_of_real(every, MEASURES)))
     heads = ("minutes", "", "parameters", *titles(MEASURES))
     return "\n\n".join(
         (
-            f"## Drawing\n\n{everybody[0]['images']:,} images of each, against the test images; "
+            f"## Drawing\n\n{every[0]['images']:,} images of each, against the test images; "
             f"median of seeds (least–greatest), of which there are {plan['seeds']}. Real images "
             "are as many of each digit of the training set; under the nearest training image, of "
             "the test set.",

@@ -33,13 +33,17 @@ class Plan:
     """How large the contest is."""
 
     repeats: int = 3
+    """Rounds of each recipe, each with a seed of its own."""
     share: int = 100
     """Images of the 3,000 that the original recipe makes."""
     batches: int = 200
     """Batches of the five epochs that it trains on."""
     candidates: int = 3000
+    """Fooling images of the round."""
     noise_images: int = 6000
+    """Squares of noise that are rubbish from the beginning."""
     epochs: float = 5
+    """Passes over digits and rubbish."""
     images: int | None = None
     """Training images; None for all."""
 

@@ -29,7 +29,7 @@ class Plan:
     counts: tuple[int, ...] = (100, 1_000, 10_000)
     """Images of a call."""
     model: str = "fast"
-    """The network that they deceive, a shipped one or a file."""
+    """The network to deceive: a shipped name or a file."""
 
 
 QUICK = Plan(counts=(20, 50))

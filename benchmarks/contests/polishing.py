@@ -61,7 +61,9 @@ class Plan:
     """How large it is."""
 
     model: str = "draw"
+    """The network to draw with: a shipped name or a file."""
     repeats: int = 3
+    """Seeds to draw with."""
     count: int = 500
     """Images of each class that are drawn."""
     reference: int = 3000
@@ -75,10 +77,10 @@ QUICK = Plan(repeats=1, count=3, reference=50, variants=(AS_IT_IS, "not polished
 
 
 def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
-    """Draw in all ways with one seed, then with the next; gives all there is after every one.
+    """Draw in all ways with one seed, then with the next; yields the result after every one.
 
-    Rows of an earlier result, which has to be of the same plan and network but for its repeats, are
-    kept.
+    Keeps the rows of an earlier result, which must have the same network and the same plan except
+    for its repeats.
     """
     data, judge, network = load_data(), load_network("judge"), load_network(plan.model)
     digest = load_card(plan.model).weights_sha256
@@ -121,7 +123,7 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
 
 
 class _Judging:
-    """Images are compared with training images by distance, with the validation images else."""
+    """Measures: distance to training images; density and coverage of the validation images."""
 
     def __init__(self, judge: Classifier, data: Dataset, of_reference: Tensor) -> None:
         self.training, self.of_reference = data.train, of_reference
@@ -173,7 +175,7 @@ def table(result: Row) -> str:
 
 
 def options(variant: str) -> dict[str, Any]:
-    """What `draw` is told so that it draws in that way."""
+    """The arguments of `draw` for that way."""
     told: dict[str, Any] = {"polish": {}, "accepted": ACCEPTED} | VARIANTS[variant]
     if told["polish"] is not None:
         told["polish"] = Ascent(**POLISH.settings_with(told["polish"]))
@@ -192,5 +194,5 @@ def _apart(data: Dataset, many: int, few: int) -> tuple[Tensor, Tensor]:
 
 
 def _nearest(images: Tensor, training: Split) -> float:
-    """The median of every fifth image: all of them would take as long as to draw them."""
+    """The median over every fifth image; all of them would take as long as drawing them."""
     return nearest(images[::5], training.images)[0].median().item()

@@ -1,8 +1,8 @@
 """How the cost of `fool` and of a round grows with images, steps, classes and pixels.
 
-One of them at a time is varied, on one thread. The networks are untrained and no image stops early,
-so that the number of image-steps is what was asked for and nothing else changes. The clock is the
-processor's: what other programs do meanwhile falls on it hardly at all.
+One of them at a time is varied, on one thread. The networks are untrained and every image takes all
+its steps, so nothing else changes. The clock counts processor time, which other programs hardly
+affect.
 """
 
 import math
@@ -49,6 +49,7 @@ class Plan:
     """What is varied, around `FOOL` and `ROUND`."""
 
     repeats: int = 3
+    """How often each size takes its turn."""
     images: tuple[int, ...] = (125, 250, 500, 1000)
     steps: tuple[int, ...] = (5, 10, 20, 40)
     candidates: tuple[int, ...] = (32, 64, 128, 256, 512)
@@ -69,7 +70,7 @@ QUICK = Plan(
 
 
 def run(plan: Plan) -> Iterator[Row]:
-    """Every piece of work in turn, and all of them again; gives all there is after every turn."""
+    """Every piece of work in turn, and all of them again; yields the result after every turn."""
     started = facts()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -30,6 +30,7 @@ class Plan:
     goal: float = 0.992
     """Validation accuracy to reach."""
     seeds: int = 3
+    """Seeds of the contest, counted from 0."""
     epochs: int = 20
     """The most that the original recipe is given."""
     schedules: tuple[float, ...] = (1, 1.5, 2, 3, 4, 5)

@@ -22,9 +22,9 @@ def run(plan: Plan) -> Iterator[Row]:
     """Choose each contestant's settings, then hold the contests, interleaved repeat by repeat."""
     started = facts()
     model = load_network(plan.model).requires_grad_(False)
-    everybody = (DECEIVE, *PEERS)
-    attacks = {one.name: one.bind(model, plan.confidence) for one in everybody}
-    tried = {one.name: tuned(one, attacks[one.name], model, plan) for one in everybody}
+    contestants = (DECEIVE, *PEERS)
+    attacks = {one.name: one.bind(model, plan.confidence) for one in contestants}
+    tried = {one.name: tuned(one, attacks[one.name], model, plan) for one in contestants}
 
     # At every level, each library at the setting that gives the most fooling images a second among
     # those that reach it.

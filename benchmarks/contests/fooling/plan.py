@@ -8,9 +8,11 @@ class Plan:
     """How large a contest is."""
 
     model: str = "fast"
+    """The network to deceive: a shipped name or a file."""
     confidence: float = 0.99
+    """Softmax probability of the target to reach."""
     steps: int = 100
-    """The most steps an image may take, for everybody."""
+    """The most steps an image may take, for every library."""
     count: int = 1000
     """Images a repeat."""
     count_few: int = 200
@@ -20,6 +22,7 @@ class Plan:
     count_final: int = 500
     """Images that the best settings are tried on, in batches of several sizes."""
     repeats: int = 3
+    """How often each contestant takes its turn."""
     short: tuple[int, ...] = (3, 5, 7, 10, 20)
     """Budgets that every attack and step size is tried with, besides the whole one."""
     middle: tuple[int, ...] = (30, 50, 70)

@@ -21,12 +21,14 @@ class Plan:
     """How large the contest is."""
 
     model: str = "fast"
+    """The network to attack: a shipped name or a file."""
     count: int = 40
     """Candidates from each kind of start; their targets are the classes in turn."""
     steps: int = 10_000
     """The most steps of ours, which also go a tenth and a hundredth as far; the other attacks along
     a gradient go a tenth. Search has as many queries."""
     restarts: int = 10
+    """Fresh starts of the attack that restarts."""
     shown: int = 4
     """Candidates whose ends are shown."""
     seed: int = 0
@@ -44,14 +46,14 @@ QUICK = Plan(count=4, steps=300, restarts=2, shown=2)
 
 @dataclass(frozen=True)
 class Case:
-    """What everybody is given. Candidates (N,) are start images and targets, from uniform first."""
+    """What every attack is given: candidates (N,), i.e. start images and targets; uniform first."""
 
     network: nn.Module
     targets: Tensor
     start: Callable[[int], Tensor]
     """Attempt number → start images (N, C, H, W) in [0, 1]."""
     thresholds: dict[str, float]
-    """`asked`, the network's `own`, and `ends`: nobody can be surer."""
+    """`asked`, the network's `own`, and `ends`, the greatest confidence there is."""
     plan: Plan
 
 
