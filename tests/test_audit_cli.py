@@ -204,7 +204,10 @@ def test_an_audit_from_end_to_end(place, capsys):
     code, out, _ = run(capsys, "leaderboard", "runs/audit-sure", "runs/audit-sure.1/audit.json")
     assert code == 0
     assert "leaderboard.md: 2 models" in out
-    assert "| sure | bands | 100.00% | 75.0% |" in (place / "leaderboard.md").read_text()
+    assert (
+        "| sure (fewer attacks) | bands | 100.00% | 75.0% |"
+        in (place / "leaderboard.md").read_text()
+    )
 
 
 def test_a_model_near_chance_passes_no_gate(place, capsys):
