@@ -247,6 +247,17 @@ def open_folder() -> Iterator[Path]:
         yield Path(name)
 
 
+@pytest.fixture
+def make_set(tmp_path: Path) -> Callable[..., Path]:
+    """A function that writes `worlds.files.small`, with some of its files' contents replaced."""
+    from worlds.files import small, write
+
+    def make(changes: dict[str, bytes] | None = None) -> Path:
+        return write(tmp_path / "set", small() | (changes or {}))
+
+    return make
+
+
 @pytest.fixture(scope="session")
 def quarters_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The data of `worlds.quarters` in MNIST's format: four classes of 8×8 pixels."""
