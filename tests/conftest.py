@@ -20,6 +20,9 @@ from torch import Tensor, nn
 from deceive.common.levels import Bounds, Shape, to_levels
 from deceive.common.runtime import forbid_telemetry
 
+# The fixtures of the page, in a browser.
+pytest_plugins = ["worlds.browser"]
+
 # Quick, the same every time, and nothing left behind in the working directory.
 settings.register_profile(
     "deceive", max_examples=20, deadline=None, derandomize=True, database=None
