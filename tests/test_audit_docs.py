@@ -80,6 +80,7 @@ def test_everything_is_named():
     assert len(WHITE_STARTS) == 6
 
 
+@pytest.mark.shipped
 def test_a_factory_of_ones_own(place, capsys):
     (example,) = (code for code in PYTHON if "my_model.py" in code)
     (place / "my_model.py").write_text(example)
@@ -100,6 +101,7 @@ def test_a_factory_of_ones_own(place, capsys):
     assert ("more than 5.0%" in said.err) == (code == 1)
 
 
+@pytest.mark.shipped
 def test_in_python(place, capsys):
     (example,) = (code for code in PYTHON if "deceive.audit(model" in code)
     with torch.random.fork_rng():
@@ -110,6 +112,7 @@ def test_in_python(place, capsys):
     assert printed[1].startswith("uniform ")
 
 
+@pytest.mark.shipped
 @pytest.mark.filterwarnings(  # of the way in which Keras exports
     "ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning"
 )

@@ -1,6 +1,7 @@
 """Contests about rounds: what each part buys, a literal round, polishing, cost; their tables."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from benchmarks.contests import ablation, literal, polishing, scaling
 from benchmarks.pictures import stripped
 
 from deceive.common.errors import InputError
-from deceive.data.loading import load_data
+from deceive.data.loading import Split, load_data
 from deceive.fooling.drawing import ACCEPTED, POLISH
 from deceive.storage.models import load_network
 from deceive.teaching import PRESETS
@@ -68,7 +69,10 @@ def test_the_original_recipe_reaches_its_confidence_one_by_one(monkeypatch):
 
 
 def test_a_literal_round_and_its_table(tmp_path):
-    (result,) = literal.run(literal.QUICK)
+    digits = load_data()
+    few = [Split(each.images[:200], each.labels[:200]) for each in (digits.validation, digits.test)]
+    plan = replace(literal.QUICK, share=1, batches=2, candidates=10)
+    (result,) = literal.run(plan, replace(digits, validation=few[0], test=few[1]))
     ours, original = result["rows"]
     assert (ours["recipe"], original["recipe"]) == ("deceive", "original")
     for row in (ours, original):

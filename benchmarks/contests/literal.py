@@ -18,7 +18,7 @@ from benchmarks.contest import Row, facts, in_words
 from benchmarks.original import ORIGINAL_BATCH, original_batches
 from benchmarks.spread import over_seeds, paired_ratio
 from deceive.common import markdown
-from deceive.data.loading import Split, load_data
+from deceive.data.loading import Dataset, Split, load_data
 from deceive.fooling.starts import begin
 from deceive.networks.classifier import Classifier
 from deceive.teaching import RetrainingSettings
@@ -51,9 +51,12 @@ class Plan:
 QUICK = Plan(1, share=3, batches=5, candidates=30, noise_images=60, epochs=0.2, images=1000)
 
 
-def run(plan: Plan) -> Iterator[Row]:
-    """Round 1, ours and theirs in turn; every repeat has its own seed and its own round 0."""
-    started, data = facts(), load_data()
+def run(plan: Plan, data: Dataset | None = None) -> Iterator[Row]:
+    """Round 1, ours and theirs in turn; every repeat has its own seed and its own round 0.
+
+    On MNIST, where no data are given.
+    """
+    started, data = facts(), data or load_data()
     if plan.images is not None:
         data = data.first(plan.images)
     rows: list[Row] = []
