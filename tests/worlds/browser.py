@@ -20,6 +20,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
+from deceive.common.errors import InputError
 from deceive.fooling.drawing import DRAWING
 from deceive.networks.classifier import Classifier
 from deceive.storage.models import load_card, save_network, shipped_folder
@@ -50,7 +51,13 @@ def dist() -> Path:
     """The folder of the built page."""
     if shutil.which("npm") is None:
         unavailable("the page is built with Node.js 20.19 or newer: https://nodejs.org")
-    return build()
+    while True:
+        try:
+            return build()
+        except InputError as error:  # another worker of pytest-xdist builds it
+            if "no other command to build" not in str(error):
+                raise
+            time.sleep(1)
 
 
 @pytest.fixture(scope="session")
