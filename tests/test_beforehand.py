@@ -176,6 +176,7 @@ def test_numbers_and_texts_of_any_length_can_be_said():
         checks.at_least("count", -(10**5000), 1)
 
 
+@pytest.mark.shipped
 def test_a_png_of_a_fooling_image_can_go_through_a_fifo(tmp_path, capsys):
     path, read = tmp_path / "five.png", []
     os.mkfifo(path)

@@ -240,6 +240,7 @@ def test_the_case_study_literally_in_two_processes(tmp_path):
     assert rows[-1]["rubbish_caught"] > 0.9
 
 
+@pytest.mark.shipped
 def test_the_same_command_under_accelerate(tmp_path):
     alone, together = tmp_path / "alone.npz", tmp_path / "together.npz"
     words = ["fool", "--target", "all", "--count", "3"]
