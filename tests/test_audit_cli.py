@@ -289,7 +289,7 @@ def test_a_call_that_does_not_come_back_is_cut_off(place, capsys, monkeypatch):
     _, out, err = audit(capsys, "hangs", *options, "1000")
     assert codes == [3]
     assert Waiting.made.interval == 2000
-    assert "the model does not come back from a call; what was finished is kept" in err
+    assert "a call into the model doesn't return; finished work is kept" in err
     assert "not done yet: garbage: " in err
     assert "It reads 100.00% of the test images correctly" in out
     report = read_report(place / "runs/audit-hangs/audit.json")
@@ -316,7 +316,7 @@ def test_a_process_that_hangs_ends(place):
         timeout=120,
     )
     assert ended.returncode == 3
-    assert "the model does not come back from a call" in " ".join(ended.stderr.split())
+    assert "a call into the model doesn't return" in " ".join(ended.stderr.split())
     assert "Traceback" not in ended.stderr
 
 

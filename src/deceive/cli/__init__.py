@@ -1,8 +1,8 @@
 """The command line: parse, call, print.
 
-Exit codes: 0 done; 1 not every candidate was fooled, or an audit found more gibberish than is
+Exit codes: 0 done; 1 not every candidate fools the network, or an audit found more gibberish than
 allowed; 2 bad input, or no room to write; 3 an audit is incomplete or has warnings; 4 another of
-several processes is gone; 70 a bug in deceive; 130 interrupted; 141 the reader of stdout has gone.
+several processes is gone; 70 a bug in deceive; 130 interrupted; 141 the reader of stdout is gone.
 """
 
 import sys
@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> None:
 
         if arguments is not None:
             code = outcome(arguments)
-        elif sys.argv[1:2] == ["audit"]:  # runs code of others, which must not set the exit code
+        elif sys.argv[1:2] == ["audit"]:  # runs foreign code, which must not set the exit code
             from deceive.cli.supervised import supervised
 
             code = supervised(lambda: outcome(sys.argv[1:]))

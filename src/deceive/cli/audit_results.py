@@ -1,4 +1,4 @@
-"""What an audit found, as tables and sentences on the screen."""
+"""Printing an audit's results, as tables and sentences."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ from deceive.cli.screen import Screen, log
 
 
 def say(report: Any, screen: Screen) -> None:
-    """Print the results of an audit; what failed and what is missing goes to stderr."""
+    """Print the results of an audit; failed and missing parts go to stderr."""
     from deceive.auditing.verdict import failures, still_to_come, verdict
 
     for warning in report.warnings:
@@ -22,11 +22,11 @@ def say(report: Any, screen: Screen) -> None:
     for failure in failures(report):
         log.print(f"failed: {failure}", style="bold red")
     if report.missing:
-        log.print(f"not done yet: {still_to_come(report)}. The same command goes on from here.")
+        log.print(f"not done yet: {still_to_come(report)}. The same command continues from here.")
 
 
 def _tables(report: Any) -> list[Table]:
-    """The judges, the headline, the garbage and the attacks, as far as they are there."""
+    """The judges, the headline, the garbage and the attacks, if there are any yet."""
     tables = []
     if report.judges:
         tables.append(_judges(report))

@@ -1,4 +1,4 @@
-"""What `fool` and `draw` share: their targets, their judge, and where their images go."""
+"""What `fool` and `draw` share: targets, the judge, and output files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ _MOST_DIGITS = 9
 
 
 def targets_of(asked: str, card: Any, flag: str) -> Sequence[int]:
-    """The classes that a flag asks for: one by its number, or all but rubbish."""
+    """The classes that a flag asks for: one by its number, or all except rubbish."""
     classes = [output for output in range(card.n_outputs) if output != card.rubbish_class]
     if asked == "all":
         return classes
@@ -31,7 +31,7 @@ def targets_of(asked: str, card: Any, flag: str) -> Sequence[int]:
 
 
 def check_place(out: Path, card: Any) -> None:
-    """Raise `InputError` before any work if such images can't be written."""
+    """Raise `InputError` before any work if images of this kind can't be written."""
     from deceive.common.files import check_writable
 
     if ending(out) == ".png" and card.image_shape[0] not in (1, 3, 4):
@@ -68,5 +68,5 @@ def judged(judge: Any, result: Any, summary: dict[str, Any]) -> str:
 
 
 def without_one_channel(levels: Any) -> Any:
-    """(N, H, W) for images of one channel, else as they are."""
+    """(N, H, W) for images of one channel; others unchanged."""
     return levels[:, 0] if levels.shape[1] == 1 else levels

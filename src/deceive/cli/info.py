@@ -1,4 +1,4 @@
-"""The command `deceive info`: what is installed, and which networks are shipped."""
+"""The command `deceive info`: show what is installed and which networks are shipped."""
 
 import json
 from dataclasses import dataclass

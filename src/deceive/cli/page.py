@@ -12,13 +12,13 @@ class PageCommand(Command):
     """`deceive page`: its flags, and what it does."""
 
     port: int = 0
-    """Where it is served on 127.0.0.1; 0 is any free port."""
+    """The port on 127.0.0.1; 0 for any free one."""
     open: bool = True
     """Open it in the browser."""
     build_only: bool = False
-    """Build web/dist, which any static host can serve, and stop there."""
+    """Only build web/dist, which any static host can serve."""
     json: bool = False
-    """Print one JSON object on stdout, as soon as the page is there."""
+    """Print one JSON object on stdout as soon as the page is available."""
 
     def run(self) -> int:
         import webbrowser

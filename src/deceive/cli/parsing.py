@@ -1,7 +1,7 @@
-"""Command lines → commands: each field of a command and of its settings is a flag.
+"""Parsing command lines into commands: each field of a command and of its settings is a flag.
 
-A command is a dataclass, and its settings are a pydantic model in one of its fields. tyro makes
-flags of both. A flag's default is what the command's `usual` instance holds, and its help is the
+A command is a dataclass, and its settings are a pydantic model in one of its fields. tyro turns
+both into flags. A flag's default comes from the command's `usual` instance, and its help from the
 docstring below the field.
 """
 
@@ -25,22 +25,22 @@ Choice = TypeVar("Choice")
 
 @dataclass(frozen=True)
 class Command:
-    """What a command line asks for."""
+    """A parsed command line."""
 
     together: ClassVar[bool] = False
     """Whether several processes can share the work."""
 
     @classmethod
     def usual(cls, arguments: Sequence[str]) -> Self | None:
-        """An instance with the default of every flag, `tyro.MISSING` for a required one.
+        """An instance with the default of every flag, `tyro.MISSING` for required ones.
 
-        Which it is may depend on the command line itself, on a preset for example. None for the
-        defaults of the class.
+        It may depend on the command line itself, such as on a preset. None for the defaults of the
+        class.
         """
         return None
 
     def run(self) -> int:
-        """Do it, and give the exit code."""
+        """Run the command, and return the exit code."""
         raise NotImplementedError
 
 
@@ -52,7 +52,7 @@ def parsed(
     Args:
         command: its class.
         name: its name, the word after `deceive`.
-        about: the sentences above its flags in its help.
+        about: the description above the flags in its help.
         arguments: the words after its name.
 
     Raises:
@@ -93,7 +93,7 @@ def ending(path: Path) -> str:
 
 
 def flag_error(error: ValidationError) -> InputError:
-    """The first thing that is wrong with settings, by the name of its flag."""
+    """The first error in settings, with the name of its flag."""
     first = error.errors()[0]
     said = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:  # about several of them together

@@ -1,4 +1,4 @@
-"""The command that plays rounds, with a flag for every one of their settings."""
+"""The command `deceive rounds`, with a flag for each of their settings."""
 
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -20,13 +20,13 @@ from deceive.teaching import PRESETS, RoundsSettings, changed
 
 @dataclass(frozen=True)
 class Choice:
-    """The flags that decide which settings there are flags for, and with which defaults."""
+    """The flags that decide which other flags there are, and their defaults."""
 
     preset: str = "draw"
     """draw (until digits emerge), resist (until gibberish hardly deceives), or study (the case
     study's own procedure). Each has flags of its own: see --preset NAME --help."""
     file: Annotated[Path | None, tyro.conf.arg(name="settings")] = None
-    """A JSON file of settings, which replace the preset's."""
+    """A JSON file with settings that replace the preset's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class RoundsCommand(Choice, Command):
     data: Path | None = None
     """A folder with MNIST's four files, or another set's of the same form."""
     tensorboard: bool = False
-    """Write rows, images and news to tensorboard/ in the run folder too, as they come."""
+    """Also write rows, images and news to tensorboard/ in the run folder, as they come."""
     fresh: bool = False
     """Set aside an earlier run in the same folder, and start over."""
     json: bool = False

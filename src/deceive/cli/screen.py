@@ -1,4 +1,4 @@
-"""What a user sees: words and progress on stderr, results on stdout.
+"""What a user sees: messages and progress on stderr, results on stdout.
 
 Text is shown literally: no markup, no emoji names; control characters are shown as escapes.
 """
@@ -39,7 +39,7 @@ class Screen(Console):
         super().__init__(stderr=stderr, markup=False, emoji=False, highlight=False)
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Every printed string and table cell comes through here."""
+        """Every printed string and table cell passes through here."""
         return super().render_str(visible(text), **options)
 
     def on_broken_pipe(self) -> None:
@@ -53,11 +53,10 @@ results = Screen()
 
 @contextmanager
 def task(description: str, *, transient: bool = False) -> Iterator[Callable[..., None]]:
-    """A progress bar on stderr for as long as the block lasts; a transient one then goes.
+    """A progress bar on stderr during the block; a transient one is removed at the end.
 
-    It also disappears when the block raises an error.
-
-    What it gives takes (done, total), and a few words on how things stand if there are any.
+    It is also removed if the block raises an error. The block gets a function of (done, total) and,
+    optionally, a few words on the state of things.
     """
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -89,7 +88,7 @@ def task(description: str, *, transient: bool = False) -> Iterator[Callable[...,
 
 
 def show(text: str, summary: dict[str, Any], as_json: bool, note: str | None = None) -> None:
-    """Print a result: `text` and a note on it, or `summary` as the last line of stdout."""
+    """Print a result: `text` and a note, or `summary` as the last line of stdout."""
     lines = [text] if note is None else [text, note]
     for line in lines:
         if as_json:
@@ -101,13 +100,13 @@ def show(text: str, summary: dict[str, Any], as_json: bool, note: str | None = N
 
 
 def complain(words: str) -> None:
-    """Say what went wrong, whichever process this is."""
+    """Print an error message, in any process."""
     log.quiet = False
     log.print(f"deceive: {words}", style="bold red", soft_wrap=True)
 
 
 def trace(error: BaseException) -> None:
-    """Print the traceback of an error, whichever process this is."""
+    """Print the traceback of an error, in any process."""
     log.quiet = False
     for part in traceback.format_exception(error):
         for line in part.splitlines():

@@ -1,4 +1,4 @@
-"""The command that does the whole case study."""
+"""The command `deceive study`: run the whole case study."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -13,20 +13,20 @@ from typing import NoReturn, TextIO
 from deceive.cli.supervised import leave
 from deceive.common import checks
 
-# A model hangs once the budget is overrun by as much again, and by so many seconds.
+# A model counts as hanging at twice the budget or this many seconds beyond it, whichever is later.
 _OVERRUN = 60.0
 
 
 @contextmanager
 def cut_off(budget: float | None, end: Callable[[], int]) -> Iterator[None]:
-    """End the process if the block outlives the budget (seconds) by far.
+    """End the process if the block exceeds the budget (seconds) by far.
 
-    An audit looks at its budget between calls into the model. Nothing else ends a call that never
-    returns: Python can't interrupt foreign code.
+    An audit checks its budget between calls into the model. This ends calls that never return,
+    because Python can't interrupt foreign code.
 
     Args:
         budget: None for no limit.
-        end: what to do then; gives the exit code.
+        end: called before the process ends; returns the exit code.
     """
     if budget is None:
         yield
