@@ -1,4 +1,4 @@
-"""The command `deceive audit`: how sure is a classifier of garbage?"""
+"""The command `deceive audit`: measure how sure a classifier is of garbage."""
 
 import json
 from collections.abc import Sequence
@@ -43,17 +43,17 @@ class AuditCommand(Suite, Command):
     """Models that vote on what an image shows; a majority must see the class. auto: three shipped
     networks, if the data is theirs. none: no judging."""
     bounds: tuple[float, float] | None = None
-    """The values that the model takes for black and white; by default the usual scaling that it
-    reads best."""
+    """The model's pixel values for black and white; by default the usual scaling that it reads
+    best with."""
     mean: tuple[float, ...] | None = None
-    """For a model of normalised images: what is subtracted, one number or one for each channel."""
+    """For a model that takes normalised images: the mean, one number or one per channel."""
     std: tuple[float, ...] | None = None
-    """For a model of normalised images: what they are divided by after that."""
+    """For a model that takes normalised images: the standard deviation, likewise."""
     output: str | None = None
     """For a model with several outputs: the one to read, by name or by number from 0."""
     judge_bounds: tuple[float, float] | None = None
-    """Like --bounds, for the models given by --judge; by default the scaling that each reads
-    best."""
+    """Like --bounds, for the models given by --judge; by default the scaling that each reads best
+    with."""
     judge_mean: tuple[float, ...] | None = None
     """Like --mean, for the models given by --judge."""
     judge_std: tuple[float, ...] | None = None
@@ -63,13 +63,13 @@ class AuditCommand(Suite, Command):
     judge_rubbish_class: int | None = None
     """Like --rubbish-class, for the models given by --judge."""
     rubbish_class: int | None = None
-    """The output that stands for none of the classes."""
+    """The index of the output that stands for none of the classes."""
     other_data: Path | None = None
     """A folder with images of other things, such as Fashion-MNIST: garbage to this model."""
     budget: float | None = None
-    """Stop after this many seconds; the same command then goes on from there."""
+    """Stop after this many seconds; the same command then continues."""
     max_gibberish_rate: float | None = None
-    """Exit with 1 if the gibberish rate at either threshold is greater: a check for your tests."""
+    """Exit with 1 if the gibberish rate at either threshold is greater, for use in tests."""
     trust: bool = False
     """Open files of formats that can run code when they are read (.pt2, TorchScript)."""
     fresh: bool = False
@@ -107,7 +107,7 @@ class AuditCommand(Suite, Command):
             return self._end(report, out)
 
     def interface(self, prefix: str) -> Any:
-        """What the flags with this prefix declare of a model."""
+        """What the flags with this prefix declare about a model."""
         from deceive.auditing import Interface, Scaling
 
         def given(*names: str) -> dict[str, Any]:
@@ -124,13 +124,13 @@ class AuditCommand(Suite, Command):
             raise InputError(f"--{prefix.replace('_', '-')}{error}") from error
 
     def _hang(self, out: Path) -> int:
-        """What to do when the model doesn't come back from a call: end with what there is."""
+        """If a call into the model never returns, end with the results so far."""
         from deceive.auditing.record.assemble import write_audit
         from deceive.storage.runs import Run
 
         log.print(
-            "deceive: the budget is long spent, and the model does not come back from a call; "
-            "what was finished is kept",
+            "deceive: the budget was overrun by far, and a call into the model doesn't return; "
+            "finished work is kept",
             style="bold red",
         )
         try:
@@ -139,7 +139,7 @@ class AuditCommand(Suite, Command):
             return 3
 
     def _end(self, report: Any, out: Path) -> int:
-        """Write the page of what was found, say it, and give the exit code."""
+        """Write the page, print the results, and return the exit code."""
         from deceive.reporting.audit import write_audit_page
         from deceive.storage.runs import Run
 

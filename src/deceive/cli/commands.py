@@ -1,4 +1,4 @@
-"""The commands, and how a command line becomes one."""
+"""The list of commands, and parsing a command line into one of them."""
 
 import importlib
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ COMMANDS = {
     "report": "Write the page of a study, of rounds or of an audit again, finished or not.",
     "export": "Write a network as an ONNX graph for programs without torch, if you like with its "
     "input gradient.",
-    "page": "Build the page if it is out of date, serve it on this machine alone, and open it.",
+    "page": "Build the page if it is out of date, serve it on this machine only, and open it.",
     "info": "Show what is installed and which networks are shipped.",
 }
 """Each command with what it does. `deceive.cli.NAME` has its class, `NameCommand`."""
@@ -36,7 +36,7 @@ _ABOUT = (
 
 
 def _loaded(name: str) -> type[Command]:
-    """The class of a command, imported only now: its settings bring torch, which is slow."""
+    """The class of a command, imported late because its settings import torch, which is slow."""
     module = importlib.import_module(f"deceive.cli.{name}")
     found: type[Command] = getattr(module, f"{name.capitalize()}Command")
     return found
@@ -44,7 +44,7 @@ def _loaded(name: str) -> type[Command]:
 
 @dataclass
 class _Named:
-    """Stands for a command in the list of them."""
+    """Stands for a command in the list of commands."""
 
 
 def parse(arguments: list[str]) -> Command:
@@ -70,7 +70,7 @@ def parse(arguments: list[str]) -> Command:
 
 
 def _explain(arguments: list[str]) -> None:
-    """Print the list of commands, or what is wrong with a line that names none of them."""
+    """Print the list of commands, or the error for a line that names none of them."""
     named = [
         Annotated[_Named, tyro.conf.subcommand(name, description=about)]
         for name, about in COMMANDS.items()

@@ -22,7 +22,7 @@ class DrawCommand(Command):
     count: int = 10
     """Images for each class."""
     out: Path = Path("drawn.png")
-    """A .png with all of them in rows, or an .npz with the arrays images and targets."""
+    """A .png with all images in rows, or an .npz with the arrays images and targets."""
     model: str = "draw"
     """A shipped network of the rounds, or a safetensors file."""
     attempts: int = 3
@@ -43,8 +43,8 @@ class DrawCommand(Command):
         network, card = load_network(self.model), load_card(self.model)
         if card.ascent is None or card.ascent.schedule is None:
             raise InputError(
-                f"--model: expected a network that draws, whose card says how; {self.model!r} "
-                "has no schedule in its card"
+                "--model: expected a network that draws, with a schedule in its card, "
+                f"got {self.model!r}"
             )
         if ending(self.out) not in (".npz", ".png"):
             raise InputError(f"--out: expected a .png or an .npz, got {self.out}")

@@ -1,4 +1,4 @@
-"""Fields → flags: how tyro sees the dataclass of a command and a model of settings."""
+"""How tyro turns fields into flags, of a command's dataclass and of its settings' model."""
 
 import ast
 import dataclasses
@@ -27,7 +27,7 @@ REGISTRY = ConstructorRegistry()
 class Raw(NamedTuple):
     """Values from the command line for the fields of a model, not yet validated.
 
-    They are validated all together, as only so an error knows the whole name of its flag.
+    They are validated together, because only then does an error know its flag's full name.
     """
 
     model: type[BaseModel]

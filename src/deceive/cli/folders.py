@@ -1,4 +1,4 @@
-"""The folder of a run: whose it is while a command works there."""
+"""The folder of a run, locked while a command works in it."""
 
 import itertools
 import os
@@ -19,7 +19,7 @@ _HELD = (
 
 @contextmanager
 def claimed(folder: Path, *, fresh: bool) -> Iterator[None]:
-    """Lock a folder against other commands; with `fresh`, put a run in it aside first.
+    """Lock a folder against other commands; with `fresh`, set aside a run in it first.
 
     Locks a file inside, and removes it at the end. The lock ends with its process, so a file left
     behind by a kill blocks nothing. A command that fails at once leaves no new folders behind.

@@ -28,7 +28,7 @@ class FoolCommand(Command):
     confidence: float = 0.99
     """The softmax probability of the target to reach."""
     start: str = "uniform"
-    """Where an image begins: uniform, gaussian, smooth, blank or squares."""
+    """The kind of start image: uniform, gaussian, smooth, blank or squares."""
     steps: int = 1000
     """The most steps an image may take."""
     judge: str | None = None
@@ -90,7 +90,7 @@ class FoolCommand(Command):
         show(text, summary, self.json, note=result.caution)
 
     def _write_png(self, result: Any, network: Any, summary: dict[str, Any]) -> str:
-        """Write the one image, and say how sure the network is of what the file holds."""
+        """Write the image, read it back, and report the network's confidence in it."""
         import torch
 
         from deceive.common.levels import from_levels
