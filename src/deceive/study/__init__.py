@@ -1,7 +1,7 @@
 """The case study, all four parts: train, deceive, teach rubbish, deceive again.
 
-`settings` says what is done, `loop` does what is missing in a run folder, part by part, `stages`
-holds the work of each part, and `rows` says what it leaves behind.
+`settings` are the study's settings, `loop` does the missing parts of a run folder, `stages` holds
+the work of each part, and `rows` describes the results.
 """
 
 from deceive.study.loop import study as study

@@ -16,10 +16,10 @@ from deceive.study.stages import Stages
 
 
 def study(data: Dataset, run: Run, settings: StudySettings, task: Task) -> Iterator[Row]:
-    """Do what is missing in `run`, and give the row of each part as it is there.
+    """Do the parts that are missing in `run`, and yield the row of each part.
 
     The parts are `classifier` and `fooling` (part 1), `rubbish` at stages 1 and 2 (parts 2 to 4),
-    and `done`. A study that was interrupted goes on with the part in which it was.
+    and `done`. An interrupted study continues with the part it was in.
 
     Raises `InputError` for settings that don't fit the data, or a folder of another kind of run.
     """

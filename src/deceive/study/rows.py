@@ -1,4 +1,4 @@
-"""What a study leaves in its run folder: rows, galleries and a filmstrip."""
+"""Schemas of a study's results: rows, galleries and a filmstrip."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""What the case study is: its settings, and the command that makes it."""
+"""The settings of the case study, and the command that runs it."""
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -12,18 +12,18 @@ from deceive.training.recipes import RECIPES
 
 
 class StudySettings(BaseModel):
-    """What the study does, and how much of it."""
+    """Settings of the case study."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     network: str = "fast"
     """The classifier to deceive: the name of a recipe, such as fast, judge or study."""
     judge: str = "judge"
-    """The network that says what the fooling images look like; trained on the same data."""
+    """The network that says what the fooling images show; trained on the same data."""
     epochs: float | None = Field(default=None, gt=0, lt=10_000)
     """Passes over the training images in each of the three trainings; by default the recipe's."""
     training_images: int = Field(default=55_000, ge=1000)
-    """How many of the training images to use, from the first."""
+    """How many training images to use, from the first."""
     confidence: float = Field(default=0.99, gt=0, lt=1)
     """The probability of the target that a candidate must reach."""
     candidates: int = Field(default=100, ge=1)
@@ -31,9 +31,9 @@ class StudySettings(BaseModel):
     steps: int = Field(default=1000, ge=1, lt=checks.MOST)
     """The most steps a candidate may take."""
     noise_images: int = Field(default=6000, ge=1)
-    """Images of uniform noise that are taught as rubbish in parts 2 and 4."""
+    """Images of uniform noise in the rubbish class in parts 2 and 4."""
     fooling_images: int = Field(default=3000, ge=10)
-    """Fooling images that are taught as rubbish in part 4."""
+    """Fooling images in the rubbish class in part 4."""
     seed: int = Field(default=0, ge=0, lt=checks.SEEDS)
     """Seed of all random numbers."""
 
@@ -69,7 +69,7 @@ def settings_of(stored: Row) -> StudySettings:
 
 
 def command_of(settings: StudySettings) -> str:
-    """The command that makes a study with these settings again, from the same data.
+    """The command that repeats a study with these settings, on the same data.
 
     >>> command_of(StudySettings(seed=1, network="judge"))
     'deceive study --network judge --seed 1'

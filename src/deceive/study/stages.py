@@ -59,7 +59,7 @@ class Stages:
         }
 
     def fool_clean(self) -> Row:
-        """Deceive it, once in slow motion: otherwise an image takes but a few steps."""
+        """Deceive it, and once more in slow motion, because an image usually takes only a few steps."""
         network = self._trained(0)
         ten = self._deceive(network, count=1, seed=self.settings.seed)
         self.run.save_arrays(_GALLERIES[0], **arrays_of(ten))
@@ -82,7 +82,7 @@ class Stages:
         return {"network": self.settings.network} | self._measured(network, 0)
 
     def teach(self, stage: int) -> Row:
-        """Train the network of stage 1 or 2, ask it about what fooled the last one, deceive it."""
+        """Train the network of stage 1 or 2, show it what fooled the last one, and deceive it."""
         rubbish = self._rubbish(stage)
         network, card = self._train(stage, rubbish)
         sizes = dict(zip("CHW", self.data.image_shape, strict=True), K=self.data.n_classes)
@@ -110,7 +110,7 @@ class Stages:
         } | self._measured(network, stage)
 
     def _rubbish(self, stage: int) -> RubbishSet:
-        """Noise; at stage 2 also what fools the network of stage 1."""
+        """Noise; at stage 2 also images that fool the network of stage 1."""
         settings, data = self.settings, self.data
         rubbish = RubbishSet.of_noise(
             settings.noise_images, data.image_shape, seed=settings.seed + 1
@@ -122,7 +122,7 @@ class Stages:
         return rubbish
 
     def _train(self, stage: int, rubbish: RubbishSet | None = None) -> tuple[Network, Card]:
-        """Train the network of a stage, with a seed of its own, and keep its weights."""
+        """Train the network of a stage, with its own seed, and keep its weights."""
         settings = self.settings
         recipe, lesson = RECIPES[settings.network], settings.network
         if settings.epochs is not None:
@@ -143,7 +143,7 @@ class Stages:
         return network, card
 
     def _trained(self, stage: int) -> Network:
-        """The network of a stage, as it was kept; on CUDA if there is some."""
+        """The network of a stage, from its stored weights; on CUDA if available."""
         return load_network(self.run.weights(_NAMES[stage])).to(processes.here().device)
 
     def _measured(self, network: Network, stage: int) -> Row:

@@ -1,9 +1,9 @@
 """Rounds: deceive a network, teach it that this was rubbish, repeat.
 
-`loop` plays them, and keeps and measures what comes of them; `continual` is a round whose network
-goes on learning, until digits emerge from noise (`emerging`) or it resists gibberish (`resisting`);
-`retraining` is a round of the case study, with a new network every time. `settings` has a class for
-each kind of rounds, `presets` the usual ones.
+`loop` plays the rounds, measures them and keeps their results. `continual` is a round in which one
+network keeps learning, until digits emerge from noise (`emerging`) or it resists gibberish
+(`resisting`). `retraining` is a round of the case study, with a new network every time. `settings`
+has a class for each kind of rounds, and `presets` the usual values.
 """
 
 from deceive.teaching.game import DivergedError as DivergedError

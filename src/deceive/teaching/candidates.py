@@ -1,4 +1,4 @@
-"""Candidates: the rubbish set of continual rounds, whose images try to deceive again and again."""
+"""Candidates: the rubbish set of continual rounds; its images try to deceive repeatedly."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from deceive.fooling.starts import REAL, begin
 
 @dataclass(frozen=True, eq=False)
 class Candidates:
-    """Images (P, C, H, W) and what each is to be taken for.
+    """Images (P, C, H, W) and the class that each should be taken for.
 
     Attributes:
         levels: (P, C, H, W) uint8.
@@ -25,7 +25,7 @@ class Candidates:
 
     @classmethod
     def blank(cls, count: int, shape: Shape) -> "Candidates":
-        """`count` black images with target 0, which have yet to begin.
+        """`count` black images with target 0, as placeholders.
 
         >>> Candidates.blank(3, (1, 8, 8))
         Candidates(3 of (1, 8, 8))
@@ -50,7 +50,7 @@ class Candidates:
         return {"levels": self.levels, "targets": self.targets}
 
     def begin_in_noise(self, indices: Tensor, n_classes: int, generator: Generator) -> None:
-        """Begin some anew, from uniform noise, with random targets."""
+        """Restart some from uniform noise, with random targets."""
         shape = (len(indices), *self.levels.shape[1:])
         noise = torch.randint(256, shape, generator=generator, dtype=torch.int32)
         self.levels[indices] = noise.byte()
@@ -64,12 +64,12 @@ class Candidates:
         n_classes: int,
         generator: Generator,
     ) -> Tensor:
-        """Begin some anew, each from a start drawn at random.
+        """Restart some, each from a start drawn at random.
 
         Args:
             indices: (N,).
             starts: names from `starts.STARTS`, or `REAL` for a digit whose target is another class.
-            digits: where those digits are from.
+            digits: the source of those digits.
             n_classes: the number of classes, without rubbish.
             generator: draws all of it.
 

@@ -31,7 +31,7 @@ _PENALISED = 4
 
 
 class Continual(Game):
-    """Rounds in which one network goes on learning, and its average is the result."""
+    """Rounds in which one network keeps learning; its average is the result."""
 
     settings: ContinualSettings
 
@@ -70,7 +70,7 @@ class Continual(Game):
         chosen = kind.choose()
         self._deceive(chosen)
 
-        # Teach: the network takes a step of its optimiser, and the images stand still.
+        # Teach: the network takes an optimiser step, and the images stand still.
         images, labels, sigma = self._in_noise(kind.lesson(chosen))
         logits, n = logits_in(self.network, images, sigma), len(chosen)
         loss = kind.loss(logits, labels, chosen)
@@ -86,21 +86,21 @@ class Continual(Game):
         self.optimiser.step()
         self.schedule.step()
 
-        # Average: the network that is kept follows slowly.
+        # Average: the averaged network follows slowly.
         self.averaged.update_parameters(guard_of(self.network))
 
         self.vitals.watch(signs.cpu(), self.number, kind.alarm)
         self.seconds += time.perf_counter() - started
 
     def _deceive(self, chosen: Tensor) -> None:
-        """Let the chosen candidates climb. Raises `DivergedError` if no gradient leads there."""
+        """Let the chosen candidates climb. Raises `DivergedError` if the gradient is unusable."""
         trouble = None
         try:
             if self.frozen is None:
                 self.frozen = FrozenCopy(self.network, self.kind.candidates.images(chosen[:1]))
             else:
                 self.frozen.follow(self.network)
-            with processes.alone():  # each has candidates of its own
+            with processes.alone():  # each has its own candidates
                 self.kind.climb(self.frozen, chosen, self.number)
         except InputError as error:  # all else that could be wrong was checked before
             trouble = str(error)
@@ -137,7 +137,7 @@ class Continual(Game):
         self.seconds += time.perf_counter() - started
 
     def slow_down(self, slowed: float, rollbacks: int) -> None:
-        """Go on with another factor of the learning rate, after so many rollbacks."""
+        """Continue with another factor of the learning rate, after this many rollbacks."""
         super().slow_down(slowed, rollbacks)
         self.schedule = self._scheduled()
 
@@ -146,7 +146,7 @@ class Continual(Game):
         return self.kind.finished(cast(Classifier, self.averaged.module))
 
     def tally(self, network: Network) -> Row:
-        """How much of the rubbish it catches, and how many digits it reads, in the rounds."""
+        """The shares of rubbish caught and of digits read in recent rounds."""
         return {
             "rubbish_caught": self.vitals.is_caught,
             "digits_read_in_noise": self.vitals.is_read,
@@ -175,7 +175,7 @@ class Continual(Game):
         return {"generator": self.generator.get_state()} | candidates
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Take over what `shared` and `own` gave."""
+        """Restore the tensors of `shared` and `own`."""
         with torch.no_grad():
             for name, tensor in (self.shared() | self.own()).items():
                 tensor.copy_(state[name])

@@ -1,4 +1,4 @@
-"""What the final network draws: judged against the test images, and kept for the page."""
+"""The final network's drawings: judged against the test images, and kept for the page."""
 
 import time
 from dataclasses import asdict
@@ -23,7 +23,7 @@ from deceive.teaching.settings import EmergingSettings
 # Added to the seed for these images; no round uses it.
 _FINAL = 2_000_003
 
-# Frames on the way from one start to another.
+# Frames from one start to another.
 _FRAMES = 9
 
 
@@ -33,9 +33,9 @@ def judged_drawings(
     """Draw images of each class from fresh noise, and judge them by every measure.
 
     Returns:
-        The fields of `quality.Quality` against the test images, and how fast they were drawn. In
-        the run's arrays it leaves `drawn`, all images; `ways`, one image of each class step by
-        step; `nearest`, drawn images and the training images nearest to them; `between`, what is
+        The fields of `quality.Quality` against the test images, and how fast they were drawn. It
+        writes arrays into the run: `drawn`, all images; `ways`, one image of each class step by
+        step; `nearest`, drawn images and the training images nearest to them; `between`, images
         drawn from starts between two others.
     """
     started = time.perf_counter()
@@ -57,7 +57,7 @@ def judged_drawings(
 def _keep_pictures(
     network: Network, drawn: FoolingResult, run: Run, data: Dataset, ascent: Ascent, seed: int
 ) -> None:
-    """Keep what the pictures are made of."""
+    """Keep the arrays for the pictures."""
     classes = range(data.n_classes)
     run.save_arrays("drawn", levels=drawn.levels.numpy(), targets=drawn.targets.numpy())
 
@@ -78,7 +78,7 @@ def _keep_pictures(
 def _between(network: Network, data: Dataset, ascent: Ascent, seed: int) -> Tensor:
     """Levels (K, frames, C, H, W): for each class, from one start to another in even steps.
 
-    Every frame of a class is drawn in the same noise, so that the start alone makes the difference.
+    All frames of a class are drawn in the same noise, so that only the start differs.
     """
     classes = range(data.n_classes)
     one, other = begin("uniform", range(2 * len(classes)), data.image_shape, seed).chunk(2)

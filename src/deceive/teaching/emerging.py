@@ -1,4 +1,4 @@
-"""Rounds in which digits emerge: candidates on their way through less and less noise."""
+"""Rounds in which digits emerge: candidates climb through less and less noise."""
 
 import torch
 import torch.nn.functional as F
@@ -21,11 +21,11 @@ _CAUGHT_TOO_OFTEN = 0.98
 
 
 class Emerging:
-    """Digits and candidates in the same noise, and the network is told how much there is.
+    """Digits and candidates in the same noise; the network is told the noise level.
 
-    A candidate is shown in the noise of its place in the schedule, and a digit in the same. So at
-    each level of noise the network learns to tell digits from what the ascent makes of noise. Other
-    digits are shown without noise, so that it reads those too.
+    A candidate is shown in the noise of its step of the schedule, and a digit in the same noise. So
+    at each noise level the network learns to tell digits from the images that the ascent makes.
+    Other digits are shown without noise, so that it learns to read those too.
     """
 
     def __init__(self, data: Dataset, settings: EmergingSettings, generator: Generator) -> None:
@@ -34,15 +34,15 @@ class Emerging:
         self.network = untaught(settings, data)
         self.chosen = settings.candidates // count
         self.candidates = Candidates.blank(settings.kept // count, data.image_shape)
-        # The steps that each candidate has taken since it began. At first, any number.
+        # The steps that each candidate has taken since it began. At first, a random number.
         self.taken = torch.randint(settings.end, (len(self.candidates),), generator=generator)
         self.candidates.begin_in_noise(torch.arange(len(self.candidates)), n_classes, generator)
 
     def begin(self) -> None:
-        """There is nothing to do before the first round."""
+        """Nothing to do before the first round."""
 
     def choose(self) -> Tensor:
-        """Draw some; those at the end of the schedule begin anew, as noise."""
+        """Choose some at random; those at the end of the schedule restart as noise."""
         chosen = some_of(self.chosen, len(self.candidates), self.generator)
         finished = chosen[self.taken[chosen] >= self.settings.end]
         self.candidates.begin_in_noise(finished, self.data.n_classes, self.generator)
@@ -87,9 +87,9 @@ class Emerging:
         return loss
 
     def alarm(self, is_caught: float) -> str | None:
-        """Too much is caught."""
+        """Too much rubbish is caught."""
         if is_caught > _CAUGHT_TOO_OFTEN:
-            return f"{is_caught:.1%} of what is made to deceive the network is caught"
+            return f"{is_caught:.1%} of the images made to deceive the network are caught"
         return None
 
     def finished(self, averaged: Classifier) -> Classifier:

@@ -1,4 +1,4 @@
-"""What the loop plays: a network and its rubbish, round by round."""
+"""The state of the rounds: a network and its rubbish, as the loop plays them."""
 
 from abc import ABC, abstractmethod
 from typing import ClassVar
@@ -13,7 +13,7 @@ from deceive.teaching.settings import RoundsSettings
 
 
 class DivergedError(Exception):
-    """A network that has nothing more to learn from its rubbish, or has unlearnt the digits."""
+    """The network has nothing more to learn from its rubbish, or has unlearnt the digits."""
 
 
 class Game(ABC):
@@ -31,17 +31,17 @@ class Game(ABC):
         self.number = 0
         """Rounds played."""
         self.seconds = 0.0
-        """Time they took."""
+        """Time that the rounds took."""
         self.slowed = 1.0
         """Factor of the learning rate since the last rollback."""
         self.rollbacks = 0
 
     @abstractmethod
     def begin(self) -> None:
-        """Do what is needed before the first round."""
+        """Prepare the first round."""
 
     def slow_down(self, slowed: float, rollbacks: int) -> None:
-        """Go on with another factor of the learning rate, after so many rollbacks."""
+        """Continue with another factor of the learning rate, after this many rollbacks."""
         self.slowed, self.rollbacks = slowed, rollbacks
 
     @abstractmethod
@@ -50,7 +50,7 @@ class Game(ABC):
 
     @abstractmethod
     def news(self) -> str:
-        """How it stands, in a few words."""
+        """The state of things, in a few words."""
 
     @abstractmethod
     def best(self) -> Network:
@@ -62,12 +62,12 @@ class Game(ABC):
 
     @abstractmethod
     def shared(self) -> dict[str, Tensor]:
-        """All that the next rounds depend on and all processes have alike."""
+        """All state that the next rounds depend on and that is equal in all processes."""
 
     @abstractmethod
     def own(self) -> dict[str, Tensor]:
-        """The same, of which each process has a share, along the first dimension."""
+        """The same for state of which each process has a share, along the first dimension."""
 
     @abstractmethod
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Take over what `shared` and `own` gave, after `number` and `slowed`."""
+        """Restore the tensors of `shared` and `own`; `number` and `slowed` are already set."""

@@ -1,4 +1,4 @@
-"""What is kept of a round: its images, its network with a card, and its row."""
+"""Keeping the results of a round: its images, its network with a card, and its row."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ from deceive.teaching.settings import EmergingSettings
 
 
 def has_row(run: Run, **like: Any) -> bool:
-    """Whether there is a row with these values, by what the main process finds."""
+    """Whether there is a row with these values, according to the main process."""
     return processes.on_main(lambda: run.row(**like) is not None)
 
 

@@ -1,4 +1,4 @@
-"""What one kind of continual rounds does differently from the other."""
+"""The differences between the kinds of continual rounds."""
 
 from typing import NamedTuple, Protocol
 
@@ -36,10 +36,10 @@ class RoundsKind(Protocol):
     """This process's share of the rubbish set."""
 
     def begin(self) -> None:
-        """Do what is needed before the first round."""
+        """Prepare the first round."""
 
     def choose(self) -> Tensor:
-        """Indices (N,) of the candidates of a round; some of them begin anew."""
+        """Indices (N,) of a round's candidates; some of them restart."""
 
     def climb(self, frozen: FrozenCopy, chosen: Tensor, number: int) -> None:
         """Let the chosen candidates climb in round `number`, against a copy of the network."""
@@ -51,7 +51,7 @@ class RoundsKind(Protocol):
         """The loss on a lesson, a scalar, from the logits (2N + M, K)."""
 
     def alarm(self, is_caught: float) -> str | None:
-        """Why there is nothing left to learn, if so, given the share of rubbish that is caught."""
+        """Why nothing is left to learn, given the share of rubbish caught; None if something is."""
 
     def finished(self, averaged: Classifier) -> Network:
         """The network to use, in half precision, made from the average of the part that learns."""
@@ -87,9 +87,9 @@ def logits_in(network: nn.Module, images: Tensor, sigma: Tensor) -> Tensor:
 def steepness_of(network: nn.Module, images: Tensor, labels: Tensor, sigma: Tensor) -> Tensor:
     """How steep the objective is at digits in noise, E[(σ² + 0.01) |∇ objective|²], a scalar.
 
-    Times σ² it is about the size of the step that would be taken there, not about a slope that must
-    be the steeper the less noise there is. Its graph is kept, so that it can be a penalty (R1,
-    Mescheder et al. 2018).
+    The factor σ² turns the slope, which has to be steeper where there is less noise, into the size
+    of the step that would be taken there. The graph is kept, so that the value can serve as a
+    penalty (R1, Mescheder et al. 2018).
     """
     images = images.detach().requires_grad_()
     score = log_odds(logits_in(network, images, sigma), labels)

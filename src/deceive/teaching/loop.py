@@ -1,4 +1,4 @@
-"""The loop of the rounds: play, measure, keep; go back where there was trouble."""
+"""The loop of the rounds: play, measure, keep; go back to the last checkpoint after trouble."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +30,7 @@ from deceive.teaching.settings import (
 # A run is saved at least this often, in rounds.
 _OFTEN = 250
 
-# A run that goes back more often will not come to an end.
+# A run that goes back more often would never finish.
 _MOST_ROLLBACKS = 4
 
 
@@ -44,26 +44,26 @@ _MOST_ROLLBACKS = 4
 def rounds(
     data: Dataset, run: Run, settings: RoundsSettings, judge: Network, task: Task
 ) -> Iterator[Row]:
-    """Play the rounds that are missing in `run`, and give the row of each one shown.
+    """Play the rounds that are missing in `run`, and yield the row of each measured one.
 
-    Where digits emerge the last row judges what the final network draws.
+    In rounds in which digits emerge, the last row judges the final network's drawings.
 
-    A run that was interrupted goes on from where it was last saved, and ends as if it had not been
-    (bit for bit on the same machine, on a CPU). One that diverges goes back there too, with half
-    the learning rate.
+    An interrupted run continues from its last checkpoint, with the same results as without the
+    interruption (bit for bit on the same machine, on a CPU). A run that diverges also goes back to
+    its last checkpoint, and halves the learning rate.
 
-    It runs on CUDA if there is some. Among several processes (`processes.join`), all call this with
-    the same arguments and get the same rows. The settings are of all together: each process keeps
+    It runs on CUDA if available. With several processes (`processes.join`), all call this with the
+    same arguments and get the same rows. The settings describe all processes together: each keeps
     its share of the rubbish set and of a round's candidates, and the network takes one step along
     the mean of their gradients. Only the main process reads and writes the run folder, which holds
-    every process's share; a run goes on with as many processes as it was begun with.
+    every process's share; a run has to continue with the number of processes it began with.
 
     Args:
-        data: training images to learn from, validation and test images to be measured on.
-        run: a run folder, new or of the same settings.
+        data: training images to learn from, validation and test images to measure on.
+        run: a run folder, new or with the same settings.
         settings: an `EmergingSettings`, a `ResistingSettings` or a `RetrainingSettings`.
         judge: reads images of the data; never taught.
-        task: called with a description when a piece of work begins; gives what reports progress.
+        task: called with a description when a piece of work begins; returns its progress reporter.
 
     Yields:
         Rows with a "part" ("round" or "quality"), a "round" and measures (`teaching.rows`).
@@ -102,7 +102,7 @@ def rounds(
             game.begin()
             save(game, checkpoint)  # so there is always a state to roll back to
         while True:
-            # Measuring changes nothing, so it is made up for where a run was cut off before it.
+            # Measuring changes nothing, so a run that was cut off before it can catch up.
             if settings.is_shown(game.number) and not has_row(run, part="round", round=game.number):
                 save(game, checkpoint)
                 yield measured(game, run, data, judge)
@@ -118,7 +118,7 @@ def rounds(
     if not isinstance(settings, EmergingSettings) or settings.judged == 0:
         return
     if not has_row(run, part="quality"):
-        with task("judging what it draws"):
+        with task("judging its drawings"):
             row = judged_drawings(game.best(), run, data, judge, settings)
             processes.on_main(lambda: run.add({"part": "quality", "round": game.number} | row))
     yield cast(Row, processes.on_main(lambda: run.row(part="quality")))
@@ -136,7 +136,7 @@ def game_of(data: Dataset, settings: RoundsSettings) -> Game:
 
 
 def _roll_back(game: Game, checkpoint: Path, run: Run, trouble: DivergedError) -> None:
-    """Go back to where the run was last saved, more slowly from there on."""
+    """Go back to the last checkpoint, and continue with a lower learning rate."""
     where = game.number
     rollbacks = game.rollbacks + 1
     if rollbacks > _MOST_ROLLBACKS:

@@ -1,4 +1,4 @@
-"""How the network of a round is measured: the images made with it, and what they are worth."""
+"""Measuring the network of a round: making images with it, and judging them."""
 
 import torch
 
@@ -22,10 +22,10 @@ from deceive.teaching.settings import (
     RoundsSettings,
 )
 
-# Added to the seed for the images on which networks are measured; no round uses it.
+# Added to the seed for the images that networks are measured on; no round uses it.
 FRESH = 1_000_003
 
-# Steps that candidates take to deceive a network that is to resist.
+# Steps that candidates take to deceive a network that learns to resist.
 _MEASURED_STEPS = 300
 
 
@@ -74,7 +74,7 @@ def worth(
     judge: Network,
     settings: RoundsSettings,
 ) -> Row:
-    """What the network and the images made with it are worth; changes nothing."""
+    """Measures of the network and of the images made with it; changes nothing."""
     match settings:
         case EmergingSettings():
             return _as_digits(images, data, judge)
@@ -89,7 +89,7 @@ def worth(
 
 
 def _as_digits(drawn: FoolingResult, data: Dataset, judge: Network) -> Row:
-    """How well the images are drawn, against the validation images."""
+    """The quality of the drawn images, compared with the validation images."""
     real = features_of(judge, data.validation.images)
     features = features_of(judge, drawn.images)
     density, coverage = density_and_coverage(real, features)
@@ -104,7 +104,7 @@ def _as_digits(drawn: FoolingResult, data: Dataset, judge: Network) -> Row:
 
 
 def _resistance(network: Network, found: FoolingResult, data: Dataset, judge: Network) -> Row:
-    """How often gibberish deceives the network, and of how many digits it is sure."""
+    """How often gibberish deceives the network, and how many digits it is sure of."""
     held_out = data.validation
     sure = confidence_of(logits_of(network, held_out.images), held_out.labels)
     agreed = logits_of(judge, found.images).argmax(1) == found.targets

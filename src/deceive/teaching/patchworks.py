@@ -1,4 +1,4 @@
-"""Patchworks: candidates that a search leads, where the gradient gets nowhere."""
+"""Patchworks: candidates led by a search, which works where the gradient fails."""
 
 import math
 
@@ -18,11 +18,11 @@ _STARTS = ("uniform", "squares")
 
 
 class Patchworks:
-    """A set of candidates of their own; in every round, squares are put where they help some.
+    """A separate set of candidates; in every round a search adds helpful squares to some of them.
 
     Attributes:
-        candidates: this process's share of them; none if the settings want none searched.
-        led: indices of those that were led in this round.
+        candidates: this process's share; empty if `searched` is 0.
+        led: indices of those led in this round.
     """
 
     def __init__(self, data: Dataset, settings: ResistingSettings, generator: Generator) -> None:
@@ -36,7 +36,7 @@ class Patchworks:
         self.led = torch.arange(0)
 
     def lead(self, network: nn.Module) -> None:
-        """Lead some a little further, after a share of them began anew."""
+        """Restart a share of them, and lead some a little further."""
         searched, confidence = self.settings.searched, self.settings.confidence
         if not searched:
             return
@@ -61,7 +61,7 @@ class Patchworks:
 
     @property
     def images(self) -> Tensor:
-        """Those that were led, (M, C, H, W) float32 in [0, 1]."""
+        """The images led in this round, (M, C, H, W) float32 in [0, 1]."""
         return self.candidates.images(self.led)
 
     def _begin(self, which: Tensor) -> None:

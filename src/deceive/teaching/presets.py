@@ -24,7 +24,7 @@ the case study's own procedure."""
 
 
 def changed(settings: RoundsSettings, path: Path | None) -> RoundsSettings:
-    """Settings with the values in a JSON file in place of their own; `path` None changes nothing.
+    """Settings, with some values replaced by those in a JSON file; unchanged if `path` is None.
 
     Raises `InputError` if it isn't such a file, and pydantic's `ValidationError` for its values.
     """

@@ -23,8 +23,8 @@ from deceive.training.augmenting import augment
 from deceive.training.calibrating import expect_rubbish
 from deceive.training.settings import TrainingSettings
 
-# Half of the images of a lesson are in gaussian noise of up to this standard deviation, little of
-# it more often than much, so that the network can't rely on the finest details.
+# Half of the images of a lesson get gaussian noise of up to this standard deviation, more often
+# weak than strong, so that the network can't rely on the finest details.
 _NOISE = 0.5
 
 # Steps are up to this many times as large as the settings say, and in every other round the
@@ -33,11 +33,11 @@ _LARGER, _SMOOTHING = 30, 0.3
 
 
 class Resisting:
-    """Images as they are, some in noise of which the network is not told.
+    """Images as they are, some in noise that the network is not told about.
 
-    A candidate that began as noise is taught to be rubbish. One that began as a digit is taught not
-    to be its target, and no more: at first it is still that digit. Patchworks are candidates too,
-    and rubbish; they are led by a search, which gets stuck where the gradient never comes.
+    The network learns that a candidate that began as noise is rubbish. Of a candidate that began as
+    a digit it only learns that it isn't its target, because at first it is still that digit.
+    Patchworks are rubbish too; a search leads them to places that the gradient never reaches.
     """
 
     def __init__(self, data: Dataset, settings: ResistingSettings, generator: Generator) -> None:
@@ -53,12 +53,12 @@ class Resisting:
         self.patchworks = Patchworks(data, settings, generator)
 
     def begin(self) -> None:
-        """Train the readers, if the network has some."""
+        """Train the readers, if the network has any."""
         if self.readers is not None:
             self.readers.train()
 
     def choose(self) -> Tensor:
-        """Draw some; a share of them begins anew."""
+        """Choose some at random; a share of them restarts."""
         chosen = some_of(self.chosen, len(self.candidates), self.generator)
         chance = torch.rand(len(chosen), generator=self.generator)
         anew = chosen[chance < self.settings.restarted]
@@ -66,13 +66,13 @@ class Resisting:
         return chosen
 
     def _begin(self, which: Tensor) -> Tensor:
-        """Begin some of the candidates anew; gives which of them are digits."""
+        """Restart some of the candidates; returns which of them are digits."""
         return self.candidates.begin_anywhere(
             which, self.settings.starts, self.data.train, self.data.n_classes, self.generator
         )
 
     def climb(self, frozen: FrozenCopy, chosen: Tensor, number: int) -> None:
-        """Climb until the network is deceived; and lead some of the patchworks a little further."""
+        """Let candidates climb until they deceive, and lead some patchworks a little further."""
         s, ascent = self.settings, self._ascent(number)
         self.candidates.levels[chosen] = fool(
             frozen,
@@ -97,7 +97,7 @@ class Resisting:
         )
 
     def lesson(self, chosen: Tensor) -> Lesson:
-        """Digits, half of them bent, and candidates, half of all in noise; then patchworks."""
+        """Digits (half of them distorted), candidates, half of all in noise; then patchworks."""
         n, digits = len(chosen), self.data.train
         real = torch.randint(len(digits), (n,), generator=self.generator)
         images = digits.images[real]
@@ -111,7 +111,7 @@ class Resisting:
         )
 
     def loss(self, logits: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
-        """Cross-entropy; for candidates that were digits, -log(1 - p(target)) in its place."""
+        """Cross-entropy; for candidates that were digits, -log(1 - p(target)) instead."""
         n, weight = len(chosen), self.settings.rubbish_weight
         targets = self.candidates.targets[chosen].to(logits.device)
         wrong = F.cross_entropy(logits, labels, reduction="none")
@@ -122,7 +122,7 @@ class Resisting:
         return (wrong[:n].mean() + weight * of_rubbish.mean()) / (1 + weight)
 
     def alarm(self, is_caught: float) -> str | None:
-        """Never: the more is caught, the better."""
+        """Always None: the more rubbish is caught, the better."""
         return None
 
     def finished(self, averaged: Classifier) -> Classifier | Guarded:

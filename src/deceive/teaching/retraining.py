@@ -20,7 +20,7 @@ from deceive.training.rubbish import RubbishSet
 
 
 class Retraining(Game):
-    """Thousands of fresh candidates a round, then a new network, taught all there is."""
+    """Thousands of fresh candidates per round, then a new network, trained on all rubbish."""
 
     settings: RetrainingSettings
     growing = ("rubbish",)
@@ -97,7 +97,7 @@ class Retraining(Game):
         return {"generator": self.generator.get_state()}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        """Take over what `shared` gave."""
+        """Restore the tensors of `shared`."""
         of_network = self.network.state_dict().keys()
         self.network.load_state_dict({k: state[f"network.{k}"] for k in of_network})
         self.network.eval()

@@ -13,7 +13,7 @@ from deceive.storage.kinds import Kind, Row, RowSchema
 from deceive.storage.runs import Run
 from deceive.teaching.settings import RoundsSettings, read_settings, renewed
 
-# What is shown of a round's measured images, and of those drawn at the end.
+# The arrays shown of a round's measured images, and of those drawn at the end.
 _MADE: Layout = {"levels": "levels N C H W", "targets": "classes N"}
 
 
@@ -88,7 +88,7 @@ def _schemas(settings: Row, row: Row) -> Sequence[type[RowSchema]]:
 
 
 def settings_of(settings: Row, folder: Path) -> RoundsSettings:
-    """The settings of a run of rounds in `folder`. Raises `InputError` if they are another's."""
+    """The settings of a run of rounds in `folder`. Raises `InputError` for another kind of run."""
     own = {name: value for name, value in settings.items() if name != "data_checksum"}
     if renewed(own).get("kind") is None:
         raise InputError(f"{folder}: expected the folder of a run of rounds")

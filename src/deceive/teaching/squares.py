@@ -1,4 +1,4 @@
-"""Images led without a gradient: a random search puts squares where they help."""
+"""A random search without a gradient, which adds squares to images where they help."""
 
 from collections.abc import Callable
 
@@ -7,7 +7,7 @@ from torch import Generator, Tensor
 
 from deceive.fooling.starts import with_square
 
-# How many squares an image may get, and how many proposals there are for each.
+# Squares that an image may get, and proposals for each of them.
 _SQUARES, _PROPOSALS = 4, 8
 
 
@@ -15,7 +15,7 @@ _SQUARES, _PROPOSALS = 4, 8
 def led_by_squares(
     images: Tensor, score_of: Callable[[Tensor], Tensor], *, enough: float, generator: Generator
 ) -> Tensor:
-    """Images with a few more squares, each the best of several proposals, where it helps.
+    """Add a few squares to each image: each the best of several proposals, and only if it helps.
 
     A greedy relative of the Square Attack (Andriushchenko et al. 2020): without a limit on the
     change, with squares of all sizes at once, up to half a side and small ones more often.

@@ -1,4 +1,4 @@
-"""Vital signs of a network that is taught: what it catches and reads, and when that is alarming."""
+"""Vital signs of a network in training: how much it catches and reads, and when to raise an alarm."""
 
 import math
 from collections.abc import Callable
@@ -14,7 +14,7 @@ _READ_TOO_SELDOM = 0.05
 
 
 def signs_of(logits: Tensor, labels: Tensor, loss: Tensor, count: int) -> Tensor:
-    """What a lesson of `count` digits, as many candidates and others says, (3,).
+    """The signs (3,) from a lesson of `count` digits, as many candidates, and other images.
 
     Shares of the candidates caught and of the digits read, and the loss.
 
@@ -27,7 +27,7 @@ def signs_of(logits: Tensor, labels: Tensor, loss: Tensor, count: int) -> Tensor
 
 
 class Vitals:
-    """Shares of the rubbish caught and of the digits read, of late.
+    """Recent shares of rubbish caught and of digits read.
 
     Attributes:
         shares: both, (2,).

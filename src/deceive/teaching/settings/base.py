@@ -11,7 +11,7 @@ from deceive.data.loading import Dataset
 from deceive.networks.building import NETWORKS
 
 SURE = 0.99
-"""How sure a network is to be of digits, and of what counts as deceiving it."""
+"""The confidence that a network should have in digits, and that counts as deceived."""
 
 Some = Annotated[int, Field(ge=1, lt=checks.MOST)]
 """At least one."""
@@ -58,7 +58,7 @@ class RoundsSettings(BaseModel):
     measured: Annotated[int, Field(ge=1)]
     """Images of each class that are made to measure a network."""
     training_images: int = Field(default=55_000, ge=100)
-    """How many of the training images are used: the first so many."""
+    """How many training images are used, from the first."""
 
     @model_validator(mode="before")
     @classmethod
@@ -95,12 +95,12 @@ class ContinualSettings(RoundsSettings):
     """Size of the rubbish set, from which each round takes its candidates."""
     learning_rate: float = Field(default=6e-4, gt=0, le=1e30)
     """Highest learning rate. It rises over the first 100 rounds and falls along a cosine to a
-    twentieth. Rounds that diverge go back, and go on with half of it."""
+    twentieth. Rounds that diverge go back, and continue with half of it."""
     rubbish_weight: float = Field(default=1, gt=0, le=checks.GREATEST)
     """Weight of an image of rubbish in the loss; a digit has weight 1."""
     averaging: float
-    """How slowly the averaged network follows the one that learns: the share that it keeps of
-    itself in a round. The averaged network is the result."""
+    """How slowly the averaged network follows the one that learns: the share of itself that it
+    keeps in a round. The averaged network is the result."""
     smoothness: float = Field(default=0.1, ge=0, le=checks.GREATEST)
     """Weight of the penalty on the gradient at digits (R1, Mescheder et al. 2018). It keeps the
     network from growing so steep that its gradient leads nowhere."""

@@ -16,8 +16,8 @@ from deceive.teaching.settings.base import ContinualSettings, Round, Some
 class EmergingSettings(ContinualSettings):
     """Rounds in which digits emerge from noise.
 
-    Candidates are on their way through less and less noise; the network is told how much, and
-    learns to tell digits in the same noise from them (docs/rounds.md).
+    Candidates climb through less and less noise. The network is told the noise level, and learns to
+    tell them from digits in the same noise (docs/rounds.md).
 
     >>> from deceive import EmergingSettings
     >>> EmergingSettings(rounds=3, candidates=8).kept
@@ -40,12 +40,11 @@ class EmergingSettings(ContinualSettings):
     """Images of each class that the final network draws, to be judged against the test images by
     every measure; 0 for none."""
     ascent: Ascent = DRAWING
-    """How candidates climb. A candidate that has gone through the whole schedule begins anew, as
-    uniform noise."""
+    """How candidates climb. After the whole schedule, a candidate restarts as uniform noise."""
 
     @property
     def end(self) -> int:
-        """Steps of the ascent's schedule, after which a candidate begins anew."""
+        """Steps of the ascent's schedule, after which a candidate restarts."""
         schedule = self.ascent.schedule
         return 0 if schedule is None else schedule.steps
 

@@ -13,8 +13,8 @@ from deceive.teaching.settings.base import ContinualSettings, Round, Share, Some
 class ResistingSettings(ContinualSettings):
     """Rounds in which a classifier learns to resist gibberish.
 
-    Candidates begin anywhere and climb by every rule in turn, without a schedule; the network is
-    not told of any noise (docs/resisting.md).
+    Candidates begin from many starts and climb by every rule in turn, without a schedule; the
+    network is not told the noise level (docs/resisting.md).
 
     >>> from deceive import ResistingSettings
     >>> ResistingSettings(rounds=3, candidates=8, searched=0).kind
@@ -32,23 +32,23 @@ class ResistingSettings(ContinualSettings):
     rubbish_weight: float = Field(default=0.5, gt=0, le=checks.GREATEST)
     averaging: float = Field(default=0.998, ge=0, lt=1)
     starts: tuple[str, ...] = ("uniform", "gaussian", *("smooth", "blank") * 2, *("real",) * 4)
-    """Where candidates begin, drawn at random from this list: kinds of noise, or `real` for a digit
-    that is to be taken for another class. A name given twice is twice as likely."""
+    """Where candidates begin, chosen at random from this list: kinds of noise, or `real` for a
+    digit with another class as target. A name given twice is twice as likely."""
     restarted: Share = 0.1
-    """Share of a round's candidates that begin anew."""
+    """Share of a round's candidates that restart."""
     confidence: Share = 0.9
     """Confidence at which a candidate stops climbing."""
     step_size: float = Field(default=0.005, gt=0, le=checks.GREATEST)
     """Smallest step size, as a share of the pixels' range. Each round's own is up to 30 times as
     large."""
     momentum: float = Field(default=0.5, ge=0, lt=1)
-    """How much of its last step an image takes again."""
+    """Share of an image's last step that is repeated."""
     searched: int = Field(default=24, ge=0)
-    """Extra candidates in each round, led by a search without a gradient, which puts squares where
-    they help. Their own set is to `kept` as this number is to `candidates`."""
+    """Extra candidates in each round, led by a search without a gradient, which adds helpful
+    squares. Their set is to `kept` as this number is to `candidates`."""
     digits_sure: Share | None = 0.96
-    """Share of the validation digits of which the final network is at least 99% sure; its bias
-    against rubbish is lowered until it is. None leaves it as it is."""
+    """Share of the validation digits that the final network should be at least 99% sure of; its
+    rubbish logit is lowered until it is. None leaves it unchanged."""
 
     @field_validator("starts")
     @classmethod

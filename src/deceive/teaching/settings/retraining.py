@@ -29,9 +29,9 @@ class RetrainingSettings(RoundsSettings):
     shown: tuple[Round, ...] = tuple(range(16))
     measured: Annotated[int, Field(ge=1)] = 100
     confidence: Share = 0.99
-    """Confidence at which a candidate counts as fooling; it joins the rubbish for good."""
+    """Confidence at which a candidate counts as fooling; it then stays in the rubbish set."""
     noise_images: int = Field(default=6000, ge=0)
-    """Images of uniform noise that are rubbish before the first round."""
+    """Images of uniform noise in the rubbish set before the first round."""
     epochs: float = Field(default=5, gt=0, lt=10_000)
     """Passes over digits and rubbish with which each new network is trained."""
     ascent: Ascent = Ascent()
