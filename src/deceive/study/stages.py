@@ -59,7 +59,7 @@ class Stages:
         }
 
     def fool_clean(self) -> Row:
-        """Deceive it, and once more in slow motion, because an image usually takes only a few steps."""
+        """Deceive it, and once more in slow motion: usually an image takes only a few steps."""
         network = self._trained(0)
         ten = self._deceive(network, count=1, seed=self.settings.seed)
         self.run.save_arrays(_GALLERIES[0], **arrays_of(ten))

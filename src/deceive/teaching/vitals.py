@@ -1,4 +1,4 @@
-"""Vital signs of a network in training: how much it catches and reads, and when to raise an alarm."""
+"""Vital signs of a network in training: what it catches and reads, and when to raise an alarm."""
 
 import math
 from collections.abc import Callable

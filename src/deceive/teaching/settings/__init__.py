@@ -1,4 +1,4 @@
-"""What rounds are played: a class of settings for each kind."""
+"""Settings of rounds: a class for each kind."""
 
 from deceive.teaching.settings.base import SURE as SURE
 from deceive.teaching.settings.base import ContinualSettings as ContinualSettings

@@ -1,4 +1,4 @@
-"""What the settings of all kinds of rounds have in common."""
+"""Settings that all kinds of rounds share."""
 
 from collections.abc import Collection
 from typing import Annotated, Any, ClassVar
@@ -89,7 +89,7 @@ class RoundsSettings(BaseModel):
 
 
 class ContinualSettings(RoundsSettings):
-    """Settings of rounds whose network goes on learning: one step of its optimiser a round."""
+    """Settings of rounds in which one network keeps learning: one optimiser step per round."""
 
     kept: int = Field(default=2000, ge=1)
     """Size of the rubbish set, from which each round takes its candidates."""

@@ -1,4 +1,4 @@
-"""Settings read from files, of whatever kind and version."""
+"""Reading settings from files, of any kind and version."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ KINDS: dict[str, type[RoundsSettings]] = {
     "retraining": RetrainingSettings,
 }
 
-# One class used to hold the settings of all kinds, which these three told apart.
+# One class once held the settings of all kinds; these three fields tell them apart.
 _TOLD_APART = {"kept", "restarted", "epochs"}
 
 
