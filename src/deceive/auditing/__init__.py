@@ -1,4 +1,4 @@
-"""How sure is a classifier of garbage? `audit` finds out, of any model."""
+"""`audit` measures how sure a classifier is of garbage, for any model."""
 
 from deceive.auditing.core import audit
 from deceive.auditing.models.interface import Interface, Scaling

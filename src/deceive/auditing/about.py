@@ -1,4 +1,4 @@
-"""What a run folder says of an audit before anything is measured."""
+"""An audit's settings and first row, known before anything is measured."""
 
 from pathlib import Path
 
@@ -48,14 +48,14 @@ def spec_of(model: AnyModel, subject: Subject) -> str:
 
 
 def specs_of(judges: list[AnyModel], subjects: tuple[Subject, ...]) -> list[str]:
-    """What the judges are called; `auto` stands for itself."""
+    """The names of the judges; `auto` stays as it is."""
     if judges == [AUTO]:
         return [AUTO]
     return [spec_of(each, subject) for each, subject in zip(judges, subjects, strict=True)]
 
 
 def identities_of(context: Context) -> list[Identity]:
-    """What the audited model and its judges are recognised by."""
+    """The identities of the audited model and its judges."""
     subject, data = context.subject, context.data
     judges = [identity_of(each, data, f"judge {each.name}") for each in context.judges]
     return [identity_of(subject, data, "the model"), *judges]
@@ -116,7 +116,7 @@ def _again(context: Context) -> Again:
 
 
 def _not_applicable(context: Context, parts: list[Part]) -> list[str]:
-    """Notes on the attacks that this audit does without."""
+    """Notes on the attacks that this audit leaves out."""
     said = []
     if not any(isinstance(part, TransferPart) for part in parts):
         said.append(

@@ -1,4 +1,4 @@
-"""The gradient attacks of an audit: by which rules, and what became of each candidate."""
+"""The gradient attacks of an audit: their step rules, and the outcome of each candidate."""
 
 import warnings
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
 from deceive.fooling.result import FoolingResult, Progress
 
-# Of a `FoolingResult`, what an audit keeps.
+# The fields of a `FoolingResult` that an audit keeps.
 _KEPT = ("levels", "confidence", "fooled", "steps", "stalled")
 
 
@@ -27,7 +27,7 @@ class Way:
 
     ascent: Ascent = field(default_factory=Ascent)
     fresh: bool = False
-    """From fresh start images, again and again: restarts."""
+    """Whether to restart repeatedly from fresh start images."""
 
 
 WAYS: dict[WayName, Way] = {
@@ -48,11 +48,11 @@ def attack(
     settings: AuditSettings,
     callback: Callable[[Progress], None],
 ) -> Arrays:
-    """Try candidates by one way, to each of the thresholds at once.
+    """Attack with candidates in one way, for all thresholds at once.
 
     Args:
         module: images (N, C, H, W) in [0, 1] in, logits out.
-        way: how.
+        way: how to climb.
         start: attempt number → start images (N, C, H, W) in [0, 1].
         targets: (N,) int64.
         thresholds: by name.
@@ -61,9 +61,9 @@ def attack(
         callback: as `fool`'s.
 
     Returns:
-        For each threshold, named `NAME_levels`, `NAME_confidence`, `NAME_fooled`, `NAME_steps`,
-        `NAME_stalled`, as those of a `FoolingResult`: of the first attempt that got there, or of
-        the last.
+        For each threshold `NAME_levels`, `NAME_confidence`, `NAME_fooled`, `NAME_steps` and
+        `NAME_stalled`, as in a `FoolingResult`: from the first attempt that reached it, or from the
+        last.
     """
     *lesser, greatest = sorted(set(thresholds.values()))
     kept: dict[float, Arrays] = {}
@@ -106,7 +106,7 @@ def curve(
     seed: int,
     callback: Callable[[Progress], None],
 ) -> Arrays:
-    """How sure candidates make a model with ever more steps, beyond every threshold.
+    """The confidence that candidates reach with more and more steps, beyond every threshold.
 
     Returns:
         `levels` (B, N, C, H, W) uint8 and `confidence` (B, N) after each of the B budgets, which
@@ -126,7 +126,7 @@ def curve(
     places = torch.arange(len(budgets))
 
     def after_each(frames: tuple[Tensor, ...]) -> NDArray[Any]:
-        # A candidate that is certain takes no more steps, and stays as it is.
+        # A candidate that has reached certainty stops.
         return torch.stack([each[places.clamp_max(len(each) - 1)] for each in frames], 1).numpy()
 
     all_levels, all_confidence = zip(*came.trajectories or (), strict=True)

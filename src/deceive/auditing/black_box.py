@@ -1,6 +1,6 @@
-"""Fooling a black box: nothing but its answers, and a budget in queries.
+"""Fooling a black box, using only its answers, within a budget of queries.
 
-An image counts as a PNG holds it, like everywhere.
+As everywhere, an image counts as a PNG holds it.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,7 +20,7 @@ from deceive.networks.inference import confidence_of
 
 @dataclass(frozen=True)
 class Passed:
-    """What became of N candidates at one threshold: the first image that reached it, or the best.
+    """The outcome of N candidates at one threshold: the first image that reached it, or the best.
 
     levels (N, C, H, W) uint8, confidence (N,), fooled (N,) bool, queries (N,) int64.
     """
@@ -33,7 +33,7 @@ class Passed:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """A search, at each threshold and after each budget."""
+    """The outcome of a search, at each threshold and after each budget."""
 
     passed: list[Passed]
     budgets: list[int]
@@ -41,7 +41,7 @@ class SearchResult:
     levels: Tensor
     """(B, N, C, H, W) uint8, the best images after each budget."""
     confidence: Tensor
-    """(B, N), theirs."""
+    """(B, N), their confidence."""
 
 
 class _Best:
@@ -62,7 +62,7 @@ class _Best:
         ]
 
     def update(self, levels: Tensor, confidence: Tensor, spent: int) -> None:
-        """Take what is no worse of (N, P, C, H, W) levels with confidences (N, P)."""
+        """Take those of the levels (N, P, C, H, W), with confidences (N, P), that are no worse."""
         surest, which = confidence.max(1)
         image = levels[torch.arange(len(levels)), which]
         better = surest >= self.confidence
@@ -95,9 +95,9 @@ def search_black_box(
         targets: (N,) int64.
         shape: (C, H, W).
         thresholds: confidences in (0, 1), each to be reached by itself.
-        budgets: when to look at how far it is, in queries for each candidate, ascending; the last
-            ends the search.
-        seed: each candidate has a generator of its own.
+        budgets: numbers of queries per candidate after which to record the best images, ascending;
+            the search ends at the last.
+        seed: each candidate has its own generator.
         callback: called with the queries done and to be done.
 
     Raises:

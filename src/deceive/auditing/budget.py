@@ -1,4 +1,4 @@
-"""How long a call may go on."""
+"""The time limit of a call."""
 
 import time
 from collections.abc import Callable
@@ -12,11 +12,11 @@ class OutOfTime(Exception):  # noqa: N818 - it ends the work in good order, and 
 
 
 class Budget:
-    """Seconds from now on. Raises `InputError` unless they are above 0.
+    """A number of seconds from now on. Raises `InputError` unless it is above 0.
 
     Args:
-        seconds: how many; None for as many as it takes.
-        clock: gives the time in seconds.
+        seconds: None for no limit.
+        clock: returns the time in seconds.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The candidates of an audit: each is a start image and a target.
 
-Every attack from one kind of start tries the same candidates, so that one can be said to be safe
-from all of them.
+All attacks from one kind of start use the same candidates, so that results can be combined per
+candidate.
 """
 
 import torch
@@ -45,14 +45,14 @@ def targets_of(
 
 
 def start_images(start: str, numbers: range, targets: Tensor, real: Split, seed: int) -> Tensor:
-    """Where candidates begin, (n, C, H, W) in [0, 1].
+    """The start images of candidates, (n, C, H, W) in [0, 1].
 
     Args:
         start: a name from `starts.STARTS`, or `real`: an image of another class than the target.
         numbers: of the candidates.
-        targets: theirs, (n,).
+        targets: their targets, (n,).
         real: labelled images to take one from.
-        seed: each candidate has a generator of its own.
+        seed: each candidate has its own generator.
     """
     _, channels, height, width = real.images.shape
     shape: Shape = (channels, height, width)

@@ -1,4 +1,4 @@
-"""What all parts of an audit share."""
+"""The state that all parts of an audit share."""
 
 from dataclasses import dataclass
 
@@ -40,7 +40,7 @@ class Context:
 
     @property
     def thresholds(self) -> dict[str, float]:
-        """The confidences `asked` and `own`. Raises `InputError` before real images were read."""
+        """The confidences `asked` and `own`. Raises `InputError` if part `clean` isn't done yet."""
         row = self.run.row(part="clean")
         if row is None:
             raise InputError("model: expected its thresholds, which real images have to give first")

@@ -1,4 +1,4 @@
-"""`audit`: how sure a classifier is of garbage, part by part, in a folder that a run resumes."""
+"""`audit`: measure how sure a classifier is of garbage, part by part, in a resumable run folder."""
 
 import tempfile
 import time
@@ -72,29 +72,30 @@ def audit(
     trust: bool = False,
     task: Task = _silent,
 ) -> AuditReport:
-    """Find out how sure a classifier is of garbage.
+    """Measure how sure a classifier is of garbage.
 
-    The model is run on garbage that was not optimised, and attacked: along its gradient where
-    it has one, from every start and by several rules; and as a black box, by images made for other
-    networks and by search. What counts is the gibberish rate: the share of candidates that make it
-    sure of a target which most of the judges, other classifiers, do not see in them.
+    The model is run on garbage that was not optimised, and attacked: along its gradient, if it has
+    one, from every kind of start and by several step rules; and as a black box, with images made
+    for other networks and by search. The main figure is the gibberish rate: the share of candidates
+    that make the model sure of a target that the majority of the judges, other classifiers, don't
+    see.
 
     Args:
         model: an `nn.Module`, a callable from images (N, C, H, W) to outputs (N, K), or where to
             find one: see `formats.load_model`. It isn't changed.
         data: real images of its classes, or their folder (`load_data`); by default MNIST.
-        judge: other models for the same data, one or several; `auto` are three shipped ones where
-            the data is the one that they were trained on, and None does without.
-        interface: the model's scaling, output and rubbish class; by default they are found out.
-        judge_interface: the same for all judges named. Wrap judges that need different ones.
+        judge: other models for the same data, one or several; `auto` for three shipped ones, if
+            they were trained on this data; None for no judges.
+        interface: the model's scaling, output and rubbish class; by default they are detected.
+        judge_interface: the same for all judges given. Wrap judges that need different ones.
         other_data: images of other things, of the same shape: garbage to this model.
-        settings: how much to do: `QUICK`, `THOROUGH`, or settings of your own.
-        out: the run folder, from which the same call goes on; by default nothing is kept but the
-            result. `audit.json` is written there.
-        budget: seconds for this call, after which it returns what was found so far; or a `Budget`,
-            for another clock.
+        settings: how much to do: `QUICK`, `THOROUGH`, or your own settings.
+        out: the run folder, where the same call can continue and `audit.json` is written; by
+            default only the result is returned.
+        budget: seconds for this call, after which it returns the results so far; or a `Budget`
+            with another clock.
         trust: open files of formats that can run code.
-        task: shows progress: called with a description, gives a context manager whose value takes
+        task: shows progress: called with a description, returns a context manager whose value takes
             (done, total).
 
     Returns:
@@ -139,7 +140,7 @@ def audit(
         settings,
     )
 
-    # Begin the run, or go on with it: it has to be the same model.
+    # Begin or continue the run: it has to be the same model.
     with _folder(out) as folder:
         run = Run(folder, asked, AUDIT)
         context = Context(subject, data, judges, settings, run, other_data)
@@ -165,7 +166,7 @@ def audit(
 
 
 def _attempt(part: Part, context: Context, tick: Tick) -> PartRow | FailureRow:
-    """Do a part; where the model fails, the row says so instead."""
+    """Do a part; if the model fails, write a row that says so."""
     started = time.perf_counter()
     try:
         tick(0, 1)
@@ -183,7 +184,7 @@ def _loaded(
     other_data: Dataset | str | Path | None,
     settings: AuditSettings,
 ) -> tuple[Dataset, Dataset | None]:
-    """The data, and the images of other things, checked to be as many as fit into memory."""
+    """The data, and the images of other things, checked to fit into memory."""
     data = data if isinstance(data, Dataset) else load_data(data)
     settings.check(data.image_shape)
     if other_data is None:

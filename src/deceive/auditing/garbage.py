@@ -19,7 +19,7 @@ def _noise(kind: str) -> Callable[[int, Split, int], Tensor]:
 
 
 def permuted(count: int, real: Split, seed: int) -> Tensor:
-    """Real images, each with its pixels shuffled in an order of its own (Meinke and Hein 2020)."""
+    """Real images, each with its pixels shuffled in its own order (Meinke and Hein 2020)."""
     images = []
     for index in range(count):
         image = real.images[index % len(real)]
@@ -56,7 +56,7 @@ def garbage_images(kind: str, count: int, real: Split, seed: int) -> Tensor:
 
 
 def scores_of(subject: Subject, logits: Tensor) -> dict[str, Tensor]:
-    """What tells real images from garbage, (N,) float64 each; greater for real ones, if it works.
+    """Scores that should tell real images from garbage, (N,) float64 each; greater for real ones.
 
     - `msp`: the greatest probability of a class (Hendrycks and Gimpel 2017);
     - `max_logit`: the greatest logit of a class (Hendrycks et al. 2022);
@@ -70,7 +70,7 @@ def scores_of(subject: Subject, logits: Tensor) -> dict[str, Tensor]:
     """
     logits = logits.double()
     classes = subject.class_outputs(logits)
-    # As log-odds, which sort like the probability, and still do where that is rounded to 1.
+    # As log-odds, which have the same order as the probability but don't round to 1.
     _, surest = logits.where(~_rubbish(subject, logits), -torch.inf).max(1)
     scores = {"msp": log_odds(logits, surest)}
     if subject.answers == "logits":
@@ -82,7 +82,7 @@ def scores_of(subject: Subject, logits: Tensor) -> dict[str, Tensor]:
 
 
 def _rubbish(subject: Subject, logits: Tensor) -> Tensor:
-    """Which outputs (K,) stand for none of the classes, as a mask."""
+    """A mask (K,) of the outputs that stand for none of the classes."""
     return torch.arange(logits.shape[1]) == (
         -1 if subject.rubbish_class is None else subject.rubbish_class
     )

@@ -1,7 +1,7 @@
 """The judges: other classifiers for the same data, which vote on what an image shows.
 
-What deceives a model may deceive its like as well, and every classifier has weak spots of its own.
-Several of different families seldom share one (docs/resisting.md).
+Images that deceive one model may also deceive similar ones, and every classifier has its own weak
+spots. Several classifiers of different families rarely share one (docs/resisting.md).
 """
 
 from collections.abc import Sequence
@@ -24,13 +24,13 @@ UNDECIDED = -1
 """The judges' vote where no class has a majority."""
 
 AUTO = "auto"
-"""Stands for three shipped judges, where the data is theirs."""
+"""Stands for three shipped judges, if they were trained on the data."""
 
-# The first three judge that are not judged themselves. None of them is trained anew together with
-# what it judges, or audits of different days could not be compared.
+# Candidates for the three judges, in order; the audited network is skipped. They are never
+# retrained, so that audits stay comparable.
 _SHIPPED, _SEATS = ("judge", "study", "judge-in-noise", "fast"), 3
 
-# Validation images that each judge is tested on first.
+# Number of validation images to test each judge on.
 _EXAMINED = 1000
 
 
@@ -49,7 +49,7 @@ def majority(seen: Sequence[Tensor]) -> Tensor:
 
 
 def in_words(seen: int) -> str:
-    """What most judges see in one image.
+    """The judges' vote on one image, in words.
 
     >>> in_words(3), in_words(UNDECIDED)
     ('judges: “3”', 'judges: undecided')
@@ -65,13 +65,13 @@ def meet_judges(
     *,
     trust: bool,
 ) -> tuple[tuple[Subject, ...], list[str]]:
-    """The judges, and what there is to say about the choice.
+    """The judges, and notes about the choice.
 
     Args:
         chosen: models or where to find them, or `AUTO` alone; empty for none.
         subject: the model that they judge.
-        data: real images, which they have to fit.
-        interface: what is declared of the judges named.
+        data: real images, which the judges must be able to read.
+        interface: what is declared about the judges given.
         trust: open files of formats that can run code.
 
     Raises:

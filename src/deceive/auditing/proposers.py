@@ -1,7 +1,6 @@
-"""How a search without a gradient chooses the images that it asks a black box about.
+"""How a search without a gradient chooses the images to show to a black box.
 
-A proposer keeps many candidates going side by side: it says what to ask next, and is told what came
-of it.
+A proposer works on many candidates at once: it proposes images, and is told their scores.
 """
 
 import math
@@ -18,33 +17,33 @@ from deceive.common.levels import Shape
 from deceive.common.seeds import generator_for
 from deceive.fooling.starts import begin, with_square
 
-# Random numbers are drawn for so many queries at a time.
+# Random numbers are drawn for this many queries at a time.
 _AHEAD = 256
 
-# How many waves of the cosine basis fit along each side.
+# Waves of the cosine basis along each side.
 _FREQUENCIES = 8
 
-# How grey the first generation of low-frequency images is: the standard deviation of a pixel.
+# Contrast of the first generation of low-frequency images: the standard deviation of a pixel.
 _CONTRAST = 0.3
 
 
 class Proposer(Protocol):
-    """Says which images to ask about next, for N candidates at once."""
+    """Proposes the next images, for N candidates at once."""
 
     def ask(self, spent: float) -> Tensor:
-        """P proposals for each candidate, (N, P, C, H, W) in [0, 1]; `spent` of the budget."""
+        """P proposals for each candidate, (N, P, C, H, W) in [0, 1]; `spent` is a budget share."""
         ...
 
     def tell(self, images: Tensor, scores: Tensor) -> None:
-        """What came of them: scores (N, P), where more is better."""
+        """Take in the proposals' scores (N, P); more is better."""
         ...
 
 
 class Squares:
-    """Random search: a square of one colour is put somewhere, and stays if that helps.
+    """Random search: add a square of one colour, and keep it if that helps.
 
-    The squares shrink as the budget is spent, as those of the Square Attack do (Andriushchenko et
-    al. 2020); unlike there, nothing limits how far an image goes from its start, uniform noise.
+    The squares shrink as the budget is spent, as in the Square Attack (Andriushchenko et al. 2020).
+    Unlike there, the distance from the start, uniform noise, is not limited.
     """
 
     def __init__(self, count: int, shape: Shape, seed: int) -> None:
@@ -66,7 +65,7 @@ class Squares:
         return with_square(self._best, side, draw)[:, None]
 
     def tell(self, images: Tensor, scores: Tensor) -> None:
-        """Keep what is no worse."""
+        """Keep images that are no worse."""
         better = scores[:, 0] >= self._score
         self._best[better], self._score[better] = images[better, 0], scores[better, 0]
 
@@ -79,7 +78,7 @@ class LowFrequency:
     Hansen 2008) finds the amplitudes.
 
     Raises:
-        InputError: when the package cma is not there.
+        InputError: when the package cma is not installed.
     """
 
     def __init__(self, count: int, shape: Shape, seed: int) -> None:
@@ -96,7 +95,7 @@ class LowFrequency:
             cma.CMAEvolutionStrategy(
                 amplitudes,
                 _CONTRAST / math.sqrt(len(self._waves)),
-                # Its own generator each: by default it seeds numpy's global one.
+                # Each has its own generator; by default cma seeds numpy's global one.
                 options | {"randn": _normal(np.random.default_rng((seed, index)))},
             )
             for index in range(count)

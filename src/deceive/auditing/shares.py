@@ -1,4 +1,4 @@
-"""Shares: how they are counted, and how they are written."""
+"""Computing and formatting shares."""
 
 from torch import Tensor
 
@@ -14,7 +14,7 @@ def share_of(which: Tensor) -> float:
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share in per cent, with so many digits after the point; a dash where there is none.
+    """A share in per cent with this many decimals; a dash for None.
 
     >>> percent(0.12345), percent(1.0, 2), percent(None)
     ('12.3%', '100.00%', '–')

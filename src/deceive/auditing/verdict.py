@@ -3,10 +3,10 @@
 from deceive.auditing.record.measured import KINDS, Headline, Name, Outcome
 from deceive.auditing.record.schema import AuditReport
 
-# A model that says the asked confidence to fewer real images than this is called shy.
+# A model is called shy if fewer real images than this share reach the asked confidence.
 _SHY = 0.5
 
-# The black box has to do so much better before the gradient is suspected.
+# The gradient is suspected if the black box does better by this much.
 _MASKED = 0.1
 
 _BY = {
@@ -16,9 +16,9 @@ _BY = {
 
 
 def verdict(report: AuditReport) -> list[str]:
-    """What the numbers say, in sentences, the most important one first; none without numbers.
+    """The results in sentences, the most important one first; empty without results.
 
-    The report's warnings come first: why the numbers may be misleading.
+    The report's warnings come first, because with any the figures may be misleading.
     """
     headline = report.headline
     said = [*report.warnings]
@@ -131,7 +131,7 @@ def _of_garbage(report: AuditReport) -> list[str]:
 
 
 def failures(report: AuditReport) -> list[str]:
-    """The reasons of failures, each once, with the parts that failed for it."""
+    """The reasons for failures, each once, with the parts that failed."""
     parts: dict[str, list[str]] = {}
     for failure in report.failures:
         parts.setdefault(failure.reason, []).append(failure.part)
@@ -149,7 +149,7 @@ def _some(names: list[str], most: int = 5) -> str:
 
 
 def sure(confidence: float) -> str:
-    """A confidence in per cent, with as many digits as tell it from certainty.
+    """A confidence in per cent, with enough digits to distinguish it from certainty.
 
     >>> sure(0.99), sure(0.999987)
     ('99%', '99.9987%')

@@ -1,8 +1,7 @@
-"""Models as they come: a factory of one's own, a file of PyTorch's or of ours, or ONNX.
+"""Loading models: from the user's own factory, a file of PyTorch's or ours, or ONNX.
 
-`module:factory` runs the user's own code, by intent. Of files, safetensors and ONNX hold data that
-nothing executes; the other formats can run code when they are read, and are not opened unless the
-user says that they trust them.
+`module:factory` runs the user's own code, intentionally. Safetensors and ONNX files hold only data;
+the other formats can run code when they are read, and are opened only if the user trusts them.
 """
 
 import importlib
@@ -35,7 +34,7 @@ AnyModel = str | Path | nn.Module | Function
 
 @dataclass(frozen=True, eq=False)
 class Loaded:
-    """A model before anything was asked of it."""
+    """A loaded model that hasn't been run yet."""
 
     name: str
     format: Format

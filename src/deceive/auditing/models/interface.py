@@ -1,4 +1,4 @@
-"""How a model is used: how it wants its pixels, and which of its outputs say what."""
+"""How to use a model: the scaling of its pixels, and the meaning of its outputs."""
 
 from dataclasses import dataclass
 from typing import Any
