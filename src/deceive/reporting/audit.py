@@ -21,9 +21,9 @@ _SHOWN = 10
 
 
 def write_audit_page(run: Run) -> Path:
-    """Write `audit.json` and the page of an audit, finished or not; give back where the page is.
+    """Write `audit.json` and the page of an audit, finished or not; return the page's path.
 
-    Raises `InputError` when the run is no audit, or a file of it is damaged.
+    Raises `InputError` when the run is not an audit, or one of its files is damaged.
     """
     report = write_audit(run)
     run = run.of(AUDIT)
@@ -58,7 +58,7 @@ def _panels(report: AuditReport) -> dict[str, list[Curve]]:
 def _fooling_images(run: Run, report: AuditReport) -> list[Picture]:
     """One candidate for each of ten targets: gibberish that the model is sure of, if there is any.
 
-    From the first attack that has one, so that the pictures are the plainest attack's.
+    Taken from the first attack that has one, since the first attacks are the simplest.
     """
     headline = report.headline
     found: dict[int, tuple[int, Picture]] = {}
@@ -77,7 +77,7 @@ def _fooling_images(run: Run, report: AuditReport) -> list[Picture]:
 
 
 def _ends(run: Run, report: AuditReport) -> list[Picture]:
-    """What the first curve's candidates end in, with what most judges see in each."""
+    """The final images of the first curve's candidates, with the judges' vote on each."""
     followed = next(iter(followed_in(run)), None)
     if followed is None:
         return []
@@ -92,7 +92,7 @@ def _ends(run: Run, report: AuditReport) -> list[Picture]:
 
 
 def _surest_garbage(run: Run, report: AuditReport) -> list[Picture]:
-    """Of each kind of garbage the image that the model is surest of."""
+    """For each kind of garbage, the image that the model is surest of."""
     pictures = []
     for each in report.garbage:
         if each.kind != "optimised" and run.has_arrays(garbage_name(each.kind)):

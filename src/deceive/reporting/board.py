@@ -14,7 +14,7 @@ from deceive.teaching.rows import ROUNDS, load_made
 # Names of a writer's files.
 _EVENTS = "events.out.tfevents.*"
 
-# News come with every round; those of one in so many are written down.
+# News arrive every round; they are written once in this many rounds.
 _EVERY = 50
 
 
@@ -32,7 +32,7 @@ def summary_writer() -> Any:
 class Board:
     """Writes `tensorboard/` in the folder of a run: figures of rows, sheets of images, news.
 
-    It begins anew with all rows that are there, so that a run which goes on is shown whole.
+    It starts by writing all existing rows, so that a resumed run is shown as a whole.
 
     Raises:
         InputError: when the package tensorboard is not installed.
@@ -50,7 +50,7 @@ class Board:
             self.show(row)
 
     def show(self, row: Row) -> None:
-        """Every number of a row, as PART/NAME after its round; and its images, one sheet. Once."""
+        """Write each number of a row as PART/NAME, and its images as one sheet; once per row."""
         if row in self.shown:
             return
         self.shown.append(row)
@@ -66,7 +66,7 @@ class Board:
         self.writer.flush()
 
     def listening(self, task: Task) -> Task:
-        """The same task, with this board told how things stand, every so many rounds."""
+        """The same task, which also sends its news to this board once in a while."""
 
         @contextmanager
         def listened(description: str) -> Iterator[Tick]:

@@ -1,4 +1,4 @@
-"""Rows → the sentences with which a page begins."""
+"""The sentences at the top of a page, from rows."""
 
 import math
 
@@ -97,7 +97,7 @@ def _harder(clean: Row, last: Row) -> list[str]:
     if before is None or after is None:
         return []
     fewer = last["fooling_rate"] - clean["fooling_rate"]
-    # Where few candidates succeed they are the easy ones, so neither number says it alone.
+    # If few candidates succeed, they are the easy ones, so neither number is enough.
     if fewer <= 0 and after >= before:
         verdict = (
             "harder to fool"

@@ -1,4 +1,4 @@
-"""Templates → HTML pages, each whole in one file."""
+"""Self-contained HTML pages from templates."""
 
 import base64
 from importlib import resources
@@ -36,7 +36,7 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
 
 
 def embedded(png: bytes) -> str:
-    """The content of a PNG as the source of an image in a page.
+    """The content of a PNG as a data URL.
 
     >>> from deceive.reporting.html import embedded
     >>> embedded(b"PNG")
@@ -51,5 +51,5 @@ def _source(name: str) -> str:
 
 
 def _number(value: Any, form: str) -> str:
-    """A number in a format, or a dash for anything else."""
+    """A formatted number, or a dash for anything else."""
     return format(value, form) if isinstance(value, int | float) else "–"

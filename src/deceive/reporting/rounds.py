@@ -9,7 +9,7 @@ from deceive.storage.runs import Run
 from deceive.teaching import command_of
 from deceive.teaching.rows import ROUNDS, settings_of
 
-# Columns of the table of rounds, where there are such values; shares but for two kinds.
+# Columns of the table of rounds, if there are such values; all are shares except for two kinds.
 _COLUMNS = {
     "rubbish_images": "rubbish images",
     "fooling_rate": "fooling rate",
@@ -30,9 +30,9 @@ _DECIMAL = {"frechet_distance", "density", "coverage"}
 
 
 def write_rounds_page(run: Run) -> Path:
-    """Write the page of a run of rounds, finished or not; give back where it is.
+    """Write the page of a run of rounds, finished or not; return its path.
 
-    Raises `InputError` when the run is another, or a file of it is damaged.
+    Raises `InputError` when it is another kind of run, or one of its files is damaged.
     """
     run = run.of(ROUNDS)
     rows = run.rows()
@@ -60,7 +60,7 @@ def write_rounds_page(run: Run) -> Path:
 
 
 def _flat(settings: Row, of: str = "") -> Row:
-    """Settings and those inside of them by one name each: `ascent, noise`."""
+    """Nested settings as a flat mapping: `ascent, noise`."""
     found: Row = {}
     for name, value in settings.items():
         found |= (

@@ -19,7 +19,7 @@ _PARTS: dict[str, Row] = {
     "teaching a network fooling images, and deceiving it": {"part": "rubbish", "stage": 2},
 }
 
-# What is known of a network once its part is whole; its place in the table is empty until then.
+# The figures of a network once its part is complete; its row of the table is empty until then.
 _MEASURES = (
     "rubbish_images",
     "test_accuracy",
@@ -35,14 +35,14 @@ _MEASURES = (
 
 
 def write_study_page(run: Run, path: Path | None = None) -> Path:
-    """Write the page of a study, whole in one file; give back where it is.
+    """Write the page of a study as one self-contained file; return its path.
 
     Args:
         run: a study, finished or not.
         path: by default `report.html` in the run folder.
 
     Raises:
-        InputError: when the run is no study, or a file of it is damaged.
+        InputError: when the run is not a study, or one of its files is damaged.
     """
     run = run.of(STUDY)
     settings = run.settings
@@ -64,12 +64,12 @@ def write_study_page(run: Run, path: Path | None = None) -> Path:
 
 
 def missing_parts(run: Run) -> list[str]:
-    """The parts of a study that are not there yet, in words; none of a finished one."""
+    """The missing parts of a study, in words; empty for a finished one."""
     return [words for words, like in _PARTS.items() if run.row(**like) is None]
 
 
 def _stages(run: Run) -> list[Row]:
-    """The rows of the networks that are there, the clean one first, with None for the unknown."""
+    """The rows of the networks so far, the clean one first, with None for unknown figures."""
     classifier = run.row(part="classifier")
     clean = classifier and (
         {"rubbish_images": 0, "test_accuracy_digits": classifier["test_accuracy"]}
@@ -82,7 +82,7 @@ def _stages(run: Run) -> list[Row]:
 
 
 def _gallery(run: Run, name: str) -> dict[str, Any]:
-    """A gallery of the study: (source, caption, target) of each image, and what came of them."""
+    """A gallery of the study: (source, caption, target) of each image, and the outcome."""
     arrays = load_gallery(run, name)
     targets = arrays["targets"].tolist()
     sources = (embedded(png(image)) for image in arrays["levels"])

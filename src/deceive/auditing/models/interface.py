@@ -72,7 +72,7 @@ class Scaling:
 class Interface:
     """How to use a model: the pixels it takes, and the outputs to read.
 
-    What is None is found out. Raises `InputError` for values of another type.
+    Values of None are detected. Raises `InputError` for values of another type.
 
     >>> from deceive import Interface, Scaling
     >>> Interface(Scaling((0, 255)), output="logits").scaling.bounds
@@ -96,7 +96,7 @@ class Interface:
 
 
 FOUND_OUT = Interface()
-"""Nothing is declared, and everything found out."""
+"""Nothing is declared, so everything is detected."""
 
 
 def as_json(declared: Scaling | Interface) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The first time a model sees its data: what is not declared of it is found out."""
+"""A model's first run on the data, to detect what isn't declared."""
 
 from dataclasses import replace
 
@@ -25,13 +25,13 @@ _WATCHED = 8
 
 
 def meet(loaded: Loaded, data: Dataset, interface: Interface = FOUND_OUT) -> Subject:
-    """Show a model its data for the first time, and find out what its interface leaves open.
+    """Run a model on the data for the first time, and detect what its interface leaves open.
 
     Args:
         loaded: the model.
         data: its labels are the model's first outputs.
-        interface: what is declared of the model. Its scaling is by default [0, 1] for our own
-            networks, and the usual scaling that they read best with for others.
+        interface: what is declared about the model. The default scaling is [0, 1] for our own
+            networks, and for others the usual scaling that they read best with.
 
     Raises:
         InputError: when the model does not turn images of the data's shape into outputs (N, K)

@@ -70,7 +70,7 @@ def answers_of(subject: Subject, data: Dataset) -> dict[str, Tensor]:
 
     Returns:
         `real` and `noise` (with evenly black, grey and white images): logits (2, N, K) float32, of
-        the same images asked about together and in small batches. One at which the model raises an
+        the same images run together and in small batches. A half on which the model raises an
         error is missing.
     """
     test = data.test.images

@@ -45,15 +45,15 @@ def usual(data: Dataset) -> list[Scaling]:
 def best_read(
     right: Callable[[Scaling, Split], Tensor], tried: Sequence[Scaling], data: Dataset
 ) -> tuple[Scaling, list[str]]:
-    """The scaling under which a model reads most validation images, and what to say of it.
+    """The scaling with which a model reads most validation images, and notes about it.
 
     Tries each scaling on 500 images, and those close to the best on all of them. The best wins by
     any margin; ties go to the first. Others within chance of it are named. If the model reads few
     images in every scaling, a note says so; if none beats guessing, the result is [0, 1].
 
     Args:
-        right: which images of a split the model reads correctly in a scaling, (N,) bool. It may
-            raise `InputError`: a model need not accept every scaling.
+        right: returns which images of a split the model reads correctly in a scaling, (N,) bool. It
+            may raise `InputError`: a model may not accept every scaling.
         tried: the scalings, the likeliest first, as `usual` gives them.
         data: the real images.
 

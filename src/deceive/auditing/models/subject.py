@@ -1,6 +1,6 @@
-"""What is audited: any model, made one of images in [0, 1] in and logits out.
+"""The audited model: any model, adapted to images in [0, 1] in and logits out.
 
-Scaling and probabilities are dealt with here, once.
+Only this module deals with scaling and probabilities.
 """
 
 from collections.abc import Callable
@@ -47,7 +47,7 @@ class Subject:
     module: nn.Module | None
     """Differentiable; None for a black box."""
     notes: tuple[str, ...]
-    """What was found out on the way, in sentences."""
+    """What was detected, in sentences."""
     warnings: tuple[str, ...]
     """Reasons why the figures may be misleading, in sentences."""
     manner: Manner
@@ -70,7 +70,7 @@ class Subject:
         return right.double().mean().item()
 
     def class_outputs(self, values: Tensor) -> Tensor:
-        """Of outputs (N, K) those that stand for a class: all but the rubbish class."""
+        """The outputs (N, K) without the rubbish class."""
         if self.rubbish_class is None:
             return values
         return torch.cat(

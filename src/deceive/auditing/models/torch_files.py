@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 def kind_of_archive(path: Path) -> Literal["torch.export", "TorchScript"] | None:
-    """What a file is, by its content: TorchScript and plain weights share their suffixes."""
+    """The kind of a file, by its content: TorchScript and plain weights have the same suffixes."""
     if not zipfile.is_zipfile(path):
         return None
     with zipfile.ZipFile(path) as archive:

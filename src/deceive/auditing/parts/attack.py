@@ -12,10 +12,10 @@ from deceive.auditing.settings import WayName
 from deceive.common.errors import InputError
 from deceive.common.progress import Tick
 
-# Candidates of an attack that are one part: what is lost when the time is up.
+# Candidates per part of an attack: at most this many are lost when the time is up.
 GROUP = 100
 
-# Added to the seed for each further attempt, far from the seeds of other audits.
+# Added to the seed for each further attempt; large, to stay clear of other audits' seeds.
 _ATTEMPT = 1_000_003
 
 

@@ -1,4 +1,4 @@
-"""How the model reads real images, and the thresholds that come of it."""
+"""How the model reads real images, and the thresholds that follow from it."""
 
 from dataclasses import dataclass
 

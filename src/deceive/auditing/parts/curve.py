@@ -1,4 +1,4 @@
-"""Curves: confidence against steps, of candidates that go on beyond every threshold."""
+"""Curves of confidence against steps, for candidates that continue beyond every threshold."""
 
 from dataclasses import dataclass
 
@@ -55,7 +55,7 @@ class CurvePart:
 
 
 def curve_parts(context: Context) -> list[Part]:
-    """A curve for every attack without restarts; from uniform noise alone, unless all are asked."""
+    """A curve for every attack without restarts; only from uniform noise, unless all are asked."""
     starts = WHITE_STARTS if context.settings.every_curve else ("uniform",)
     ways = [way for way in context.settings.ways if not WAYS[way].fresh]
     return [CurvePart(way, start) for way in ways for start in starts]

@@ -1,4 +1,4 @@
-"""Garbage: images that show none of the classes, and what the model says of them."""
+"""Garbage: images that show none of the classes, and the model's answers to them."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from deceive.auditing.shares import share_of
 from deceive.common.levels import from_levels, to_levels
 from deceive.common.progress import Tick
 
-# Images of each kind of garbage that are kept to be shown: those that the model is surest of.
+# Images of each kind of garbage to keep for the report: those that the model is surest of.
 _SHOWN = 10
 
 OTHER_DATA = "other data"
@@ -39,7 +39,7 @@ class GarbagePart:
         return f"garbage: {self.kind}"
 
     def run(self, context: Context, tick: Tick) -> GarbageRow:
-        """Show the model such images."""
+        """Run the model on such images."""
         count = context.settings.garbage_images
         if self.kind == OTHER_DATA and context.other_data is not None:
             images = context.other_data.test.images[:count]

@@ -1,4 +1,4 @@
-"""What a part of an audit is."""
+"""A part of an audit."""
 
 from typing import Protocol
 
@@ -8,7 +8,7 @@ from deceive.common.progress import Tick
 
 
 class Part(Protocol):
-    """A piece of an audit's work. It is whole in the run folder, or not there."""
+    """A piece of an audit's work: complete in the run folder, or not there at all."""
 
     @property
     def name(self) -> str:
@@ -21,7 +21,7 @@ class Part(Protocol):
         ...
 
     def run(self, context: Context, tick: Tick) -> PartRow:
-        """Do the work, store the arrays, and give the row that says what was found.
+        """Do the work, store the arrays, and return the row with the results.
 
         `tick` may raise an error to end the work early.
         """

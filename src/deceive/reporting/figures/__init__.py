@@ -1,4 +1,4 @@
-"""Stored images and numbers → pictures. Never trains, never asks a network."""
+"""Pictures from stored images and numbers. Never trains or runs a network."""
 
 from deceive.common.plotting import import_matplotlib
 

@@ -39,7 +39,7 @@ def canvas(width: int, height: int) -> tuple[Figure, Axes]:
 def fitting(levels: NDArray[Any], most: int) -> tuple[int, int]:
     """Width and height in pixels at which to show images (…, H, W).
 
-    The greatest whole multiple of their own size of which neither side exceeds `most`, at least 1.
+    The greatest whole multiple of their own size, at least 1, whose sides don't exceed `most`.
 
     >>> import numpy as np
     >>> from deceive.reporting.figures.canvas import fitting

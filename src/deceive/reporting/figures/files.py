@@ -1,4 +1,4 @@
-"""Pictures → files: PNG and animated WebP. No other module writes them."""
+"""Writing pictures to files, as PNG or animated WebP. No other module does."""
 
 import io
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from deceive.common.files import replacing
 
 
 def save(picture: Figure | NDArray[Any], path: Path) -> bytes:
-    """Write a PNG in one go, the same bytes every time, and give them."""
+    """Write a PNG atomically, with the same bytes every time, and return its content."""
     content = png(picture)
     with replacing(path) as temporary:
         temporary.write_bytes(content)

@@ -1,4 +1,4 @@
-"""One image on its way, above the curve of its confidence."""
+"""Frames of one image as it is optimised, above the curve of its confidence."""
 
 from typing import Any
 
@@ -22,9 +22,9 @@ from deceive.reporting.figures.canvas import (
 def filmstrip(
     levels: NDArray[Any], confidence: NDArray[Any], *, target: int, asked: float, frames: int = 8
 ) -> Figure:
-    """One image's way, levels (S + 1, C, H, W), and its confidence (S + 1,) at every step.
+    """One image at every step, levels (S + 1, C, H, W), and its confidence (S + 1,).
 
-    At most `frames` of them are shown, each above its point of the curve, or nearly so.
+    At most `frames` of them are shown, each at least nearly above its point of the curve.
     """
     last = len(levels) - 1
     shown = sorted({round(k * last / (frames - 1)) for k in range(frames)})

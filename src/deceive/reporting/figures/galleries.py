@@ -91,9 +91,9 @@ def from_the_same_starts(
 
 
 def caption(label: int | str, confidence: float, *, accepted: bool = True) -> str:
-    """What a network says of an image: `“5” 99.3%`, `rubbish 97.1%`, or `“5” only 43.0%`.
+    """A network's answer to an image: `“5” 99.3%`, `rubbish 97.1%`, or `“5” only 43.0%`.
 
-    The share is rounded down: 99% is never said of less.
+    The share is rounded down, so that 99% means at least 99%.
 
     >>> from deceive.reporting.figures import caption
     >>> caption(5, 0.98999, accepted=False)

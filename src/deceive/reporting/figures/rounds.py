@@ -46,7 +46,7 @@ def rounds_pictures(run: Run) -> list[Path]:
 
 
 def shown_rounds(run: Run) -> dict[int, NDArray[Any]]:
-    """What each round shown came to: round → levels (K, n, C, H, W), n images of each class."""
+    """The images of each round shown: round → levels (K, n, C, H, W), n images of each class."""
     found: dict[int, NDArray[Any]] = {}
     run, sizes = run.of(ROUNDS), dict[str, int]()
     for row in run.rows():
@@ -57,7 +57,7 @@ def shown_rounds(run: Run) -> dict[int, NDArray[Any]]:
 
 
 def emergence(shown: Mapping[int, NDArray[Any]]) -> Figure:
-    """The same starts in ever later rounds: a row for each class, a column for each round."""
+    """The same starts in later and later rounds: a row per class, a column per round."""
     some = next(iter(shown.values()))
     wide, high = fitting(some[0], 84)
     head, gap = 3 * LINE, 8

@@ -17,7 +17,7 @@ from deceive.study import FILMSTRIP, STUDY, load_gallery
 TITLES = {
     "mnist_confidence": "Squares of static, and what the classifier takes them for",
     "improved_model_predictions": "The same squares, read by a network that was taught noise",
-    "deceive_improved": "Squares made anew, to deceive that network",
+    "deceive_improved": "New squares, made to deceive that network",
     "second_mispredicted": "Squares made to deceive a network that was taught such squares",
 }
 
