@@ -54,7 +54,7 @@ class OriginalTraining:
         self.loss_of = nn.CrossEntropyLoss()
 
     def learn(self, count: int) -> None:
-        """Of an epoch, which begins anew, the first so many batches."""
+        """The first batches of a new epoch, up to this number."""
         self.network.train()
         for images, labels in islice(self.batches, count):
             self.optimiser.zero_grad()

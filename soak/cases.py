@@ -1,4 +1,4 @@
-"""One case, as a worker does it; and what is imported before workers are forked."""
+"""One case, as a worker runs it; and the imports to do before workers are forked."""
 
 import json
 import os

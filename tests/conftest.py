@@ -3,7 +3,7 @@
 `Bands` is the one to reckon with: class k has a band of rows to itself, and its logit is `sure`
 times the band's mean. The gradient of every objective that looks at all the logits is up in the
 target's band and down in the others, from anywhere, so the best image is the band white and the
-rest black, and the greatest confidence that anybody can reach is `Bands.summit`.
+rest black, and the greatest confidence that any image can reach is `Bands.summit`.
 """
 
 import math

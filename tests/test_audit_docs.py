@@ -94,7 +94,7 @@ def test_a_factory_of_ones_own(place, capsys):
     assert report.complete
     assert report.clean.accuracy == pytest.approx(0.82, abs=0.01)
     assert {headline.box for headline in report.headlines} == {"white", "black"}
-    # As a check in somebody's tests: everything is there already.
+    # As a check in a user's tests: everything is there already.
     code, said = audit(capsys, *COMMANDS[2][1:], "--out", "run")
     limit = float(COMMANDS[2][COMMANDS[2].index("--max-gibberish-rate") + 1])
     assert code == (1 if report.worst_rate > limit else 0)

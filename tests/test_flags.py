@@ -60,7 +60,7 @@ def values(name: str, field: Any, usual: Any) -> st.SearchStrategy[Any]:
 
 @st.composite
 def settings_near(draw: st.DrawFn, usual: BaseModel) -> BaseModel:
-    """Settings of which some are others than usual."""
+    """Settings, some of them unusual."""
     changed = {}
     for name, field in type(usual).model_fields.items():
         if draw(st.booleans()):

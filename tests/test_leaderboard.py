@@ -40,7 +40,7 @@ def test_a_row_for_each_audit_the_least_gibberish_first(tmp_path):
         "AUROC: uniform noise": "0.912",
         "AUROC: gaussian noise": "–",
         "AUROC: smooth noise": "–",
-        "AUROC: squares upon one another": "–",
+        "AUROC: overlapping squares": "–",
         "AUROC: shuffled pixels": "–",
         "AUROC: plain grey": "–",
         "AUROC: other data": "–",

@@ -23,7 +23,7 @@ def violations(page):
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_nothing_keeps_anybody_out(visit, scheme, width):
+def test_nothing_keeps_a_user_out(visit, scheme, width):
     page = visit(viewport={"width": width, "height": 844}, color_scheme=scheme)
     assert violations(page) == []
     draw_one(page)
@@ -37,7 +37,7 @@ def test_nothing_keeps_anybody_out(visit, scheme, width):
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_drawings_of_the_rounds_keep_nobody_out_either(visit, site_with_rounds, scheme):
+def test_drawings_of_the_rounds_keep_no_user_out_either(visit, site_with_rounds, scheme):
     page = visit(site_with_rounds, color_scheme=scheme, **PHONE)
     page.click("#rounds-all")
     page.wait_for_selector("#rounds-go:enabled")

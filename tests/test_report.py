@@ -133,7 +133,7 @@ def test_nothing_is_fetched_from_anywhere(finished, page):
     assert not re.search(r"url\(|@import|https?:|//[a-z]", re.sub(r"base64,[^\"]+", "", html))
 
 
-def test_it_can_be_read_by_everybody(finished, page):
+def test_it_is_accessible(finished, page):
     assert (
         write_study_page(finished).read_text(encoding="utf-8").startswith("<!doctype html>\n<html")
     )

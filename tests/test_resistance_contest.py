@@ -95,7 +95,7 @@ def test_a_masked_gradient_is_found_out(masked, tmp_path):
     assert "Found by others alone: 4 of 24 candidates." in text
 
 
-def test_an_honest_gradient_is_beaten_by_nobody(honest, tmp_path):
+def test_an_honest_gradient_is_not_beaten(honest, tmp_path):
     case, rows = honest
     shares = found(rows)
     assert shares["momentum, 300 steps"] == shares["made for twin, 30 steps"] == 1
@@ -129,7 +129,7 @@ def test_what_is_done_is_not_done_again(honest):
     assert contest(Bands(sure=12), Blind(), {"twin": Bands()}, done=names)[1] == []
 
 
-def test_everybody_tries_the_same_candidates(honest):
+def test_all_attacks_try_the_same_candidates(honest):
     case, rows = honest
     assert len(case.targets) == len(case.start(0)) == 24
     assert not torch.equal(case.start(0), case.start(1))

@@ -38,7 +38,7 @@ WAYS: dict[str, dict[str, Any]] = {
 # All is measured in rounds twice as large as the preset's, as they were when this was first held.
 LARGE = {"candidates": 128, "kept": 4000, "clean_digits": 64, "averaging": 0.998}
 
-# What is changed of those; of their ascent, by an inner dictionary.
+# Changes of those settings; those of their ascent are in an inner dictionary.
 VARIANTS: dict[str, dict[str, Any]] = {
     AS_IT_IS: {},
     "no noise at all": {"ascent": {"noise": 0, "schedule": {"least_noise": 0}}},

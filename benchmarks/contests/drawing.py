@@ -1,6 +1,6 @@
 """How well digits are drawn after so much training: the rounds beside a VAE and a diffusion model.
 
-Each is trained anew for every budget, so that its schedule ends with it, and judged off the clock.
+Each is retrained for every budget, so that its schedule ends with it, and judged off the clock.
 """
 
 import time
@@ -149,7 +149,7 @@ def table(result: Row) -> str:
     return "\n\n".join(
         (
             f"## Drawing\n\n{every[0]['images']:,} images of each, against the test images; "
-            f"median of seeds (least–greatest), of which there are {plan['seeds']}. Real images "
+            f"median of {plan['seeds']} seeds (least–greatest). Real images "
             "are as many of each digit of the training set; under the nearest training image, of "
             "the test set.",
             in_words(result["facts"]),

@@ -33,7 +33,7 @@ class Plan:
     """How large the contest is."""
 
     repeats: int = 3
-    """Rounds of each recipe, each with a seed of its own."""
+    """Rounds of each recipe, each with its own seed."""
     share: int = 100
     """Images of the 3,000 that the original recipe makes."""
     batches: int = 200

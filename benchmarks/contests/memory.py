@@ -1,4 +1,4 @@
-"""Peak memory of one call, on top of what the process held before: each in a process of its own."""
+"""Peak memory of one call beyond what the process held before; each call in its own process."""
 
 import json
 import resource
@@ -92,7 +92,7 @@ def measure(library: str, count: int, model_name: str) -> Row:
 
 
 def restart() -> float:
-    """Forget the peak so far, where the system can; what is held now, in MiB."""
+    """Reset the peak, if the system can; returns the memory held now, in MiB."""
     try:
         Path("/proc/self/clear_refs").write_text("5")
     except OSError:

@@ -33,7 +33,7 @@ TRIED = 77
 
 AS_IT_IS = "as it is"
 
-# What is changed of `POLISH`, by an inner dictionary, and what `draw` is told otherwise.
+# Changes of `POLISH`, in an inner dictionary, and of other arguments of `draw`.
 VARIANTS: dict[str, dict[str, Any]] = {
     AS_IT_IS: {},
     "neither polished nor drawn again": {"polish": None, "accepted": None},

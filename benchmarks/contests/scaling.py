@@ -46,7 +46,7 @@ FOOL, ROUND = Size(images=250, steps=10), Size(images=64, steps=2)
 
 @dataclass(frozen=True)
 class Plan:
-    """What is varied, around `FOOL` and `ROUND`."""
+    """The sizes to vary, around `FOOL` and `ROUND`."""
 
     repeats: int = 3
     """How often each size takes its turn."""
@@ -123,7 +123,7 @@ def table(result: Row) -> str:
 
 
 def sizes(plan: Plan) -> list[tuple[str, str, int, Size]]:
-    """What is done, what is varied, its value, and the size that this makes."""
+    """The task, the name and value of what is varied, and the resulting size."""
     axes: list[tuple[str, Size, str, str, tuple[int, ...]]] = [
         ("fool", FOOL, "images", "images", plan.images),
         ("fool", FOOL, "steps", "steps", plan.steps),

@@ -76,6 +76,6 @@ class Diffusion(Rival):
 
 
 def _shares(t: Tensor) -> tuple[Tensor, Tensor]:
-    """What is kept of the image at times t (N,), and what is added of the noise: (N, 1, 1, 1)."""
+    """The factors of the image and of the noise at times t (N,), each (N, 1, 1, 1)."""
     angle = (t * math.pi / 2)[:, None, None, None]
     return angle.cos(), angle.sin()

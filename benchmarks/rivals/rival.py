@@ -1,4 +1,4 @@
-"""What is asked of a rival."""
+"""The interface of a rival."""
 
 from abc import ABC, abstractmethod
 

@@ -53,7 +53,7 @@ def train(
     seed: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Training:
-    """Train in place for so many seconds of wall time; what is left are the averaged weights.
+    """Train in place for this many seconds of wall time, and keep the averaged weights.
 
     AdamW on batches of 128 images, each seen once an epoch in a random order. The learning rate
     follows the clock, and is at its end when the time is.

@@ -75,7 +75,7 @@ export function deceivePanel(networks) {
     way.stopped = true;
     way.deception?.then(
       (deception) => deception.end(),
-      () => {}, // whoever waited for it has said so on the page
+      () => {}, // the page already shows the error
     );
     way.running = false;
     button.pause.disabled = true;
@@ -126,7 +126,7 @@ export function deceivePanel(networks) {
 
   async function run() {
     const mine = way;
-    const turn = (mine.turn = {}); // whoever pauses and plays again begins another one
+    const turn = (mine.turn = {}); // pausing and playing again begins another one
     mine.running = true;
     button.go.disabled = true;
     button.step.disabled = true;

@@ -57,7 +57,7 @@ async function start() {
     drawPanel(networks, { onUse: deceive.useDrawing, onChange: deceive.setDrawing });
     roundsPanel(networks);
     boot.hidden = true;
-    // For whoever opens the browser's console; web/README.md says more.
+    // For use in the browser's console; see web/README.md.
     window.deceive = { networks, starts: STARTS, generator, normal, enlarged, preprocess };
     document.documentElement.dataset.ready = "";
     if (manifest.judge !== null)

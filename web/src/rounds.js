@@ -7,7 +7,7 @@ import { STARTS } from "./starts.js";
 import { canvasOf, digitChoice, element, show } from "./views.js";
 
 const STEPS = 300; // the most that an image may take here; a network that resists may take them all
-const PACE = 50; // the least milliseconds a step of a drawing takes, for whoever wants to watch it
+const PACE = 50; // the least milliseconds per step of a drawing, so that one can watch
 
 export function roundsPanel(networks) {
   const { manifest } = networks;
@@ -49,7 +49,7 @@ export function roundsPanel(networks) {
     draw();
   }
 
-  /** The pictures of all lanes, made anew. */
+  /** Replace the pictures of all lanes. */
   function draw() {
     strip.replaceChildren(
       ...race.lanes.map((lane, index) => {

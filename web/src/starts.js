@@ -5,7 +5,7 @@ import { normal } from "./random.js";
 
 export const SIDE = 28;
 
-const SQUARES = 30; // upon one another
+const SQUARES = 30; // in an image
 
 const filled = (size, draw) => Float32Array.from({ length: size }, draw);
 const clamped = (value) => Math.min(1, Math.max(0, value));

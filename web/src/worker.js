@@ -32,7 +32,7 @@ async function prepare() {
 
 async function load({ name, url, shape }) {
   if (networks.has(name)) return;
-  // Whoever failed to get the runtime may try again.
+  // After a failure to get the runtime, the next request may try again.
   runtime ??= prepare().catch((error) => {
     runtime = null;
     throw error;

@@ -96,7 +96,7 @@ def held(
 
 
 class _Copy(nn.Module):
-    """The copy of a network that `fool` works with, as a network of its own."""
+    """The copy of a network that `fool` works with, as a separate network."""
 
     def __init__(self, model: Classifier) -> None:
         super().__init__()

@@ -26,7 +26,7 @@ CONTESTS = {
     ),
     "budget": (
         "With the same budget",
-        "Everybody may take as many steps; the peers take all of them, since none of their attacks "
+        "All may take equally many steps; the peers take all of them, since none of their attacks "
         "stops early. Their attack and step size again chosen on other start images; `fool` at its "
         "defaults.",
     ),

@@ -12,7 +12,7 @@ from deceive.common.errors import InputError
 OURS = "ours"
 
 
-# What an attack ends in when it goes on beyond every threshold, stored beside what reached those.
+# The final images of attacks that continue beyond every threshold, stored beside the others.
 ENDS = "ends"
 
 
@@ -30,7 +30,7 @@ class Plan:
     restarts: int = 10
     """Fresh starts of the attack that restarts."""
     shown: int = 4
-    """Candidates whose ends are shown."""
+    """Candidates whose final images are shown."""
     seed: int = 0
 
     def __post_init__(self) -> None:

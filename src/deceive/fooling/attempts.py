@@ -118,7 +118,7 @@ class Drawing:
 
 
 def _after(drawn: FoolingResult, further: FoolingResult) -> FoolingResult:
-    """Join two climbs, the second of which began where the first ended."""
+    """Join two climbs: the second began where the first ended."""
     ways = None
     if drawn.trajectories is not None and further.trajectories is not None:
         ways = tuple(

@@ -15,7 +15,7 @@ class Architecture(NamedTuple):
     body: Callable[[Shape], tuple[nn.Module, int]]
     """From an image's shape to layers that end in a feature vector, and the vector's length."""
     least_side: int = 1
-    """The smallest image side that pooling leaves anything of."""
+    """The smallest image side that survives pooling."""
     normalisation: tuple[float, float] | None = None
     """Mean and standard deviation, for an architecture that doesn't take the data's."""
 

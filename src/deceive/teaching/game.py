@@ -66,7 +66,7 @@ class Game(ABC):
 
     @abstractmethod
     def own(self) -> dict[str, Tensor]:
-        """The same for state of which each process has a share, along the first dimension."""
+        """The same for state that is split among processes, along the first dimension."""
 
     @abstractmethod
     def restore(self, state: dict[str, Tensor]) -> None:

@@ -60,7 +60,7 @@ class RoundsKind(Protocol):
         """The tensors, beyond the network's, that all processes have alike."""
 
     def own(self) -> dict[str, Tensor]:
-        """The tensors of which each process has a share, along the first dimension."""
+        """The tensors that are split among processes, along the first dimension."""
 
 
 def untaught(settings: ContinualSettings, data: Dataset) -> Network:

@@ -21,7 +21,7 @@ KINDS = {
     "uniform": "uniform noise",
     "gaussian": "gaussian noise",
     "smooth": "smooth noise",
-    "squares": "squares upon one another",
+    "squares": "overlapping squares",
     "permuted": "shuffled pixels",
     "constant": "plain grey",
     "other data": "other data",
