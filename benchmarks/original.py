@@ -37,7 +37,7 @@ class PerItem(Dataset[tuple[Tensor, int]]):
 
 
 def original_batches(network: nn.Module, split: Split, count: int, seed: int) -> float:
-    """Train in place on so many batches by the case study's recipe; the seconds that it takes."""
+    """Train in place on this many batches by the case study's recipe; returns the seconds."""
     started = time.perf_counter()
     OriginalTraining(network, split, seed).learn(count)
     return time.perf_counter() - started

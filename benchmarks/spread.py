@@ -29,7 +29,7 @@ class Spread(NamedTuple):
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A number to so many significant digits, without an exponent; whole ones are kept whole."""
+    """A number to this many significant digits, without an exponent; integers are kept whole."""
     if value == 0:
         return "0"
     rounded = float(f"{value:.{digits}g}")
@@ -42,7 +42,7 @@ def paired_ratio(over: Sequence[float], under: Sequence[float]) -> Spread:
 
 
 def over_seeds(rows: Sequence[Row], field: str, *, percent: bool = False) -> str:
-    """The median of a field with its range, or just the number where there is only one."""
+    """The median of a field with its range, or just the number if there is only one."""
     spread = Spread.of(row[field] * (100 if percent else 1) for row in rows)
     digits = 4 if percent else 3
     text = significant(spread.median, digits)
@@ -58,7 +58,7 @@ class Measure(NamedTuple):
     field: str
     percent: bool = False
     of_real: str = ""
-    """The field that says the same of real images, where there is one."""
+    """The field with the same measure of real images, if there is one."""
 
 
 def cells(rows: Sequence[Row], measures: Sequence[Measure]) -> list[str]:

@@ -20,6 +20,7 @@ from benchmarks.pictures import stripped
 from benchmarks.playing import AS_THEY_COME, FRESH, played
 from benchmarks.spread import Measure, cells, cells_of_real, grouped, titles
 from deceive.common import markdown
+from deceive.common.checks import counted
 from deceive.common.levels import from_levels, to_levels
 from deceive.data.loading import Dataset, Split, load_data
 from deceive.fooling.ascent import Ascent
@@ -45,7 +46,7 @@ class Plan:
     trial: int = 300
     """Rounds that are played beforehand to see how many fit a budget."""
     images: int | None = None
-    """Of the training images and of the test images, the first so many; None for all."""
+    """How many of the training and test images to use, from the first; None for all."""
 
 
 QUICK = Plan(minutes=(0.02, 0.05), seeds=1, count=25, trial=5, images=1000)
@@ -149,7 +150,7 @@ def table(result: Row) -> str:
     return "\n\n".join(
         (
             f"## Drawing\n\n{every[0]['images']:,} images of each, against the test images; "
-            f"median of {plan['seeds']} seeds (least–greatest). Real images "
+            f"median of {counted(plan['seeds'], 'seed')} (least–greatest). Real images "
             "are as many of each digit of the training set; under the nearest training image, of "
             "the test set.",
             in_words(result["facts"]),

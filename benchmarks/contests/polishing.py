@@ -70,7 +70,7 @@ class Plan:
     """Training images of each class that they are compared with."""
     variants: tuple[str, ...] = tuple(VARIANTS)
     images: int | None = None
-    """Of the training images and of the validation images, the first so many; None for all."""
+    """How many of the training and validation images to use, from the first; None for all."""
 
 
 QUICK = Plan(repeats=1, count=3, reference=50, variants=(AS_IT_IS, "not polished"), images=1000)

@@ -25,7 +25,7 @@ from deceive.teaching.continual import Continual
 
 console = Console(stderr=True)
 
-# In so many rounds the gradient is penalised once.
+# Rounds per gradient penalty.
 _ROUNDS = 4
 
 
@@ -70,7 +70,7 @@ QUICK = Plan(
 
 
 def run(plan: Plan) -> Iterator[Row]:
-    """Every piece of work in turn, and all of them again; yields the result after every turn."""
+    """Each piece of work in turn, repeatedly; yields the result after every turn."""
     started = facts()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -150,7 +150,7 @@ def fast(data: Dataset, plan: Plan, seed: int, chosen: float) -> list[Row]:
 
 
 def once(data: Dataset, epochs: float, seed: int) -> Row:
-    """One training of the `fast` recipe with a schedule of so many epochs."""
+    """One training of the `fast` recipe with a schedule of this many epochs."""
     network = build("fast", data, seed=seed)
     settings = RECIPES["fast"].model_copy(update={"epochs": epochs})
     seconds = fit(network, data.train.images, data.train.labels, settings, seed=seed)

@@ -92,7 +92,7 @@ def train(
 
 
 def _follow(averages: _Tensors, values: _Tensors, count: Tensor | int) -> None:
-    """Move averages of so many values, in place, towards the next."""
+    """Move averages over this many values, in place, towards the next value."""
     share = 1 - (1 - 1 / (int(count) + 1)) ** (_POWER + 1)
     for average, value in zip(averages, values, strict=True):
         average.lerp_(value, share)

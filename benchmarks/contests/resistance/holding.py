@@ -64,7 +64,7 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
 def candidates(network: nn.Module, data: Dataset, plan: Plan) -> Case:
     """The candidates from every kind of start, and the thresholds of the network."""
     numbers = {
-        # Of black images there is but one for each target.
+        # There is only one black image per target.
         start: range(min(plan.count, data.n_classes) if start == "blank" else plan.count)
         for start in WHITE_STARTS
     }

@@ -61,7 +61,7 @@ class Case:
 class Attack:
     """One way to look for gibberish. It gives arrays as `auditing.attacks.attack` does.
 
-    They are of all the candidates, or of the first so many.
+    They hold all candidates, or only the first few.
     """
 
     name: str

@@ -149,7 +149,7 @@ def audit(
         if run.row(part="subject") is None:
             run.add(subject_row(context, parts, notes).model_dump(mode="json"))
 
-        # Do the parts that are missing, for as long as there is time.
+        # Do the missing parts, while there is time.
         try:
             for part in parts:
                 if run.row(part=part.name) is None:

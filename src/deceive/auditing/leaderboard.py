@@ -48,7 +48,7 @@ _COLUMNS = (
 
 
 def write_leaderboard(files: Sequence[Path], out: Path) -> list[Row]:
-    """Write the table of these audits, and give back its rows, each by the names of its columns.
+    """Write the table of these audits, and return its rows, each by the names of its columns.
 
     Args:
         files: `audit.json` files, or the folders that they are in.

@@ -37,7 +37,7 @@ def flag(name: str, value: Any) -> list[str]:
     if isinstance(value, tuple | list):
         return [f"--{name}", *map(_word, value)]
     word = _word(value)
-    if word.startswith("-") and isinstance(value, str):  # else it would be taken for a flag
+    if word.startswith("-") and isinstance(value, str):  # otherwise it would be read as a flag
         return [f"--{name}={word}"]
     return [f"--{name}", word]
 

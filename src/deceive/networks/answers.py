@@ -1,4 +1,4 @@
-"""A model's answers to images, checked; whatever it raises becomes one sentence."""
+"""A model's answers to images, checked; any error it raises becomes one sentence."""
 
 from torch import Tensor, nn
 

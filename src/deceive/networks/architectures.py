@@ -111,7 +111,7 @@ def _draw(shape: Shape) -> tuple[nn.Module, int]:
 
 
 def _guard(shape: Shape) -> tuple[nn.Module, int]:
-    """The network that says whether an image shows a digit at all (`guarded.Guarded`)."""
+    """The network that decides whether an image shows any digit (`guarded.Guarded`)."""
     return StridedBody(shape), 128
 
 

@@ -8,7 +8,7 @@ from deceive.common.levels import Shape
 
 
 class _Strided(nn.Module):
-    """Strided convolutions, as many as halve the image's sides to a few pixels.
+    """Strided convolutions, enough of them to halve the image's sides to a few pixels.
 
     No pooling and no batch normalisation: every pixel has a gradient, and an image's logits don't
     depend on the rest of the batch. Pixels are first folded 2×2 into channels, so that no

@@ -1,4 +1,4 @@
-"""Batch normalisation made part of the layer before it."""
+"""Folding batch normalisation into the layer before it."""
 
 from itertools import pairwise
 from typing import Any
@@ -11,10 +11,10 @@ from deceive.networks.modules import copied
 
 
 def folded(model: nn.Module) -> nn.Module | None:
-    """A copy in which batch normalisation is part of the layer before it, where that is plain.
+    """A copy with batch normalisation folded into the layer before it, where that is known.
 
     None for a model without any. Inside an `nn.Sequential` it is plain which layer comes before.
-    The outputs are the same but for rounding, and a gradient step takes a tenth less time.
+    The outputs are the same except for rounding, and a gradient step takes a tenth less time.
     """
     if not any(isinstance(each, nn.modules.batchnorm._BatchNorm) for each in model.modules()):
         return None

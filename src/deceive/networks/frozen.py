@@ -1,4 +1,4 @@
-"""A copy of a model for asking it over and over."""
+"""A copy of a model to run many times."""
 
 import torch
 from torch import Tensor, nn

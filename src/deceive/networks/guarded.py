@@ -1,4 +1,4 @@
-"""Any classifiers behind a guard, which says whether an image shows one of their classes at all."""
+"""Any classifiers behind a guard, which decides whether an image shows one of their classes."""
 
 from collections.abc import Sequence
 

@@ -152,7 +152,7 @@ def looks_like(output: Tensor) -> Squashing | None:
 
 
 def are_probabilities(output: Tensor) -> bool:
-    """Whether rows of scores (N, K) are ≥ 0 and sum to 1, but for rounding.
+    """Whether rows of scores (N, K) are ≥ 0 and sum to 1, except for rounding.
 
     >>> import torch
     >>> from deceive.networks.squashing import are_probabilities

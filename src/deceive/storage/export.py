@@ -45,7 +45,7 @@ def export_onnx(
     (N, C, H, W) float32: of each image's objective in its pixels. N is free; C, H and W are fixed.
     A network that hears noise has a last input `noise` (N,) float32: the standard deviation of the
     noise in each image. It is only told the noise level; the caller adds the noise.
-    Batch normalisation is folded into the layer before it, where that is plain. The file is
+    Batch normalisation is folded into the layer before it, where that is known. The file is
     written only if ONNX Runtime agrees with torch. Needs the extra `deceive[onnx]`.
 
         >>> import tempfile

@@ -102,7 +102,7 @@ def check_savable(path: Path) -> None:
 def load_card(name: str | Path) -> Card:
     """The card of a shipped network, or of a safetensors file.
 
-    Raises `InputError` when there is none or it is not one.
+    Raises `InputError` when there is none, or the file isn't a card.
     """
     return read_weights(_locate(name))[0]
 

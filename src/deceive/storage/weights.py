@@ -24,7 +24,7 @@ def hidden_card(card_path: Path) -> Path:
 
 
 def read_weights(path: Path) -> tuple[Card, dict[str, Tensor]]:
-    """Read a card and the weights it describes, and no more than it describes.
+    """Read a card and exactly the weights that it describes.
 
     The card is beside them, or still in the hidden file if `save_network` was killed.
     """

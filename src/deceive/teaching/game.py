@@ -54,7 +54,7 @@ class Game(ABC):
 
     @abstractmethod
     def best(self) -> Network:
-        """The network to use, in half precision, as it is kept. All measures are of this one."""
+        """The network to keep and use, in half precision. All measures are of this one."""
 
     @abstractmethod
     def tally(self, network: Network) -> Row:

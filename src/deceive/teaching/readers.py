@@ -40,7 +40,7 @@ class Readers:
         return self._placed(Guarded(guard, self.easy, doubt=_DOUBT_IN_ROUNDS))
 
     def finished(self, guard: Classifier) -> Guarded:
-        """The guard with the network's own readers, as it is used."""
+        """The guard with the network's own readers."""
         shifts = GUARDED[self.name].shifts
         return self._placed(
             Guarded(guard, self.own, doubt=_DOUBT, shifts=shifts, architecture=self.name)

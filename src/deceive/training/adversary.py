@@ -8,7 +8,7 @@ from torch import Generator, Tensor
 
 from deceive.training.settings import TrainingSettings
 
-# Keeps a gradient of nothing but zeros at zero when it is divided by its length.
+# Keeps an all-zero gradient at zero when it is divided by its length.
 _TINY = torch.finfo(torch.float32).tiny
 
 

@@ -42,7 +42,7 @@ class TrainingSettings(BaseModel):
     the shifts at a grid of 5×5 knots, between which they are interpolated."""
     adversarial_radius: float = Field(default=0, ge=0, le=checks.GREATEST)
     """How far an adversary may move an image before the network learns from it (Madry et al. 2018);
-    at 0 there is none."""
+    0 means no adversary."""
     adversarial_norm: Literal["pixel", "image"] = "pixel"
     """What the radius bounds: the change of each pixel (L∞), or the Euclidean distance between
     images (L2)."""

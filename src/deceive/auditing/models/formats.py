@@ -41,7 +41,7 @@ class Loaded:
     model: nn.Module | Function
     """Images (N, C, H, W) float32 in, (N, K) out; only an `nn.Module` has a gradient."""
     fingerprint: str = ""
-    """SHA-256 of its files or its parameters; empty where there are none that can be read."""
+    """SHA-256 of its files or its parameters; empty if none can be read."""
     digests: Mapping[str, str] = field(default_factory=dict)
     """SHA-256 of each file it came from, by name; empty for code and objects."""
     rubbish_class: int | None = None

@@ -79,14 +79,14 @@ class AttackPart:
 
 
 def attack_parts(context: Context, group: int = GROUP) -> list[Part]:
-    """Every attack that is asked for, from every start, in groups of so many candidates."""
+    """Every requested attack, from every start, in groups of candidates."""
     parts: list[Part] = []
     for way in context.settings.ways:
         for start in WHITE_STARTS:
             if start == "blank" and WAYS[way].fresh:
-                continue  # there is but one such start
+                continue  # there is only one such start
             count = context.settings.candidates
-            if start == "blank":  # of black images there is but one for each target
+            if start == "blank":  # there is only one black image per target
                 count = min(context.data.n_classes, count)
             parts += [
                 AttackPart(way, start, range(first, min(count, first + group)), first // group)

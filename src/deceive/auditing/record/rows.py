@@ -31,7 +31,7 @@ class _Settings(AuditSettings):
 
 class _Row(RowSchema):
     part: str
-    """The part's name; of each name there is one row, but for failures."""
+    """The part's name; one row per name, except for failures."""
     seconds: float = Field(default=0, ge=0)
     warnings: list[str] = Field(default_factory=list)
 
