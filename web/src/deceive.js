@@ -22,7 +22,7 @@ export function deceivePanel(networks) {
 
   let seed = Math.floor(Math.random() * 2 ** 31);
   let drawing = null;
-  let way = null; // the present run: what was asked for, and every step so far
+  let way = null; // the current run: its settings, and every step so far
 
   for (const { name, testAccuracy } of Object.values(networks.manifest.networks)) {
     const text = `${name}: reads ${percent(testAccuracy, 2)}`;
@@ -49,7 +49,7 @@ export function deceivePanel(networks) {
     return STARTS[startChoice.value](generator(seed));
   }
 
-  /** Put the present choice on the stage, before its first step. */
+  /** Show the current choice, before its first step. */
   function lay() {
     end();
     const start = startImage();
@@ -82,13 +82,13 @@ export function deceivePanel(networks) {
     button.pause.textContent = "Pause";
   }
 
-  /** Make sure that the run has begun; `mine` may have been put away meanwhile. */
+  /** Make sure that the run has begun; `mine` may have been replaced meanwhile. */
   function begun(mine) {
     mine.deception ??= networks.deceive(mine.network, [mine.target], [mine.start], { seed });
     return mine.deception;
   }
 
-  /** One step after the other, however quickly they are asked for. */
+  /** Takes one step at a time, however fast steps are requested. */
   function step(mine) {
     mine.steps = (mine.steps ?? Promise.resolve()).then(() => stepOnce(mine));
     return mine.steps;
@@ -100,14 +100,14 @@ export function deceivePanel(networks) {
     const { images, finished } = await deception.step();
     if (mine.stopped) return;
     const [image] = images;
-    // A step that only asks again, about the 8-bit image, has nothing new to show.
+    // A step that only checks the 8-bit image has nothing new to show.
     mine.frames[image.steps] = image;
     mine.finished = finished;
     look(mine, mine.frames.length - 1);
     if (finished) await finish(mine, image);
   }
 
-  /** Show the image as it was after so many steps. */
+  /** Show the image as it was after this many steps. */
   function look(mine, index) {
     const frame = mine.frames[index];
     show(canvas, frame.levels);
@@ -140,7 +140,7 @@ export function deceivePanel(networks) {
       while (mine.running && mine.turn === turn && !mine.finished) {
         await step(mine);
         due = Math.max(performance.now(), due + 1000 / Number(speed.value));
-        // A page in the background is given no frames; there the steps go on without.
+        // A page in the background gets no frames, so there the steps don't wait for them.
         const wait = due - performance.now();
         if (wait > 1) await new Promise((resolve) => setTimeout(resolve, wait));
       }
@@ -186,7 +186,7 @@ export function deceivePanel(networks) {
     );
   }
 
-  /** What the judge sees, where there is one and it isn't the deceived one itself. */
+  /** What the judge sees, if there is one and it isn't the deceived network. */
   async function judged(mine) {
     if (judge === null || judge === mine.network) return "";
     const image = fromLevels(mine.levels);
@@ -232,13 +232,13 @@ export function deceivePanel(networks) {
   });
   back.addEventListener("input", () => look(way, Number(back.value)));
   networkChoice.addEventListener("change", targets);
-  // A new choice, of anything but the speed, puts a new image on the stage.
+  // Changing anything except the speed shows a new image.
   form.addEventListener("change", (event) => event.target !== speed && lay());
 
   targets();
   lay();
   return {
-    /** A new drawing, or none; its image is on the stage at once when it is the start. */
+    /** A new drawing, or none; shown at once if it is the start. */
     setDrawing(image) {
       drawing = image;
       if (startChoice.value === "drawing") lay();

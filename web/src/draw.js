@@ -1,4 +1,4 @@
-// Panel 1: a drawing, what the network sees of it, and what it says.
+// Panel 1: a drawing, the network's input made from it, and the network's answer.
 
 import { best, percent } from "./networks.js";
 import { preprocess } from "./preprocess.js";
@@ -7,7 +7,7 @@ import { toLevels } from "./fool.js";
 import { Bars, show } from "./views.js";
 
 const SIZE = 280; // of the drawing, in its own units
-const PEN = 22; // so that a digit that fills the most of it has MNIST's strokes
+const PEN = 22; // gives a digit that fills the canvas strokes as wide as MNIST's
 const STRIDE = 7; // of the pen, by keyboard
 
 const EMPTY = "The drawing is empty: draw a digit first.";
@@ -67,7 +67,7 @@ export function drawPanel(networks, { onUse, onChange }) {
     return Float32Array.from({ length: SIZE * SIZE }, (_, k) => data[4 * k + 3] / 255);
   }
 
-  // One question at a time, and always about the drawing as it is by then.
+  // One request at a time, always with the latest drawing.
   let asking = false;
   let changed = false;
   async function changedNow() {

@@ -1,10 +1,10 @@
-// The library's `fool`, step for step (src/deceive/fooling/fool.py): what is changed there is changed
-// here, and a test compares the two pixel by pixel.
+// The library's `fool`, step for step (src/deceive/fooling/fool.py). Change both together: a test
+// compares them pixel by pixel.
 
 import { generator, normal } from "./random.js";
 import { RULES, noiseAfter, sizeAfter } from "./rules.js";
 
-/** Images in [0, 1] as levels 0 to 255, a half to the even one, as torch rounds. */
+/** Images in [0, 1] as levels 0 to 255; halves are rounded to even, as in torch. */
 export function toLevels(image) {
   const levels = new Uint8Array(image.length);
   for (let k = 0; k < image.length; k++) {
@@ -45,10 +45,10 @@ function note(image, { confidences }) {
 }
 
 /**
- * N images on their way from their starts to their targets, against one network.
+ * N images being optimised towards their targets, against one network.
  *
- * `ask(images, targets, noise)` gives logits (N, K) and gradient (N, C·H·W) of the log-odds, both
- * flat; `noise` holds the standard deviations (N) that the network is to be told. `rule` is the
+ * `ask(images, targets, noise)` returns logits (N, K) and gradient (N, C·H·W) of the log-odds, both
+ * flat; `noise` holds the standard deviations (N) to tell the network. `rule` is the
  * manifest's, with the network's ascent: confidence, steps, patience, growing, slack, ascent, and a
  * seed for the ascent's noise. With a confidence of null every image takes all its steps.
  */
@@ -80,7 +80,7 @@ export class Deception {
     return this.images.every((image) => image.finished);
   }
 
-  /** Ask the network, let images leave that fool or are out of steps, and move the others. */
+  /** Run the network, remove images that fool or are out of steps, and move the others. */
   async step() {
     const batch = this.images.filter((image) => !image.finished);
     if (batch.length === 0) return;
@@ -103,7 +103,7 @@ export class Deception {
       image.finished = image.fooled || image.taken >= steps;
     });
 
-    // The others take a step, along a gradient that is asked for in the ascent's noise.
+    // The others take a step, along the gradient in the ascent's noise.
     const stay = batch.filter((image) => !image.finished);
     if (ascent.noise > 0) {
       const noise = stay.map((image) => noiseAfter(ascent, image.taken));
@@ -114,7 +114,7 @@ export class Deception {
     for (const image of stay) this.#move(image, image.answer);
   }
 
-  /** What the network says of each image, as it is seen: its confidences and the gradient. */
+  /** The network's confidences and gradient for each image, as shown to it. */
   async #ask(images, seen, noise = images.map(() => 0)) {
     const n = images.length;
     if (n === 0) return [];
@@ -131,8 +131,7 @@ export class Deception {
   }
 
   /**
-   * One step up the gradient, by the ascent's rule; pixels that a bound holds back count for
-   * nothing.
+   * One step up the gradient, by the ascent's rule; pixels held back by a bound don't count.
    */
   #move(image, { gradient }) {
     const { pixels, state, taken } = image;

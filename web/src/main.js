@@ -1,4 +1,4 @@
-// Wires the panels up; whatever keeps the page from running is a sentence on it.
+// Wires up the panels; an error that keeps the page from running is shown as a sentence.
 
 import { deceivePanel } from "./deceive.js";
 import { drawPanel } from "./draw.js";
@@ -11,7 +11,7 @@ import { element } from "./views.js";
 
 const boot = document.getElementById("boot");
 
-/** What this browser lacks; empty when it has all. */
+/** What this browser lacks; empty if nothing. */
 function missing() {
   const needed = {
     WebAssembly: typeof WebAssembly === "object",

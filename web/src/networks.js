@@ -1,4 +1,4 @@
-// What the panels know of the networks: the manifest, and a worker to ask.
+// The networks for the panels: the manifest, and the worker that runs them.
 
 import { probabilities } from "./fool.js";
 
@@ -50,7 +50,7 @@ export class Networks {
     return this.manifest.networks[name];
   }
 
-  /** The classes that are digits: all outputs but rubbish. */
+  /** The classes that are digits: all outputs except rubbish. */
   digits(name) {
     const { outputs, rubbishClass } = this.info(name);
     return Array.from({ length: outputs }, (_, k) => k).filter((k) => k !== rubbishClass);
@@ -94,7 +94,7 @@ export class Networks {
     return probabilities(await this.#ask("logits", { network: name, images: all, n }), n);
   }
 
-  /** A deception that has begun; `rule` changes the network's where it says something else. */
+  /** A deception that has begun; fields of `rule` replace those of the network's rule. */
   async deceive(name, targets, starts, rule = {}) {
     await this.load(name);
     const run = this.#next++;
@@ -114,7 +114,7 @@ export function best(confidences) {
   return { output, confidence: confidences[output] };
 }
 
-/** A share as a percentage, rounded down: 99% is never said of less. */
+/** A share as a percentage, rounded down, so that 99% means at least 99%. */
 export function percent(share, digits = 1) {
   const scale = 10 ** digits;
   // 0.9934 * 10000 may be 9933.999….

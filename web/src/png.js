@@ -1,5 +1,5 @@
-// A grey 8-bit PNG, written here so that every level arrives as it is: a canvas may change some
-// on the way, for colour management or for privacy.
+// A grey 8-bit PNG, written here so that every level is exact: a canvas may change some for colour
+// management or for privacy.
 
 /** Levels (height, width) flat, a Uint8Array, as the bytes of a PNG. */
 export function png(levels, width, height) {
@@ -7,7 +7,7 @@ export function png(levels, width, height) {
   const view = new DataView(header.buffer);
   view.setUint32(0, width);
   view.setUint32(4, height);
-  header[8] = 8; // bits a pixel, and the zeros after it: grey, deflate, no filter, no interlace
+  header[8] = 8; // bits per pixel; the zeros after it: grey, deflate, no filter, no interlace
 
   const raw = new Uint8Array(height * (width + 1)); // each row begins with its filter, none
   for (let row = 0; row < height; row++)

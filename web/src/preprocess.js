@@ -1,4 +1,4 @@
-// From a drawing to what MNIST's images are: 20 × 20 at the most, centred by mass in 28 × 28.
+// Turns a drawing into an image like MNIST's: at most 20 × 20, centred by mass in 28 × 28.
 
 import { SIDE } from "./starts.js";
 
@@ -49,7 +49,7 @@ function shrunk(ink, width, box, wide, high) {
   return out;
 }
 
-/** For each of `wanted` pixels, which of `length` pixels it covers, and by what share of itself. */
+/** For each of `wanted` pixels, which of `length` pixels it covers, and with what weight. */
 function shares(length, wanted) {
   const step = length / wanted;
   return Array.from({ length: wanted }, (_, i) => {

@@ -1,6 +1,6 @@
-// Numbers by chance, the same for the same seed.
+// Random numbers, the same for the same seed.
 
-/** Numbers evenly from [0, 1) (mulberry32); a seed has many streams of them. */
+/** Uniform numbers from [0, 1) (mulberry32); each seed has many streams. */
 export function generator(seed, stream = 0) {
   let state = Math.imul(seed, 0x9e3779b9) ^ Math.imul(stream, 0x85ebca6b);
   return () => {
@@ -11,7 +11,7 @@ export function generator(seed, stream = 0) {
   };
 }
 
-/** A number of the standard normal distribution (Box and Muller 1958). */
+/** A standard normal number (Box and Muller 1958). */
 export function normal(random) {
   return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 }

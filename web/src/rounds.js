@@ -27,7 +27,7 @@ export function roundsPanel(networks) {
   slider.disabled = false;
 
   let seed = 1;
-  let race = null; // the present one: its targets, and where every network stands
+  let race = null; // the current one: its targets, and the state of every network
 
   const title = ({ network, round }) => (round === null ? network : `Round ${round}`);
   const subtitle = ({ network }) => `reads ${percent(networks.info(network).testAccuracy, 2)}`;
@@ -112,7 +112,7 @@ export function roundsPanel(networks) {
     });
   }
 
-  /** Whether the judge, too, sees the digit that the image was to be. */
+  /** Whether the judge also sees the image's target. */
   function agrees(lane, i) {
     return lane.judged?.[i] === String(race.targets[i]);
   }
@@ -142,7 +142,7 @@ export function roundsPanel(networks) {
       await Promise.all(entries.map(({ network }) => networks.load(network)));
       const began = performance.now();
       if (!mine.stopped) said.textContent = allDraw ? "Drawing …" : "Deceiving …";
-      // Each in turn takes a step, so that they stay side by side.
+      // They take steps in turn, so that none gets ahead.
       await Promise.all(mine.lanes.map((lane) => compete(mine, lane)));
       if (!mine.stopped) said.textContent = inWords(mine, performance.now() - began);
     } catch (error) {
@@ -196,7 +196,7 @@ export function roundsPanel(networks) {
     return `${parts.join("; ")}. ${seconds}`;
   }
 
-  /** What became of the first round's images and of the last one's. */
+  /** The outcome of the first round's images and of the last one's. */
   function drawnInWords(mine) {
     const [first, last] = [mine.lanes[0], mine.lanes.at(-1)];
     if (last.judged === null) return "Drawn.";
@@ -239,7 +239,7 @@ function pause(milliseconds) {
   return milliseconds > 0 && new Promise((resolve) => setTimeout(resolve, milliseconds));
 }
 
-/** What a newcomer is told, about what there is. */
+/** The introduction for newcomers, fitted to the networks there are. */
 function words(networks) {
   const { rounds } = networks.manifest;
   const budget = ` An image may take ${STEPS} steps.`;

@@ -13,7 +13,7 @@ function accumulated(gradient, [velocity], momentum) {
   return velocity;
 }
 
-/** By name: how many images a rule remembers, and its move, which is where to and how far. */
+/** Rules by name: how many images each remembers, and its move: direction and length. */
 export const RULES = {
   momentum: {
     memory: 1,
@@ -44,11 +44,11 @@ export const RULES = {
   },
 };
 
-/** The share of the schedule that is still to come; 1 where there is none. */
+/** The share of the schedule that is left; 1 without a schedule. */
 const left = ({ schedule }, taken) =>
   schedule === null ? 1 : Math.max(0, 1 - taken / schedule.steps);
 
-/** The standard deviation of the noise that an image is seen in after so many steps. */
+/** The standard deviation of an image's noise after this many steps. */
 export function noiseAfter(ascent, taken) {
   const { noise, schedule } = ascent;
   if (schedule === null) return noise;
@@ -56,7 +56,7 @@ export function noiseAfter(ascent, taken) {
   return leastNoise + (noise - leastNoise) * left(ascent, taken) ** noisePower;
 }
 
-/** The step size after so many steps, before the rule has its say. */
+/** The step size after this many steps, before the rule scales it. */
 export function sizeAfter(ascent, taken) {
   return ascent.stepSize * left(ascent, taken);
 }

@@ -1,5 +1,5 @@
-// Where an image begins: the library's starts (src/deceive/fooling/starts.py) with a generator of the
-// page's own. Images are flat Float32Arrays of 28 × 28 in [0, 1].
+// Start images: the library's starts (src/deceive/fooling/starts.py) with the page's own random
+// generator. Images are flat Float32Arrays of 28 × 28 in [0, 1].
 
 import { normal } from "./random.js";
 

@@ -1,4 +1,4 @@
-// What the panels show with: an image, bars, a curve, a row of digits to choose from.
+// Views for the panels: an image, bars, a curve, a row of digits to choose from.
 
 import { percent } from "./networks.js";
 import { SIDE } from "./starts.js";
@@ -42,7 +42,7 @@ export class Bars {
     this.list.replaceChildren(...this.rows.map(({ row }) => row));
   }
 
-  /** Confidences, one a bar; null for none. `wanted` is the output to point out. */
+  /** Confidences, one per bar; null for none. `wanted` is the output to highlight. */
   fill(confidences, wanted = confidences?.indexOf(Math.max(...confidences))) {
     this.rows.forEach(({ row, bar, value }, k) => {
       bar.style.width = confidences ? `${100 * confidences[k]}%` : "0";
@@ -52,7 +52,7 @@ export class Bars {
   }
 }
 
-/** The confidence at every step, with the one that is asked for as a dashed line. */
+/** The confidence at every step; the requested one is a dashed line. */
 export class Curve {
   #width = 300;
   #height = 110;

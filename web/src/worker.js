@@ -1,4 +1,4 @@
-// Where the networks run, so that the page stays free: one request after the other.
+// Runs the networks, one request after the other, so that the page stays responsive.
 
 import * as ort from "onnxruntime-web/wasm";
 import runtimeUrl from "onnxruntime-web/ort-wasm-simd-threaded.wasm?gzip";
@@ -64,7 +64,7 @@ function begin({ run, network, targets, starts, rule }) {
   deceptions.set(run, new Deception(networks.get(network), targets, starts, rule));
 }
 
-/** So many steps at once; what is given back is how things stand before the last one's move. */
+/** Several steps at once; returns the state before the last one's move. */
 async function step({ run, count = 1 }) {
   const deception = deceptions.get(run);
   for (let k = 0; k < count && !deception.finished; k++) await deception.step();
@@ -88,7 +88,7 @@ const actions = {
   /** Logits (N, K) of images (N, C·H·W), both flat. */
   logits: async ({ network, images, n }) =>
     (await networks.get(network)(images, Array(n).fill(0), Array(n).fill(0))).logits,
-  /** The images of a deception as they are, in float32, not rounded to levels. */
+  /** The images of a deception in float32, not rounded to levels. */
   pixels: ({ run }) => deceptions.get(run).images.map((image) => image.pixels),
 };
 
