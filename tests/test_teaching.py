@@ -163,7 +163,9 @@ def test_a_run_that_diverges_goes_back_more_slowly_and_at_last_gives_up(tmp_path
     assert [row["round"] for row in rows if row["part"] == "round"] == [0]
 
 
-@pytest.mark.parametrize(("vital", "words"), [(0, "are caught"), (1, "of the real images in noise")])
+@pytest.mark.parametrize(
+    ("vital", "words"), [(0, "are caught"), (1, "of the real images in noise")]
+)
 def test_a_network_that_has_nothing_to_learn_is_noticed(vital, words):
     game = Continual(quarters_data(), SMALL)
     game.vitals.patience = 3
