@@ -10,10 +10,22 @@ import pytest
 TOLD = "from deceive.cli.supervised import supervised; import sys; sys.exit(supervised(work))"
 
 
-def supervise(work: str) -> subprocess.Popen[str]:
+# The parent goes on long after the child has begun.
+LATE = """
+fork = os.fork
+def late():
+    child = fork()
+    time.sleep(0.3 if child else 0)
+    return child
+os.fork = late
+"""
+
+
+def supervise(work: str, *, before: str = "") -> subprocess.Popen[str]:
     """A process that supervises `work`, lines of Python without indentation."""
     lines = "".join(f"    {line}\n" for line in work.splitlines())
-    code = f"import atexit, ctypes, os, posix, signal, time\ndef work():\n{lines}\n{TOLD}"
+    imports = "import atexit, ctypes, os, posix, signal, time"
+    code = f"{imports}\n{before}\ndef work():\n{lines}\n{TOLD}"
     pipe = subprocess.PIPE
     return subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True)
 
@@ -53,6 +65,13 @@ def test_signals_reach_the_work(tmp_path):
             process.send_signal(sent)
             assert process.wait(30) == code
         (tmp_path / "begun").unlink()
+
+
+@pytest.mark.parametrize(("name", "code"), [("SIGINT", 130), ("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_at_the_very_beginning_reaches_the_work_too(name, code):
+    work = f"try:\n    os.kill(os.getppid(), signal.{name}); time.sleep(60)\n"
+    with supervise(work + "except KeyboardInterrupt:\n    return 130", before=LATE) as process:
+        assert process.wait(30) == code
 
 
 def test_the_work_ends_with_its_supervisor(tmp_path):

@@ -10,13 +10,17 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable
-from types import FrameType
 from typing import NoReturn
 
 from deceive.cli import screen
 
 # Taken before any model can replace it.
 _exit = os._exit
+
+# Signals that ask a process to end, and are passed on to the child.
+_ENDING = [signal.SIGINT, signal.SIGTERM]
+if sys.platform != "win32":
+    _ENDING.append(signal.SIGHUP)
 
 # Where a child sends its exit code; None in a process without a supervisor.
 _supervisor: int | None = None
@@ -32,15 +36,19 @@ def supervised(work: Callable[[], int]) -> int:
         return work()
     codes, sends = os.pipe()  # neither end survives an exec
     lives, parent = os.pipe()
+    passed_on = {each for each in _ENDING if signal.getsignal(each) is not signal.SIG_IGN}
+    # Blocked from before the child exists: none is lost between its beginning and the wait for it.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {*passed_on, signal.SIGCHLD})
     child = os.fork()
     if child == 0:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(codes)
         os.close(parent)
         _work_for(sends, lives, work)
     os.close(sends)
     os.close(lives)
-    _pass_signals_on(child)
-    _, status = os.waitpid(child, 0)
+    status = _wait(child, passed_on)
+    signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     os.set_blocking(codes, False)  # the model's own child processes may hold the other end
     try:
         sent = os.read(codes, 16)
@@ -76,19 +84,19 @@ def _end_with_parent(lives: int) -> None:
     _exit(137)
 
 
-def _pass_signals_on(child: int) -> None:
-    """Forward the signals that ask this process to end.
+def _wait(child: int, passed_on: set[signal.Signals]) -> int:
+    """Wait for the child, forward signals to it meanwhile, and give its status.
 
-    A terminal sends Ctrl+C to the child itself.
+    All of these signals are blocked. A terminal sends Ctrl+C to the child itself.
     """
-
-    def forward(number: int, frame: FrameType | None) -> None:
-        if number != signal.SIGINT or not _in_foreground():
+    while True:
+        number = signal.sigwait({*passed_on, signal.SIGCHLD})
+        if number == signal.SIGCHLD:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return status
+        elif number != signal.SIGINT or not _in_foreground():
             os.kill(child, number)
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:
-            signal.signal(number, forward)
 
 
 def _in_foreground() -> bool:
