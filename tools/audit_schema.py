@@ -9,6 +9,7 @@ from typing import Any
 
 from deceive.auditing import json_schema
 from deceive.auditing.record.schema import VERSION
+from deceive.common import markdown
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 
@@ -49,12 +50,12 @@ def _named(part: dict[str, Any]) -> list[str]:
 
 
 def _table(title: str, part: dict[str, Any]) -> str:
-    rows = "".join(
-        f"| `{name}` | {_type(field)} | {field['description']} |\n"
+    rows = (
+        (f"`{name}`", _type(field), field["description"])
         for name, field in part["properties"].items()
     )
-    head = "| field | type | meaning |\n|---|---|---|\n"
-    return f"\n## {title}\n\n{part['description']}\n\n{head}{rows}"
+    fields = markdown.table(("field", "type", "meaning"), rows)
+    return f"\n## {title}\n\n{part['description']}\n\n{fields}\n"
 
 
 def _type(field: dict[str, Any]) -> str:
