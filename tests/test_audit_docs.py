@@ -5,6 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import pydantic
 import pytest
 import torch
 from tools import audit_schema
@@ -55,6 +56,10 @@ def audit(capsys, *arguments):
     return end.value.code, capsys.readouterr()
 
 
+@pytest.mark.skipif(
+    tuple(map(int, pydantic.VERSION.split(".")[:2])) < (2, 11),
+    reason="earlier versions of pydantic say the same schema in another way",
+)
 def test_the_schema_is_the_codes():
     for path, content in audit_schema.files().items():
         assert path.read_text(encoding="utf-8") == content

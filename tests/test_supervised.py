@@ -10,6 +10,12 @@ import pytest
 TOLD = "from deceive.cli.supervised import supervised; import sys; sys.exit(supervised(work))"
 
 
+# A job in the background may begin with these ignored.
+USUAL = """
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+"""
+
 # The parent goes on long after the child has begun.
 LATE = """
 fork = os.fork
@@ -25,7 +31,7 @@ def supervise(work: str, *, before: str = "") -> subprocess.Popen[str]:
     """A process that supervises `work`, lines of Python without indentation."""
     lines = "".join(f"    {line}\n" for line in work.splitlines())
     imports = "import atexit, ctypes, os, posix, signal, time"
-    code = f"{imports}\n{before}\ndef work():\n{lines}\n{TOLD}"
+    code = f"{imports}\n{USUAL}{before}\ndef work():\n{lines}\n{TOLD}"
     pipe = subprocess.PIPE
     return subprocess.Popen([sys.executable, "-c", code], stdout=pipe, stderr=pipe, text=True)
 
