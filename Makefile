@@ -23,13 +23,13 @@ resist: $(READY) ## deceive, teach, again: until gibberish hardly deceives
 	$(BIN)/deceive rounds --preset resist
 
 test: check ## formatter, linter, types and every test
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lowest: ## every test with the oldest versions that pyproject.toml allows
 	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
 	  -c constraints-lowest.txt -e '.[dev]'
-	.venv-lowest/bin/python -m pytest -n auto --dist loadfile
+	.venv-lowest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 check: $(READY) ## formatter's check, linter and types
 	$(BIN)/ruff format --check .
