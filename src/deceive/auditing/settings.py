@@ -15,7 +15,7 @@ WayName = Literal["momentum", "sign", "adam", "smoothed", "restarts"]
 
 
 class AuditSettings(BaseModel):
-    """How much an audit does. `QUICK` and `THOROUGH` are the two usual sizes.
+    """How much an audit does.
 
     Raises pydantic's `ValidationError` for a value out of range.
 

@@ -55,7 +55,7 @@ class Ascent(BaseModel):
     model_config = _SETTINGS
 
     rule: Literal["momentum", "sign", "adam"] = "momentum"
-    """A name from `RULES`."""
+    """How a step follows the gradient: a name from `RULES` (momentum, sign or adam)."""
     step_size: float = Field(default=0.01, gt=0, le=checks.GREATEST)
     """How far pixels move on average in the first step, as a share of the bounds' width."""
     momentum: float = Field(default=0.5, ge=0, lt=1)

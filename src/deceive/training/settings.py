@@ -24,11 +24,11 @@ class TrainingSettings(BaseModel):
     batch_size: int = Field(default=250, ge=2, lt=checks.MOST)
     """Images per step."""
     learning_rate: float = Field(default=0.01, gt=0, le=checks.GREATEST)
-    """The greatest one; under "one-cycle" it is reached after 30% of the steps."""
+    """Highest learning rate; "one-cycle" reaches it after 30% of the steps."""
     schedule: Literal["one-cycle", "constant"] = "one-cycle"
     """How the learning rate changes over the steps."""
     weight_decay: float = Field(default=0.01, ge=0, le=checks.GREATEST)
-    """Of AdamW (Loshchilov and Hutter 2019)."""
+    """Weight decay of AdamW (Loshchilov and Hutter 2019)."""
     label_smoothing: float = Field(default=0.05, ge=0, lt=1)
     """Share of a label that is spread over all classes (Szegedy et al. 2016)."""
     rotation: float = Field(default=8, ge=0, le=180)

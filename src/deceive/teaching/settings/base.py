@@ -22,7 +22,7 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 
 
 class RoundsSettings(BaseModel):
-    """Settings that all kinds of rounds have; each kind is a class of its own.
+    """Settings that all kinds of rounds have.
 
     Make an `EmergingSettings`, `ResistingSettings` or `RetrainingSettings`. All are frozen; bad
     values raise pydantic's `ValidationError`, a `ValueError`.
