@@ -95,7 +95,7 @@ def noise(*shape: int, seed: int = 0) -> NDArray[np.uint8]:
 
 
 def ten(seed: int = 0, fooled: int = 10) -> dict[str, NDArray[Any]]:
-    """The study's arrays of ten candidates, the first `fooled` of which fool."""
+    """The study's arrays of ten candidates; the first `fooled` fool the network."""
     took = np.arange(10) < fooled
     return {
         "levels": noise(10, 1, 28, 28, seed=seed),

@@ -32,7 +32,7 @@ def run(plan: Plan) -> Iterator[Row]:
         level: {name: choose(trials.final, level) for name, trials in tried.items()}
         for level in LEVELS
     }
-    # With one budget, all of which the peers spend; `fool` is left at its defaults.
+    # One budget for all: the peers spend it in full, and `fool` keeps its defaults.
     whole = {
         name: replace(choose(trials.whole, LEVELS[0]), batch=best[LEVELS[0]][name].batch)
         for name, trials in tried.items()

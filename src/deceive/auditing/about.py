@@ -62,7 +62,7 @@ def identities_of(context: Context) -> list[Identity]:
 
 
 def subject_row(context: Context, parts: list[Part], notes: list[str]) -> SubjectRow:
-    """The first row of an audit; `notes` are what was found out about the judges."""
+    """The first row of an audit; `notes` say what the audit learnt about the judges."""
     subject, judges = context.subject, context.judges
     warnings = [f"Judge {each.name}: {said}" for each in judges for said in each.warnings]
     return SubjectRow(

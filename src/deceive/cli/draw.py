@@ -26,7 +26,7 @@ class DrawCommand(Command):
     model: str = "draw"
     """A shipped network of the rounds, or a safetensors file."""
     attempts: int = 3
-    """How often an image may be drawn; it is drawn again while the network itself doubts it."""
+    """Maximum tries per image; an image that the network itself doubts is drawn again."""
     judge: str | None = None
     """A network trained on the same data that says what the images look like; by default judge, or
     study when judge itself is deceived."""

@@ -32,7 +32,7 @@ def calibrate(network: Classifier, images: Tensor, labels: Tensor) -> float:
 
     Args:
         network: changed in place.
-        images: (N, C, H, W) float32 in [0, 1], none of which it was trained on.
+        images: (N, C, H, W) float32 in [0, 1], not among its training images.
         labels: (N,) int64.
 
     Returns:

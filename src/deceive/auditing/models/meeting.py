@@ -69,7 +69,7 @@ def meet(loaded: Loaded, data: Dataset, interface: Interface = FOUND_OUT) -> Sub
 def _fed(
     loaded: Loaded, data: Dataset, interface: Interface, first: Tensor
 ) -> tuple[Loaded, Scaling, list[str]]:
-    """The model reduced to its scores, its scaling, and notes on what was found out."""
+    """The model reduced to its scores, its scaling, and notes about both."""
     scaling = interface.scaling
     if scaling is not None:
         check_channels(scaling, data.image_shape[0])

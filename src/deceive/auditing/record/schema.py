@@ -49,7 +49,7 @@ class AuditReport(Finding):
     warnings: list[str]
     """Reasons why the figures may mislead, in sentences. An audit with warnings exits with 3."""
     notes: list[str]
-    """What was found out about the model, and what could not be done, in sentences."""
+    """What the audit learnt about the model, and what it could not do, as sentences."""
     model: Model
     """The audited model."""
     data: Data
