@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from deceive.data.loading import Split
+from deceive.data.dataset import Split
 
 ORIGINAL_BATCH = 64
 

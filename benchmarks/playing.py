@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.contest import Row
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.networks.classifier import Classifier
 from deceive.storage.models import load_network
 from deceive.storage.runs import Run, round_name

@@ -18,7 +18,7 @@ from deceive.auditing.models.interface import Scaling
 from deceive.auditing.record.rows import attacked_in
 from deceive.auditing.verdict import verdict
 from deceive.common.errors import InputError
-from deceive.data.loading import Dataset, Split
+from deceive.data.dataset import Dataset, Split
 from deceive.storage.runs import Run
 from worlds.audits import (
     TINY,

@@ -12,7 +12,7 @@ from deceive.auditing.record.outcomes import attacks_of, headlines_of, outcome_o
 from deceive.auditing.record.rows import attacked_in
 from deceive.auditing.settings import CERTAIN, AuditSettings, budgets
 from deceive.auditing.verdict import verdict
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.fooling.fool import fool
 from deceive.fooling.starts import begin
 from deceive.storage.runs import Run

@@ -16,7 +16,7 @@ from deceive.auditing.parts.plan import parts_of
 from deceive.auditing.record.assemble import assemble, write_audit
 from deceive.auditing.settings import AuditSettings, WayName
 from deceive.common.errors import InputError
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.storage.runs import Run
 from worlds.audits import (
     TINY,

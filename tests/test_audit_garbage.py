@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from deceive.auditing.garbage import garbage_images, scores_of
-from deceive.data.loading import Dataset, Split
+from deceive.data.dataset import Dataset, Split
 from worlds.audits import (
     band_data,
 )

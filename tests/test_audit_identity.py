@@ -20,7 +20,8 @@ from deceive.auditing.models.meeting import meet
 from deceive.auditing.models.sameness import same_network
 from deceive.auditing.parts.transfer import transfer_parts
 from deceive.common.errors import InputError
-from deceive.data.loading import Split, load_data
+from deceive.data.dataset import Split
+from deceive.data.loading import load_data
 from deceive.storage.models import load_network
 from deceive.storage.runs import Run
 from worlds.audits import TINY, WithRubbish, band_data

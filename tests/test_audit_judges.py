@@ -10,7 +10,8 @@ from deceive.auditing.models.formats import load_model
 from deceive.auditing.models.interface import Scaling
 from deceive.auditing.models.meeting import meet
 from deceive.common.errors import InputError
-from deceive.data.loading import Dataset, load_data
+from deceive.data.dataset import Dataset
+from deceive.data.loading import load_data
 from worlds.audits import (
     TINY,
     Always,

@@ -16,7 +16,7 @@ from deceive.auditing.models.interface import Scaling
 from deceive.auditing.models.meeting import meet
 from deceive.auditing.models.scaling import usual
 from deceive.common.errors import InputError
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.networks.frozen import FrozenCopy
 from worlds.audits import (
     TINY,

@@ -11,7 +11,7 @@ from deceive.auditing import Interface, audit
 from deceive.auditing.models.interface import Scaling
 from deceive.auditing.verdict import verdict
 from deceive.common.errors import InputError, WriteError
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from worlds.audits import (
     TINY,
     Glaring,

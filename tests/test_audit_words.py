@@ -9,7 +9,7 @@ from deceive.auditing.record.again import command_of
 from deceive.auditing.record.rows import Again
 from deceive.auditing.settings import QUICK, THOROUGH
 from deceive.auditing.verdict import still_to_come, sure, verdict
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from worlds.audits import (
     TINY,
     band_data,

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from deceive.common.errors import InputError
+from deceive.data.dataset import Dataset
 from deceive.data.idx import read_idx
-from deceive.data.loading import Dataset, load_data
+from deceive.data.loading import load_data
 from deceive.data.source import MNIST
 from worlds.files import (
     TEST_IMAGES,

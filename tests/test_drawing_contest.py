@@ -14,7 +14,7 @@ from benchmarks.rivals import RIVALS, Diffusion, Vae, train
 from torch import Generator
 
 from deceive.common.errors import InputError
-from deceive.data.loading import Split
+from deceive.data.dataset import Split
 from worlds.contests import FACTS
 
 pytestmark = pytest.mark.usefixtures("untouched_rng")

@@ -8,7 +8,7 @@ import torch
 
 from conftest import same_state, state_of
 from deceive.common.errors import InputError
-from deceive.data.loading import Dataset, Split
+from deceive.data.dataset import Dataset, Split
 from deceive.judging.likeness import density_and_coverage, frechet_between, nearest
 from deceive.judging.quality import Quality, classification_accuracy_score, quality
 from worlds.quarters import SHAPE, Quarters, quarters

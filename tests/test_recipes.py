@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from deceive.cli.commands import parse
-from deceive.data.loading import Dataset, Split
+from deceive.data.dataset import Dataset, Split
 from deceive.networks.architectures import ARCHITECTURES
 from deceive.training.recipes import RECIPES, build, train
 

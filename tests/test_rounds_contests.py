@@ -11,7 +11,8 @@ from benchmarks.contests import ablation, literal, polishing, scaling
 from benchmarks.pictures import stripped
 
 from deceive.common.errors import InputError
-from deceive.data.loading import Split, load_data
+from deceive.data.dataset import Split
+from deceive.data.loading import load_data
 from deceive.fooling.drawing import ACCEPTED, POLISH
 from deceive.storage.models import load_network
 from deceive.teaching import PRESETS

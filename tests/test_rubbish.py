@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from deceive.common.errors import InputError
-from deceive.data.loading import Split
+from deceive.data.dataset import Split
 from deceive.training.rubbish import RubbishSet
 
 SHAPE = (1, 5, 4)

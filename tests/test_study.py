@@ -14,7 +14,8 @@ import torch
 from pydantic import ValidationError
 
 from deceive.common.levels import from_levels
-from deceive.data.loading import Split, load_data
+from deceive.data.dataset import Split
+from deceive.data.loading import load_data
 from deceive.networks.inference import probabilities_of
 from deceive.storage.models import load_card, load_network
 from deceive.storage.runs import Run

@@ -16,7 +16,8 @@ from benchmarks.playing import AS_THEY_COME, FRESH, played
 from benchmarks.spread import Measure, cells, grouped, titles
 from deceive.common import markdown
 from deceive.common.errors import InputError
-from deceive.data.loading import Dataset, load_data
+from deceive.data.dataset import Dataset
+from deceive.data.loading import load_data
 from deceive.fooling.drawing import draw
 from deceive.fooling.result import FoolingResult
 from deceive.judging.quality import quality

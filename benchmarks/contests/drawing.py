@@ -22,7 +22,8 @@ from benchmarks.spread import Measure, cells, cells_of_real, grouped, titles
 from deceive.common import markdown
 from deceive.common.checks import counted
 from deceive.common.levels import from_levels, to_levels
-from deceive.data.loading import Dataset, Split, load_data
+from deceive.data.dataset import Dataset, Split
+from deceive.data.loading import load_data
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import draw
 from deceive.judging.quality import quality

@@ -18,7 +18,8 @@ from benchmarks.contest import Row, facts, in_words
 from benchmarks.original import ORIGINAL_BATCH, original_batches
 from benchmarks.spread import over_seeds, paired_ratio
 from deceive.common import markdown
-from deceive.data.loading import Dataset, Split, load_data
+from deceive.data.dataset import Dataset, Split
+from deceive.data.loading import load_data
 from deceive.fooling.starts import begin
 from deceive.networks.classifier import Classifier
 from deceive.teaching import RetrainingSettings

@@ -18,7 +18,8 @@ from benchmarks.spread import Measure, cells, grouped, significant, titles
 from deceive.auditing.judges import majority
 from deceive.common import markdown
 from deceive.common.levels import to_levels
-from deceive.data.loading import Dataset, load_data
+from deceive.data.dataset import Dataset
+from deceive.data.loading import load_data
 from deceive.fooling.fool import fool
 from deceive.fooling.result import FoolingResult
 from deceive.fooling.starts import begin

@@ -18,7 +18,8 @@ from benchmarks.contest import Row, facts, in_words
 from benchmarks.spread import Measure, cells, grouped, significant, titles
 from deceive.common import markdown
 from deceive.common.errors import InputError
-from deceive.data.loading import Dataset, Split, load_data
+from deceive.data.dataset import Dataset, Split
+from deceive.data.loading import load_data
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import ACCEPTED, POLISH, draw
 from deceive.judging.likeness import density_and_coverage, features_of, frechet_between, nearest

@@ -17,7 +17,7 @@ from rich.console import Console
 from benchmarks.contest import Row, facts, in_words
 from benchmarks.spread import significant
 from deceive.common import markdown
-from deceive.data.loading import Dataset, Split
+from deceive.data.dataset import Dataset, Split
 from deceive.fooling.fool import fool
 from deceive.networks.classifier import Classifier
 from deceive.teaching import EmergingSettings

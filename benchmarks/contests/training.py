@@ -14,7 +14,8 @@ from benchmarks.contest import Row, facts, in_words
 from benchmarks.original import OriginalTraining
 from benchmarks.spread import grouped, paired_ratio, significant
 from deceive.common import markdown
-from deceive.data.loading import Dataset, load_data
+from deceive.data.dataset import Dataset
+from deceive.data.loading import load_data
 from deceive.networks.inference import accuracy
 from deceive.training.fit import fit
 from deceive.training.recipes import RECIPES, build

@@ -12,7 +12,7 @@ from torch.optim.swa_utils import AveragedModel
 from benchmarks.rivals.diffusion import Diffusion
 from benchmarks.rivals.rival import Rival
 from benchmarks.rivals.vae import Vae
-from deceive.data.loading import Dataset, Split
+from deceive.data.dataset import Dataset, Split
 from deceive.networks.modules import device_of
 from deceive.networks.precision import working_dtype
 

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from deceive.auditing import Scaling as Scaling
     from deceive.auditing import audit as audit
     from deceive.common.errors import InputError as InputError
-    from deceive.data.loading import Dataset as Dataset
-    from deceive.data.loading import Split as Split
+    from deceive.data.dataset import Dataset as Dataset
+    from deceive.data.dataset import Split as Split
     from deceive.data.loading import load_data as load_data
     from deceive.fooling.ascent import Ascent as Ascent
     from deceive.fooling.ascent import Schedule as Schedule
@@ -40,7 +40,8 @@ from deceive.common.version import __version__ as __version__
 _HOMES = {
     "auditing": ("AuditSettings", "Interface", "Scaling", "audit"),
     "common.errors": ("InputError",),
-    "data.loading": ("Dataset", "Split", "load_data"),
+    "data.dataset": ("Dataset", "Split"),
+    "data.loading": ("load_data",),
     "fooling.climb": ("climb",),
     "fooling.drawing": ("draw",),
     "fooling.fool": ("fool",),

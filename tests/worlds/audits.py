@@ -17,7 +17,7 @@ from deceive.auditing.models.subject import Subject
 from deceive.auditing.record.measured import Clean, Name, Outcome
 from deceive.auditing.record.rows import CleanRow
 from deceive.common.levels import to_levels
-from deceive.data.loading import Dataset, Split
+from deceive.data.dataset import Dataset, Split
 from deceive.storage.runs import Run
 
 # Two of the five gradient attacks, which is quicker.

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from deceive.data.loading import Dataset, Split
+from deceive.data.dataset import Dataset, Split
 
 SHAPE = (1, 8, 8)
 

@@ -23,7 +23,8 @@ from deceive.auditing.settings import CERTAIN
 from deceive.common.arrays import Arrays
 from deceive.common.errors import InputError
 from deceive.common.levels import from_levels
-from deceive.data.loading import Dataset, load_data
+from deceive.data.dataset import Dataset
+from deceive.data.loading import load_data
 from deceive.networks.inference import confidence_of, logits_of, probabilities_of
 from deceive.storage.models import load_card, load_network, shipped_names
 

@@ -14,7 +14,7 @@ from deceive.auditing.record.described import Data, Judge, Model
 from deceive.auditing.record.rows import Again, SubjectRow
 from deceive.auditing.record.schema import VERSION
 from deceive.auditing.settings import AuditSettings
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.data.source import MNIST
 from deceive.storage.kinds import Row
 

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from deceive.common.levels import Shape
 from deceive.common.seeds import generator_for
-from deceive.data.loading import Split
+from deceive.data.dataset import Split
 from deceive.fooling.starts import REAL, STARTS, begin
 
 WHITE_STARTS = (*STARTS, REAL)

@@ -12,7 +12,7 @@ from deceive.auditing.record.stored import Sizes, sizes_of
 from deceive.auditing.settings import AuditSettings
 from deceive.common.errors import InputError
 from deceive.common.progress import Tick
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.networks.inference import BATCH
 from deceive.storage.runs import Run
 

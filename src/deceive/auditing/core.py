@@ -23,7 +23,8 @@ from deceive.auditing.settings import QUICK, AuditSettings
 from deceive.common import arguments
 from deceive.common.errors import DamageError, InputError, WriteError
 from deceive.common.progress import Task, Tick
-from deceive.data.loading import Dataset, load_data
+from deceive.data.dataset import Dataset
+from deceive.data.loading import load_data
 from deceive.storage.runs import Run
 
 

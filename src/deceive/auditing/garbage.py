@@ -8,7 +8,7 @@ from torch import Tensor
 from deceive.auditing.models.subject import Subject
 from deceive.common.levels import from_levels, to_levels
 from deceive.common.seeds import generator_for
-from deceive.data.loading import Split
+from deceive.data.dataset import Split
 from deceive.fooling.objectives import log_odds
 from deceive.fooling.starts import begin
 from deceive.judging.scores import auroc, fpr_at_tpr

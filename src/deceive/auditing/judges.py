@@ -16,7 +16,7 @@ from deceive.auditing.models.meeting import meet
 from deceive.auditing.models.sameness import same_network
 from deceive.auditing.models.subject import Subject
 from deceive.common.errors import InputError
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.judging.measures import NEAR_CHANCE, skill
 from deceive.storage.models import load_card
 

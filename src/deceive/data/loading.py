@@ -6,91 +6,15 @@ KMNIST come the same way.
 
 import hashlib
 import os
-from dataclasses import dataclass, replace
 from pathlib import Path
-
-from torch import Tensor
 
 from deceive.common import arguments
 from deceive.common.checks import at_least
 from deceive.common.errors import InputError
+from deceive.data.dataset import Dataset, Split
 from deceive.data.idx import by, checksum, instead, read_idx, reason
 from deceive.data.joining import check_labels, joined
 from deceive.data.source import MNIST, Source
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Images with their labels.
-
-    >>> import torch
-    >>> import deceive
-    >>> deceive.Split(images=torch.rand(3, 1, 28, 28), labels=torch.tensor([5, 0, 4]))
-    Split(3 images of (1, 28, 28))
-    """
-
-    images: Tensor
-    """(N, C, H, W) float32 in [0, 1]."""
-    labels: Tensor
-    """(N,) int64, 0 to n_classes - 1."""
-
-    def __len__(self) -> int:
-        return len(self.images)
-
-    def __repr__(self) -> str:
-        """In a line, without the tensors."""
-        return f"Split({len(self):,} images of {tuple(self.images.shape[1:])})"
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """A data set in three splits: for training, for choosing, and for the final figures.
-
-    `load_data` reads one from files. Tensors make one too:
-
-    >>> from pathlib import Path
-    >>> import torch
-    >>> import deceive
-    >>> four = deceive.Split(torch.rand(4, 1, 8, 8), torch.tensor([0, 1, 0, 1]))
-    >>> data = deceive.Dataset(four, four, four, n_classes=2, checksum="", folder=Path("mine"))
-    >>> data
-    Dataset(mine: 4 + 4 + 4 images of (1, 8, 8), 2 classes)
-    >>> data.first(2).train
-    Split(2 images of (1, 8, 8))
-    """
-
-    train: Split
-    """All training images except the last ones: 55,000 for MNIST."""
-    validation: Split
-    """The last training images: 5,000 for MNIST."""
-    test: Split
-    """10,000 for MNIST."""
-    n_classes: int
-    """One more than the greatest label in any split; there are images of each class."""
-    checksum: str
-    """SHA-256 that identifies the data, however the files are packed."""
-    folder: Path
-    """The folder it was read from."""
-
-    def __repr__(self) -> str:
-        """In a line, without the tensors."""
-        sizes = " + ".join(f"{len(each):,}" for each in (self.train, self.validation, self.test))
-        return (
-            f"Dataset({self.folder.name}: {sizes} images of {self.image_shape}, "
-            f"{self.n_classes} classes)"
-        )
-
-    @property
-    def image_shape(self) -> tuple[int, int, int]:
-        """(C, H, W) of every image."""
-        _, channels, height, width = self.train.images.shape
-        return channels, height, width
-
-    def first(self, count: int) -> "Dataset":
-        """The same with only the first `count` training images (or all, if there are fewer)."""
-        at_least("count", count, 1)
-        train = Split(self.train.images[:count], self.train.labels[:count])
-        return replace(self, train=train)
 
 
 @arguments.taking(

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from deceive.common.errors import InputError
-from deceive.data.loading import Dataset, Split
+from deceive.data.dataset import Dataset, Split
 from deceive.judging.likeness import density_and_coverage, features_of, frechet_between, nearest
 from deceive.judging.measures import agreement
 from deceive.networks.guarded import Network

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from deceive.common.progress import Task
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.storage.kinds import Row
 from deceive.storage.models import load_network
 from deceive.storage.runs import Run

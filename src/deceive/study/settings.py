@@ -5,7 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from deceive.common import checks
 from deceive.common.errors import InputError
 from deceive.common.flags import command_line, flags_of
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.storage.kinds import Row
 from deceive.storage.models import load_card
 from deceive.training.recipes import RECIPES

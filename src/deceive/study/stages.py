@@ -11,7 +11,7 @@ from deceive.common.arrays import CANDIDATES
 from deceive.common.checks import counted
 from deceive.common.levels import from_levels
 from deceive.common.progress import Task
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
 from deceive.fooling.result import FoolingResult

@@ -7,7 +7,7 @@ import torch
 from torch import Generator, Tensor
 
 from deceive.common.levels import Shape, from_levels, to_levels
-from deceive.data.loading import Split
+from deceive.data.dataset import Split
 from deceive.fooling.starts import REAL, begin
 
 

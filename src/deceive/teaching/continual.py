@@ -11,7 +11,7 @@ from torch.optim.swa_utils import AveragedModel
 
 from deceive.common import processes
 from deceive.common.errors import InputError
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.guarded import Network, guard_of

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from deceive.common import processes
 from deceive.common.levels import to_levels
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import draw
 from deceive.fooling.result import FoolingResult

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor
 
 from deceive.common import processes
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.fooling.climb import climb
 from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy

@@ -6,7 +6,7 @@ from typing import ClassVar
 from torch import Tensor
 
 from deceive.common import processes
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.networks.guarded import Network
 from deceive.storage.kinds import Row
 from deceive.teaching.settings import RoundsSettings

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 
 from deceive.common import processes
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.fooling.result import FoolingResult
 from deceive.judging.measures import digit_accuracy
 from deceive.networks.guarded import Network

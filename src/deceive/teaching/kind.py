@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.fooling.objectives import log_odds
 from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy

@@ -8,7 +8,7 @@ from deceive.common import arguments, processes
 from deceive.common.checks import counted
 from deceive.common.errors import InputError
 from deceive.common.progress import Task
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.networks.guarded import Network
 from deceive.storage.kinds import Row
 from deceive.storage.runs import Run

@@ -2,7 +2,7 @@
 
 import torch
 
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import draw
 from deceive.fooling.fool import fool

@@ -7,7 +7,7 @@ from torch import Generator, Tensor, nn
 
 from deceive.common import processes
 from deceive.common.levels import to_levels
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.fooling.objectives import log_odds
 from deceive.teaching.candidates import Candidates, some_of
 from deceive.teaching.kind import logits_in

@@ -3,7 +3,7 @@
 from torch import nn
 
 from deceive.common import processes
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.networks.building import GUARDED
 from deceive.networks.classifier import Classifier
 from deceive.networks.guarded import Guarded

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from deceive.common import processes
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
 from deceive.fooling.objectives import log_odds

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from deceive.common.checks import counted
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.fooling.fool import fool
 from deceive.fooling.result import FoolingResult
 from deceive.judging.measures import caught

@@ -8,7 +8,7 @@ from torch import nn
 
 from deceive.common import checks, processes
 from deceive.common.flags import command_line, flags_of
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.networks.building import network_of
 from deceive.networks.classifier import Classifier
 from deceive.networks.guarded import Network

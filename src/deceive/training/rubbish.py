@@ -5,7 +5,7 @@ from torch import Tensor
 
 from deceive.common import arguments, checks
 from deceive.common.levels import Shape, from_levels, to_levels
-from deceive.data.loading import Split
+from deceive.data.dataset import Split
 from deceive.fooling.starts import begin
 
 

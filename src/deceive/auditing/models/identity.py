@@ -16,7 +16,7 @@ from deceive.auditing.models.sameness import agree, answers_of
 from deceive.auditing.models.subject import Subject
 from deceive.common.errors import InputError
 from deceive.common.files import parse_json
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.storage.runs import Run
 
 # How much one network's answers to the same images may differ, as a share of how much its answers

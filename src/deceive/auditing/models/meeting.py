@@ -11,7 +11,7 @@ from deceive.auditing.models.outputs import asking, pick
 from deceive.auditing.models.scaling import best_read, usual
 from deceive.auditing.models.subject import Adapted, Subject, answering
 from deceive.common.errors import InputError
-from deceive.data.loading import Dataset, Split
+from deceive.data.dataset import Dataset, Split
 from deceive.networks.inference import has_gradient, logits_of
 from deceive.networks.modules import float_type, original
 from deceive.networks.squashing import BeforeSoftmax, before_softmax

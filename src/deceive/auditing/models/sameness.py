@@ -5,7 +5,7 @@ from torch import Tensor
 
 from deceive.auditing.models.subject import Subject
 from deceive.auditing.shares import share_of
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.fooling.starts import begin
 
 # Images in each half of the batch: real ones, and noise, on which networks differ most.

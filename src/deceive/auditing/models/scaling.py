@@ -8,7 +8,7 @@ from torch import Tensor
 from deceive.auditing.models.interface import Scaling
 from deceive.auditing.shares import share_of
 from deceive.common.errors import InputError
-from deceive.data.loading import Dataset, Split
+from deceive.data.dataset import Dataset, Split
 from deceive.judging.measures import NEAR_CHANCE, skill
 
 # Validation images to try every usual scaling on; only close ones are tried on all.

@@ -13,7 +13,7 @@ from deceive.auditing.settings import CERTAIN
 from deceive.auditing.shares import share_of
 from deceive.common.errors import InputError
 from deceive.common.progress import Tick
-from deceive.data.loading import Split
+from deceive.data.dataset import Split
 from deceive.judging.measures import NEAR_CHANCE, skill
 from deceive.judging.scores import calibration_error, reached_by
 

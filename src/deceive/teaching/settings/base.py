@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from deceive.common import checks, processes
 from deceive.common.errors import InputError
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.networks.building import NETWORKS
 
 SURE = 0.99

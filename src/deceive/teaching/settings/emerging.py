@@ -6,7 +6,7 @@ from pydantic import Field, field_validator
 
 from deceive.common import checks
 from deceive.common.errors import InputError
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import DRAWING
 from deceive.judging.quality import LEAST_JUDGED

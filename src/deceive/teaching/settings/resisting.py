@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from deceive.common import checks
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.fooling.starts import REAL, STARTS
 from deceive.teaching.settings.base import ContinualSettings, Round, Share, Some
 

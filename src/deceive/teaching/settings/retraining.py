@@ -6,7 +6,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from deceive.common import checks
-from deceive.data.loading import Dataset
+from deceive.data.dataset import Dataset
 from deceive.fooling.ascent import Ascent
 from deceive.teaching.settings.base import Round, RoundsSettings, Share, Some
 from deceive.training.recipes import RECIPES
