@@ -85,6 +85,7 @@ class RealData(Protocol):
 def in_batches(images: Labelled, size: int) -> Iterator[Tensor]:
     """All images in order, (n, C, H, W) with n up to `size`.
 
+    >>> import torch
     >>> three = Split(torch.zeros(3, 1, 2, 2), torch.zeros(3, dtype=torch.int64))
     >>> [len(batch) for batch in in_batches(three, 2)]
     [2, 1]
