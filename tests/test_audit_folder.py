@@ -96,7 +96,7 @@ def test_audit_json_is_the_report(data, tmp_path):
     [
         ("", "expected an audit.json"),
         ("[]", "expected an audit.json"),
-        ('{"schema_version": 1}', "expected an audit of schema version 2 or 3, got 1"),
+        ('{"schema_version": 1}', "expected an audit of schema version 2, 3 or 4, got 1"),
         ('{"schema_version": 2}', "expected an audit.json; deceive: Field required"),
         ('{"schema_version": 2, "judges": 3}', "expected an audit.json; deceive: Field required"),
         ('{"schema_version": 3}', "expected an audit.json; deceive: Field required"),

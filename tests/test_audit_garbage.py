@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from deceive.auditing.garbage import garbage_images, scores_of
+from deceive.auditing.garbage import GarbageImages, scores_of
 from deceive.data.dataset import Dataset, Split
 from worlds.audits import (
     band_data,
@@ -19,13 +19,15 @@ def data() -> Dataset:
 
 
 def test_permuted_images_keep_their_pixels(data):
-    images = garbage_images("permuted", 12, data.test, seed=1)
+    images = GarbageImages("permuted", 12, data.test, 1).read(slice(None))
     for image, real in zip(images, data.test.images, strict=False):
         levels = real.mul(255).round().div(255)
         torch.testing.assert_close(image.flatten().sort().values, levels.flatten().sort().values)
-    assert not torch.equal(images[0], garbage_images("permuted", 1, data.test, seed=2)[0])
+    assert not torch.equal(
+        images[0], GarbageImages("permuted", 1, data.test, 2).read(slice(None))[0]
+    )
     colours = Split(torch.rand(2, 3, 4, 4), torch.zeros(2))
-    shuffled = garbage_images("permuted", 2, colours, seed=0)
+    shuffled = GarbageImages("permuted", 2, colours, 0).read(slice(None))
     # The channels of a pixel stay together.
     found = {tuple(pixel) for pixel in shuffled[0].flatten(1).T.mul(255).round().int().tolist()}
     assert found == {
@@ -34,7 +36,7 @@ def test_permuted_images_keep_their_pixels(data):
 
 
 def test_greys_go_from_black_to_white(data):
-    greys = garbage_images("constant", 5, data.test, seed=0)
+    greys = GarbageImages("constant", 5, data.test, 0).read(slice(None))
     assert (greys.amax((1, 2, 3)) - greys.amin((1, 2, 3))).max() == 0
     assert greys[:, 0, 0, 0].tolist() == pytest.approx([0, 64 / 255, 128 / 255, 191 / 255, 1])
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from conftest import Bands
 from deceive.auditing import Interface, audit
-from deceive.auditing.garbage import compare, garbage_images, scores_of
+from deceive.auditing.garbage import GarbageImages, compare, scores_of
 from deceive.auditing.models.formats import load_model
 from deceive.auditing.models.interface import Scaling
 from deceive.auditing.models.meeting import meet
@@ -72,7 +72,7 @@ def test_what_is_reached_before_a_softmax_is_scored_as_logits(data, name):
     squash = squash if name == "sigmoid" else (lambda logits: getattr(torch, name)(logits, 1))
     subject, garbage = (
         meet(load_model(Squashed(squash)), data),
-        garbage_images("uniform", 20, data.test, 0),
+        GarbageImages("uniform", 20, data.test, 0).read(slice(None)),
     )
     assert subject.answers == "logits"
     assert any(f"the {name.replace('_', '-')} of its logits" in note for note in subject.notes)
@@ -151,17 +151,19 @@ class Knowing(nn.Module):
         self.labels, self.reads, self.shown = data.validation.labels, reads, data.validation.images
 
     def forward(self, images):
-        count = next(
-            (
-                count
-                for scaling, count in self.reads.items()
-                if torch.allclose(images[:9], scaling(self.shown[: len(images)])[:9], atol=1e-4)
-            ),
-            0,
-        )
-        labels = self.labels[: len(images)]
-        wrong = torch.arange(len(images)) * 617 % 1000 >= count  # evenly spread
-        return 9 * F.one_hot((labels + wrong) % 4, 4).float() - 1  # logits
+        numbers, count = self._recognised(images)
+        wrong = numbers * 617 % 1000 >= count  # evenly spread
+        return 9 * F.one_hot((self.labels[numbers] + wrong) % 4, 4).float() - 1  # logits
+
+    def _recognised(self, images):
+        """The places of consecutive images, and how many of every 1,000 it reads like this."""
+        for scaling, count in self.reads.items():
+            near = (scaling(self.shown) - images[0]).abs().amax((1, 2, 3)) < 1e-4
+            for first in near.nonzero()[:, 0].tolist():
+                numbers = torch.arange(first, first + len(images))
+                if torch.allclose(images, scaling(self.shown[numbers]), atol=1e-4):
+                    return numbers, count
+        return torch.arange(len(images)), 0
 
 
 @pytest.mark.parametrize("bounds", [(-1, 1), (-0.5, 0.5)])

@@ -92,12 +92,13 @@ def test_an_audit_of_the_version_before_is_read(tmp_path):
     now = audit_content()
     before = {name: value for name, value in now.items() if name != "warnings"}
     before |= {"schema_version": 2, "judges": ["judge"], "model": dict(before["model"])}
+    before["data"] = {name: each for name, each in now["data"].items() if name != "class_names"}
     del before["model"]["output"], before["model"]["answers"]
     before["model"]["gives_probabilities"] = False
     path = tmp_path / "audit.json"
     path.write_text(json.dumps(before))
     report = read_report(path)
-    assert report.schema_version == 3
+    assert report.schema_version == 4
     assert report.warnings == []
     assert [(judge.name, judge.accuracy) for judge in report.judges] == [("judge", None)]
     now["judges"] = [dict.fromkeys(JUDGE) | {"name": "judge"}]
@@ -202,7 +203,7 @@ OUTCOMES = audit_content()["headlines"][0]["outcomes"]
             {"model": audit_content()["model"] | {"name": "x" * 200_000}},
             "model.name: String should have at most 500 characters",
         ),
-        ({"schema_version": [3]}, "of schema version 2 or 3, got [3]"),
+        ({"schema_version": [3]}, "of schema version 2, 3 or 4, got [3]"),
     ],
 )
 def test_an_audit_with_impossible_figures_is_one_sentence(tmp_path, changes, said):

@@ -24,7 +24,7 @@ def audit_content(
         OUTCOME | {"threshold": "own", "gibberish_rate": own},
     ]
     return {
-        "schema_version": 3,
+        "schema_version": 4,
         "deceive": "0.1.0",
         "command": f"deceive audit {name}",
         "complete": True,
@@ -51,6 +51,7 @@ def audit_content(
             "name": "mnist",
             "checksum": "c6",
             "n_classes": 10,
+            "class_names": list("0123456789"),
             "validation_images": 5000,
             "test_images": 10000,
             "other_data": None,

@@ -14,7 +14,7 @@ from deceive.auditing.record.described import Data, Judge, Model
 from deceive.auditing.record.rows import Again, SubjectRow
 from deceive.auditing.record.schema import VERSION
 from deceive.auditing.settings import AuditSettings
-from deceive.data.dataset import Dataset
+from deceive.data.dataset import RealData
 from deceive.data.source import MNIST
 from deceive.storage.kinds import Row
 
@@ -23,8 +23,8 @@ def run_settings(
     model: str,
     judges: list[str],
     interfaces: tuple[Interface, Interface],
-    data: Dataset,
-    other_data: Dataset | None,
+    data: RealData,
+    other_data: RealData | None,
     settings: AuditSettings,
 ) -> Row:
     """What `settings.json` holds; `interfaces` are those of the model and of the judges."""
@@ -68,7 +68,7 @@ def subject_row(context: Context, parts: list[Part], notes: list[str]) -> Subjec
     return SubjectRow(
         part="subject",
         plan={part.name: part.words for part in parts},
-        notes=[*subject.notes, *notes, *_not_applicable(context, parts)],
+        notes=[*context.data.notes, *subject.notes, *notes, *_not_applicable(context, parts)],
         warnings=[*subject.warnings, *warnings],
         judges=[Judge(name=each.name, accuracy=None, **as_json(each.scaling)) for each in judges],
         again=_again(context),
@@ -100,6 +100,7 @@ def _data(context: Context) -> Data:
         name=data.folder.name,
         checksum=data.checksum,
         n_classes=data.n_classes,
+        class_names=list(data.class_names),
         validation_images=len(data.validation),
         test_images=len(data.test),
         other_data=None if other is None else other.folder.name,

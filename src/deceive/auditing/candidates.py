@@ -7,9 +7,8 @@ candidate.
 import torch
 from torch import Tensor
 
-from deceive.common.levels import Shape
 from deceive.common.seeds import generator_for
-from deceive.data.dataset import Split
+from deceive.data.dataset import Labelled
 from deceive.fooling.starts import REAL, STARTS, begin
 
 WHITE_STARTS = (*STARTS, REAL)
@@ -44,7 +43,7 @@ def targets_of(
     return torch.tensor(targets, dtype=torch.int64)
 
 
-def start_images(start: str, numbers: range, targets: Tensor, real: Split, seed: int) -> Tensor:
+def start_images(start: str, numbers: range, targets: Tensor, real: Labelled, seed: int) -> Tensor:
     """The start images of candidates, (n, C, H, W) in [0, 1].
 
     Args:
@@ -54,13 +53,11 @@ def start_images(start: str, numbers: range, targets: Tensor, real: Split, seed:
         real: labelled images to take one from.
         seed: each candidate has its own generator.
     """
-    _, channels, height, width = real.images.shape
-    shape: Shape = (channels, height, width)
     if start != REAL:
-        return begin(start, numbers, shape, seed)
-    images = []
+        return begin(start, numbers, real.image_shape, seed)
+    chosen = []
     for number, target in zip(numbers, targets, strict=True):
         others = (real.labels != target).nonzero()[:, 0]
         which = torch.randint(0, len(others), (), generator=generator_for(seed, number))
-        images.append(real.images[others[which]])
-    return torch.stack(images)
+        chosen.append(others[which])
+    return real.read(torch.stack(chosen))

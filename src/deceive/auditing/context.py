@@ -12,7 +12,7 @@ from deceive.auditing.record.stored import Sizes, sizes_of
 from deceive.auditing.settings import AuditSettings
 from deceive.common.errors import InputError
 from deceive.common.progress import Tick
-from deceive.data.dataset import Dataset
+from deceive.data.dataset import Images, RealData, Stack, in_batches
 from deceive.networks.inference import BATCH
 from deceive.storage.runs import Run
 
@@ -23,14 +23,14 @@ class Context:
 
     subject: Subject
     """The audited model."""
-    data: Dataset
+    data: RealData
     """Real images of its classes."""
     judges: tuple[Subject, ...]
     """Other models for the same data."""
     settings: AuditSettings
     run: Run
     """Holds the arrays, and the rows of earlier parts."""
-    other_data: Dataset | None = None
+    other_data: RealData | None = None
     """Images of other things."""
 
     @property
@@ -46,26 +46,26 @@ class Context:
             raise InputError("model: expected its thresholds, which real images have to give first")
         return {each.name: each.confidence for each in CleanRow.model_validate(row).thresholds}
 
-    def ask(self, model: Subject, images: Tensor, tick: Tick) -> Tensor:
-        """Logits (N, K) of images (N, C, H, W) in [0, 1]; ticks before every batch."""
-        logits, parts = [], torch.split(images, BATCH)
-        for done, part in enumerate(parts):
-            tick(done, len(parts))
+    def ask(self, model: Subject, images: Images, tick: Tick) -> Tensor:
+        """Logits (N, K); ticks before every batch."""
+        logits = []
+        for first, part in enumerate(in_batches(images, BATCH)):
+            tick(first * BATCH, len(images))
             logits.append(model.logits(part))
         return torch.cat(logits)
 
     def ask_finite(self, images: Tensor, tick: Tick) -> Tensor:
         """The audited model's logits (N, K). Raises `InputError` for NaN or infinity."""
-        logits = self.ask(self.subject, images, tick)
+        logits = self.ask(self.subject, Stack(images), tick)
         if not logits.isfinite().all():
             raise InputError("model: expected finite logits, got NaN or infinity")
         return logits
 
-    def seen(self, images: Tensor, tick: Tick) -> list[Tensor]:
+    def seen(self, images: Images, tick: Tick) -> list[Tensor]:
         """The class (N,) that each judge sees in each image; rubbish classes are ignored."""
         answers = [(judge, self.ask(judge, images, tick)) for judge in self.judges]
         return [judge.class_outputs(logits).argmax(1) for judge, logits in answers]
 
     def judged(self, images: Tensor, tick: Tick) -> Tensor:
         """The class (N,) that a majority of the judges sees in each image, or `UNDECIDED`."""
-        return majority(self.seen(images, tick))
+        return majority(self.seen(Stack(images), tick))

@@ -16,7 +16,7 @@ from deceive.auditing.models.meeting import meet
 from deceive.auditing.models.sameness import same_network
 from deceive.auditing.models.subject import Subject
 from deceive.common.errors import InputError
-from deceive.data.dataset import Dataset
+from deceive.data.dataset import RealData
 from deceive.judging.measures import NEAR_CHANCE, skill
 from deceive.storage.models import load_card
 
@@ -48,19 +48,19 @@ def majority(seen: Sequence[Tensor]) -> Tensor:
     return most.where(2 * (votes == most).sum(0) > len(votes), UNDECIDED)
 
 
-def in_words(seen: int) -> str:
-    """The judges' vote on one image, in words.
+def in_words(seen: int, names: Sequence[str]) -> str:
+    """The judges' vote on one image, in words, with the classes' names.
 
-    >>> in_words(3), in_words(UNDECIDED)
-    ('judges: “3”', 'judges: undecided')
+    >>> in_words(1, ["cat", "dog"]), in_words(UNDECIDED, ["cat", "dog"])
+    ('judges: “dog”', 'judges: undecided')
     """
-    return "judges: " + ("undecided" if seen == UNDECIDED else f"“{seen}”")
+    return "judges: " + ("undecided" if seen == UNDECIDED else f"“{names[seen]}”")
 
 
 def meet_judges(
     chosen: list[AnyModel],
     subject: Subject,
-    data: Dataset,
+    data: RealData,
     interface: Interface = FOUND_OUT,
     *,
     trust: bool,
@@ -114,13 +114,13 @@ def meet_judges(
     return judges, [f"Judge {each.name}: {note}" for each in judges for note in each.notes]
 
 
-def _examined(loaded: Loaded, data: Dataset, interface: Interface) -> Subject:
+def _examined(loaded: Loaded, data: RealData, interface: Interface) -> Subject:
     """The judge. Raises `InputError` when it doesn't fit or reads no better than guessing."""
     try:
         judge = meet(loaded, data, interface)
     except InputError as error:
         raise InputError(f"judge {loaded.name}: {error}") from error
-    images, labels = data.validation.images[:_EXAMINED], data.validation.labels[:_EXAMINED]
+    images, labels = data.validation.read(slice(_EXAMINED)), data.validation.labels[:_EXAMINED]
     accuracy = judge.accuracy(images, labels)
     if skill(accuracy, data.n_classes) < NEAR_CHANCE:
         raise InputError(

@@ -5,19 +5,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import torch
 from torch import Tensor
 
 from deceive.common.checks import at_least
 from deceive.common.levels import Shape
 
 
-class Labelled(Protocol):
-    """Images with their labels, wherever they are kept."""
-
-    @property
-    def labels(self) -> Tensor:
-        """(N,) int64, 0 to n_classes - 1."""
-        ...
+class Images(Protocol):
+    """Images of one shape, wherever they are kept."""
 
     @property
     def image_shape(self) -> Shape:
@@ -30,6 +26,15 @@ class Labelled(Protocol):
 
     def read(self, which: slice | Tensor) -> Tensor:
         """Some of the images, (n, C, H, W) float32 in [0, 1]: a slice, or (n,) indices or flags."""
+        ...
+
+
+class Labelled(Images, Protocol):
+    """Images with their labels."""
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64, 0 to n_classes - 1."""
         ...
 
 
@@ -82,12 +87,11 @@ class RealData(Protocol):
         ...
 
 
-def in_batches(images: Labelled, size: int) -> Iterator[Tensor]:
+def in_batches(images: Images, size: int) -> Iterator[Tensor]:
     """All images in order, (n, C, H, W) with n up to `size`.
 
     >>> import torch
-    >>> three = Split(torch.zeros(3, 1, 2, 2), torch.zeros(3, dtype=torch.int64))
-    >>> [len(batch) for batch in in_batches(three, 2)]
+    >>> [len(batch) for batch in in_batches(Stack(torch.zeros(3, 1, 2, 2)), 2)]
     [2, 1]
     """
     for first in range(0, len(images), size):
@@ -95,26 +99,34 @@ def in_batches(images: Labelled, size: int) -> Iterator[Tensor]:
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
-    """Images in memory, with their labels.
+class First:
+    """The first images of others."""
 
-    >>> import torch
-    >>> import deceive
-    >>> deceive.Split(images=torch.rand(3, 1, 28, 28), labels=torch.tensor([5, 0, 4]))
-    Split(3 images of (1, 28, 28))
-    """
+    of: Images
+    count: int
+
+    def __len__(self) -> int:
+        return min(self.count, len(self.of))
+
+    @property
+    def image_shape(self) -> Shape:
+        """(C, H, W) of every image."""
+        return self.of.image_shape
+
+    def read(self, which: slice | Tensor) -> Tensor:
+        """Some of the images, (n, C, H, W): a slice, or (n,) indices or flags."""
+        return self.of.read(torch.arange(len(self))[which])
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """Images in memory."""
 
     images: Tensor
     """(N, C, H, W) float32 in [0, 1]."""
-    labels: Tensor
-    """(N,) int64, 0 to n_classes - 1."""
 
     def __len__(self) -> int:
         return len(self.images)
-
-    def __repr__(self) -> str:
-        """In a line, without the tensors."""
-        return f"Split({len(self):,} images of {tuple(self.images.shape[1:])})"
 
     @property
     def image_shape(self) -> Shape:
@@ -125,6 +137,24 @@ class Split:
     def read(self, which: slice | Tensor) -> Tensor:
         """Some of the images, (n, C, H, W): a slice, or (n,) indices or flags."""
         return self.images[which]
+
+
+@dataclass(frozen=True, eq=False)
+class Split(Stack):
+    """Images in memory, with their labels.
+
+    >>> import torch
+    >>> import deceive
+    >>> deceive.Split(images=torch.rand(3, 1, 28, 28), labels=torch.tensor([5, 0, 4]))
+    Split(3 images of (1, 28, 28))
+    """
+
+    labels: Tensor
+    """(N,) int64, 0 to n_classes - 1."""
+
+    def __repr__(self) -> str:
+        """In a line, without the tensors."""
+        return f"Split({len(self):,} images of {tuple(self.images.shape[1:])})"
 
 
 @dataclass(frozen=True, eq=False)

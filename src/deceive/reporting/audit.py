@@ -60,7 +60,7 @@ def _fooling_images(run: Run, report: AuditReport) -> list[Picture]:
 
     Taken from the first attack that has one, since the first attacks are the simplest.
     """
-    headline = report.headline
+    headline, names = report.headline, _names(report)
     found: dict[int, tuple[int, Picture]] = {}
     for attacked in attacked_in(run):
         if headline is None or attacked.box != headline.box:
@@ -71,7 +71,7 @@ def _fooling_images(run: Run, report: AuditReport) -> list[Picture]:
             fooled = bool(arrays["fooled"][place])
             worth = fooled + (nonsense is not None and bool(nonsense[place]))
             if target not in found or worth > found[target][0]:
-                words = caption(target, float(arrays["confidence"][place]), accepted=fooled)
+                words = caption(names[target], float(arrays["confidence"][place]), accepted=fooled)
                 found[target] = (worth, (embedded(png(arrays["levels"][place])), words))
     return [picture for _, (_, picture) in sorted(found.items())][:_SHOWN]
 
@@ -82,24 +82,29 @@ def _ends(run: Run, report: AuditReport) -> list[Picture]:
     if followed is None:
         return []
     arrays = load_curve(run, followed, _sizes(report))
-    pictures = []
+    pictures, names = [], _names(report)
     for place, target in enumerate(arrays["targets"].tolist()[:_SHOWN]):
-        words = caption(target, float(arrays["confidence"][-1][place]))
+        words = caption(names[target], float(arrays["confidence"][-1][place]))
         if "judged" in arrays:
-            words += f"\n{in_words(int(arrays['judged'][-1][place]))}"
+            words += f"\n{in_words(int(arrays['judged'][-1][place]), report.data.class_names)}"
         pictures.append((embedded(png(arrays["levels"][-1][place])), words))
     return pictures
 
 
 def _surest_garbage(run: Run, report: AuditReport) -> list[Picture]:
     """For each kind of garbage, the image that the model is surest of."""
-    pictures = []
+    pictures, names = [], _names(report)
     for each in report.garbage:
         if each.kind != "optimised" and run.has_arrays(garbage_name(each.kind)):
             arrays = load_garbage(run, each.kind, _sizes(report))
-            said = caption(int(arrays["predicted"][0]), float(arrays["confidence"][0]))
+            said = caption(names[int(arrays["predicted"][0])], float(arrays["confidence"][0]))
             pictures.append((embedded(png(arrays["levels"][0])), f"{KINDS[each.kind]}\n{said}"))
     return pictures
+
+
+def _names(report: AuditReport) -> list[str]:
+    """The name of each class, in quotation marks."""
+    return [f"“{name}”" for name in report.data.class_names]
 
 
 def _sizes(report: AuditReport) -> Sizes:

@@ -16,7 +16,7 @@ from deceive.auditing.models.sameness import agree, answers_of
 from deceive.auditing.models.subject import Subject
 from deceive.common.errors import InputError
 from deceive.common.files import parse_json
-from deceive.data.dataset import Dataset
+from deceive.data.dataset import RealData
 from deceive.storage.runs import Run
 
 # How much one network's answers to the same images may differ, as a share of how much its answers
@@ -57,7 +57,7 @@ class Identity:
         return changed
 
 
-def identity_of(subject: Subject, data: Dataset, name: str) -> Identity:
+def identity_of(subject: Subject, data: RealData, name: str) -> Identity:
     """Run a model on the fixed batch: some of the data's test images, and noise.
 
     Args:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import torch
 from torch import Tensor, nn
 
 from deceive.auditing.models.answers import Answers, kind_of, rows
@@ -11,8 +12,8 @@ from deceive.auditing.models.outputs import asking, pick
 from deceive.auditing.models.scaling import best_read, usual
 from deceive.auditing.models.subject import Adapted, Subject, answering
 from deceive.common.errors import InputError
-from deceive.data.dataset import Dataset, Split
-from deceive.networks.inference import has_gradient, logits_of
+from deceive.data.dataset import Labelled, RealData, in_batches
+from deceive.networks.inference import BATCH, has_gradient, logits_of
 from deceive.networks.modules import float_type, original
 from deceive.networks.squashing import BeforeSoftmax, before_softmax
 from deceive.networks.steadiness import STEADY, manner_of, settled
@@ -24,7 +25,7 @@ _FIRST = 32
 _WATCHED = 8
 
 
-def meet(loaded: Loaded, data: Dataset, interface: Interface = FOUND_OUT) -> Subject:
+def meet(loaded: Loaded, data: RealData, interface: Interface = FOUND_OUT) -> Subject:
     """Run a model on the data for the first time, and detect what its interface leaves open.
 
     Args:
@@ -38,7 +39,7 @@ def meet(loaded: Loaded, data: Dataset, interface: Interface = FOUND_OUT) -> Sub
             with K at least the number of classes, returns a sigmoid per class, or doesn't fit what
             is declared.
     """
-    first = data.validation.images[:_FIRST]
+    first = data.validation.read(slice(_FIRST))
     loaded, scaling, notes = _fed(loaded, data, interface, first)
     loaded, said = _before_squashing(loaded, scaling(first[:2]))
     notes += said
@@ -67,7 +68,7 @@ def meet(loaded: Loaded, data: Dataset, interface: Interface = FOUND_OUT) -> Sub
 
 
 def _fed(
-    loaded: Loaded, data: Dataset, interface: Interface, first: Tensor
+    loaded: Loaded, data: RealData, interface: Interface, first: Tensor
 ) -> tuple[Loaded, Scaling, list[str]]:
     """The model reduced to its scores, its scaling, and notes about both."""
     scaling = interface.scaling
@@ -81,8 +82,9 @@ def _fed(
     if scaling is not None:
         return loaded, scaling, notes
 
-    def right(scaling: Scaling, split: Split) -> Tensor:
-        return _outputs_of(loaded, scaling(split.images)).argmax(1) == split.labels
+    def right(scaling: Scaling, split: Labelled) -> Tensor:
+        found = [_outputs_of(loaded, scaling(part)).argmax(1) for part in in_batches(split, BATCH)]
+        return torch.cat(found) == split.labels
 
     scaling, said = best_read(right, tried, data)
     return loaded, scaling, [*notes, *said]

@@ -5,7 +5,7 @@ from torch import Tensor
 
 from deceive.auditing.models.subject import Subject
 from deceive.auditing.shares import share_of
-from deceive.data.dataset import Dataset
+from deceive.data.dataset import RealData
 from deceive.fooling.starts import begin
 
 # Images in each half of the batch: real ones, and noise, on which networks differ most.
@@ -32,7 +32,7 @@ _SAMPLED = 1.5
 _FLOOR = -80.0
 
 
-def same_network(one: Subject, other: Subject, data: Dataset) -> bool:
+def same_network(one: Subject, other: Subject, data: RealData) -> bool:
     """Whether two models are one network, whatever their format.
 
     They are if they give the same class probabilities, or choose the same classes even for images
@@ -61,7 +61,7 @@ def same_network(one: Subject, other: Subject, data: Dataset) -> bool:
     return told and all(_choose_alike(*pair) for pair in shown)
 
 
-def answers_of(subject: Subject, data: Dataset) -> dict[str, Tensor]:
+def answers_of(subject: Subject, data: RealData) -> dict[str, Tensor]:
     """A model's answers to a fixed batch, by its halves.
 
     Args:
@@ -73,13 +73,13 @@ def answers_of(subject: Subject, data: Dataset) -> dict[str, Tensor]:
         the same images run together and in small batches. A half on which the model raises an
         error is missing.
     """
-    test = data.test.images
+    test = data.test
     places = torch.linspace(0, len(test) - 1, min(_HALF, len(test))).long()
     noise = begin("uniform", range(_HALF), data.image_shape, 0)
     even = torch.tensor(_LEVELS).view(-1, 1, 1, 1).expand(-1, *data.image_shape)
     noise = torch.cat([noise, even])
     answers = {}
-    for half, images in {"real": test[places], "noise": noise}.items():
+    for half, images in {"real": test.read(places), "noise": noise}.items():
         try:
             together = subject.logits(images)
             apart = torch.cat([subject.logits(part) for part in torch.split(images, 5)])
@@ -89,14 +89,14 @@ def answers_of(subject: Subject, data: Dataset) -> dict[str, Tensor]:
     return answers
 
 
-def _disputed(data: Dataset) -> list[Tensor]:
+def _disputed(data: RealData) -> list[Tensor]:
     """The images described at `_DISPUTED`."""
     test = data.test
     first = torch.linspace(0, len(test) - 1, min(2 * _DISPUTED, len(test))).long()
     second = first.roll(len(first) // 2)
     differ = test.labels[first] != test.labels[second]
     first, second = first[differ][:_DISPUTED], second[differ][:_DISPUTED]
-    mixed = (test.images[first] + test.images[second]) / 2
+    mixed = (test.read(first) + test.read(second)) / 2
     return [begin("squares", range(_DISPUTED), data.image_shape, 0), mixed]
 
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from deceive.auditing.models.interface import Scaling
 from deceive.auditing.shares import share_of
 from deceive.common.errors import InputError
-from deceive.data.dataset import Dataset, Split
+from deceive.data.dataset import Labelled, RealData, Split, in_batches
 from deceive.judging.measures import NEAR_CHANCE, skill
 
 # Validation images to try every usual scaling on; only close ones are tried on all.
@@ -23,14 +23,14 @@ _POOR = 0.5
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
-def usual(data: Dataset) -> list[Scaling]:
+def usual(data: RealData) -> list[Scaling]:
     """The scalings that models are usually trained with, the likeliest first.
 
     [0, 1], [-1, 1], the data's mean and standard deviation (of all training images, and for each
     channel where there are several), ImageNet's for images of three channels, [-0.5, 0.5],
     [0, 255].
     """
-    mean, std = _moments([data.train, data.validation])
+    mean, std = _moments([each for each in (data.train, data.validation) if each is not None])
     found = [Scaling(), Scaling((-1, 1))]
     whole = (mean.mean(), (std.square() + mean.square()).mean() - mean.mean().square())
     if whole[1] > 0:
@@ -43,7 +43,7 @@ def usual(data: Dataset) -> list[Scaling]:
 
 
 def best_read(
-    right: Callable[[Scaling, Split], Tensor], tried: Sequence[Scaling], data: Dataset
+    right: Callable[[Scaling, Labelled], Tensor], tried: Sequence[Scaling], data: RealData
 ) -> tuple[Scaling, list[str]]:
     """The scaling with which a model reads most validation images, and notes about it.
 
@@ -61,7 +61,7 @@ def best_read(
         InputError: the first of those errors, when the model accepts no scaling.
     """
     validation, errors = data.validation, []
-    sample = Split(validation.images[:_SAMPLE], validation.labels[:_SAMPLE])
+    sample = Split(validation.read(slice(_SAMPLE)), validation.labels[:_SAMPLE])
     read: dict[Scaling, Tensor] = {}
     for scaling in tried:
         try:
@@ -120,14 +120,15 @@ def _doubt(accuracy: float, tried: Sequence[Scaling]) -> list[str]:
     ]
 
 
-def _moments(splits: Iterable[Split]) -> tuple[Tensor, Tensor]:
+def _moments(splits: Iterable[Labelled]) -> tuple[Tensor, Tensor]:
     """Mean and standard deviation (C,) float64 of the pixels of each channel."""
-    parts = [part for split in splits for part in torch.split(split.images, 5000)]
-    pixels = sum(part[:, 0].numel() for part in parts)
-    total = torch.stack([part.sum((0, 2, 3), dtype=torch.float64) for part in parts]).sum(0)
-    squares = torch.stack([part.square().sum((0, 2, 3), dtype=torch.float64) for part in parts])
+    pixels, total, squares = 0, torch.zeros(()), torch.zeros(())
+    for part in (part for split in splits for part in in_batches(split, 5000)):
+        pixels += part[:, 0].numel()
+        total = total + part.sum((0, 2, 3), dtype=torch.float64)
+        squares = squares + part.square().sum((0, 2, 3), dtype=torch.float64)
     mean = total / pixels
-    return mean, (squares.sum(0) / pixels - mean.square()).clamp_min(0).sqrt()
+    return mean, (squares / pixels - mean.square()).clamp_min(0).sqrt()
 
 
 def _short(value: Tensor) -> float:

@@ -13,7 +13,7 @@ from deceive.auditing.settings import CERTAIN
 from deceive.auditing.shares import share_of
 from deceive.common.errors import InputError
 from deceive.common.progress import Tick
-from deceive.data.dataset import Split
+from deceive.data.dataset import Labelled
 from deceive.judging.measures import NEAR_CHANCE, skill
 from deceive.judging.scores import calibration_error, reached_by
 
@@ -32,7 +32,7 @@ class CleanPart:
         """Read validation and test images; the thresholds are taken from the former."""
         data, subject = context.data, context.subject
         logits = {
-            name: context.ask(subject, split.images, tick)
+            name: context.ask(subject, split, tick)
             for name, split in (("validation", data.validation), ("test", data.test))
         }
         for name, answers in logits.items():
@@ -41,7 +41,7 @@ class CleanPart:
         tested = _Read.of(logits["test"], data.test)
         # The rubbish class comes after the data's, so that theirs keep their places.
         classes = subject.class_outputs(tested.probabilities)
-        seen = context.seen(data.test.images, tick)
+        seen = context.seen(data.test, tick)
         accuracy = share_of(tested.right)
         thresholds: dict[Name, float] = {
             "asked": context.settings.confidence,
@@ -82,7 +82,7 @@ class _Read:
     """(N,) int64."""
 
     @classmethod
-    def of(cls, logits: Tensor, split: Split) -> "_Read":
+    def of(cls, logits: Tensor, split: Labelled) -> "_Read":
         finite = logits.isfinite().all(1)
         # NaN is greater than anything to `argmax`; as zeros it is sure of nothing.
         return cls(logits.double().softmax(1).where(finite[:, None], 0), finite, split.labels)

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from deceive.auditing.context import Context
-from deceive.auditing.garbage import GARBAGE, compare, garbage_images, scores_of
+from deceive.auditing.garbage import GARBAGE, GarbageImages, compare, scores_of
 from deceive.auditing.parts.part import Part
 from deceive.auditing.record.measured import Garbage, Score
 from deceive.auditing.record.rows import CurveRow, GarbageRow, SearchRow, typed_rows
@@ -14,6 +14,7 @@ from deceive.auditing.record.stored import garbage_name, load_curve
 from deceive.auditing.shares import share_of
 from deceive.common.levels import from_levels, to_levels
 from deceive.common.progress import Tick
+from deceive.data.dataset import First, Images, Stack
 
 # Images of each kind of garbage to keep for the report: those that the model is surest of.
 _SHOWN = 10
@@ -40,11 +41,10 @@ class GarbagePart:
 
     def run(self, context: Context, tick: Tick) -> GarbageRow:
         """Run the model on such images."""
-        count = context.settings.garbage_images
+        count, seed = context.settings.garbage_images, context.settings.seed
+        images: Images = GarbageImages(self.kind, count, context.data.test, seed)
         if self.kind == OTHER_DATA and context.other_data is not None:
-            images = context.other_data.test.images[:count]
-        else:
-            images = garbage_images(self.kind, count, context.data.test, context.settings.seed)
+            images = First(context.other_data.test, count)
         return GarbageRow(part=self.name, garbage=scored(context, self.kind, images, tick))
 
 
@@ -59,8 +59,9 @@ class OptimisedPart:
         """Show the model those images. Where it has a gradient, searches are left out."""
         kinds = CurveRow if context.subject.module is not None else CurveRow | SearchRow
         ends = [_end(context, row) for row in typed_rows(context.run) if isinstance(row, kinds)]
-        images = torch.cat(ends) if ends else torch.empty(0)
-        garbage = scored(context, "optimised", images, tick)
+        shape = context.data.image_shape
+        images = torch.cat(ends) if ends else torch.empty(0, *shape)
+        garbage = scored(context, "optimised", Stack(images), tick)
         return GarbageRow(part=self.name, garbage=garbage)
 
 
@@ -79,8 +80,8 @@ def _end(context: Context, row: CurveRow | SearchRow) -> Tensor:
     return images[torch.from_numpy(stored["judged"][-1] != stored["targets"])]
 
 
-def scored(context: Context, kind: str, images: Tensor, tick: Tick) -> Garbage:
-    """What the model says of garbage (N, C, H, W); what it is surest of is kept to be shown."""
+def scored(context: Context, kind: str, images: Images, tick: Tick) -> Garbage:
+    """What the model says of garbage; what it is surest of is kept to be shown."""
     subject, thresholds = context.subject, context.thresholds
     logits = context.ask(subject, images, tick) if len(images) else torch.empty(0, 1)
     finite = logits.isfinite().all(1)
@@ -88,12 +89,12 @@ def scored(context: Context, kind: str, images: Tensor, tick: Tick) -> Garbage:
     if not finite.any():
         nothing = dict.fromkeys(("mean_confidence", "asked_share", "own_share", "caught"))
         return Garbage.model_validate(counts | nothing | {"scores": {}})
-    images, logits = images[finite], logits[finite]
+    numbers, logits = finite.nonzero()[:, 0], logits[finite]
     confidence, predicted = subject.class_outputs(logits.double().softmax(1)).max(1)
     surest = confidence.argsort(descending=True)[:_SHOWN]
     context.run.save_arrays(
         garbage_name(kind),
-        levels=to_levels(images[surest]).numpy(),
+        levels=to_levels(images.read(numbers[surest])).numpy(),
         predicted=predicted[surest].numpy(),
         confidence=confidence[surest].float().numpy(),
     )

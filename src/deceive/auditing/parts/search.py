@@ -16,6 +16,7 @@ from deceive.auditing.settings import budgets
 from deceive.common.arrays import Arrays
 from deceive.common.levels import from_levels
 from deceive.common.progress import Tick
+from deceive.data.dataset import Stack
 from deceive.networks.inference import confidence_of
 
 
@@ -88,7 +89,9 @@ def _asked_again(
     """What remains after asking the model once more: some answers pass by luck."""
 
     def confidence(levels: Tensor) -> Tensor:
-        return confidence_of(context.ask(context.subject, from_levels(levels), tick), targets)
+        return confidence_of(
+            context.ask(context.subject, Stack(from_levels(levels)), tick), targets
+        )
 
     passed = []
     for each, threshold in zip(found.passed, thresholds, strict=True):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from deceive.common.checks import Count, Share
 
@@ -58,12 +58,20 @@ class Data(Finding):
     """SHA-256 of its contents, however its files are packed."""
     n_classes: int = Field(ge=1)
     """Number of classes: they are the model's first outputs."""
+    class_names: list[ShortName]
+    """Their names, in order; their numbers if the data has no names."""
     validation_images: Count
     """Number of validation images, which set the model's own threshold."""
     test_images: Count
     """Number of test images, which the figures on real images are of."""
     other_data: ShortName | None
     """Name of the folder with images of other things; null without one."""
+
+    @model_validator(mode="after")
+    def _a_name_each(self) -> "Data":
+        if len(self.class_names) != self.n_classes:
+            raise ValueError(f"expected {self.n_classes} class names, got {len(self.class_names)}")
+        return self
 
 
 class Judge(Finding):

@@ -16,16 +16,14 @@ from deceive.auditing.record.measured import (
     Name,
     Threshold,
 )
+from deceive.auditing.record.upgrade import EARLIER, upgraded
 from deceive.auditing.settings import AuditSettings
 from deceive.common import checks
 from deceive.common.checks import Share
 from deceive.common.errors import InputError
 from deceive.common.files import read_json, write_text
 
-VERSION: Literal[3] = 3
-
-# This older version is read too: fields it lacks get a value that means "not measured".
-_EARLIER = 2
+VERSION: Literal[4] = 4
 
 
 class AuditReport(Finding):
@@ -34,7 +32,7 @@ class AuditReport(Finding):
     Raises pydantic's `ValidationError` when its parts contradict each other.
     """
 
-    schema_version: Literal[3] = VERSION
+    schema_version: Literal[4] = VERSION
     """Changes when a field does."""
     deceive: ShortName
     """Version of the package that wrote it."""
@@ -147,17 +145,18 @@ class AuditReport(Finding):
 
 
 def read_report(path: Path) -> AuditReport:
-    """Read an audit, of this schema version or the previous one.
+    """Read an audit, of this schema version or an earlier one.
 
     Raises `InputError` when the file is missing or doesn't match the schema.
     """
     content = read_json(path, "an audit.json")
     version = content.get("schema_version", VERSION)
-    if version not in (_EARLIER, VERSION):
+    if isinstance(version, bool) or version not in (*EARLIER, VERSION):
+        known = ", ".join(map(str, EARLIER))
         raise InputError(
-            f"{path}: expected an audit of schema version {_EARLIER} or {VERSION}, got {version!r}"
+            f"{path}: expected an audit of schema version {known} or {VERSION}, got {version!r}"
         )
-    content = _upgraded(content) if version == _EARLIER else content
+    content = content if version == VERSION else upgraded(content, version)
     return checks.fits(AuditReport, content, str(path), "an audit.json")
 
 
@@ -190,18 +189,3 @@ def _in_brief(schema: Any) -> Any:
         elif key != "title" or not isinstance(value, str):
             brief[key] = _in_brief(value)
     return brief
-
-
-def _upgraded(content: dict[str, Any]) -> dict[str, Any]:
-    """Convert an audit of the previous schema version."""
-    judges, model = content.get("judges"), content.get("model")
-    if isinstance(judges, list):
-        unknown = dict.fromkeys(("accuracy", "bounds", "mean", "std"))
-        judges = [{"name": name} | unknown for name in judges]
-    if isinstance(model, dict):
-        # That version took log-probabilities for logits.
-        kind = "probabilities" if model.get("gives_probabilities") else "logits"
-        model = {name: value for name, value in model.items() if name != "gives_probabilities"}
-        model |= {"output": None, "answers": kind}
-    changed = {"schema_version": VERSION, "warnings": [], "judges": judges, "model": model}
-    return content | changed
