@@ -159,8 +159,9 @@ def test_missing_folders_and_files(make_set: Callable[..., Path], tmp_path: Path
     folder = make_set()
     with pytest.raises(InputError, match=r"absent: expected a folder .*, found nothing"):
         load_data(tmp_path / "absent")
+    (folder / "notes.md").write_text("nothing known")
     with pytest.raises(InputError, match=r"expected a folder .*, found something else"):
-        load_data(folder / TRAIN_IMAGES)
+        load_data(folder / "notes.md")
     with pytest.raises(InputError, match=r"expected a folder .*, found nothing"):
         load_data("\0")
     with pytest.raises(InputError, match=r"expected a readable folder; File name too long"):
@@ -215,9 +216,8 @@ def test_files_that_do_not_fit_each_other(case: str, make_set: Callable[..., Pat
 
 def test_something_must_be_left_to_train_on(make_set: Callable[..., Path]) -> None:
     folder = make_set()
-    with pytest.raises(InputError, match=r"at least 13 images, 12 of them for validation, got 12"):
+    with pytest.raises(InputError, match=r"at least 13 images .*, 12 of them for validation, got"):
         load_data(folder, validation=12)
-    with pytest.raises(InputError, match=r"images.*: expected at least 5,001 images.* got 12"):
-        load_data(folder)
+    assert [len(load_data(folder).train), len(load_data(folder).validation)] == [6, 6]
     with pytest.raises(InputError, match="validation: expected a whole number of at least 1"):
         load_data(folder, validation=0)

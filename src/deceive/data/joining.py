@@ -1,12 +1,10 @@
 """Images and labels from the arrays of the four files, with checks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from deceive.common.errors import InputError
 from deceive.data.idx import by
@@ -16,8 +14,8 @@ _CHANNELS = range(1, 5)  # grey or colour, with or without transparency
 
 def joined(
     paths: Sequence[Path], images: NDArray[np.uint8], labels: NDArray[np.uint8]
-) -> tuple[Tensor, Tensor]:
-    """Images (N, C, H, W) float32 in [0, 1], and their labels (N,) int64.
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Images (N, C, H, W) uint8, and their labels (N,) int64.
 
     Raises:
         InputError: when an array has the wrong number of dimensions, when there are more or fewer
@@ -42,33 +40,30 @@ def joined(
         )
     if images.ndim == 3:
         images = images.reshape(len(images), 1, *images.shape[1:])
-    return torch.from_numpy(images).float().div_(255), torch.from_numpy(labels).long()
+    return images, labels.astype(np.int64)
 
 
-def check_labels(paths: Sequence[Path], train: Tensor, test: Tensor) -> None:
-    """Raise `InputError` unless every label from 0 to the greatest occurs.
-
-    `paths` are the files of the labels to train and to test with.
-    """
-    counts = torch.bincount(torch.cat([train, test]))
+def check_labels(labels: Mapping[Path, NDArray[np.int64]]) -> None:
+    """Raise `InputError` unless every label from 0 to the greatest occurs, in files of one set."""
+    counts = np.bincount(np.concatenate(list(labels.values())))
     unused = [label for label, count in enumerate(counts.tolist()) if count == 0]
     if not unused:
         return
-    path = paths[0] if train.max() >= test.max() else paths[1]
+    path = max(labels, key=lambda path: int(labels[path].max()))
     raise InputError(
         f"{path}: expected labels 0, 1, 2, … with no gaps, got labels up to "
-        f"{len(counts) - 1} without {_ranges(unused)}; renumber the classes, and remove "
+        f"{len(counts) - 1} without {ranges(unused)}; renumber the classes, and remove "
         "unlabelled images (often labelled 255)"
     )
 
 
-def _ranges(numbers: Sequence[int], most: int = 5) -> str:
+def ranges(numbers: Sequence[int], most: int = 5) -> str:
     """Ascending numbers as ranges: 0, 10 to 254."""
-    ranges: list[list[int]] = []
+    found: list[list[int]] = []
     for number in numbers:
-        if ranges and number == ranges[-1][1] + 1:
-            ranges[-1][1] = number
+        if found and number == found[-1][1] + 1:
+            found[-1][1] = number
         else:
-            ranges.append([number, number])
-    said = [str(low) if low == high else f"{low} to {high}" for low, high in ranges]
+            found.append([number, number])
+    said = [str(low) if low == high else f"{low} to {high}" for low, high in found]
     return ", ".join(said[:most]) + (" and others" if len(said) > most else "")

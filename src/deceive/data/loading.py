@@ -1,19 +1,12 @@
-"""MNIST, and any data set laid out like it, as tensors in [0, 1].
+"""Labelled images of any layout, read into memory."""
 
-Four IDX files, gzipped or not: images and labels, for training and for testing. Fashion-MNIST and
-KMNIST come the same way.
-"""
-
-import hashlib
-import os
 from pathlib import Path
 
 from deceive.common import arguments
-from deceive.common.checks import at_least
 from deceive.common.errors import InputError
-from deceive.data.dataset import Dataset, Split
-from deceive.data.idx import by, checksum, instead, read_idx, reason
-from deceive.data.joining import check_labels, joined
+from deceive.data.dataset import Dataset
+from deceive.data.opening import open_data
+from deceive.data.preparation import AS_THEY_ARE, Preparation
 from deceive.data.source import MNIST, Source
 
 
@@ -21,35 +14,39 @@ from deceive.data.source import MNIST, Source
     folder=arguments.maybe(arguments.place),
     any_labels=arguments.flag,
     source=arguments.of("a Source", Source),
+    preparation=arguments.of("a Preparation", Preparation),
 )
 def load_data(
     folder: str | Path | None = None,
     *,
-    validation: int = 5000,
+    validation: int | None = None,
     any_labels: bool = False,
     source: Source = MNIST,
+    preparation: Preparation = AS_THEY_ARE,
+    seed: int = 0,
 ) -> Dataset:
-    """Read MNIST, or a data set like it, into memory, on the CPU.
+    """Read MNIST, or any other labelled images, into memory, on the CPU.
 
     Args:
-        folder: holds the four files `train-images-idx3-ubyte`, `train-labels-idx1-ubyte`,
-            `t10k-images-idx3-ubyte` and `t10k-labels-idx1-ubyte`, each with or without `.gz`; also
-            spelt `train-images.idx3-ubyte`. When None: the folder that the environment variable
-            DECEIVE_DATA names, else the source's.
-        validation: how many of the last training images are held out, at least 1.
+        folder: a folder or file of a known layout: class folders of pictures, IDX, and others. When
+            None: what the environment variable DECEIVE_DATA names, else the source's folder.
+        validation: how many training images are held out, at least 1, where the layout has none for
+            it; by default 5,000, or fewer of few.
         any_labels: accept any labels, for images whose labels don't matter. Otherwise labels must
-            be 0 to K - 1 without gaps.
+            be 0 to K - 1 without gaps, or names.
         source: the data set to read if no folder is named: by default MNIST, from the clone's
             `data/mnist`, or from the user's cache after one download.
+        preparation: how pictures become images of one shape.
+        seed: of the order of images and of the cut into splits, where the layout has none.
 
     Returns:
-        A `Dataset`. Images are (N, 1, H, W), or (N, C, H, W) if the files have four dimensions.
+        A `Dataset`, whose notes say what was taken for what. Images are (N, 1, H, W) or
+        (N, 3, H, W). Pictures that can't be read are left out, if they are at most 1%.
 
     Raises:
-        InputError: when a file is missing, unreadable, damaged or not an IDX file of unsigned
-            bytes; when the files don't match each other; when a class has no images; when too few
-            images are left for training; when the source's files have other checksums or can't be
-            downloaded.
+        InputError: when nothing known is there; when files are missing or damaged, or don't match
+            each other; when a class has no images; when too few images are left for training; when
+            the source's files have other checksums or can't be downloaded.
 
     >>> import deceive
     >>> data = deceive.load_data()
@@ -58,53 +55,17 @@ def load_data(
     >>> data.test.labels[:5]
     tensor([7, 2, 1, 0, 4])
     """
-    at_least("validation", validation, 1)
-    given = folder or os.environ.get("DECEIVE_DATA")
-    place = Path(given) if given else source.folder()
-    paths = [_find(place, name) for name in source.sha256]
-    arrays = [read_idx(path) for path in paths]
-    checksums = [checksum(array) for array in arrays]
-    if not given or place.resolve() == source.shipped:
-        source.verify(paths, checksums)
-
-    whole = Split(*joined(paths[:2], *arrays[:2]))
-    test = Split(*joined(paths[2:], *arrays[2:]))
-    if whole.images.shape[1:] != test.images.shape[1:]:
-        raise InputError(
-            f"{paths[2]}: expected images of {by(whole.images.shape[1:])} as in {paths[0].name}, "
-            f"got {by(test.images.shape[1:])}"
-        )
-    if not any_labels:
-        check_labels(paths[1::2], whole.labels, test.labels)
-    left = len(whole) - validation
-    if left < 1:
-        raise InputError(
-            f"{paths[0]}: expected at least {validation + 1:,} images, {validation:,} of them for "
-            f"validation, got {len(whole):,}"
-        )
-    return Dataset(
-        train=Split(whole.images[:left], whole.labels[:left]),
-        validation=Split(whole.images[left:], whole.labels[left:]),
-        test=test,
-        n_classes=1 + int(max(whole.labels.max(), test.labels.max())),
-        checksum=hashlib.sha256("".join(checksums).encode()).hexdigest(),
-        folder=place,
+    data = open_data(
+        folder,
+        preparation,
+        seed=seed,
+        validation=validation,
+        any_labels=any_labels,
+        source=source,
     )
-
-
-def _find(folder: Path, name: str) -> Path:
-    """The file of that name or another spelling; unpacked ones first, as they are read faster."""
-    dotted = name.replace("-idx", ".idx")
-    try:
-        if not folder.is_dir():
-            raise InputError(
-                f"{folder}: expected a folder with {name} and its three companions, "
-                f"found {instead(folder)}"
-            )
-        for spelling in (name, dotted, f"{name}.gz", f"{dotted}.gz"):
-            # Some archives hold folders with the files' names beside the files.
-            if (folder / spelling).is_file():
-                return folder / spelling
-    except OSError as error:
-        raise InputError(f"{folder}: expected a readable folder; {reason(error)}") from error
-    raise InputError(f"{folder / name}: expected this file, or the same with .gz; found neither")
+    if data.train is None:
+        raise InputError(
+            f"{data.folder}: expected images for training too, got some for validation and test "
+            "alone; put them into a folder train, or give one pile of images, to be cut"
+        )
+    return data.loaded()

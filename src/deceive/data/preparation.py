@@ -50,22 +50,41 @@ class Preparation:
             raise InputError("size: expected none beside resize or crop, which decide the size")
 
     def __call__(self, picture: Tensor) -> Tensor:
-        """The image (C, H, W) float32 in [0, 1], as a PNG holds it.
+        """The image (C, H, W) float32 in [0, 1], as a PNG holds it; or several (n, C, H, W).
 
         Args:
-            picture: (C, h, w) uint8, or floats in [0, 1].
+            picture: (C, h, w) or (n, C, h, w), uint8 or floats in [0, 1].
 
         Raises:
             InputError: when the picture is smaller than the crop after resizing.
         """
         image = from_levels(picture) if picture.dtype == torch.uint8 else picture.float()
-        image = _in_colours(image, self.channels or len(image))
-        image = _resized(image, self._size_before_crop(image.shape[-2:]))
+        own, size = image.shape[-3], (image.shape[-2], image.shape[-1])
+        cropped = self.size_of(size)
+        if picture.dtype == torch.uint8 and cropped == size and self.channels in (None, own):
+            return image
+        image = _in_colours(image, self.channels or own)
+        image = _resized(image, self._size_before_crop(size))
         if self.crop is not None:
             image = _cropped(image, self.crop)
         return from_levels(to_levels(image))
 
-    def _size_before_crop(self, size: torch.Size) -> Size:
+    def size_of(self, size: Size) -> Size:
+        """The size (H, W) of the image of a picture of this size.
+
+        Raises `InputError` when the picture is smaller than the crop after resizing.
+        """
+        before = self._size_before_crop(size)
+        if self.crop is None:
+            return before
+        if before[0] < self.crop[0] or before[1] < self.crop[1]:
+            raise InputError(
+                f"crop: expected pictures of at least {_by(self.crop)} after resizing, got "
+                f"{_by(before)}; resize them to more, or crop less"
+            )
+        return self.crop
+
+    def _size_before_crop(self, size: Size) -> Size:
         height, width = size
         if self.size is not None:
             return self.size
@@ -91,32 +110,39 @@ class Preparation:
         return ", ".join(said) or "as they are"
 
 
+AS_THEY_ARE = Preparation()
+"""Pictures keep their size and colours."""
+
+
 def _in_colours(image: Tensor, channels: int) -> Tensor:
-    if len(image) == channels:
+    """(…, C, h, w) with this many channels; transparent pixels become white."""
+    own = image.shape[-3]
+    if own == channels:
         return image
-    if channels == 3 and len(image) == 1:
-        return image.expand(3, -1, -1)
-    if channels == 1 and len(image) == 3:
-        return (image * image.new_tensor(_GREY).view(3, 1, 1)).sum(0, keepdim=True)
-    raise InputError(f"channels: expected pictures with 1 or 3 channels, got {len(image)}")
+    if own in (2, 4) and channels in (1, 3):
+        alpha = image[..., -1:, :, :]
+        image, own = 1 + alpha * (image[..., :-1, :, :] - 1), own - 1
+    if own == channels:
+        return image
+    if channels == 3 and own == 1:
+        return image.expand(*image.shape[:-3], 3, -1, -1)
+    if channels == 1 and own == 3:
+        return (image * image.new_tensor(_GREY).view(3, 1, 1)).sum(-3, keepdim=True)
+    raise InputError(f"channels: expected pictures with 1 to 4 channels, got {own}")
 
 
 def _resized(image: Tensor, size: Size) -> Tensor:
     if image.shape[-2:] == torch.Size(size):
         return image
-    resized = F.interpolate(image[None], size, mode="bilinear", antialias=True)
-    return resized[0].clamp(0, 1)
+    several = image if image.ndim == 4 else image[None]
+    resized = F.interpolate(several, size, mode="bilinear", antialias=True).clamp(0, 1)
+    return resized if image.ndim == 4 else resized[0]
 
 
 def _cropped(image: Tensor, size: Size) -> Tensor:
     height, width = image.shape[-2:]
-    if height < size[0] or width < size[1]:
-        raise InputError(
-            f"crop: expected pictures of at least {_by(size)} after resizing, got "
-            f"{_by((height, width))}; resize them to more, or crop less"
-        )
     top, left = (height - size[0]) // 2, (width - size[1]) // 2
-    return image[:, top : top + size[0], left : left + size[1]]
+    return image[..., top : top + size[0], left : left + size[1]]
 
 
 def _by(size: Size) -> str:

@@ -1,0 +1,1 @@
+"""Layouts of labelled pictures: a reader each."""
