@@ -7,6 +7,7 @@ rest black, and the greatest confidence that any image can reach is `Bands.summi
 """
 
 import math
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,8 +33,10 @@ settings.load_profile("deceive")
 # Before any test imports ONNX Runtime itself.
 forbid_telemetry()
 
-# For networks this small a second thread costs more than it brings.
+# For networks this small a second thread costs more than it brings: here, and in the processes and
+# notebooks that tests start. With as many tests at a time as there are cores, it costs eightfold.
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"
 
 
 class Bands(nn.Module):
