@@ -5,16 +5,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Self, TextIO
 
 import tyro
 
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
 from deceive.cli.audit_results import say
+from deceive.cli.exports import Exports
 from deceive.cli.folders import claimed
 from deceive.cli.parsing import Command, chosen
-from deceive.cli.screen import log, results, task
-from deceive.cli.untrusted import cut_off, kept_open, no_way_out
+from deceive.cli.screen import Screen, log, results, task
+from deceive.cli.untrusted import cut_off, no_way_out, stdout_apart
 from deceive.common import checks
 from deceive.common.errors import InputError
 
@@ -35,6 +36,8 @@ class AuditCommand(Suite, Command):
     """Your own package.module:factory, a shipped network, or a file: .safetensors with its card,
     .onnx, .pt2, TorchScript."""
     settings: Annotated[AuditSettings, tyro.conf.arg(name="")]
+    files: tyro.conf.OmitArgPrefixes[Exports]
+    """Files for other tools, written however the audit ends."""
     data: Path | None = None
     """A folder with real images of its classes, in MNIST's format; by default MNIST."""
     out: Path | None = None
@@ -81,7 +84,7 @@ class AuditCommand(Suite, Command):
     def usual(cls, arguments: Sequence[str]) -> Self:
         thorough = chosen(Suite, arguments).thorough
         settings = THOROUGH if thorough else QUICK
-        return cls(model=tyro.MISSING, settings=settings, thorough=thorough)
+        return cls(model=tyro.MISSING, settings=settings, files=Exports(), thorough=thorough)
 
     def run(self) -> int:
         from deceive.auditing import audit
@@ -89,8 +92,13 @@ class AuditCommand(Suite, Command):
         if self.max_gibberish_rate is not None:
             checks.half_open_interval("--max-gibberish-rate", self.max_gibberish_rate, 0, 1)
         out = self.out or Path("runs") / _audit_name(self.model, self.thorough)
+        self.files.check(out)
         with claimed(out, fresh=self.fresh):
-            with cut_off(self.budget, partial(self._hang, out)), no_way_out(), kept_open():
+            with (
+                stdout_apart() as stdout,
+                cut_off(self.budget, partial(self._hang, out, stdout)),
+                no_way_out(),
+            ):
                 report = audit(
                     self.model,
                     self.data,
@@ -123,8 +131,11 @@ class AuditCommand(Suite, Command):
         except InputError as error:
             raise InputError(f"--{prefix.replace('_', '-')}{error}") from error
 
-    def _hang(self, out: Path) -> int:
-        """If a call into the model never returns, end with the results so far."""
+    def _hang(self, out: Path, stdout: TextIO) -> int:
+        """If a call into the model never returns, end with the results so far.
+
+        The model may print meanwhile, so this prints to `stdout`, which is out of its reach.
+        """
         from deceive.auditing.record.assemble import write_audit
         from deceive.storage.runs import Run
 
@@ -134,25 +145,28 @@ class AuditCommand(Suite, Command):
             style="bold red",
         )
         try:
-            return self._end(write_audit(Run.open(out)), out)
+            return self._end(write_audit(Run.open(out)), out, Screen(file=stdout))
         except InputError:  # it hung before there was anything to keep
             return 3
+        finally:
+            stdout.flush()
 
-    def _end(self, report: Any, out: Path) -> int:
-        """Write the page, print the results, and return the exit code."""
+    def _end(self, report: Any, out: Path, shown: Screen = results) -> int:
+        """Write the page and the other files, print the results, and return the exit code."""
         from deceive.reporting.audit import write_audit_page
+        from deceive.reporting.exports.checks import over
         from deceive.storage.runs import Run
 
         page = write_audit_page(Run.open(out))
-        screen = log if self.json else results
+        screen = log if self.json else shown
         say(report, screen)
         screen.print(f"{page}: {report.seconds:.0f} s of work")
         if self.json:
-            print(json.dumps(json.loads(report.model_dump_json())))  # ASCII only, for any terminal
-        limit, rate = self.max_gibberish_rate, report.worst_rate
-        if limit is not None and rate is not None and rate > limit:
-            kind = "gibberish" if report.judges else "fooling"
-            log.print(f"deceive: {kind} rate {rate:.1%}, more than {limit:.1%}", style="bold red")
+            content = json.loads(report.model_dump_json())
+            print(json.dumps(content), file=shown.file)  # ASCII only, for any terminal
+        self.files.write(report, self.max_gibberish_rate)
+        if too_much := over(report, report.worst_rate, self.max_gibberish_rate):
+            log.print(f"deceive: {too_much}", style="bold red")
             return 1
         if report.warnings:
             log.print(

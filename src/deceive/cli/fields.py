@@ -124,7 +124,7 @@ def _flag(owner: type[BaseModel], name: str, default: Any) -> StructFieldSpec:
 def _spec(owner: type, name: str, hint: Any, default: Any) -> StructFieldSpec:
     if default is dataclasses.MISSING:
         default = MISSING_NONPROP
-    if default is None:  # the help says what happens then
+    if default is None or default == ():  # the help says what happens then
         hint = Annotated[hint, tyro.conf.arg(help_behavior_hint="(optional)")]
     return StructFieldSpec(name, hint, default, partial(_help, owner, name))
 

@@ -1,13 +1,13 @@
 """Guards around an audited model's code.
 
-It can't overrun the budget, choose the exit code, or close what the command prints to.
+It can't overrun the budget, choose the exit code, or print among the results.
 """
 
 import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import NoReturn, TextIO
 
 from deceive.cli.supervised import leave
@@ -74,24 +74,47 @@ def no_way_out() -> Iterator[None]:
 
 
 @contextmanager
-def kept_open() -> Iterator[None]:
-    """Within the block `close` does nothing to stdout and stderr; after it they are as before.
+def stdout_apart() -> Iterator[TextIO]:
+    """Within the block what is written to stdout goes to stderr, and neither can be closed.
 
-    Otherwise a model that closes them would look like a bug in deceive.
+    So a model that prints doesn't get between the lines of the results, and one that closes the
+    streams doesn't look like a bug in deceive. After the block they are as before. The value is the
+    real stdout, for what has to be said within the block.
     """
     streams = {name: getattr(sys, name) for name in ("stdout", "stderr")}
     kept = {number: os.dup(number) for stream in streams.values() for number in _descriptor(stream)}
     for stream in streams.values():
         stream.close = lambda: None
+    real = _another(streams["stdout"], kept)
+    _flush(streams["stdout"])
+    for number in _descriptor(streams["stdout"]):
+        for other in _descriptor(streams["stderr"]):
+            os.dup2(other, number)
+    sys.stdout = streams["stderr"]
     try:
-        yield
+        yield real
     finally:
+        _flush(streams["stdout"])
         for number, copy in kept.items():
             os.dup2(copy, number)
             os.close(copy)
         for name, stream in streams.items():
             del stream.close
             setattr(sys, name, stream if _is_open(stream) else _reopened(name))
+
+
+def _another(stream: TextIO, kept: dict[int, int]) -> TextIO:
+    """A stream to the same place that goes on when the descriptor leads elsewhere."""
+    for number in _descriptor(stream):
+        return open(
+            kept[number], "w", encoding=stream.encoding, errors=stream.errors, closefd=False
+        )
+    return stream
+
+
+def _flush(stream: TextIO) -> None:
+    with suppress(ValueError):  # closed or detached
+        stream.flush()
 
 
 def _descriptor(stream: TextIO) -> list[int]:
