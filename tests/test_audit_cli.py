@@ -5,16 +5,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
-from conftest import Bands
 from deceive.auditing import read_report
 from deceive.cli import main
-from deceive.data.source import MNIST
-from worlds.audits import band_split
-from worlds.files import idx, write
+from worlds.audits import write_bands
 from worlds.timers import Waiting
 
 SMALL = [
@@ -132,16 +127,7 @@ def place(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delitem(sys.modules, "bands_of_ones_own", raising=False)
     (tmp_path / "bands_of_ones_own.py").write_text(MODELS)
-    train, test = band_split(5100, 0, Bands()), band_split(100, 1, Bands())
-    arrays = [
-        values
-        for split in (train, test)
-        for values in (
-            split.images[:, 0].mul(255).round().to(torch.uint8).numpy(),
-            split.labels.numpy().astype(np.uint8),
-        )
-    ]
-    write(tmp_path / "bands", {name: idx(a) for name, a in zip(MNIST.sha256, arrays, strict=True)})
+    write_bands(tmp_path / "bands")
     return tmp_path
 
 
@@ -348,26 +334,57 @@ def test_a_model_that_closes_the_screen_is_audited_all_the_same(place, capsys, m
     assert "Traceback" not in err
 
 
-def test_a_model_that_closes_descriptors_closes_nothing_of_ours(place):
-    (place / "closing.py").write_text(
-        "import os, sys\n"
-        "from bands_of_ones_own import sure\n"
-        "def model():\n"
-        "    os.close(1)\n"
-        "    sys.stdout.buffer.close()\n"
-        "    return sure()\n"
-    )
-    asked = ["audit", "closing:model", "--data", "bands", "--judge", "none", *SMALL]
+LOUD = """
+import os, subprocess, sys
+from bands_of_ones_own import sure
+
+print("from the module")
+
+def model():
+    print("from the factory")
+    os.write(1, b"to the descriptor\\n")
+    subprocess.run(["echo", "from a child"])
+    network = sure()
+    def asked(images):
+        print("from the call")
+        return network(images)
+    return asked
+
+def closing():
+    os.close(1)
+    sys.stdout.buffer.close()
+    return sure()
+"""
+
+
+def audit_loud(place, model, *arguments):
+    """An audit in a process of its own, which has real descriptors."""
+    (place / "loud.py").write_text(LOUD)
+    asked = ["audit", f"loud:{model}", "--data", "bands", "--judge", "none", *SMALL, *arguments]
     paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
-    ended = subprocess.run(
+    return subprocess.run(
         [sys.executable, "-m", "deceive", *asked],
         env=os.environ | {"PYTHONPATH": paths},
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert ended.returncode == 0
+
+
+def test_a_model_that_closes_descriptors_closes_nothing_of_ours(place):
+    ended = audit_loud(place, "closing", "--budget", "1e-6")
+    assert ended.returncode == 3
     assert "s of work" in ended.stdout
+
+
+def test_what_a_model_prints_is_kept_out_of_the_results(place):
+    ended = audit_loud(place, "model", "--json")
+    assert ended.returncode == 0
+    assert json.loads(ended.stdout) == json.loads(
+        (place / "runs/audit-model/audit.json").read_text()
+    )
+    for said in ("the module", "the factory", "to the descriptor", "a child", "the call"):
+        assert said in ended.stderr
 
 
 def test_importing_a_script_that_exits_is_no_success(place, capsys, monkeypatch):

@@ -18,7 +18,9 @@ from deceive.auditing.record.measured import Clean, Name, Outcome
 from deceive.auditing.record.rows import CleanRow
 from deceive.common.levels import to_levels
 from deceive.data.dataset import Dataset, Split
+from deceive.data.source import MNIST
 from deceive.storage.runs import Run
+from worlds.files import idx, write
 
 # Two of the five gradient attacks, which is quicker.
 TINY = AuditSettings(
@@ -46,6 +48,17 @@ def band_data(bands: Bands | None = None) -> Dataset:
     bands = bands or Bands()
     train, validation, test = (band_split(n, n, bands) for n in (40, 80, 60))
     return Dataset(train, validation, test, bands.n_classes, "bands", Path("somewhere/bands"))
+
+
+def write_bands(folder: Path) -> Path:
+    """The same kind of data in MNIST's format, to be read from a folder."""
+    train, test = band_split(5100, 0, Bands()), band_split(100, 1, Bands())
+    arrays = [
+        values
+        for split in (train, test)
+        for values in (to_levels(split.images)[:, 0].numpy(), split.labels.byte().numpy())
+    ]
+    return write(folder, {name: idx(a) for name, a in zip(MNIST.sha256, arrays, strict=True)})
 
 
 def quiet(done: float, total: float, note: str = "") -> None:
