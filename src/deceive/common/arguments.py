@@ -90,6 +90,14 @@ def two(name: str, value: Any) -> None:
     numbers(name, value)
 
 
+def sides(name: str, value: Any) -> None:
+    """(height, width), in a tuple or a list."""
+    if not isinstance(value, tuple | list) or len(value) != 2:
+        raise refusal(name, "(height, width), two whole numbers", value)
+    for each in value:
+        at_least(name, each, 1)
+
+
 def shape(name: str, value: Any, least: int = 1) -> None:
     """(C, H, W) of an image."""
     sides = _several(name, "(C, H, W), three whole numbers", value)

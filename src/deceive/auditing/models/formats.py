@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from deceive.auditing.models.digests import external_data, fingerprint, sha256_of, together
 from deceive.auditing.models.onnx_model import OnnxModel
 from deceive.auditing.models.torch_files import READERS, kind_of_archive
+from deceive.auditing.models.wants import NOTHING, Wants
 from deceive.common.errors import InputError
 from deceive.common.files import read_errors
 from deceive.common.runtime import forbid_telemetry
@@ -48,6 +49,8 @@ class Loaded:
     training_seconds: float | None = None
     output: str | None = None
     """Which of several outputs holds its scores."""
+    wants: Wants = NOTHING
+    """What it declares about its images and labels."""
 
 
 def load_model(model: AnyModel, *, trust: bool = False) -> Loaded:

@@ -1,7 +1,8 @@
 """How to use a model: the scaling of its pixels, and the meaning of its outputs."""
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 from pydantic import TypeAdapter
 from torch import Tensor
@@ -9,6 +10,10 @@ from torch import Tensor
 from deceive.common import arguments, checks
 from deceive.common.errors import InputError
 from deceive.common.levels import Bounds
+from deceive.data.preparation import Preparation, Size
+
+DeviceName = Literal["auto", "cpu", "cuda", "mps"]
+"""Where a model runs; auto: on a GPU if there is one."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +91,39 @@ class Interface:
     column per class."""
     rubbish_class: int | None = None
     """The output that stands for none of the classes; by default what the model's card says."""
+    size: Size | None = None
+    """(height, width) that pictures are stretched to; by default what the model declares, else
+    their own."""
+    resize: int | None = None
+    """Length in pixels that the shorter side of a picture is resized to, before `crop`."""
+    crop: Size | None = None
+    """(height, width) of the middle that is cut out; one number for a square."""
+    preprocess: str | Callable[[Tensor], Any] | None = None
+    """In place of a scaling: a function, or where to import it (`module:function`), from images
+    (N, C, H, W) in [0, 1] to what the model takes. Gradients pass through it if it uses torch."""
+    device: DeviceName = "auto"
+    """Where the model runs."""
 
     def __post_init__(self) -> None:
         arguments.maybe(arguments.of("a Scaling", Scaling))("scaling", self.scaling)
         arguments.maybe(arguments.name_or_place)("output", self.output)
         arguments.maybe(arguments.whole)("rubbish_class", self.rubbish_class)
+        arguments.maybe(arguments.name_or_function)("preprocess", self.preprocess)
+        checks.one_of("device", self.device, get_args(DeviceName))
         if self.output is not None:
             object.__setattr__(self, "output", str(self.output))
+        if isinstance(self.crop, int):
+            object.__setattr__(self, "crop", (self.crop, self.crop))
+        for name in ("size", "crop"):
+            if (value := getattr(self, name)) is not None:
+                arguments.sides(name, value)
+                object.__setattr__(self, name, tuple(value))
+        Preparation(size=self.size, resize=self.resize, crop=self.crop)  # checks them
+        if self.preprocess is not None and self.scaling is not None:
+            raise InputError(
+                "preprocess: expected none beside a scaling, which it replaces; drop --bounds, "
+                "--mean and --std"
+            )
 
 
 FOUND_OUT = Interface()
@@ -105,8 +136,16 @@ def as_json(declared: Scaling | Interface) -> dict[str, Any]:
     >>> as_json(Scaling((-1, 1)))
     {'bounds': [-1.0, 1.0], 'mean': None, 'std': None}
     """
+    if isinstance(declared, Interface) and callable(declared.preprocess):
+        declared = replace(declared, preprocess=_name_of(declared.preprocess))
     found: dict[str, Any] = TypeAdapter(type(declared)).dump_python(declared, mode="json")
     return found
+
+
+def _name_of(function: Callable[[Tensor], Any]) -> str:
+    """Where a function may be imported from: module:function."""
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    return f"{function.__module__}:{name}"
 
 
 def check_channels(scaling: Scaling, channels: int) -> None:
