@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from conftest import Bands
 from deceive.auditing import audit
@@ -15,6 +16,7 @@ from deceive.auditing.verdict import verdict
 from deceive.data.dataset import Dataset
 from deceive.fooling.fool import fool
 from deceive.fooling.starts import begin
+from deceive.networks.frozen import FrozenCopy
 from deceive.storage.runs import Run
 from worlds.audits import (
     TINY,
@@ -107,11 +109,15 @@ def test_groups_are_put_together(data, tmp_path):
     assert headlines_of(cut) == headlines_of(together)
 
 
+def frozen(model):
+    return FrozenCopy(model, torch.zeros(1, *model.image_shape))
+
+
 @pytest.mark.parametrize(("way", "steps"), [("momentum", 8), ("restarts", 4)])
 def test_thresholds_together_find_what_each_finds_alone(way, steps):
     def found(thresholds):
         return attack(
-            Bands(sure=8).eval(),
+            frozen(Bands(sure=8)),
             WAYS[way],
             lambda attempt: begin("uniform", range(12), (1, 4, 4), attempt),
             targets_of(range(12), 4, 12),
@@ -132,7 +138,9 @@ def test_thresholds_together_find_what_each_finds_alone(way, steps):
 def test_a_curve_is_what_each_budget_alone_would_come_to(name):
     model, way, asked = Bands(sure=20).eval(), WAYS[name], [1, 3, 10, 30]
     start, targets = begin("uniform", range(8), (1, 4, 4), 0), targets_of(range(8), 4, 8)
-    arrays = curve(model, way, start, targets, budgets=asked, seed=1, callback=lambda now: None)
+    arrays = curve(
+        frozen(model), way, start, targets, budgets=asked, seed=1, callback=lambda now: None
+    )
     assert (np.diff(arrays["confidence"], axis=0) >= 0).all()
     for place, steps in enumerate(asked):
         options = {"confidence": CERTAIN, "start": start, "steps": steps, "seed": 1}

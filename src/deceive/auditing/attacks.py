@@ -8,14 +8,19 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from deceive.auditing.settings import CERTAIN, AuditSettings, WayName
 from deceive.common.arrays import Arrays
-from deceive.common.errors import NoGradientWarning, UnsteadyWarning
+from deceive.common.errors import NoGradientWarning
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
 from deceive.fooling.result import FoolingResult, Progress
+from deceive.networks.frozen import FrozenCopy
+from deceive.networks.inference import batch_for
+
+# The most images that are optimised at once.
+_CHUNK = 250
 
 # The fields of a `FoolingResult` that an audit keeps.
 _KEPT = ("levels", "confidence", "fooled", "steps", "stalled")
@@ -40,7 +45,7 @@ WAYS: dict[WayName, Way] = {
 
 
 def attack(
-    module: nn.Module,
+    net: FrozenCopy,
     way: Way,
     start: Callable[[int], Tensor],
     targets: Tensor,
@@ -51,7 +56,7 @@ def attack(
     """Attack with candidates in one way, for all thresholds at once.
 
     Args:
-        module: images (N, C, H, W) in [0, 1] in, logits out.
+        net: a copy of the model, images (N, C, H, W) in [0, 1] in, logits out.
         way: how to climb.
         start: attempt number → start images (N, C, H, W) in [0, 1].
         targets: (N,) int64.
@@ -72,7 +77,7 @@ def attack(
         if len(left) == 0:
             break
         came = _fooled(
-            module,
+            net,
             targets[left],
             confidence=[*lesser, greatest],
             start=start(attempt)[left],
@@ -97,7 +102,7 @@ def attack(
 
 
 def curve(
-    module: nn.Module,
+    net: FrozenCopy,
     way: Way,
     start: Tensor,
     targets: Tensor,
@@ -113,7 +118,7 @@ def curve(
         are in ascending order.
     """
     came = _fooled(
-        module,
+        net,
         targets,
         confidence=CERTAIN,
         start=start,
@@ -133,9 +138,9 @@ def curve(
     return {"levels": after_each(all_levels), "confidence": after_each(all_confidence)}
 
 
-def _fooled(*arguments: Any, **options: Any) -> FoolingResult:
-    """`fool` without its warnings: the audit reports them for all attacks together."""
+def _fooled(net: FrozenCopy, targets: Tensor, **options: Any) -> FoolingResult:
+    """`fool` without its warning, which the audit gives for all attacks together."""
+    chunk = batch_for(net.image_shape, _CHUNK, gradient=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoGradientWarning)
-        warnings.simplefilter("ignore", UnsteadyWarning)
-        return fool(*arguments, **options)
+        return fool(net, targets, chunk=chunk, **options)

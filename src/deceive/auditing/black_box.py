@@ -85,6 +85,7 @@ def search_black_box(
     thresholds: Sequence[float],
     budgets: Sequence[int],
     seed: int = 0,
+    first: int = 0,
     callback: Callable[[int, int], None] | None = None,
 ) -> SearchResult:
     """Look for images that a black box takes for their targets.
@@ -98,6 +99,7 @@ def search_black_box(
         budgets: numbers of queries per candidate after which to record the best images, ascending;
             the search ends at the last.
         seed: each candidate has its own generator.
+        first: the number of the first candidate, among those that share a seed.
         callback: called with the queries done and to be done.
 
     Raises:
@@ -114,7 +116,7 @@ def search_black_box(
     """
     checks.one_of("method", method, SEARCHES)
     count = len(targets)
-    proposer = SEARCHES[method](count, shape, seed)
+    proposer = SEARCHES[method](range(first, first + count), shape, seed)
     best = _Best(count, shape, thresholds)
     history: list[tuple[Tensor, Tensor]] = []
     spent = 0

@@ -1,6 +1,7 @@
 """The state that all parts of an audit share."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -13,7 +14,8 @@ from deceive.auditing.settings import AuditSettings
 from deceive.common.errors import InputError
 from deceive.common.progress import Tick
 from deceive.data.dataset import Images, RealData, Stack, in_batches
-from deceive.networks.inference import BATCH
+from deceive.networks.frozen import FrozenCopy
+from deceive.networks.inference import batch_for
 from deceive.storage.runs import Run
 
 
@@ -33,6 +35,18 @@ class Context:
     other_data: RealData | None = None
     """Images of other things."""
 
+    @cached_property
+    def climbed(self) -> FrozenCopy:
+        """The copy of the model whose gradient all attacks follow.
+
+        Raises `InputError` for a black box.
+        """
+        if self.subject.module is None:
+            raise InputError("model: expected one with a gradient, got a black box")
+        net = FrozenCopy(self.subject.module, self.data.validation.read(slice(1)))
+        net.manner = self.subject.manner
+        return net
+
     @property
     def sizes(self) -> Sizes:
         """The sizes of stored arrays."""
@@ -48,9 +62,9 @@ class Context:
 
     def ask(self, model: Subject, images: Images, tick: Tick) -> Tensor:
         """Logits (N, K); ticks before every batch."""
-        logits = []
-        for first, part in enumerate(in_batches(images, BATCH)):
-            tick(first * BATCH, len(images))
+        logits, batch = [], batch_for(images.image_shape)
+        for first, part in enumerate(in_batches(images, batch)):
+            tick(first * batch, len(images))
             logits.append(model.logits(part))
         return torch.cat(logits)
 

@@ -46,10 +46,10 @@ class Squares:
     Unlike there, the distance from the start, uniform noise, is not limited.
     """
 
-    def __init__(self, count: int, shape: Shape, seed: int) -> None:
-        self._best = begin("uniform", range(count), shape, seed)
-        self._score = torch.full((count,), -math.inf)
-        self._generators = [generator_for(seed + 1, index) for index in range(count)]
+    def __init__(self, numbers: range, shape: Shape, seed: int) -> None:
+        self._best = begin("uniform", numbers, shape, seed)
+        self._score = torch.full((len(numbers),), -math.inf)
+        self._generators = [generator_for(seed + 1, number) for number in numbers]
         self._draws: list[Tensor] = []
 
     def ask(self, spent: float) -> Tensor:
@@ -81,7 +81,7 @@ class LowFrequency:
         InputError: when the package cma is not installed.
     """
 
-    def __init__(self, count: int, shape: Shape, seed: int) -> None:
+    def __init__(self, numbers: range, shape: Shape, seed: int) -> None:
         try:
             import cma  # type: ignore[import-untyped]
         except ImportError as error:
@@ -96,9 +96,9 @@ class LowFrequency:
                 amplitudes,
                 _CONTRAST / math.sqrt(len(self._waves)),
                 # Each has its own generator; by default cma seeds numpy's global one.
-                options | {"randn": _normal(np.random.default_rng((seed, index)))},
+                options | {"randn": _normal(np.random.default_rng((seed, number)))},
             )
-            for index in range(count)
+            for number in numbers
         ]
         self._asked: list[list[NDArray[Any]]] = []
 
@@ -115,11 +115,11 @@ class LowFrequency:
             search.tell(asked, [-score for score in row])
 
 
-SEARCHES: dict[str, Callable[[int, Shape, int], Proposer]] = {
+SEARCHES: dict[str, Callable[[range, Shape, int], Proposer]] = {
     "squares": Squares,
     "low-frequency": LowFrequency,
 }
-"""A proposer for (candidates, (C, H, W), seed), by the name of its method."""
+"""A proposer for (numbers of candidates, (C, H, W), seed), by the name of its method."""
 
 
 def _waves(shape: Shape) -> Tensor:

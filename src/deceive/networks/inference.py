@@ -1,6 +1,7 @@
 """Ask a network: in evaluation mode, in float32, in batches, and leave it as it was."""
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -13,6 +14,26 @@ from deceive.networks.modules import device_of, float_type, original
 from deceive.networks.precision import exactly
 
 BATCH = 500
+"""The most images that a network is asked about at once."""
+
+# The most pixels at once, of all channels: of an image, and of one whose gradient is taken, for
+# which every layer keeps its output.
+_PIXELS, _PIXELS_WITH_GRADIENT = 4_000_000, 1_000_000
+
+
+def batch_for(shape: Sequence[int], most: int = BATCH, *, gradient: bool = False) -> int:
+    """How many images (C, H, W) to ask a network about at once, which limits the memory.
+
+    >>> batch_for((1, 28, 28)), batch_for((3, 224, 224)), batch_for((3, 224, 224), gradient=True)
+    (500, 26, 6)
+
+    Args:
+        shape: (C, H, W) of an image.
+        most: the most images, however small.
+        gradient: whether their gradient is taken.
+    """
+    pixels = _PIXELS_WITH_GRADIENT if gradient else _PIXELS
+    return max(1, min(most, pixels // math.prod(shape)))
 
 
 @contextmanager
@@ -39,14 +60,17 @@ def confidence_of(logits: Tensor, targets: Tensor) -> Tensor:
     return logits.softmax(1).gather(1, targets[:, None]).squeeze(1)
 
 
-def logits_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:
+def logits_of(model: nn.Module, images: Tensor, batch: int | None = None) -> Tensor:
     """Logits (N, K), float32, on the CPU, for images (N, C, H, W); no gradient.
+
+    They are asked about in batches, by default of as many as `batch_for` allows.
 
     Input and output are copied: some models work in place, some reuse one output tensor. A model in
     half or double precision gets its images in that type.
     """
     device, own, model = device_of(model), float_type(model), original(model)
     own = images.dtype if own == torch.float32 else own
+    batch = batch or batch_for(images.shape[1:])
     with evaluating(model), exactly(device):
         answers = (model(part.to(device, own, copy=True)) for part in torch.split(images, batch))
         return torch.cat([each.to("cpu", torch.float32, copy=True) for each in answers])
@@ -71,7 +95,7 @@ def answers_of(name: str, model: nn.Module, images: Tensor) -> Tensor:
     return answers
 
 
-def probabilities_of(model: nn.Module, images: Tensor, batch: int = BATCH) -> Tensor:
+def probabilities_of(model: nn.Module, images: Tensor, batch: int | None = None) -> Tensor:
     """Softmax at temperature 1 over all outputs: (N, K), float32, on the CPU."""
     return logits_of(model, images, batch).softmax(1)
 

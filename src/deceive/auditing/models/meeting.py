@@ -13,7 +13,7 @@ from deceive.auditing.models.scaling import best_read, usual
 from deceive.auditing.models.subject import Adapted, Subject, answering
 from deceive.common.errors import InputError
 from deceive.data.dataset import Labelled, RealData, in_batches
-from deceive.networks.inference import BATCH, has_gradient, logits_of
+from deceive.networks.inference import batch_for, has_gradient, logits_of
 from deceive.networks.modules import float_type, original
 from deceive.networks.squashing import BeforeSoftmax, before_softmax
 from deceive.networks.steadiness import STEADY, manner_of, settled
@@ -83,7 +83,8 @@ def _fed(
         return loaded, scaling, notes
 
     def right(scaling: Scaling, split: Labelled) -> Tensor:
-        found = [_outputs_of(loaded, scaling(part)).argmax(1) for part in in_batches(split, BATCH)]
+        parts = in_batches(split, batch_for(split.image_shape))
+        found = [_outputs_of(loaded, scaling(part)).argmax(1) for part in parts]
         return torch.cat(found) == split.labels
 
     scaling, said = best_read(right, tried, data)

@@ -13,7 +13,7 @@ from deceive.auditing.models.answers import Answers, rows
 from deceive.auditing.models.formats import Function, Loaded
 from deceive.auditing.models.interface import Scaling
 from deceive.common.levels import Shape
-from deceive.networks.inference import BATCH, logits_of
+from deceive.networks.inference import batch_for, logits_of
 from deceive.networks.squashing import logs_of
 from deceive.networks.steadiness import Manner
 
@@ -62,7 +62,8 @@ class Subject:
 
     def logits(self, images: Tensor) -> Tensor:
         """Logits (N, K) float32, on the CPU, worked out in float32; they may be NaN."""
-        return torch.cat([self.answer(part) for part in torch.split(images, BATCH)])
+        batch = batch_for(images.shape[1:])
+        return torch.cat([self.answer(part) for part in torch.split(images, batch)])
 
     def accuracy(self, images: Tensor, labels: Tensor) -> float:
         """Share of images (N, C, H, W) that it reads correctly, ignoring its rubbish class."""

@@ -9,7 +9,6 @@ from deceive.auditing.keeping import arrays_name, keep_outcomes
 from deceive.auditing.parts.part import Part
 from deceive.auditing.record.rows import Attacked, AttackRow
 from deceive.auditing.settings import WayName
-from deceive.common.errors import InputError
 from deceive.common.progress import Tick
 
 # Candidates per part of an attack: at most this many are lost when the time is up.
@@ -42,9 +41,7 @@ class AttackPart:
 
     def run(self, context: Context, tick: Tick) -> AttackRow:
         """Try the candidates, to both thresholds at once."""
-        settings, module = context.settings, context.subject.module
-        if module is None:
-            raise InputError("model: expected one with a gradient, got a black box")
+        settings = context.settings
         targets = targets_of(
             self.numbers,
             context.data.n_classes,
@@ -53,7 +50,7 @@ class AttackPart:
             total=settings.candidates * len(WHITE_STARTS),
         )
         arrays = attack(
-            module,
+            context.climbed,
             WAYS[self.way],
             lambda attempt: start_images(
                 self.start,

@@ -9,7 +9,6 @@ from deceive.auditing.keeping import arrays_name, keep_curve
 from deceive.auditing.parts.part import Part
 from deceive.auditing.record.rows import Attacked, CurveRow
 from deceive.auditing.settings import WayName, budgets
-from deceive.common.errors import InputError
 from deceive.common.progress import Tick
 
 
@@ -32,14 +31,12 @@ class CurvePart:
 
     def run(self, context: Context, tick: Tick) -> CurveRow:
         """Follow candidates to the greatest budget, and look at them after each."""
-        settings, module = context.settings, context.subject.module
-        if module is None:
-            raise InputError("model: expected one with a gradient, got a black box")
+        settings = context.settings
         numbers = range(settings.curve_candidates)
         targets = targets_of(numbers, context.data.n_classes, len(numbers))
         asked = budgets(settings.steps)
         arrays = curve(
-            module,
+            context.climbed,
             WAYS[self.way],
             start_images(self.start, numbers, targets, context.data.validation, settings.seed),
             targets,
