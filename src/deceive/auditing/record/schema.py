@@ -1,5 +1,6 @@
 """`audit.json`: everything that an audit found, as `docs/audit-schema.md` describes it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -108,6 +109,13 @@ class AuditReport(Finding):
         if self.complete and absent:
             raise ValueError(f"expected all parts in a complete audit, found no {absent[0]}")
         return self
+
+    def __repr_args__(self) -> Iterator[tuple[str, Any]]:
+        """The model and the main figures: pytest shows a report that an assertion is about."""
+        yield "model", self.model.name
+        yield "worst_rate", self.worst_rate
+        yield "complete", self.complete
+        yield "warnings", self.warnings
 
     @property
     def headline(self) -> Headline | None:

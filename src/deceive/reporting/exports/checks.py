@@ -6,7 +6,7 @@ from typing import Literal
 from deceive.auditing.record.measured import KINDS, Garbage, Name
 from deceive.auditing.record.schema import AuditReport
 from deceive.auditing.shares import percent
-from deceive.auditing.verdict import sure
+from deceive.auditing.verdict import failures, still_to_come, sure
 
 Status = Literal["passed", "failed", "error", "skipped"]
 
@@ -28,11 +28,21 @@ class Check:
     """What was measured, by name."""
 
 
+KEYS = (
+    "real-images",
+    "rate-asked",
+    "rate-own",
+    "complete",
+    "warnings",
+    *(f"garbage-{kind}" for kind in KINDS if kind != "other data"),
+)
+"""The keys of the checks of every audit; those with images of other things have one more."""
+
 _AT: dict[Name, str] = {"asked": "the asked threshold", "own": "its own threshold"}
 
 
 def checks_of(report: AuditReport, limit: float | None = None) -> list[Check]:
-    """The checks of an audit, finished or not: real images, rates, warnings, measured garbage.
+    """The checks of an audit, finished or not; of the kinds of garbage those that were measured.
 
     Args:
         report: what the audit found.
@@ -42,6 +52,7 @@ def checks_of(report: AuditReport, limit: float | None = None) -> list[Check]:
     return [
         _real_images(report),
         *(_rate(report, name, limit) for name in _AT),
+        _complete(report),
         _warnings(report),
         *map(_garbage, report.garbage),
     ]
@@ -54,15 +65,6 @@ def parts_of(report: AuditReport) -> list[Check]:
         Check("part", each, "skipped", "there was no time for it") for each in report.missing
     ]
     return failed + missing
-
-
-def key_of(kind: str) -> str:
-    """The key of the check of a kind of garbage.
-
-    >>> key_of("other data")
-    'garbage-other-data'
-    """
-    return f"garbage-{kind.replace(' ', '-')}"
 
 
 def kind_of_rate(report: AuditReport) -> str:
@@ -122,7 +124,15 @@ def _garbage(found: Garbage) -> Check:
         "at least its own threshold": percent(found.own_share),
     }
     figures |= {f"AUROC, {score}": f"{each.auroc:.3f}" for score, each in found.scores.items()}
-    return Check(key_of(found.kind), f"garbage: {KINDS[found.kind]}", figures=figures)
+    key = f"garbage-{found.kind.replace(' ', '-')}"
+    return Check(key, f"garbage: {KINDS[found.kind]}", figures=figures)
+
+
+def _complete(report: AuditReport) -> Check:
+    missing = still_to_come(report)
+    reasons = [*failures(report), *([f"not done: {missing}"] if missing else [])]
+    status: Status = "error" if reasons else "passed"
+    return Check("complete", "the audit is complete", status, "; ".join(reasons))
 
 
 def _warnings(report: AuditReport) -> Check:

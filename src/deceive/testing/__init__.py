@@ -1,0 +1,1 @@
+"""Audits in the tests of a project: a plugin of pytest."""

@@ -1,0 +1,89 @@
+"""The test items of `pytest --deceive MODEL`: one for each check of one audit."""
+
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from deceive.auditing import AuditReport, audit
+from deceive.common import checks
+from deceive.common.errors import InputError
+from deceive.reporting.exports.checks import KEYS, Check, checks_of
+
+
+class Audit(pytest.Collector):
+    """The audit, done once, when its first item runs."""
+
+    def collect(self) -> Iterator["CheckItem"]:
+        """An item for each check that any audit has."""
+        if (most := self.config.getoption("deceive_max")) is not None:
+            try:
+                checks.half_open_interval("--deceive-max", most, 0, 1)
+            except InputError as error:
+                raise self.CollectError(str(error)) from error
+        for key in KEYS:
+            yield CheckItem.from_parent(self, name=key)
+
+    @cached_property
+    def outcome(self) -> AuditReport | InputError:
+        """What the audit found, or why it couldn't be done."""
+        option = self.config.getoption
+        judge = option("deceive_judge")
+        given: dict[str, Any] = self.config.hook.pytest_deceive_options(config=self.config) or {}
+        if judge is not None:
+            given["judge"] = None if judge == ["none"] else judge
+        if (budget := option("deceive_budget")) is not None:
+            given["budget"] = budget
+        if (out := option("deceive_out")) is not None:
+            given["out"] = Path(out)
+        try:
+            report = audit(option("deceive"), option("deceive_data"), **given)
+            if out is not None:
+                _write_page(Path(out))
+        except InputError as error:
+            return error
+        return report
+
+
+class CheckItem(pytest.Item):
+    """One check of the audit."""
+
+    parent: Audit
+
+    def runtest(self) -> None:
+        """Fail or skip as the check does."""
+        outcome = self.parent.outcome
+        if isinstance(outcome, InputError):
+            raise CheckError(str(outcome))
+        limit = self.config.getoption("deceive_max")
+        found = {each.key: each for each in checks_of(outcome, limit)}
+        check = found.get(self.name, Check(self.name, self.name, "skipped", "not measured"))
+        self.user_properties += check.figures.items()
+        if check.status == "skipped":
+            pytest.skip(check.reason)
+        if check.status != "passed":
+            figures = [f"  {name}: {value}" for name, value in check.figures.items()]
+            raise CheckError("\n".join([check.reason, *figures]))
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any) -> Any:
+        """The reason alone, without a traceback."""
+        if isinstance(excinfo.value, CheckError):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, *args)
+
+    def reportinfo(self) -> tuple[Path, None, str]:
+        """What pytest calls it."""
+        return self.path, None, self.nodeid
+
+
+class CheckError(Exception):
+    """A check that failed, with its figures."""
+
+
+def _write_page(out: Path) -> None:
+    from deceive.reporting.audit import write_audit_page
+    from deceive.storage.runs import Run
+
+    write_audit_page(Run.open(out))

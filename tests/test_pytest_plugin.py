@@ -1,0 +1,145 @@
+"""The plugin of pytest, in runs of pytest of its own."""
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+import torchmetrics
+
+import deceive.reporting.audit
+import deceive.testing.items
+from deceive.auditing import read_report
+from deceive.reporting.exports.checks import KEYS
+from worlds.audits import write_bands
+
+pytest_plugins = ["pytester"]
+
+# A run forgets the modules that it imports; those that can't be imported twice are imported before.
+IMPORTED = (torchmetrics, deceive.reporting.audit, deceive.testing.items)
+
+CONFTEST = """
+import deceive
+
+def pytest_deceive_options(config):
+    small = dict(candidates=4, steps=20, curve_candidates=2, searched=2, queries=100)
+    return {"settings": deceive.AuditSettings(**small, garbage_images=20, ways=("sign",))}
+"""
+
+MODELS = """
+from worlds.audits import Bands, Glaring, broken
+
+def sure():
+    return Bands(sure=12)
+
+def nan():
+    return Glaring(broken)
+"""
+
+TEST = """
+import deceive
+from bands_in_a_test import sure
+
+small = deceive.AuditSettings(
+    candidates=4, steps=20, curve_candidates=2, searched=2, queries=100, garbage_images=20
+)
+
+def test_the_model(deceive_audit):
+    report = deceive_audit(sure(), "bands", judge=None, settings=small)
+    assert report.complete
+    assert report.worst_rate <= 0.05
+"""
+
+
+@pytest.fixture
+def run(pytester, monkeypatch):
+    """Runs pytest on a project with models and data of its own."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile(bands_in_a_test=MODELS)
+    pytester.makeini("[pytest]\naddopts = --strict-markers\nfilterwarnings = error")
+    write_bands(pytester.path / "bands")
+
+    def run(*arguments):
+        options = ["-p", "deceive.testing.plugin", "-p", "no:cacheprovider", *arguments]
+        return pytester.runpytest_inprocess(*options)
+
+    return run
+
+
+def on(model, *arguments):
+    return "--deceive", f"bands_in_a_test:{model}", "--deceive-data", "bands", *arguments
+
+
+def test_each_check_is_an_item(run, pytester):
+    result = run(*on("sure", "--deceive-max", "0.05", "--deceive-out", "out"), "--junitxml=x.xml")
+    result.assert_outcomes(failed=2, passed=len(KEYS) - 2)
+    result.stdout.fnmatch_lines(
+        [
+            f"collected {len(KEYS)} items",
+            "*_ deceive::rate-asked _*",
+            "fooling rate 100.0%, more than 5.0%",
+            "  real images that pass: 100.0%",
+            "FAILED deceive::rate-asked - fooling rate 100.0%, more than 5.0%",
+        ]
+    )
+    assert "Traceback" not in result.stdout.str()
+    assert read_report(pytester.path / "out/audit.json").complete
+    assert (pytester.path / "out/report.html").exists()
+    case = ET.parse(pytester.path / "x.xml").find(".//testcase[@name='real-images']")
+    assert case.find("properties/property").get("value") == "100.00%"
+
+
+def test_items_can_be_chosen_and_are_done_once_they_run(run):
+    result = run(*on("sure"), "--collect-only", "-q")
+    assert result.stdout.lines[: len(KEYS)] == [f"deceive::{key}" for key in KEYS]
+    result = run(*on("sure", "--deceive-budget", "1e-6"), "-k", "real-images or complete")
+    result.assert_outcomes(failed=1, skipped=1, deselected=len(KEYS) - 2)
+    result.stdout.fnmatch_lines(["not done: reading real images; *"])
+
+
+def test_a_model_that_breaks_fails(run):
+    result = run(*on("nan"), "-k", "complete or warnings")
+    result.stdout.fnmatch_lines(["*expected finite logits, got NaN or infinity*"])
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (on("nowhere"), "*has no attribute 'nowhere'*"),
+        (("--deceive", "bands_in_a_test:sure", "--deceive-data", "none"), "none: expected *"),
+        (on("sure", "--deceive-max", "7"), "--deceive-max: expected a number of at least 0 and*"),
+    ],
+)
+def test_bad_input_is_said_in_a_sentence(run, arguments, said):
+    result = run(*arguments)
+    assert result.ret != 0
+    result.stdout.fnmatch_lines([said])
+    assert "Traceback" not in result.stdout.str()
+
+
+def test_a_failed_test_with_the_fixture_shows_what_was_found(run, pytester):
+    pytester.makepyfile(TEST)
+    result = run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E*assert 1.0 <= 0.05",
+            "E*where 1.0 = AuditReport(model='Bands', worst_rate=1.0, complete=True*.worst_rate",
+            "*- deceive audit of Bands -*",
+            "An attacker with its gradient makes it at least 99% sure of *",
+        ]
+    )
+
+
+def test_nothing_heavy_is_imported_before_it_is_used():
+    code = "import sys, deceive.testing.plugin; print({'torch', 'pydantic'} & {*sys.modules})"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True).stdout == b"set()\n"
+
+
+def test_pytest_finds_it():
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert project["entry-points"]["pytest11"] == {"deceive": "deceive.testing.plugin"}
