@@ -45,12 +45,11 @@ _EXACT = (np.dtype(np.uint8), np.dtype(np.bool_), np.dtype(np.int64))
 _TYPES = {"u": "uint8", "b": "bool", "i": "int64", "f": "float16, 32 or 64"}
 
 # Limits on the unpacked size: bytes, or a multiple of the file's size, whichever is greater.
-_ROOM, _UNFOLDED = 256 * 2**20, 50
+ROOM, UNFOLDED = 256 * 2**20, 50
 
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
-# Everything that zipfile and numpy raise for damaged files.
-_DAMAGED = (
+DAMAGED = (
     OSError,
     EOFError,
     ValueError,
@@ -64,6 +63,7 @@ _DAMAGED = (
     zlib.error,
     tokenize.TokenError,
 )
+"""Everything that zipfile and numpy raise for damaged files."""
 
 
 def write_arrays(path: Path, **arrays: NDArray[Any]) -> None:
@@ -91,7 +91,7 @@ def read_arrays(path: Path, layout: Layout | None = None, **sizes: int) -> Array
         with zipfile.ZipFile(path) as archive:
             members = _members(archive, path.stat().st_size)
             arrays = {name: _array(archive, member) for name, member in members.items()}
-    except _DAMAGED as error:
+    except DAMAGED as error:
         said = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise DamageError(f"{path}: expected arrays; {said.splitlines()[0]}") from error
     if layout is not None and (trouble := _trouble(arrays, layout, sizes)):
@@ -112,7 +112,7 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
         if each.compress_type not in _METHODS:
             raise ValueError(f"got a member compressed by method {each.compress_type}")
         members[name] = each
-    room = max(_ROOM, _UNFOLDED * size)
+    room = max(ROOM, UNFOLDED * size)
     unfolded = sum(each.file_size for each in members.values())
     if unfolded > room:
         raise ValueError(f"unpacks to {unfolded:,} bytes, too many for a file of {size:,}")
@@ -121,7 +121,7 @@ def _members(archive: zipfile.ZipFile, size: int) -> dict[str, zipfile.ZipInfo]:
 
 def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
     with archive.open(member) as file:
-        shape, dtype = _header(file)
+        shape, dtype = header_of(file)
         held = member.file_size - file.tell()
     if dtype.kind not in "biuf":
         raise ValueError(f"{member.filename} should hold numbers, holds {dtype}")
@@ -132,7 +132,8 @@ def _array(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> NDArray[Any]:
     return array
 
 
-def _header(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def header_of(file: IO[bytes]) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    """The shape and type that the header of an `.npy` declares; raises what `DAMAGED` lists."""
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
         shape, _, dtype = np.lib.format.read_array_header_1_0(file)

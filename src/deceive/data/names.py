@@ -15,11 +15,13 @@ _PARTS = {spelling: part for part, several in _SPELLINGS.items() for spelling in
 def words_in(name: str) -> list[str]:
     """The words of a name, in lower case: `X_train` and `trainImages` have two.
 
-    >>> words_in("X_train"), words_in("trainImages"), words_in("train-00000")
-    (['x', 'train'], ['train', 'images'], ['train', '00000'])
+    >>> words_in("X_train"), words_in("trainImages"), words_in("xtest"), words_in("train-00000")
+    (['x', 'train'], ['train', 'images'], ['x', 'test'], ['train', '00000'])
     """
-    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name)
-    return [word for word in re.split(r"[\W_]+", spaced.lower()) if word]
+    spaced = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()
+    spaced = re.sub(r"\b([xy])(?=(train|test|val))", r"\1 ", spaced.replace("_", " "))
+    spaced = re.sub(r"(train|test|val|valid)([xy])\b", r"\1 \2", spaced)
+    return [word for word in re.split(r"\W+", spaced) if word]
 
 
 def part_named(name: str) -> PartName | None:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from deceive.common.errors import InputError
 from deceive.data.idx import by, checksum, instead, read_idx
 from deceive.data.joining import check_labels, joined
+from deceive.data.readers.layout import Layout
 from deceive.data.readers.levels import Levels
 from deceive.data.readers.reader import Found, Part, PartName, Reader
 from deceive.data.source import Source
@@ -115,7 +116,10 @@ def _check_sizes(
 
 def _found(files: _Read, names: Sequence[str] = (), notes: tuple[str, ...] = ()) -> Found:
     parts = {
-        part: Part(Levels(images, files.pairs[part].images.name), files.labels[part])
+        part: Part(
+            Levels(images, files.pairs[part].images.name, Layout(images.shape[1:], "first")),
+            files.labels[part],
+        )
         for part, images in files.images.items()
     }
     return Found(
