@@ -30,10 +30,9 @@ class Values:
         if pictures.dtype == np.uint8 and (self.low, self.high) == (0, 255):
             return pictures.astype(np.uint8, copy=False)
         values = pictures.astype(np.float64)
-        margin = _ROUNDING * (self.high - self.low)
         if values.size:
             low, high = float(values.min()), float(values.max())
-            if not self.low - margin <= low <= high <= self.high + margin:  # or NaN
+            if not self.low - _ROUNDING <= low <= high <= self.high + _ROUNDING:  # or NaN
                 raise InputError(
                     f"{where}: expected values from {self.low:g} to {self.high:g} as in other "
                     f"pictures, got {low:g} to {high:g}"
@@ -63,8 +62,7 @@ def values_of(some: NDArray[Any], where: str) -> Values:
     for black, white in _RANGES:
         if black == -128 and some.dtype.kind == "f":  # more likely normalised
             continue
-        margin = _ROUNDING * (white - black)
-        if black - margin <= low and high <= white + margin:
+        if black - _ROUNDING <= low and high <= white + _ROUNDING:
             return Values(black, white)
     raise InputError(
         f"{where}: expected values from 0 to 1, 0 to 255 or -1 to 1, got {low:g} to {high:g}; give "
