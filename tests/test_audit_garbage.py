@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from deceive.auditing.garbage import GarbageImages, scores_of
+from deceive.auditing.garbage import GarbageImages
+from deceive.auditing.scoring import logit_scores_of
 from deceive.data.dataset import Dataset, Split
 from worlds.audits import (
     band_data,
@@ -47,7 +48,7 @@ def test_scores_tell_apart_beyond_what_a_probability_can(data):
         class_outputs = staticmethod(lambda values: values)
 
     logits = torch.tensor([[0.0, 60.0], [0.0, 50.0], [1.0, 1.0]])
-    scores = scores_of(Reader(), logits)
+    scores = logit_scores_of(Reader(), logits)
     assert scores["msp"][0] > scores["msp"][1]
     assert scores["msp"][2].sigmoid().item() == pytest.approx(0.5)
     assert scores["max_logit"].tolist() == [60, 50, 1]

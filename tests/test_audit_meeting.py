@@ -10,13 +10,15 @@ from torch import nn
 
 from conftest import Bands
 from deceive.auditing import Interface, audit
-from deceive.auditing.garbage import GarbageImages, compare, scores_of
+from deceive.auditing.garbage import GarbageImages
 from deceive.auditing.models.formats import load_model
 from deceive.auditing.models.interface import Scaling
 from deceive.auditing.models.meeting import meet
 from deceive.auditing.models.scaling import usual
+from deceive.auditing.scoring import logit_scores_of
 from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset
+from deceive.judging.scores import auroc
 from deceive.networks.frozen import FrozenCopy
 from worlds.audits import (
     TINY,
@@ -62,8 +64,8 @@ def test_probabilities_and_their_logarithms_are_recognised(data, kind):
     assert report.clean.mean_confidence == pytest.approx(logits.clean.mean_confidence)
     found, expected = report.kind_of_garbage("uniform"), logits.kind_of_garbage("uniform")
     assert found.mean_confidence == pytest.approx(expected.mean_confidence, abs=1e-6)
-    assert set(found.scores) == {"msp"}
-    assert set(expected.scores) == {"msp", "max_logit", "energy"}
+    assert set(found.scores) == {"msp", "entropy", "gen", "kl_matching"}
+    assert set(expected.scores) == {*found.scores, "max_logit", "energy"}
 
 
 @pytest.mark.parametrize("name", ["softmax", "log_softmax", "sigmoid"])
@@ -78,8 +80,10 @@ def test_what_is_reached_before_a_softmax_is_scored_as_logits(data, name):
     assert any(f"the {name.replace('_', '-')} of its logits" in note for note in subject.notes)
     logits = [Bands(sure=12)(images).detach() for images in (data.test.images, garbage)]
     torch.testing.assert_close(subject.logits(garbage), logits[1])
-    real, rubbish = (scores_of(subject, subject.logits(x)) for x in (data.test.images, garbage))
-    found = compare(real, real, rubbish)["energy"]["auroc"]
+    real, rubbish = (
+        logit_scores_of(subject, subject.logits(x))["energy"] for x in (data.test.images, garbage)
+    )
+    found = auroc(real, rubbish)
     # By hand: of all pairs, those in which the real image has more.
     ahead = logits[0].logsumexp(1)[:, None] - logits[1].logsumexp(1)[None]
     by_hand = ((ahead > 0).double() + (ahead == 0).double() / 2).mean().item()

@@ -12,6 +12,8 @@ from deceive.storage.runs import Run
 
 OUTCOME = {"threshold": "asked", "candidates": 210, "fooling_rate": 1.0, "median": 7.5}
 
+LIMIT = {"score": "msp", "threshold": 3.5, "validation_share": 0.95, "test_share": 0.948}
+
 JUDGE = {"name": "judge", "accuracy": 0.9967, "bounds": [0, 1], "mean": None, "std": None}
 
 
@@ -86,6 +88,8 @@ def audit_content(
                 "scores": {"msp": {"auroc": 0.91234, "fpr_at_95_tpr": 0.2}},
             }
         ],
+        "limits": [LIMIT],
+        "advice": {"limit": LIMIT, "stopped": {"uniform": 0.8}},
         "seconds": 57.4,
     } | changes
 

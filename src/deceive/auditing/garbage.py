@@ -6,13 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from deceive.auditing.models.subject import Subject
 from deceive.common.levels import Shape, from_levels, to_levels
 from deceive.common.seeds import generator_for
 from deceive.data.dataset import Labelled
-from deceive.fooling.objectives import log_odds
 from deceive.fooling.starts import begin
-from deceive.judging.scores import auroc, fpr_at_tpr
 
 Kind = Callable[[range, int, Labelled, int], Tensor]
 """(numbers, count of all, real images, seed) → the images of those numbers, (n, C, H, W)."""
@@ -82,49 +79,3 @@ class GarbageImages:
     def _made(self, numbers: range) -> Tensor:
         made = GARBAGE[self.kind](numbers, self.count, self.real, self.seed)
         return from_levels(to_levels(made))
-
-
-def scores_of(subject: Subject, logits: Tensor) -> dict[str, Tensor]:
-    """Scores that should tell real images from garbage, (N,) float64 each; greater for real ones.
-
-    - `msp`: the greatest probability of a class (Hendrycks and Gimpel 2017);
-    - `max_logit`: the greatest logit of a class (Hendrycks et al. 2022);
-    - `energy`: the log of the sum of the classes' exponentiated logits (Liu et al. 2020);
-    - `rubbish`: the probability that it isn't rubbish, for a model that has such a class.
-
-    Args:
-        subject: the model. If it returns probabilities or log-probabilities, `max_logit` and
-            `energy` are left out.
-        logits: (N, K), finite.
-    """
-    logits = logits.double()
-    classes = subject.class_outputs(logits)
-    # As log-odds, which have the same order as the probability but don't round to 1.
-    _, surest = logits.where(~_rubbish(subject, logits), -torch.inf).max(1)
-    scores = {"msp": log_odds(logits, surest)}
-    if subject.answers == "logits":
-        scores["max_logit"] = classes.amax(1)
-        scores["energy"] = classes.logsumexp(1)
-    if subject.rubbish_class is not None:
-        scores["rubbish"] = -logits.log_softmax(1)[:, subject.rubbish_class]
-    return scores
-
-
-def _rubbish(subject: Subject, logits: Tensor) -> Tensor:
-    """A mask (K,) of the outputs that stand for none of the classes."""
-    return torch.arange(logits.shape[1]) == (
-        -1 if subject.rubbish_class is None else subject.rubbish_class
-    )
-
-
-def compare(
-    held_out: dict[str, Tensor], test: dict[str, Tensor], garbage: dict[str, Tensor]
-) -> dict[str, dict[str, float]]:
-    """AUROC of the test images against garbage, and its FPR at 95% TPR of the held-out ones."""
-    return {
-        name: {
-            "auroc": auroc(test[name], scores),
-            "fpr_at_95_tpr": fpr_at_tpr(held_out[name], scores),
-        }
-        for name, scores in garbage.items()
-    }

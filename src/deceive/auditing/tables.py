@@ -3,7 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from deceive.auditing.record.measured import KINDS
+from deceive.auditing.advising import limit_in_words
+from deceive.auditing.record.advice import options
+from deceive.auditing.record.measured import KINDS, SCORES
 from deceive.auditing.record.schema import AuditReport
 from deceive.auditing.shares import percent
 from deceive.auditing.verdict import sure
@@ -17,9 +19,9 @@ class Table(NamedTuple):
 
 
 def tables_of(report: AuditReport) -> list[Table]:
-    """The judges, the headline, the garbage and the attacks, as far as they are known."""
-    tables = [judge_table(report), headline_table(report), garbage_table(report)]
-    return [each for each in (*tables, attack_table(report)) if each.rows]
+    """The judges, the headline, the garbage, its scores and the attacks, as far as known."""
+    made_by = (judge_table, headline_table, garbage_table, score_table, attack_table)
+    return [table for make in made_by if (table := make(report)).rows]
 
 
 def judge_table(report: AuditReport) -> Table:
@@ -59,11 +61,28 @@ def garbage_table(report: AuditReport) -> Table:
                 percent(each.mean_confidence),
                 percent(each.asked_share),
                 "–" if msp is None else f"{msp.auroc:.3f}",
-                "–" if msp is None else percent(msp.fpr_at_95_tpr),
             )
         )
     asked = sure(report.settings.confidence)
-    return Table(("garbage", "mean confidence", f"≥ {asked}", "AUROC", "FPR at 95% TPR"), rows)
+    columns = ("garbage", "mean confidence", f"≥ {asked}", "AUROC of its confidence")
+    return Table(columns, rows)
+
+
+def score_table(report: AuditReport) -> Table:
+    """For each score its threshold, and how much it keeps and stops; an arrow recommends one."""
+    rows = []
+    for each in options(report.limits, report.garbage):
+        advised = report.advice is not None and each.limit == report.advice.limit
+        rows.append(
+            (
+                ("→ " if advised else "") + SCORES[each.limit.score],
+                limit_in_words(each.limit),
+                percent(each.limit.test_share),
+                percent(each.mean),
+                f"{percent(each.stopped[each.worst])} ({KINDS[each.worst]})",
+            )
+        )
+    return Table(("score", "answer", "test images kept", "garbage stopped", "at worst"), rows)
 
 
 def attack_table(report: AuditReport) -> Table:

@@ -1,10 +1,14 @@
 """An audit in plain words."""
 
+from deceive.auditing.advising import advice_in_words
 from deceive.auditing.record.measured import KINDS, Headline, Name, Outcome
 from deceive.auditing.record.schema import AuditReport
 
 # A model is called shy if fewer real images than this share reach the asked confidence.
 _SHY = 0.5
+
+# A share of garbage that is worth a mention.
+_SOME = 0.01
 
 # The gradient is suspected if the black box does better by this much.
 _MASKED = 0.1
@@ -31,6 +35,9 @@ def verdict(report: AuditReport) -> list[str]:
         )
     if headline is not None:
         said.append(_at_asked(report, headline))
+    said += _sure_of_garbage(report)
+    said += advice_in_words(report)
+    if headline is not None:
         said += _at_own(report, headline)
         said += _masked(report)
     if not report.judges and headline is not None:
@@ -38,7 +45,8 @@ def verdict(report: AuditReport) -> list[str]:
             "There was no judge, so that this is the fooling rate: an image that really shows the "
             "class counts like one that shows nothing."
         )
-    said += _of_garbage(report)
+    said += _no_threshold(report)
+    said += _broken(report)
     if report.clean is not None:
         said.append(
             f"It reads {report.clean.accuracy:.2%} of the test images correctly; the expected "
@@ -73,12 +81,17 @@ def _at_own(report: AuditReport, headline: Headline) -> list[str]:
         f"validation images it reads correctly reach; there the rate is "
         f"{headline.outcome('own').rate:.1%}."
     ]
-    if asked.test_share < _SHY:
+    if _is_shy(report):
         said.append(
             f"It is shy: it is {_confidence(report, 'asked')} sure of {asked.test_share:.1%} of "
             "the real test images, so that the figure at its own threshold is the one to go by."
         )
     return said
+
+
+def _is_shy(report: AuditReport) -> bool:
+    asked = report.threshold("asked")
+    return asked is not None and asked.test_share < _SHY
 
 
 def _masked(report: AuditReport) -> list[str]:
@@ -94,40 +107,61 @@ def _masked(report: AuditReport) -> list[str]:
     ]
 
 
-def _of_garbage(report: AuditReport) -> list[str]:
-    found = [
-        each
+def _sure_of_garbage(report: AuditReport) -> list[str]:
+    """Which garbage that was not optimised it is sure of, at the threshold to go by."""
+    name: Name = "own" if _is_shy(report) else "asked"
+    shares = {
+        each.kind: share
         for each in report.garbage
-        if each.kind != "optimised" and each.mean_confidence is not None
-    ]
-    said = []
+        if each.kind != "optimised"
+        and (share := each.own_share if name == "own" else each.asked_share) is not None
+    }
+    if not shares:
+        return []
+    asked = _confidence(report, name)
+    surest = sorted(shares, key=lambda kind: -shares[kind])
+    found = [f"{shares[kind]:.1%} of the {KINDS[kind]}" for kind in surest if shares[kind] >= _SOME]
     if found:
-        worst = max(found, key=lambda each: each.mean_confidence or 0)
-        real = f" (of real images {report.clean.mean_confidence:.1%})" if report.clean else ""
-        said.append(
-            f"Of garbage that was not optimised, it is surest of {KINDS[worst.kind]}: on average "
-            f"{worst.mean_confidence:.1%}{real}."
-        )
-        rivals = [(each.scores["msp"].auroc, each.kind) for each in found if "msp" in each.scores]
-        if rivals and min(rivals)[0] < 0.5:
-            auroc, kind = min(rivals)
-            said.append(
-                f"It is surer of {KINDS[kind]} than of real images more often than not (AUROC "
-                f"{auroc:.3f}, where 0.5 is guessing), so that no threshold on its confidence "
-                "tells the two apart."
-            )
+        listed = ", ".join(found[:3]) + (f" and {len(found) - 3} more kinds" * (len(found) > 3))
+        return [f"Of garbage that was not optimised, it is at least {asked} sure of {listed}."]
+    most = shares[surest[0]]
+    return [
+        f"It is hardly ever {asked} sure of garbage that was not optimised: "
+        + (f"of {most:.1%} of the {KINDS[surest[0]]} at most." if most else "of none.")
+    ]
+
+
+def _no_threshold(report: AuditReport) -> list[str]:
+    """Whether its confidence ranks a kind of garbage above real images."""
+    rivals = [
+        (each.scores["msp"].auroc, each.kind)
+        for each in report.garbage
+        if "msp" in each.scores and each.kind != "optimised"
+    ]
+    if not rivals or min(rivals)[0] >= 0.5:
+        return []
+    auroc, kind = min(rivals)
+    return [
+        f"It is surer of {KINDS[kind]} than of real images more often than not (AUROC "
+        f"{auroc:.3f}, where 0.5 is guessing), so that no threshold on its confidence tells the "
+        "two apart."
+    ]
+
+
+def _broken(report: AuditReport) -> list[str]:
+    """What it answered with NaN or infinity."""
+    said = []
     if report.clean is not None and report.clean.not_finite:
         said.append(
             f"It answered {report.clean.not_finite:,} real images with NaN or infinity; they count "
             "as misread."
         )
-    broken = [each for each in report.garbage if each.not_finite]
-    said += [
+    return said + [
         f"It answered {each.not_finite:,} of {each.images:,} images of {KINDS[each.kind]} with "
         "NaN or infinity."
-        for each in broken
+        for each in report.garbage
+        if each.not_finite
     ]
-    return said
 
 
 def failures(report: AuditReport) -> list[str]:

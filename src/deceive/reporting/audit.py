@@ -3,8 +3,9 @@
 from pathlib import Path
 
 from deceive.auditing.judges import in_words
+from deceive.auditing.record.advice import options
 from deceive.auditing.record.assemble import write_audit
-from deceive.auditing.record.measured import KINDS
+from deceive.auditing.record.measured import KINDS, SCORES
 from deceive.auditing.record.outcomes import gibberish, stored_outcomes
 from deceive.auditing.record.rows import AUDIT, attacked_in, followed_in
 from deceive.auditing.record.schema import AuditReport
@@ -38,6 +39,8 @@ def write_audit_page(run: Run) -> Path:
         failures=failures(report),
         environment=run.environment,
         kinds=KINDS,
+        scores=SCORES,
+        options=options(report.limits, report.garbage),
         fooling=_fooling_images(run, report),
         ends=_ends(run, report),
         curves=embedded(png(drawn)) if drawn else None,

@@ -7,6 +7,7 @@ from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
 
+from deceive.auditing.advising import limit_in_words
 from deceive.auditing.verdict import sure
 from deceive.common.files import write_text
 
@@ -18,7 +19,8 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     """Render a template of `templates/` into a file, and return the file's path.
 
     A template can use the filters `share` (0.5 → 50.0%), `count` (1000 → 1,000), `plain` (0.50 →
-    0.5) and `sure` (a confidence, rounded down). The first three show a dash for None.
+    0.5), `sure` (a confidence, rounded down) and `limit` (when to answer). The first three show a
+    dash for None.
     """
     environment = Environment(
         loader=FunctionLoader(_source),
@@ -31,6 +33,7 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     environment.filters["count"] = lambda value: _number(value, ",")
     environment.filters["plain"] = lambda value: _number(value, "g")
     environment.filters["sure"] = sure
+    environment.filters["limit"] = limit_in_words
     write_text(path, environment.get_template(template).render(values))
     return path
 

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from deceive.auditing.context import Context
-from deceive.auditing.garbage import scores_of
 from deceive.auditing.judges import majority
-from deceive.auditing.record.measured import Clean, Name, Threshold
+from deceive.auditing.record.advice import Limit
+from deceive.auditing.record.measured import SCORES, Clean, Name, Threshold
 from deceive.auditing.record.rows import CleanRow
+from deceive.auditing.record.stored import scores_name
+from deceive.auditing.scoring import Scores, fitted_scorer, only_finite
 from deceive.auditing.settings import CERTAIN
 from deceive.auditing.shares import share_of
 from deceive.common.errors import InputError
@@ -17,8 +19,8 @@ from deceive.data.dataset import Labelled
 from deceive.judging.measures import NEAR_CHANCE, skill
 from deceive.judging.scores import calibration_error, reached_by
 
-# The share of correctly read validation images that reach a model's own threshold.
-_OWN_SHARE = 0.95
+# The share of (correctly read) validation images that reach a threshold taken from them.
+KEPT = 0.95
 
 
 @dataclass(frozen=True)
@@ -31,14 +33,12 @@ class CleanPart:
     def run(self, context: Context, tick: Tick) -> CleanRow:
         """Read validation and test images; the thresholds are taken from the former."""
         data, subject = context.data, context.subject
-        logits = {
-            name: context.ask(subject, split, tick)
-            for name, split in (("validation", data.validation), ("test", data.test))
-        }
-        for name, answers in logits.items():
-            _keep_scores(context, name, answers)
-        held_out = _Read.of(logits["validation"], data.validation)
-        tested = _Read.of(logits["test"], data.test)
+        scorer, answers, held_out_scores = fitted_scorer(context, tick)
+        held_out = _Read.of(answers, data.validation)
+        answers, test_scores = scorer.ask(context, data.test, tick)
+        only_finite(answers)  # or else there is nothing to compare with
+        tested = _Read.of(answers, data.test)
+        _keep(context, validation=held_out_scores, test=test_scores)
         # The rubbish class comes after the data's, so that theirs keep their places.
         classes = subject.class_outputs(tested.probabilities)
         seen = context.seen(data.test, tick)
@@ -61,6 +61,7 @@ class CleanPart:
                 ),
                 mean_confidence=classes[tested.finite].amax(1).mean().item(),
             ),
+            limits=_limits(held_out_scores, test_scores),
             judge_accuracy=share_of(majority(seen) == tested.labels) if seen else None,
             judge_accuracies=[share_of(each == tested.labels) for each in seen],
             thresholds=[
@@ -98,16 +99,28 @@ class _Read:
         return self.probabilities.gather(1, self.labels[:, None]).squeeze(1)
 
 
-def _keep_scores(context: Context, name: str, logits: Tensor) -> None:
-    """Store what the scores of garbage are compared with."""
-    finite = logits.isfinite().all(1)
-    if not finite.any():
-        raise InputError(
-            f"model: expected finite outputs for the {name} images, got NaN or infinity; "
-            "to rule out a class, use a large negative logit, not -inf"
-        )
-    scores = scores_of(context.subject, logits[finite])
-    context.run.save_arrays(f"scores-{name}", **{k: v.numpy() for k, v in scores.items()})
+def _keep(context: Context, **scores: Scores) -> None:
+    """Store the scores by split: those of garbage are compared with them."""
+    for split, found in scores.items():
+        arrays = {name: each.numpy() for name, each in found.items()}
+        context.run.save_arrays(scores_name(split), **arrays)
+
+
+def _limits(held_out: Scores, test: Scores) -> list[Limit]:
+    """The threshold of each score, and the shares of real images that reach it."""
+    found = []
+    for name in SCORES:
+        if name in held_out and name in test:
+            threshold = reached_by(held_out[name], KEPT)
+            found.append(
+                Limit(
+                    score=name,
+                    threshold=threshold,
+                    validation_share=share_of(held_out[name] >= threshold),
+                    test_share=share_of(test[name] >= threshold),
+                )
+            )
+    return found
 
 
 def own_threshold(confidence: Tensor) -> float:
@@ -124,7 +137,7 @@ def own_threshold(confidence: Tensor) -> float:
             "model: expected some validation images to be read correctly, got none; are its "
             "outputs the data's classes, in their order?"
         )
-    return min(max(reached_by(confidence, _OWN_SHARE), 1e-6), CERTAIN)
+    return min(max(reached_by(confidence, KEPT), 1e-6), CERTAIN)
 
 
 def _at_chance(accuracy: float, n_classes: int) -> list[str]:

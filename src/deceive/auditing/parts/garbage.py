@@ -6,15 +6,17 @@ import torch
 from torch import Tensor
 
 from deceive.auditing.context import Context
-from deceive.auditing.garbage import GARBAGE, GarbageImages, compare, scores_of
+from deceive.auditing.garbage import GARBAGE, GarbageImages
 from deceive.auditing.parts.part import Part
 from deceive.auditing.record.measured import Garbage, Score
 from deceive.auditing.record.rows import CurveRow, GarbageRow, SearchRow, typed_rows
-from deceive.auditing.record.stored import garbage_name, load_curve
+from deceive.auditing.record.stored import garbage_name, load_curve, load_scores
+from deceive.auditing.scoring import Scores, stored_scorer
 from deceive.auditing.shares import share_of
 from deceive.common.levels import from_levels, to_levels
 from deceive.common.progress import Tick
 from deceive.data.dataset import First, Images, Stack
+from deceive.judging.scores import auroc, fpr_at_tpr
 
 # Images of each kind of garbage to keep for the report: those that the model is surest of.
 _SHOWN = 10
@@ -83,7 +85,7 @@ def _end(context: Context, row: CurveRow | SearchRow) -> Tensor:
 def scored(context: Context, kind: str, images: Images, tick: Tick) -> Garbage:
     """What the model says of garbage; what it is surest of is kept to be shown."""
     subject, thresholds = context.subject, context.thresholds
-    logits = context.ask(subject, images, tick) if len(images) else torch.empty(0, 1)
+    logits, scores = stored_scorer(context).ask(context, images, tick)
     finite = logits.isfinite().all(1)
     counts = {"kind": kind, "images": len(images), "not_finite": int((~finite).sum())}
     if not finite.any():
@@ -106,19 +108,18 @@ def scored(context: Context, kind: str, images: Images, tick: Tick) -> Garbage:
             "asked_share": share_of(confidence >= thresholds["asked"]),
             "own_share": share_of(confidence >= thresholds["own"]),
             "caught": None if rubbish is None else share_of(logits.argmax(1) == rubbish),
-            "scores": _against_real(context, scores_of(subject, logits)),
+            "scores": _against_real(context, scores),
         }
     )
 
 
-def _against_real(context: Context, scores: dict[str, Tensor]) -> dict[str, Score]:
+def _against_real(context: Context, scores: Scores) -> dict[str, Score]:
     """How well each score tells the real images, whose scores are stored, from garbage."""
-    layout = dict.fromkeys(scores, "scores N")
-    held_out, test = (
-        {name: torch.from_numpy(stored[name]) for name in scores}
-        for stored in (
-            context.run.load_arrays(f"scores-{split}", layout) for split in ("validation", "test")
+    held_out, test = (load_scores(context.run, split, scores) for split in ("validation", "test"))
+    return {
+        name: Score(
+            auroc=auroc(torch.from_numpy(test[name]), found),
+            fpr_at_95_tpr=fpr_at_tpr(torch.from_numpy(held_out[name]), found),
         )
-    )
-    found = compare(held_out, test, scores)
-    return {name: Score.model_validate(each) for name, each in found.items()}
+        for name, found in scores.items()
+    }

@@ -2,6 +2,7 @@
 
 from pydantic import ValidationError
 
+from deceive.auditing.record.advice import advise
 from deceive.auditing.record.again import command_of
 from deceive.auditing.record.described import Judge
 from deceive.auditing.record.measured import Failure
@@ -79,6 +80,8 @@ def _assembled(run: Run, rows: list[AuditRow], subject: SubjectRow) -> AuditRepo
     stored = [(each, stored_outcomes(run, each, sizes)) for each in attacked_in(run)]
     headlines = headlines_of(stored)
     clean = next((row for row in rows if isinstance(row, CleanRow)), None)
+    garbage = [row.garbage for row in rows if isinstance(row, GarbageRow)]
+    limits = clean.limits if clean else []
     warnings = [said for row in rows for said in row.warnings] + without_gradient(headlines)
     return AuditReport(
         deceive=__version__,
@@ -98,7 +101,9 @@ def _assembled(run: Run, rows: list[AuditRow], subject: SubjectRow) -> AuditRepo
         headlines=headlines,
         attacks=attacks_of(stored),
         curves=[each.curve for each in followed_in(run)],
-        garbage=[row.garbage for row in rows if isinstance(row, GarbageRow)],
+        garbage=garbage,
+        limits=limits,
+        advice=advise(limits, garbage),
         seconds=round(sum(row.seconds for row in rows), 2),
     )
 

@@ -28,6 +28,36 @@ KINDS = {
     "optimised": "optimised",
 }
 
+ScoreName = Literal[
+    "msp",
+    "max_logit",
+    "energy",
+    "entropy",
+    "gen",
+    "rubbish",
+    "kl_matching",
+    "react",
+    "knn",
+    "mahalanobis",
+    "vim",
+]
+"""A score that should be greater for real images than for garbage."""
+
+# Scores, in words: the simplest to work out come first.
+SCORES: dict[ScoreName, str] = {
+    "msp": "confidence",
+    "max_logit": "greatest logit",
+    "energy": "energy",
+    "entropy": "entropy",
+    "gen": "generalised entropy",
+    "rubbish": "rubbish",
+    "kl_matching": "KL matching",
+    "react": "ReAct",
+    "knn": "nearest features",
+    "mahalanobis": "Mahalanobis",
+    "vim": "ViM",
+}
+
 
 class Clean(Finding):
     """How the model reads real images: the test set, unless said otherwise."""
@@ -187,10 +217,12 @@ class Garbage(Finding):
     """Share with at least the model's own threshold in a class."""
     caught: Share | None
     """Share whose greatest output is the rubbish class; null for a model without one."""
-    scores: dict[Literal["msp", "max_logit", "energy", "rubbish"], Score]
-    """By name: `msp`, the greatest class probability; `max_logit`, the greatest class logit;
-    `energy`, the logsumexp of the class logits; `rubbish`, 1 minus the rubbish probability. A model
-    that returns probabilities has no logits, and one without a rubbish class no `rubbish`."""
+    scores: dict[ScoreName, Score]
+    """By name. From the logits: `msp`, the greatest class probability; `max_logit`, the greatest
+    class logit; `energy`, the logsumexp of the class logits; `entropy`; `gen`, the generalised
+    entropy; `kl_matching`; `rubbish`, 1 minus the rubbish probability. From the features: `react`,
+    `knn`, `mahalanobis`, `vim`. Scores that a model has no logits, features or rubbish class for
+    are left out."""
 
     @field_validator("kind")
     @classmethod

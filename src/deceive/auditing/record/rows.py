@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 
 from deceive.auditing.models.interface import Interface
+from deceive.auditing.record.advice import Limit
 from deceive.auditing.record.described import Data, Judge, Model
 from deceive.auditing.record.measured import Box, Clean, Curve, Garbage, Threshold
 from deceive.auditing.settings import AuditSettings
@@ -74,6 +75,7 @@ class CleanRow(_Row):
 
     type: Literal["clean"] = "clean"
     clean: Clean
+    limits: list[Limit] = Field(default_factory=list)
     judge_accuracy: Share | None
     """Of the majority; None without judges."""
     judge_accuracies: list[Share]

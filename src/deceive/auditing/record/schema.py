@@ -6,6 +6,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from deceive.auditing.record.advice import Advice, Limit
 from deceive.auditing.record.described import Data, Finding, Judge, Model, ShortName
 from deceive.auditing.record.measured import (
     Attack,
@@ -71,6 +72,10 @@ class AuditReport(Finding):
     """Confidence against effort, for the attacks that were followed beyond the thresholds."""
     garbage: list[Garbage]
     """Each kind of garbage."""
+    limits: list[Limit]
+    """For each score the threshold that 95% of the validation images reach."""
+    advice: Advice | None
+    """The score to look at before trusting an answer; null before any garbage was scored."""
     seconds: float = Field(ge=0)
     """Time that all parts took, over all calls."""
 

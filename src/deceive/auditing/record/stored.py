@@ -1,6 +1,6 @@
 """The arrays of an audit's run folder: candidates, curves and garbage, checked when read."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from deceive.auditing.record.rows import Attacked, Followed
 from deceive.common.arrays import Arrays, Layout
@@ -66,6 +66,17 @@ def garbage_name(kind: str) -> str:
 def load_garbage(run: Run, kind: str, sizes: Sizes) -> Arrays:
     """The images of a kind of garbage that the model is surest of."""
     return run.load_arrays(garbage_name(kind), _GARBAGE, **sizes)
+
+
+def scores_name(split: str) -> str:
+    """The name of the arrays of a split's scores."""
+    return f"scores-{split}"
+
+
+def load_scores(run: Run, split: str, names: Iterable[str]) -> Arrays:
+    """The scores of the real images of a split, those of these names."""
+    layout = {name: f"scores N{place}" for place, name in enumerate(names)}
+    return run.load_arrays(scores_name(split), layout)
 
 
 def arrays_named(arrays: Arrays, name: str) -> Arrays:

@@ -25,7 +25,7 @@ def _from_3(content: Content) -> Content:
     if isinstance(data, dict) and isinstance(count := data.get("n_classes"), int):
         # Classes had no names. The slice keeps a damaged file from asking for millions.
         data = data | {"class_names": [str(number) for number in range(count)[:MOST_CLASSES]]}
-    return content | {"data": data}
+    return content | {"data": data, "limits": [], "advice": None}
 
 
 MOST_CLASSES = 1_000_000
@@ -41,7 +41,7 @@ def upgraded(content: Content, version: int) -> Content:
     """The content of an audit of an earlier version, as the current version has it.
 
     >>> upgraded({"data": {"n_classes": 2}}, 3)
-    {'data': {'n_classes': 2, 'class_names': ['0', '1']}, 'schema_version': 4}
+    {'data': {'n_classes': 2, 'class_names': ['0', '1']}, 'limits': [], 'advice': None, ...}
     """
     while version in _STEPS:
         content, version = _STEPS[version](content), version + 1

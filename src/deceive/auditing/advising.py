@@ -1,0 +1,135 @@
+"""What to do about garbage, in words."""
+
+import math
+
+from deceive.auditing.record.advice import Advice, Limit, options
+from deceive.auditing.record.measured import KINDS, SCORES, ScoreName
+from deceive.auditing.record.schema import AuditReport
+
+# A score helps little against a kind of garbage if it stops less than this.
+_HELPS = 0.5
+
+# From here on a share counts as nearly all.
+_NEARLY_ALL = 0.95
+
+# What each score is to its user, and whether real images are above the threshold or below.
+_USES: dict[ScoreName, tuple[str, str]] = {
+    "msp": ("confidence", "above"),
+    "max_logit": ("greatest logit", "above"),
+    "energy": ("energy (the log of the summed exponentials of its logits)", "above"),
+    "entropy": ("entropy of its probabilities", "below"),
+    "gen": ("generalised entropy of its probabilities (GEN)", "below"),
+    "rubbish": ("rubbish probability", "below"),
+    "kl_matching": (
+        "divergence of its probabilities from a class’s usual ones (KL matching)",
+        "below",
+    ),
+    "react": ("energy with clipped features (ReAct)", "above"),
+    "knn": ("distance of its features from the tenth nearest of real images", "below"),
+    "mahalanobis": ("squared Mahalanobis distance of its features from the nearest class", "below"),
+    "vim": ("energy less what is unusual in its features (ViM)", "above"),
+}
+
+
+def advice_in_words(report: AuditReport) -> list[str]:
+    """What to do, in sentences: the score, what it keeps and stops, and where nothing helps."""
+    advice = report.advice
+    if advice is None:
+        return []
+    limit = advice.limit
+    said = (
+        f"Use the {_USES[limit.score][0]}, and answer only {limit_in_words(limit)}: that keeps "
+        f"{limit.validation_share:.1%} of the validation images and {limit.test_share:.1%} of the "
+        f"test images, and stops {_stopped(advice)}."
+    )
+    return [said, *_optimised_against(advice), *_where_nothing_helps(report, advice)]
+
+
+def value_of(limit: Limit) -> str:
+    """A threshold as its score is usually given: a confidence, an entropy, a distance.
+
+    >>> value_of(Limit(score="energy", threshold=7.314, validation_share=1, test_share=1))
+    '7.314'
+    >>> value_of(Limit(score="msp", threshold=4.595, validation_share=1, test_share=1))
+    '99.000%'
+    """
+    value = limit.threshold
+    if limit.score == "msp":
+        odds = math.exp(-abs(value))
+        unsure = odds / (1 + odds)
+        if value > 0 and unsure < 1e-6:
+            return f"{1 - unsure:.4%} (log-odds {value:.4g})"
+        return f"{1 - unsure if value > 0 else unsure:.3%}"
+    if limit.score == "rubbish":
+        return f"{math.exp(-value):.4g}"
+    return f"{-value if _USES[limit.score][1] == 'below' else value:.4g}"
+
+
+def limit_in_words(limit: Limit) -> str:
+    """When to answer: where the score is on the right side of its threshold.
+
+    >>> limit_in_words(Limit(score="entropy", threshold=-0.25, validation_share=1, test_share=1))
+    'below 0.25'
+    """
+    return f"{_USES[limit.score][1]} {value_of(limit)}"
+
+
+def _stopped(advice: Advice) -> str:
+    """How much of each kind it stops: what is stopped least comes first.
+
+    >>> from deceive.auditing.record.advice import Limit
+    >>> limit = Limit(score="energy", threshold=1, validation_share=1, test_share=1)
+    >>> _stopped(Advice(limit=limit, stopped={"uniform": 1, "smooth": 0.98, "squares": 0.3}))
+    '30.0% of the overlapping squares and at least 98.0% of every other kind of garbage'
+    """
+    worst = sorted(advice.stopped.items(), key=lambda each: each[1])
+    parts = [f"{share:.1%} of the {_garbage(kind)}" for kind, share in worst if share < _NEARLY_ALL]
+    others = [share for _, share in worst if share >= _NEARLY_ALL]
+    if others:
+        share = "all" if others[0] == 1 else f"at least {_floored(others[0])}"
+        parts.append(f"{share} of every {'other ' if parts else ''}kind of garbage")
+    return _listed(parts)
+
+
+def _optimised_against(advice: Advice) -> list[str]:
+    if "optimised" not in advice.stopped or advice.limit.score == "msp":
+        return []
+    return [
+        "The optimised images aimed at its confidence, not at this score; an attacker who knows "
+        "the score can do better."
+    ]
+
+
+def _where_nothing_helps(report: AuditReport, advice: Advice) -> list[str]:
+    """The kinds of garbage that the score lets through, and whether others do better."""
+    said = []
+    others = options(report.limits, report.garbage)
+    for kind, share in advice.stopped.items():
+        if share >= _HELPS:
+            continue
+        best = max(others, key=lambda each: each.stopped[kind])
+        if best.stopped[kind] < _HELPS:
+            said.append(
+                f"No score stops more than {best.stopped[kind]:.1%} of the {_garbage(kind)}: "
+                "retrain with a rubbish class, or put a guard in front."
+            )
+        else:
+            said.append(
+                f"Of the {_garbage(kind)} more is stopped by the score "
+                f"“{SCORES[best.limit.score]}”: {best.stopped[kind]:.1%}."
+            )
+    return said
+
+
+def _garbage(kind: str) -> str:
+    return "images optimised against it" if kind == "optimised" else KINDS[kind]
+
+
+def _floored(share: float) -> str:
+    return f"{math.floor(share * 1000) / 10:.1f}%"
+
+
+def _listed(words: list[str]) -> str:
+    """Words in a list: a, b and c."""
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
