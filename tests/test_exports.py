@@ -88,6 +88,7 @@ def test_junit_has_a_case_for_each_check(tmp_path):
         "real images are read": "passed",
         "gibberish rate at the asked threshold": "failure",
         "gibberish rate at its own threshold": "passed",
+        "the audit is complete": "passed",
         "no warnings": "passed",
         "garbage: uniform noise": "passed",
     }
@@ -97,7 +98,7 @@ def test_junit_has_a_case_for_each_check(tmp_path):
     assert properties["command"] == "deceive audit fast"
     assert float(properties["rate_asked"]) == float(properties["worst_rate"]) == 0.8
     assert float(properties["accuracy"]) == 0.99534
-    assert "AUROC, msp: 0.912" in suite.find("testcase[5]/system-out").text
+    assert "AUROC, msp: 0.912" in suite.find("testcase[6]/system-out").text
     assert "failure" not in outcomes(junit(tmp_path, report())).values()
 
 
@@ -106,8 +107,13 @@ def test_junit_shows_what_failed_and_what_is_missing(tmp_path):
     found = outcomes(suite)
     assert found["attack: sign from real"] == "error"
     assert found["garbage: plain grey"] == "skipped"
-    assert found["no warnings"] == "error"
-    assert suite.find("testcase[6]/error").text == "RuntimeError('no <light>')"
+    assert found["no warnings"] == found["the audit is complete"] == "error"
+    texts = [each.text for each in suite.findall("testcase/error")]
+    assert texts == [
+        "attack: sign from real: RuntimeError('no <light>'); not done: garbage: plain grey",
+        "It is odd.",
+        "RuntimeError('no <light>')",
+    ]
 
 
 def test_an_audit_without_results_can_be_written(tmp_path):
@@ -117,6 +123,7 @@ def test_an_audit_without_results_can_be_written(tmp_path):
         "real images are read": "skipped",
         "gibberish rate at the asked threshold": "skipped",
         "gibberish rate at its own threshold": "skipped",
+        "the audit is complete": "error",
         "no warnings": "passed",
         "reading real images": "skipped",
     }

@@ -94,20 +94,24 @@ class LazySplit:
             return self.preparation(levels)
         if len(places) == 0:
             return torch.empty(0, *self.image_shape)
-        return torch.stack([self._one(place) for place in places.tolist()])
+        images = torch.empty(len(places), *self.image_shape)
+        for each in self.rows[places].argsort().tolist():  # as they lie on disk
+            images[each] = self._one(int(places[each]))
+        return images
 
     def loaded(self) -> Split:
         """All in memory, without the pictures that can't be read."""
         in_memory("--data", len(self), self.image_shape)
         images = torch.empty(len(self), *self.image_shape)
         kept = torch.ones(len(self), dtype=torch.bool)
+        on_disk = self.rows.argsort()
         for first in range(0, len(self), _BLOCK):
-            block = slice(first, min(first + _BLOCK, len(self)))
+            block = on_disk[first : first + _BLOCK]
             levels = self.pictures.several(self.rows[block].tolist())
             if levels is not None:
                 images[block] = self.preparation(levels)
                 continue
-            for place in range(block.start, block.stop):
+            for place in block.tolist():
                 image = self._image(place)
                 if image is None:
                     kept[place] = False

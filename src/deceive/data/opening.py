@@ -4,6 +4,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from numpy.typing import NDArray
 
 from deceive.common import arguments
 from deceive.common.checks import at_least
@@ -14,6 +17,7 @@ from deceive.data.idx import by, instead, reason
 from deceive.data.labelling import classes_of
 from deceive.data.lazy import LazyDataset, LazySplit, Losses
 from deceive.data.preparation import AS_THEY_ARE, Preparation
+from deceive.data.readers.hub import PREFIX, read_hub
 from deceive.data.readers.idx import read_source
 from deceive.data.readers.known import READERS
 from deceive.data.readers.reader import Found
@@ -42,7 +46,8 @@ def open_data(
     """Open labelled pictures of any known layout. Only a few are decoded, to learn their size.
 
     Args:
-        place: a folder or file of a known layout. When None: what the environment variable
+        place: a folder or file of a known layout, or `hf:ORG/NAME` (`hf:ORG/NAME:CONFIG`) of
+            Hugging Face's hub. When None: what the environment variable
             DECEIVE_DATA names, else the source's.
         preparation: how pictures become images of one shape. By default their size is kept, and
             they are colour if any sampled one is.
@@ -72,7 +77,9 @@ def open_data(
         at_least("validation", validation, 1)
     given = place or os.environ.get("DECEIVE_DATA")
     folder = Path(given) if given else source.folder()
-    if not given or _is_shipped(folder, source):
+    if str(given).startswith(PREFIX):
+        found = read_hub(str(given))
+    elif not given or _is_shipped(folder, source):
         found = read_source(folder, source)
     else:
         found = _found(folder)
@@ -112,7 +119,8 @@ def _opened(
     any_labels: bool,
 ) -> LazyDataset:
     where = str(folder)
-    raw = {name: part.labels for name, part in found.parts.items() if len(part.labels)}
+    raw = {name: part.labels for name, part in found.parts.items() if _is_labelled(part.labels)}
+    unlabelled = [f"{name}: there are no labels; left out" for name in found.parts.keys() - raw]
     if not raw:
         raise InputError(f"{where}: expected labelled pictures, found none")
     if not any_labels:
@@ -141,8 +149,13 @@ def _opened(
         checksum=found.checksum,
         folder=folder,
         losses=losses,
-        found=(*found.notes, *classes.notes, *splits.notes, *notes),
+        found=(*found.notes, *unlabelled, *classes.notes, *splits.notes, *notes),
     )
+
+
+def _is_labelled(labels: NDArray[Any]) -> bool:
+    """Whether there are labels; Hugging Face's hidden ones are all -1."""
+    return bool(len(labels)) and (labels.dtype.kind not in "if" or bool((labels != -1).any()))
 
 
 def _looked(
