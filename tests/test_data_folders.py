@@ -254,7 +254,9 @@ def test_what_is_no_picture(content: bytes) -> None:
 
 def test_a_folder_of_nothing_known_is_told_what_is(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("no data")
-    with pytest.raises(InputError, match=r"found nothing known. Known: .*DIR/train/cat/1.jpg"):
+    with pytest.raises(
+        InputError, match=r"found nothing known; known are class .*DIR/train/cat/1.jpg"
+    ):
         open_data(tmp_path)
 
 

@@ -105,9 +105,12 @@ def _found(place: Path) -> Found:
 
 
 def _nothing_known(place: Path) -> str:
-    known = "; ".join(f"{each.name} ({each.example})" for each in READERS)
+    expected = f"{place}: expected a folder or file of labelled pictures, found"
+    if not place.exists():
+        return f"{expected} nothing"
+    known = "; ".join(f"{each.name} ({each.example})" for each in reversed(READERS))
     found = "nothing known" if place.is_dir() else instead(place)
-    return f"{place}: expected a folder or file of labelled pictures, found {found}. Known: {known}"
+    return f"{expected} {found}; known are {known}; and hf:ORG/NAME"
 
 
 def _opened(

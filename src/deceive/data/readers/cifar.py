@@ -127,7 +127,7 @@ def _names(folder: Path) -> list[str]:
 
 READER = Reader(
     name="CIFAR's binary version",
-    example="cifar-10-batches-bin or cifar-100-binary",
+    example="data_batch_1.bin",
     recognises=recognises,
     read=read,
 )

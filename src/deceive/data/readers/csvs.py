@@ -159,8 +159,8 @@ def _numbers(labels: Sequence[str]) -> list[int] | list[str]:
 
 
 READER = Reader(
-    name="a CSV of pixels",
-    example="FILE.csv or DIR/train.csv and test.csv, each row a label and the pixels",
+    name="CSV of pixels",
+    example="label first",
     recognises=recognises,
     read=read,
 )

@@ -145,7 +145,7 @@ def _about(skipped: Counter[str]) -> str:
 
 
 READER = Reader(
-    name="a folder of class folders",
+    name="class folders",
     example="DIR/train/cat/1.jpg or DIR/cat/1.jpg",
     recognises=recognises,
     read=read,

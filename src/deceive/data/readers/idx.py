@@ -170,8 +170,8 @@ def _find(folder: Path, name: str) -> Path:
 
 
 READER = Reader(
-    name="MNIST's IDX files",
-    example="DIR/train-images-idx3-ubyte.gz and train-labels-idx1-ubyte.gz, t10k-…",
+    name="IDX",
+    example="DIR/train-images-idx3-ubyte.gz",
     recognises=recognises,
     read=read,
 )

@@ -55,8 +55,8 @@ def _mapped(path: Path) -> NDArray[Any]:
 
 
 READER = Reader(
-    name="pairs of .npy files",
-    example="DIR/x_train.npy and y_train.npy, x_test.npy and y_test.npy, or images and labels",
+    name=".npy",
+    example="x_train.npy, y_train.npy",
     recognises=recognises,
     read=read,
 )

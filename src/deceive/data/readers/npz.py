@@ -148,8 +148,8 @@ def _check_room(path: Path, sizes: Sequence[int]) -> None:
 
 
 READER = Reader(
-    name="an .npz of arrays",
-    example="FILE.npz with x_train, y_train, x_test, y_test, or images and labels",
+    name=".npz",
+    example="x_train, y_train",
     recognises=recognises,
     read=read,
 )

@@ -131,8 +131,8 @@ def _damage(path: Path, error: Exception) -> InputError:
 
 
 READER = Reader(
-    name="Parquet files",
-    example="DIR/data/train-00000-of-00001.parquet with columns image and label",
+    name="Parquet",
+    example="columns image, label",
     recognises=recognises,
     read=read,
 )

@@ -84,8 +84,8 @@ def _table(folder: Path) -> Any:
 
 
 READER = Reader(
-    name="a data set saved by Hugging Face's datasets",
-    example="DIR/dataset_info.json or DIR/dataset_dict.json, of save_to_disk",
+    name="save_to_disk of datasets",
+    example="dataset_info.json",
     recognises=recognises,
     read=read,
 )
