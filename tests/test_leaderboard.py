@@ -102,6 +102,7 @@ def test_an_audit_of_the_version_before_is_read(tmp_path):
     assert report.warnings == []
     assert [(judge.name, judge.accuracy) for judge in report.judges] == [("judge", None)]
     now |= {"judges": [dict.fromkeys(JUDGE) | {"name": "judge"}], "limits": [], "advice": None}
+    now["resemblance"] = None
     path.write_text(json.dumps(now))
     assert read_report(path) == report
 

@@ -90,6 +90,15 @@ def audit_content(
         ],
         "limits": [LIMIT],
         "advice": {"limit": LIMIT, "stopped": {"uniform": 0.8}},
+        "resemblance": {
+            "images": 100,
+            "compared_with": 2000,
+            "nearest": 0.31,
+            "real_nearest": 0.19,
+            "high_frequencies": 0.42,
+            "real_high_frequencies": 0.03,
+            "alike": 0.0,
+        },
         "seconds": 57.4,
     } | changes
 

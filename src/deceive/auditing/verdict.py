@@ -45,6 +45,7 @@ def verdict(report: AuditReport) -> list[str]:
             "There was no judge, so that this is the fooling rate: an image that really shows the "
             "class counts like one that shows nothing."
         )
+    said += _likeness(report)
     said += _no_threshold(report)
     said += _broken(report)
     if report.clean is not None:
@@ -128,6 +129,19 @@ def _sure_of_garbage(report: AuditReport) -> list[str]:
     return [
         f"It is hardly ever {asked} sure of garbage that was not optimised: "
         + (f"of {most:.1%} of the {KINDS[surest[0]]} at most." if most else "of none.")
+    ]
+
+
+def _likeness(report: AuditReport) -> list[str]:
+    """Whether the fooling images look like real ones, by their pixels."""
+    found = report.resemblance
+    if found is None or found.nearest is None or found.high_frequencies is None:
+        return []
+    return [
+        f"By their pixels, {found.alike or 0:.0%} of the images that fool it could be real. Their "
+        f"nearest real image is {found.nearest:.2f} away (of test images {found.real_nearest:.2f}; "
+        f"RMS difference of pixels in [0, 1]); {found.high_frequencies:.0%} of their energy is in "
+        f"high frequencies (of test images {found.real_high_frequencies:.0%}, of static 80%)."
     ]
 
 

@@ -6,6 +6,7 @@ from deceive.auditing.parts.clean import CleanPart
 from deceive.auditing.parts.curve import curve_parts
 from deceive.auditing.parts.garbage import OptimisedPart, garbage_parts
 from deceive.auditing.parts.part import Part
+from deceive.auditing.parts.resemblance import ResemblancePart
 from deceive.auditing.parts.search import search_parts
 from deceive.auditing.parts.transfer import transfer_parts
 
@@ -21,5 +22,6 @@ def parts_of(context: Context) -> list[Part]:
         *along,
         *transfer_parts(context),
         *search_parts(context),
+        ResemblancePart(),
         OptimisedPart(),
     ]

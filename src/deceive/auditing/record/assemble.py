@@ -18,6 +18,7 @@ from deceive.auditing.record.rows import (
     CleanRow,
     FailureRow,
     GarbageRow,
+    ResemblanceRow,
     SubjectRow,
     attacked_in,
     followed_in,
@@ -82,6 +83,7 @@ def _assembled(run: Run, rows: list[AuditRow], subject: SubjectRow) -> AuditRepo
     clean = next((row for row in rows if isinstance(row, CleanRow)), None)
     garbage = [row.garbage for row in rows if isinstance(row, GarbageRow)]
     limits = clean.limits if clean else []
+    likeness = next((row for row in rows if isinstance(row, ResemblanceRow)), None)
     warnings = [said for row in rows for said in row.warnings] + without_gradient(headlines)
     return AuditReport(
         deceive=__version__,
@@ -104,6 +106,7 @@ def _assembled(run: Run, rows: list[AuditRow], subject: SubjectRow) -> AuditRepo
         garbage=garbage,
         limits=limits,
         advice=advise(limits, garbage),
+        resemblance=likeness.resemblance if likeness else None,
         seconds=round(sum(row.seconds for row in rows), 2),
     )
 

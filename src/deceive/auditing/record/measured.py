@@ -238,6 +238,32 @@ class Garbage(Finding):
         return scores
 
 
+class Resemblance(Finding):
+    """How like real images those are that fool the model, by their pixels alone.
+
+    Real images are test images, measured in the same way. Figures of fooling images are null if
+    there are none. Those that began as real images are left out; where there are judges, only
+    gibberish counts.
+    """
+
+    images: Count
+    """Number of fooling images that were measured."""
+    compared_with: int = Field(ge=1)
+    """Number of validation images among which the nearest was looked for."""
+    nearest: Share | None
+    """Median distance to the nearest real image: RMS difference of pixels in [0, 1]."""
+    real_nearest: Share
+    """The same of test images."""
+    high_frequencies: Share | None
+    """Median share of an image's energy above half of Nyquist's frequency, its mean removed; white
+    noise has 0.80."""
+    real_high_frequencies: Share
+    """The same of test images."""
+    alike: Share | None
+    """Share of the fooling images that are as near to a real image as 95% of the test images are,
+    and have as little energy in high frequencies as 95% of them have."""
+
+
 class Failure(Finding):
     """A part that failed because the model raised an error."""
 

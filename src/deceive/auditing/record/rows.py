@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 from deceive.auditing.models.interface import Interface
 from deceive.auditing.record.advice import Limit
 from deceive.auditing.record.described import Data, Judge, Model
-from deceive.auditing.record.measured import Box, Clean, Curve, Garbage, Threshold
+from deceive.auditing.record.measured import Box, Clean, Curve, Garbage, Resemblance, Threshold
 from deceive.auditing.settings import AuditSettings
 from deceive.common.checks import Count, Share
 from deceive.storage.kinds import Kind, Row, RowSchema
@@ -90,6 +90,13 @@ class GarbageRow(_Row):
     garbage: Garbage
 
 
+class ResemblanceRow(_Row):
+    """How like real images the fooling ones are."""
+
+    type: Literal["resemblance"] = "resemblance"
+    resemblance: Resemblance
+
+
 class Attacked(BaseModel):
     """The candidates of an attack, or of a group of them."""
 
@@ -146,7 +153,7 @@ class FailureRow(_Row):
     """The first line of the error."""
 
 
-PartRow = CleanRow | GarbageRow | AttackRow | CurveRow | SearchRow
+PartRow = CleanRow | GarbageRow | ResemblanceRow | AttackRow | CurveRow | SearchRow
 """What a part gives."""
 
 AuditRow = Annotated[SubjectRow | PartRow | FailureRow, Field(discriminator="type")]
@@ -154,7 +161,16 @@ AuditRow = Annotated[SubjectRow | PartRow | FailureRow, Field(discriminator="typ
 _ADAPTER: TypeAdapter[AuditRow] = TypeAdapter(AuditRow)
 _SCHEMAS: dict[str, type[_Row]] = {
     schema.model_fields["type"].default: schema
-    for schema in (SubjectRow, CleanRow, GarbageRow, AttackRow, CurveRow, SearchRow, FailureRow)
+    for schema in (
+        SubjectRow,
+        CleanRow,
+        GarbageRow,
+        ResemblanceRow,
+        AttackRow,
+        CurveRow,
+        SearchRow,
+        FailureRow,
+    )
 }
 
 

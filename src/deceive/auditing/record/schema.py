@@ -16,6 +16,7 @@ from deceive.auditing.record.measured import (
     Garbage,
     Headline,
     Name,
+    Resemblance,
     Threshold,
 )
 from deceive.auditing.record.upgrade import EARLIER, upgraded
@@ -76,6 +77,8 @@ class AuditReport(Finding):
     """For each score the threshold that 95% of the validation images reach."""
     advice: Advice | None
     """The score to look at before trusting an answer; null before any garbage was scored."""
+    resemblance: Resemblance | None
+    """How like real images the fooling ones are; null before they are measured."""
     seconds: float = Field(ge=0)
     """Time that all parts took, over all calls."""
 
