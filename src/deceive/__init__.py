@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from deceive.common.errors import InputError as InputError
     from deceive.data.dataset import Dataset as Dataset
     from deceive.data.dataset import Split as Split
+    from deceive.data.given import as_data as as_data
     from deceive.data.loading import load_data as load_data
+    from deceive.data.opening import open_data as open_data
+    from deceive.data.preparation import Preparation as Preparation
     from deceive.fooling.ascent import Ascent as Ascent
     from deceive.fooling.ascent import Schedule as Schedule
     from deceive.fooling.climb import climb as climb
@@ -41,7 +44,10 @@ _HOMES = {
     "auditing": ("AuditSettings", "Interface", "Scaling", "audit"),
     "common.errors": ("InputError",),
     "data.dataset": ("Dataset", "Split"),
+    "data.given": ("as_data",),
     "data.loading": ("load_data",),
+    "data.opening": ("open_data",),
+    "data.preparation": ("Preparation",),
     "fooling.climb": ("climb",),
     "fooling.drawing": ("draw",),
     "fooling.fool": ("fool",),

@@ -49,7 +49,7 @@ def decoded(source: Path | bytes) -> Tensor:
     Raises:
         UnreadableError: when it isn't a picture, is damaged, or is too large to be one.
     """
-    from PIL import Image, ImageOps, UnidentifiedImageError
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with warnings.catch_warnings():
@@ -57,13 +57,20 @@ def decoded(source: Path | bytes) -> Tensor:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             file = io.BytesIO(source) if isinstance(source, bytes) else source
             with Image.open(file, formats=_formats()) as image:
-                levels = _levels(ImageOps.exif_transpose(image))
+                return levels_in(image)
     except UnreadableError:
         raise
     except UnidentifiedImageError as error:
         raise UnreadableError("not a picture") from error
     except Exception as error:  # a damaged file makes a decoder raise anything
         raise UnreadableError(f"{str(error) or type(error).__name__}") from error
+
+
+def levels_in(image: "Image") -> Tensor:
+    """A Pillow image (C, h, w) uint8, as `decoded`. Raises whatever its decoder does."""
+    from PIL import ImageOps
+
+    levels = _levels(ImageOps.exif_transpose(image))
     return torch.from_numpy(levels.transpose(2, 0, 1).copy())
 
 

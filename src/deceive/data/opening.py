@@ -65,8 +65,8 @@ def open_data(
         InputError: when nothing known is there, files are damaged, labels aren't classes, there are
             too few pictures, or they have different sizes and the preparation has none.
 
-    >>> from deceive.data.opening import open_data
-    >>> data = open_data()
+    >>> import deceive
+    >>> data = deceive.open_data()
     >>> data
     LazyDataset(mnist: 55,000 + 5,000 + 10,000 images of (1, 28, 28), 10 classes)
     >>> data.test.read(slice(0, 2)).shape
@@ -83,7 +83,9 @@ def open_data(
         found = read_source(folder, source)
     else:
         found = _found(folder)
-    return _opened(found, folder, preparation, seed, validation, any_labels)
+    return dataset_of(
+        found, folder, preparation, seed=seed, validation=validation, any_labels=any_labels
+    )
 
 
 def _is_shipped(folder: Path, source: Source) -> bool:
@@ -113,14 +115,16 @@ def _nothing_known(place: Path) -> str:
     return f"{expected} {found}; known are {known}; and hf:ORG/NAME"
 
 
-def _opened(
+def dataset_of(
     found: Found,
     folder: Path,
     preparation: Preparation,
+    *,
     seed: int,
-    validation: int | None,
-    any_labels: bool,
+    validation: int | None = None,
+    any_labels: bool = False,
 ) -> LazyDataset:
+    """A data set of what a reader found; arguments and errors as in `open_data`."""
     where = str(folder)
     raw = {name: part.labels for name, part in found.parts.items() if _is_labelled(part.labels)}
     unlabelled = [f"{name}: there are no labels; left out" for name in found.parts.keys() - raw]

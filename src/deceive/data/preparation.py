@@ -24,7 +24,9 @@ class Preparation:
     With neither `resize` nor `crop`, a picture is stretched to `size`. Raises `InputError` for a
     size below 1, channels other than 1 or 3, and a size beside a crop.
 
-    >>> Preparation(channels=3, resize=8, crop=(6, 6))(torch.zeros(1, 16, 32)).shape
+    >>> import torch
+    >>> import deceive
+    >>> deceive.Preparation(channels=3, resize=8, crop=(6, 6))(torch.zeros(1, 16, 32)).shape
     torch.Size([3, 6, 6])
     """
 
