@@ -4,9 +4,10 @@ from pathlib import Path
 
 from deceive.auditing.context import Context
 from deceive.auditing.judges import AUTO
-from deceive.auditing.models.formats import WANT_TRUST, AnyModel
+from deceive.auditing.models.formats import WANT_TRUST
 from deceive.auditing.models.identity import Identity, identity_of
 from deceive.auditing.models.interface import Interface, as_json
+from deceive.auditing.models.loaded import AnyModel
 from deceive.auditing.models.subject import Subject
 from deceive.auditing.parts.part import Part
 from deceive.auditing.parts.transfer import TransferPart

@@ -10,9 +10,11 @@ from deceive.auditing.about import identities_of, run_settings, spec_of, specs_o
 from deceive.auditing.budget import Budget, OutOfTime
 from deceive.auditing.context import Context
 from deceive.auditing.judges import AUTO, meet_judges
-from deceive.auditing.models.formats import AnyModel, importable, load_model
+from deceive.auditing.models.formats import load_model
 from deceive.auditing.models.identity import recognise
+from deceive.auditing.models.importing import importable
 from deceive.auditing.models.interface import FOUND_OUT, Interface
+from deceive.auditing.models.loaded import AnyModel
 from deceive.auditing.models.meeting import meet
 from deceive.auditing.parts.part import Part
 from deceive.auditing.parts.plan import parts_of

@@ -10,8 +10,9 @@ from itertools import combinations, islice
 import torch
 from torch import Tensor
 
-from deceive.auditing.models.formats import AnyModel, Loaded, load_model
+from deceive.auditing.models.formats import load_model
 from deceive.auditing.models.interface import FOUND_OUT, Interface
+from deceive.auditing.models.loaded import AnyModel, Loaded
 from deceive.auditing.models.meeting import meet
 from deceive.auditing.models.sameness import same_network
 from deceive.auditing.models.subject import Subject

@@ -1,95 +1,117 @@
-"""Loading models: from the user's own factory, a file of PyTorch's or ours, or ONNX.
+"""Loading models: from the user's own code, a file, another library or an object.
 
-`module:factory` runs the user's own code, intentionally. Safetensors and ONNX files hold only data;
-the other formats can run code when they are read, and are opened only if the user trusts them.
+`module:factory` runs the user's own code, intentionally. Safetensors, ONNX and Keras files and
+weights by name hold only data; the other formats can run code when they are read, and are opened
+only if the user trusts them.
 """
 
-import importlib
-import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from torch import Tensor, nn
+from torch import nn
 
 from deceive.auditing.models.digests import external_data, fingerprint, sha256_of, together
-from deceive.auditing.models.onnx_model import OnnxModel
+from deceive.auditing.models.doors import (
+    estimators,
+    huggingface,
+    keras,
+    sessions,
+    timm,
+    torchvision,
+)
+from deceive.auditing.models.importing import imported, is_importable, own_code
+from deceive.auditing.models.interface import DeviceName
+from deceive.auditing.models.loaded import AnyModel, Format, Loaded
+from deceive.auditing.models.onnx_model import open_onnx
 from deceive.auditing.models.torch_files import READERS, kind_of_archive
-from deceive.auditing.models.wants import NOTHING, Wants
+from deceive.auditing.models.wants import Wants
 from deceive.common.errors import InputError
 from deceive.common.files import read_errors
 from deceive.common.runtime import forbid_telemetry
 from deceive.storage.models import load_card, load_network, shipped_names
 
-Format = Literal["module", "torch.export", "TorchScript", "safetensors", "ONNX", "callable"]
-# Formats that can execute code when opened.
 WANT_TRUST: tuple[Format, ...] = ("torch.export", "TorchScript")
+"""Formats that can execute code when they are opened."""
 
-Function = Callable[[Tensor], Any]
-
-AnyModel = str | Path | nn.Module | Function
-"""A model, or where to find one."""
-
-
-@dataclass(frozen=True, eq=False)
-class Loaded:
-    """A loaded model that hasn't been run yet."""
-
-    name: str
-    format: Format
-    model: nn.Module | Function
-    """Images (N, C, H, W) float32 in, (N, K) out; only an `nn.Module` has a gradient."""
-    fingerprint: str = ""
-    """SHA-256 of its files or its parameters; empty if none can be read."""
-    digests: Mapping[str, str] = field(default_factory=dict)
-    """SHA-256 of each file it came from, by name; empty for code and objects."""
-    rubbish_class: int | None = None
-    training_seconds: float | None = None
-    output: str | None = None
-    """Which of several outputs holds its scores."""
-    wants: Wants = NOTHING
-    """What it declares about its images and labels."""
+DOORS: dict[str, Callable[..., Loaded]] = {
+    "timm": timm.load,
+    "hf": huggingface.load,
+    "torchvision": torchvision.load,
+    "keras": keras.load,
+}
+"""How a model is loaded that another library builds, by what stands before the colon."""
 
 
-def load_model(model: AnyModel, *, trust: bool = False) -> Loaded:
+def load_model(model: AnyModel, *, trust: bool = False, device: DeviceName = "auto") -> Loaded:
     """A model of any format.
 
     Args:
-        model: `package.module:factory` (or the name of an `nn.Module`) to be imported, with the
-            working directory on the path; a shipped network's name; a file: `.safetensors` with
-            our card, `.onnx`, `.pt2` (torch.export), TorchScript; or the object itself.
+        model: `package.module:factory` or `path/to/file.py:factory` (or the name of an
+            `nn.Module`) to be imported, with the working directory on the path; `timm:NAME`,
+            `hf:ID-or-folder`, `torchvision:NAME`; a shipped network's name; a file: `.safetensors`
+            with our card, `.onnx`, `.keras`, `.h5`, `.pt2` (torch.export), TorchScript; or the
+            object itself.
         trust: open files of formats that can run code when they are read.
+        device: where an ONNX file runs. Modules stay where they are.
 
     Raises:
         InputError: when there is no such model, it cannot be read, or its format wants trust.
     """
     forbid_telemetry()  # a user's own code may import ONNX Runtime too
-    if isinstance(model, nn.Module):
-        return Loaded(type(model).__name__, "module", model, fingerprint(model))
     if not isinstance(model, str | Path):
-        if not callable(model):
+        loaded = _object(model)
+        if loaded is None:
             raise InputError(
-                "model: expected a torch.nn.Module, a callable, or where to find one, "
-                f"got {type(model).__name__}"
+                "model: expected a torch.nn.Module, a callable, a fitted classifier, or where to "
+                f"find one, got {type(model).__name__}"
             )
-        return Loaded(getattr(model, "__name__", type(model).__name__), "callable", model)
+        return loaded
     spec = str(model)
     if spec in shipped_names() or spec.lower().endswith(".safetensors"):
         return _ours(spec)
+    door, _, rest = spec.partition(":")
+    if rest and door in DOORS:
+        return DOORS[door](rest, trust=trust)
     path = Path(spec)
     with read_errors(path):
         there = path.is_file()
     if there:
-        return _file(path, trust)
-    module, _, attribute = spec.partition(":")
-    if attribute and all(part.isidentifier() for part in [*module.split("."), attribute]):
-        return _imported(module, attribute)
+        return _file(path, trust, device)
+    if is_importable(spec):
+        return _from_code(spec)
     raise InputError(
-        f"model: expected a file, a shipped network ({', '.join(shipped_names())}) or "
-        f"package.module:factory, got {spec!r}"
+        f"model: expected a file, a shipped network ({', '.join(shipped_names())}), "
+        f"package.module:factory, or one of {', '.join(f'{each}:NAME' for each in DOORS)}, "
+        f"got {spec!r}"
     )
+
+
+def _object(model: Any) -> Loaded | None:
+    """The model that an object is; None for anything else."""
+    if keras.is_keras(model):
+        return keras.of_object(model)
+    if isinstance(model, nn.Module):
+        return Loaded(type(model).__name__, "module", _with_weights(model), fingerprint(model))
+    if sessions.is_session(model):
+        return sessions.load(model)
+    if estimators.is_estimator(model):
+        return estimators.load(model)
+    if callable(model):
+        return Loaded(getattr(model, "__name__", type(model).__name__), "callable", model)
+    return None
+
+
+def _with_weights(model: nn.Module) -> nn.Module:
+    """The module. Raises `InputError` if some of its tensors have no data."""
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        if tensor.is_meta:
+            raise InputError(
+                f"model: expected weights, got {name!r} on the device “meta”, which holds none; "
+                "call to_empty(device='cpu') and load_state_dict, or build the model elsewhere"
+            )
+    return model
 
 
 def _ours(spec: str) -> Loaded:
@@ -102,51 +124,34 @@ def _ours(spec: str) -> Loaded:
         {f"{Path(spec).stem}.safetensors": card.weights_sha256},
         card.rubbish_class,
         card.seconds,
+        wants=Wants(card.image_shape[0], card.image_shape[1:], source="its card"),
     )
 
 
-@contextmanager
-def importable() -> Iterator[None]:
-    """Within the block, modules of the working directory can be imported.
-
-    Some models import what they need on their first call.
-    """
-    place = str(Path.cwd())
-    sys.path.insert(0, place)
-    try:
-        yield
-    finally:
-        with suppress(ValueError):  # a user's own code may have removed it
-            sys.path.remove(place)
-
-
-def _imported(module: str, attribute: str) -> Loaded:
+def _from_code(spec: str) -> Loaded:
     """The model from the user's own code; an error in it becomes an `InputError`."""
-    try:
-        with importable():
-            made = getattr(importlib.import_module(module), attribute)
-            if not isinstance(made, nn.Module):
-                made = made()
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # a script may end in sys.exit
-        raise InputError(
-            f"model: expected {module}:{attribute} to give a model; it raised {error!r}"
-        ) from error
-    loaded = load_model(made) if callable(made) else None
+    module, _, name = spec.rpartition(":")
+    made = imported("model", spec)
+    loaded = None if isinstance(made, type) else _object(made)
+    if loaded is None or loaded.format == "callable":  # it makes the model
+        with own_code("model", spec, module):
+            made = made()
+        loaded = _object(made)
     if loaded is None:
         raise InputError(
-            f"model: expected {module}:{attribute} to give a torch.nn.Module or a callable, "
+            f"model: expected {spec} to give a torch.nn.Module, a callable or a fitted classifier, "
             f"got {type(made).__name__}"
         )
-    return Loaded(attribute, loaded.format, loaded.model, loaded.fingerprint)
+    return replace(loaded, name=name)
 
 
-def _file(path: Path, trust: bool) -> Loaded:
+def _file(path: Path, trust: bool, device: DeviceName) -> Loaded:
     if path.suffix.lower() == ".onnx":
-        network = OnnxModel(path)
+        network = open_onnx(path, device)
         digests = {each.name: sha256_of(each) for each in (path, *external_data(path))}
-        return Loaded(path.stem, "ONNX", network, together(digests), digests)
+        return Loaded(path.stem, "ONNX", network, together(digests), digests, wants=network.wants)
+    if path.suffix.lower() in keras.SUFFIXES:
+        return keras.load(str(path), trust=trust)
     kind = kind_of_archive(path)
     if kind is None:
         raise InputError(

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from deceive.auditing.models.answers import Answers, kind_of, rows
-from deceive.auditing.models.formats import Loaded
 from deceive.auditing.models.interface import FOUND_OUT, Interface, Scaling, check_channels
+from deceive.auditing.models.loaded import Loaded
 from deceive.auditing.models.outputs import asking, pick
 from deceive.auditing.models.scaling import best_read, usual
 from deceive.auditing.models.subject import Adapted, Subject, answering

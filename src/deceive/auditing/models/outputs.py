@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from deceive.auditing.models.formats import Function, Loaded
+from deceive.auditing.models.loaded import Function, Loaded
 from deceive.common.errors import InputError
 from deceive.networks.inference import logits_of
 from deceive.networks.modules import original

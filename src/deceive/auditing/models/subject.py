@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from deceive.auditing.models.answers import Answers, rows
-from deceive.auditing.models.formats import Function, Loaded
 from deceive.auditing.models.interface import Scaling
+from deceive.auditing.models.loaded import Function, Loaded
 from deceive.common.levels import Shape
 from deceive.networks.inference import batch_for, logits_of
 from deceive.networks.squashing import logs_of

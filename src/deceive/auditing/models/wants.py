@@ -1,8 +1,11 @@
 """What a model declares about its images and labels, and the preparation that follows from it."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from math import isqrt
 
 from deceive.auditing.models.interface import Interface, Scaling
+from deceive.common.levels import Shape
 from deceive.data.preparation import Preparation, Size
 
 
@@ -23,6 +26,8 @@ class Wants:
     """Length in pixels that a picture's shorter side is resized to."""
     crop: Size | None = None
     """(height, width) of the middle that is cut out after resizing."""
+    pixels: int | None = None
+    """How many values a flat input has: channels × height × width."""
     scaling: Scaling | None = None
     """How its pixels are scaled."""
     class_names: tuple[str, ...] | None = None
@@ -33,6 +38,40 @@ class Wants:
 
 NOTHING = Wants()
 """Declares nothing."""
+
+
+def declared_shape(shape: Sequence[object], *, last: bool = False) -> tuple[Wants, str]:
+    """What the shape of an input says, without its batch, and the key of its layout in `LAYOUTS`.
+
+    Args:
+        shape: a number for each side that is fixed, anything else for a free one.
+        last: whether channels come last where the shape leaves it open.
+
+    >>> declared_shape((48, 192, 3))
+    (Wants(channels=3, size=(48, 192), ..., source='the shape of its input'), 'channels last')
+    >>> declared_shape((784,))[0].pixels
+    784
+    """
+    sides = [side if isinstance(side, int) and side > 0 else None for side in shape]
+    source = "the shape of its input" if any(sides) else ""
+    match sides:
+        case [pixels]:
+            return Wants(pixels=pixels, source=source), "flat"
+        case [int() as pixels, 1, 1] if pixels not in (1, 3):
+            return Wants(pixels=pixels, source=source), "flat, 1×1"
+        case [height, width]:
+            return Wants(1, _size(height, width), source=source), "without channels"
+        case [1 | 3 as channels, height, width] if not (last and width in (1, 3)):
+            return Wants(channels, _size(height, width), source=source), "channels first"
+        case [height, width, 1 | 3 as channels]:
+            return Wants(channels, _size(height, width), source=source), "channels last"
+        case [_, _, _] if last:
+            return Wants(size=_size(sides[0], sides[1]), source=source), "channels last"
+    return NOTHING, "channels first"
+
+
+def _size(height: int | None, width: int | None) -> Size | None:
+    return None if height is None or width is None else (height, width)
 
 
 def preparation_of(interface: Interface, wants: Wants) -> Preparation:
@@ -50,3 +89,26 @@ def preparation_of(interface: Interface, wants: Wants) -> Preparation:
     """
     said = interface if any((interface.size, interface.resize, interface.crop)) else wants
     return Preparation(wants.channels, said.size, said.resize, said.crop)
+
+
+def as_many_pixels(preparation: Preparation, pixels: int, shape: Shape) -> Preparation:
+    """The preparation with which images of this shape have so many values, if there is one.
+
+    Other colours are tried before another size, which has to be square.
+
+    >>> as_many_pixels(Preparation(), 784, (3, 28, 28))
+    Preparation(channels=1, size=None, resize=None, crop=None)
+    >>> as_many_pixels(Preparation(), 3072, (1, 28, 28))
+    Preparation(channels=3, size=(32, 32), resize=None, crop=None)
+    """
+    channels, height, width = shape
+    if channels * height * width == pixels:
+        return preparation
+    for each in (1, 3):
+        if each * height * width == pixels:
+            return replace(preparation, channels=each)
+    for each in (1, 3):
+        side = isqrt(pixels // each)
+        if each * side * side == pixels:
+            return Preparation(channels=each, size=(side, side))
+    return preparation

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from deceive.auditing.models.loaded import Format
 from deceive.common.checks import Count, Share
 
 ShortName = Annotated[str, Field(max_length=500)]
@@ -23,7 +24,7 @@ class Model(Finding):
 
     name: ShortName
     """A short name: of the file, the factory or the class."""
-    format: Literal["module", "torch.export", "TorchScript", "safetensors", "ONNX", "callable"]
+    format: Format
     """The format it came in."""
     white_box: bool
     """Whether its gradient could be followed."""

@@ -1,0 +1,78 @@
+"""Open a model and real images so that they fit each other."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from deceive.auditing.models.accepting import accepted
+from deceive.auditing.models.devices import placed
+from deceive.auditing.models.formats import load_model
+from deceive.auditing.models.interface import Interface, Scaling, as_json
+from deceive.auditing.models.loaded import AnyModel, Loaded
+from deceive.auditing.models.meeting import meet
+from deceive.auditing.models.preprocessing import with_preprocess
+from deceive.auditing.models.subject import Subject
+from deceive.auditing.models.wants import as_many_pixels, preparation_of
+from deceive.common.errors import InputError
+from deceive.data.dataset import RealData
+from deceive.data.opening import open_data
+from deceive.data.preparation import Preparation
+from deceive.data.prepared import prepared
+from torch import nn
+
+Place = RealData | str | Path | None
+"""Real images, or where they are; None for MNIST."""
+
+
+def loaded_model(model: AnyModel, interface: Interface, *, trust: bool) -> Loaded:
+    """The model on its device, with the interface's function before it.
+
+    Raises `InputError` when there is no such model, device or function.
+    """
+    loaded = load_model(model, trust=trust, device=interface.device)
+    if isinstance(loaded.model, nn.Module):
+        own = not isinstance(model, nn.Module)
+        loaded = replace(loaded, model=placed(loaded.model, interface.device, own=own))
+    return with_preprocess(loaded, interface)
+
+
+def fitting(
+    loaded: Loaded, place: Place, interface: Interface
+) -> tuple[Loaded, RealData, Preparation]:
+    """The model, made to take images (N, C, H, W), and real images prepared for it.
+
+    Args:
+        loaded: the model.
+        place: the real images, or where they are.
+        interface: what is declared about the model, which goes before what its file declares.
+
+    Raises:
+        InputError: when there is no such data, or its pictures have no common size.
+    """
+    preparation = preparation_of(interface, loaded.wants)
+    data = _opened(place, preparation)
+    if loaded.wants.pixels is not None:
+        wanted = as_many_pixels(preparation, loaded.wants.pixels, data.image_shape)
+    elif interface.preprocess is not None:
+        wanted = preparation  # the function sees to the rest
+    else:
+        loaded, channels = accepted(loaded, data.validation.read(slice(2)))
+        own = channels == data.image_shape[0]
+        wanted = preparation if own else replace(preparation, channels=channels)
+    if wanted != preparation:
+        data = _opened(place, wanted)
+    return loaded, data, wanted
+
+
+def _opened(place: Place, preparation: Preparation) -> RealData:
+    if place is None or isinstance(place, str | Path):
+        return open_data(place, preparation)
+    return prepared(place, preparation)
+
+
+def declared(interface: Interface, loaded: Loaded) -> Interface:
+    """The interface, with the scaling that the model itself declares where it has none."""
+    if interface.scaling is not None:
+        return interface
+    if interface.preprocess is not None:
+        return replace(interface, scaling=None)
+    return replace(interface, scaling=loaded.wants.scaling)
