@@ -63,7 +63,7 @@ def test_a_factory_is_imported_from_the_working_directory(tmp_path, monkeypatch,
     assert sys.path == path
     for name, message in [
         ("broken", r"users_own:broken to give a model; it raised KeyError\('weights'\)"),
-        ("nothing", "to give a torch.nn.Module or a callable, got int"),
+        ("nothing", "to give a torch.nn.Module, a callable or a fitted classifier, got int"),
         ("absent", "has no attribute 'absent'"),
     ]:
         with pytest.raises(InputError, match=message):
@@ -363,7 +363,7 @@ def test_onnx_that_will_not_do(tmp_path, data):
         meet(wrong, data)
     words = onnx_file(tmp_path / "words.onnx", (16,))
     model = onnx.load(words)
-    model.graph.input[0].type.tensor_type.elem_type = TensorProto.INT64
+    model.graph.input[0].type.tensor_type.elem_type = TensorProto.BOOL
     onnx.save(model, words)
     with pytest.raises(InputError, match="expected one input, of images as numbers"):
         load_model(words)

@@ -105,12 +105,21 @@ SOME = st.floats(-1e6, 1e6)
     bounds=st.none() | st.tuples(SOME, SOME).filter(lambda pair: pair[0] < pair[1]),
     output=st.none() | st.text(st.characters(codec="utf-8"), min_size=1),
     rubbish_class=st.none() | st.integers(0, 99),
+    shape=st.sampled_from([{}, {"size": (48, 192)}, {"resize": 9}, {"resize": 9, "crop": (8, 7)}]),
+    device=st.sampled_from(["auto", "cpu"]),
 )
-def test_the_command_of_an_audit_declares_the_same_interface(bounds, output, rubbish_class):
-    interface = Interface(bounds and Scaling(bounds), output, rubbish_class)
+def test_the_command_of_an_audit_declares_the_same_interface(
+    bounds, output, rubbish_class, shape, device
+):
+    scaling = bounds and Scaling(bounds)
+    preprocess = None if scaling else "prepare.py:as_trained"
+    interface = Interface(
+        scaling, output, rubbish_class, **shape, preprocess=preprocess, device=device
+    )
     _, *words = shlex.split(audit_of(QUICK, interface))
     asked = parse(words)
-    assert asked.interface("") == asked.interface("judge_") == interface
+    declared = asked.declared
+    assert declared.interface("") == declared.interface("judge_") == interface
 
 
 def test_only_what_differs_has_a_flag():

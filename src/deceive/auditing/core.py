@@ -10,12 +10,12 @@ from deceive.auditing.about import identities_of, run_settings, spec_of, specs_o
 from deceive.auditing.budget import Budget, OutOfTime
 from deceive.auditing.context import Context
 from deceive.auditing.judges import AUTO, meet_judges
-from deceive.auditing.models.formats import load_model
 from deceive.auditing.models.identity import recognise
 from deceive.auditing.models.importing import importable
 from deceive.auditing.models.interface import FOUND_OUT, Interface
 from deceive.auditing.models.loaded import AnyModel
 from deceive.auditing.models.meeting import meet
+from deceive.auditing.opening import declared, fitting, loaded_model, opened_like
 from deceive.auditing.parts.part import Part
 from deceive.auditing.parts.plan import parts_of
 from deceive.auditing.record.assemble import write_audit
@@ -26,7 +26,7 @@ from deceive.common import arguments
 from deceive.common.errors import DamageError, InputError, WriteError
 from deceive.common.progress import Task, Tick
 from deceive.data.dataset import Dataset
-from deceive.data.loading import load_data
+from deceive.data.lazy import LazyDataset
 from deceive.storage.runs import Run
 
 
@@ -48,14 +48,19 @@ def _silent(description: str) -> Iterator[Tick]:
     yield lambda done, total, note="": None
 
 
+_IMAGES = arguments.maybe(arguments.of("a Dataset or its folder", Dataset, LazyDataset, str, Path))
+
+
 @_contained()
 @importable()
 @arguments.taking(
-    data=arguments.maybe(arguments.of("a Dataset or its folder", Dataset, str, Path)),
+    data=_IMAGES,
     judge=arguments.maybe(arguments.models),
     interface=arguments.of("an Interface", Interface),
     judge_interface=arguments.of("an Interface", Interface),
-    other_data=arguments.maybe(arguments.of("a Dataset or its folder", Dataset, str, Path)),
+    other_data=arguments.maybe(
+        arguments.of("a Dataset or its folder", Dataset, LazyDataset, str, Path)
+    ),
     settings=arguments.of("AuditSettings", AuditSettings),
     out=arguments.maybe(arguments.place),
     trust=arguments.flag,
@@ -63,12 +68,12 @@ def _silent(description: str) -> Iterator[Tick]:
 )
 def audit(
     model: AnyModel,
-    data: Dataset | str | Path | None = None,
+    data: Dataset | LazyDataset | str | Path | None = None,
     *,
     judge: AnyModel | list[AnyModel] | tuple[AnyModel, ...] | None = AUTO,
     interface: Interface = FOUND_OUT,
     judge_interface: Interface = FOUND_OUT,
-    other_data: Dataset | str | Path | None = None,
+    other_data: Dataset | LazyDataset | str | Path | None = None,
     settings: AuditSettings = QUICK,
     out: Path | str | None = None,
     budget: Budget | float | None = None,
@@ -86,7 +91,8 @@ def audit(
     Args:
         model: an `nn.Module`, a callable from images (N, C, H, W) to outputs (N, K), or where to
             find one: see `formats.load_model`. It isn't changed.
-        data: real images of its classes, or their folder (`load_data`); by default MNIST.
+        data: real images of its classes, or where they are (`open_data`); by default MNIST. They
+            are brought to the size and the colours that the model takes.
         judge: other models for the same data, one or several; `auto` for three shipped ones, if
             they were trained on this data; None for no judges.
         interface: the model's scaling, output and rubbish class; by default they are detected.
@@ -130,23 +136,27 @@ def audit(
     limit = budget if isinstance(budget, Budget) else Budget(budget)
 
     # Find out how the model and its judges want their images.
-    data, other_data = _loaded(data, other_data, settings)
-    subject = meet(load_model(model, trust=trust), data, interface)
+    loaded, real, preparation = fitting(
+        loaded_model(model, interface, trust=trust), data, interface
+    )
+    settings.check(real.image_shape)
+    others = opened_like(other_data, real, preparation)
+    subject = meet(loaded, real, declared(interface, loaded))
     named = [] if judge is None else [*judge] if isinstance(judge, list | tuple) else [judge]
-    judges, notes = meet_judges(named, subject, data, judge_interface, trust=trust)
+    judges, notes = meet_judges(named, subject, real, judge_interface, trust=trust)
     asked = run_settings(
         spec_of(model, subject),
         specs_of(named, judges),
         (interface, judge_interface),
-        data,
-        other_data,
+        real,
+        others,
         settings,
     )
 
     # Begin or continue the run: it has to be the same model.
     with _folder(out) as folder:
         run = Run(folder, asked, AUDIT)
-        context = Context(subject, data, judges, settings, run, other_data)
+        context = Context(subject, real, judges, settings, run, others)
         recognise(run, identities_of(context))
         parts = parts_of(context)
         if run.row(part="subject") is None:
@@ -180,26 +190,6 @@ def _attempt(part: Part, context: Context, tick: Tick) -> PartRow | FailureRow:
         said = str(error) if isinstance(error, InputError) else repr(error)
         return FailureRow(part="failure", of=part.name, reason=said.splitlines()[0])
     return row.model_copy(update={"seconds": round(time.perf_counter() - started, 2)})
-
-
-def _loaded(
-    data: Dataset | str | Path | None,
-    other_data: Dataset | str | Path | None,
-    settings: AuditSettings,
-) -> tuple[Dataset, Dataset | None]:
-    """The data, and the images of other things, checked to fit into memory."""
-    data = data if isinstance(data, Dataset) else load_data(data)
-    settings.check(data.image_shape)
-    if other_data is None:
-        return data, None
-    if not isinstance(other_data, Dataset):
-        other_data = load_data(other_data, any_labels=True)
-    if other_data.image_shape != data.image_shape:
-        raise InputError(
-            f"other_data: expected images of shape {data.image_shape} as the data's, "
-            f"got {other_data.image_shape}"
-        )
-    return data, other_data
 
 
 @contextmanager

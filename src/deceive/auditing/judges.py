@@ -5,17 +5,17 @@ spots. Several classifiers of different families rarely share one (docs/resistin
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import combinations, islice
 
 import torch
 from torch import Tensor
 
-from deceive.auditing.models.formats import load_model
 from deceive.auditing.models.interface import FOUND_OUT, Interface
 from deceive.auditing.models.loaded import AnyModel, Loaded
-from deceive.auditing.models.meeting import meet
 from deceive.auditing.models.sameness import same_network
 from deceive.auditing.models.subject import Subject
+from deceive.auditing.opening import loaded_model, met_as_judge
 from deceive.common.errors import InputError
 from deceive.data.dataset import RealData
 from deceive.judging.measures import NEAR_CHANCE, skill
@@ -82,7 +82,7 @@ def meet_judges(
     """
     if AUTO in chosen and len(chosen) > 1:
         raise InputError(f"judge: expected models, or {AUTO} alone, got {AUTO} and others")
-    if interface != FOUND_OUT and (not chosen or AUTO in chosen):
+    if replace(interface, device="auto") != FOUND_OUT and (not chosen or AUTO in chosen):
         raise InputError(
             "judge: expected models for the given scaling or output to apply to, "
             f"got {AUTO if chosen else 'none'}"
@@ -95,10 +95,13 @@ def meet_judges(
                 "There is no judge for this data, so the fooling rate alone is given; other models "
                 "for the same data can be judges (--judge)."
             ]
-        shipped = (meet(load_model(name), data) for name in _SHIPPED)
+        shipped = (
+            met_as_judge(loaded_model(name, interface, trust=False), data, interface)
+            for name in _SHIPPED
+        )
         others = (each for each in shipped if not same_network(each, subject, data))
         return tuple(islice(others, _SEATS)), []
-    loaded = [load_model(each, trust=trust) for each in chosen]
+    loaded = [loaded_model(each, interface, trust=trust) for each in chosen]
     judges = tuple(_examined(each, data, interface) for each in loaded)
     for judge in judges:
         if same_network(judge, subject, data):
@@ -118,7 +121,7 @@ def meet_judges(
 def _examined(loaded: Loaded, data: RealData, interface: Interface) -> Subject:
     """The judge. Raises `InputError` when it doesn't fit or reads no better than guessing."""
     try:
-        judge = meet(loaded, data, interface)
+        judge = met_as_judge(loaded, data, interface)
     except InputError as error:
         raise InputError(f"judge {loaded.name}: {error}") from error
     images, labels = data.validation.read(slice(_EXAMINED)), data.validation.labels[:_EXAMINED]

@@ -3,10 +3,12 @@
 from dataclasses import replace
 from pathlib import Path
 
+from torch import nn
+
 from deceive.auditing.models.accepting import accepted
 from deceive.auditing.models.devices import placed
 from deceive.auditing.models.formats import load_model
-from deceive.auditing.models.interface import Interface, Scaling, as_json
+from deceive.auditing.models.interface import Interface, Scaling
 from deceive.auditing.models.loaded import AnyModel, Loaded
 from deceive.auditing.models.meeting import meet
 from deceive.auditing.models.preprocessing import with_preprocess
@@ -17,7 +19,6 @@ from deceive.data.dataset import RealData
 from deceive.data.opening import open_data
 from deceive.data.preparation import Preparation
 from deceive.data.prepared import prepared
-from torch import nn
 
 Place = RealData | str | Path | None
 """Real images, or where they are; None for MNIST."""
@@ -63,10 +64,48 @@ def fitting(
     return loaded, data, wanted
 
 
+def met_as_judge(loaded: Loaded, data: RealData, interface: Interface) -> Subject:
+    """A model that is shown another model's images, and prepares them for itself.
+
+    Raises `InputError` when it doesn't take them.
+    """
+    loaded, own, preparation = fitting(loaded, data, interface)
+    subject = meet(loaded, own, declared(interface, loaded))
+    if own is data:
+        return subject
+    answer = subject.answer
+    return replace(
+        subject,
+        image_shape=data.image_shape,
+        module=None,
+        answer=lambda images: answer(preparation(images)),
+    )
+
+
 def _opened(place: Place, preparation: Preparation) -> RealData:
     if place is None or isinstance(place, str | Path):
         return open_data(place, preparation)
     return prepared(place, preparation)
+
+
+def opened_like(place: Place, data: RealData, preparation: Preparation) -> RealData | None:
+    """Images of other things, prepared as the data are; None for none.
+
+    Raises `InputError` when their shape is another all the same.
+    """
+    if place is None:
+        return None
+    same = replace(preparation, channels=data.image_shape[0])
+    if isinstance(place, str | Path):
+        others: RealData = open_data(place, same, any_labels=True)
+    else:
+        others = prepared(place, same)
+    if others.image_shape != data.image_shape:
+        raise InputError(
+            f"other_data: expected images of shape {data.image_shape} as the data's, got "
+            f"{others.image_shape}; bring both to one size with --size"
+        )
+    return others
 
 
 def declared(interface: Interface, loaded: Loaded) -> Interface:
@@ -74,5 +113,5 @@ def declared(interface: Interface, loaded: Loaded) -> Interface:
     if interface.scaling is not None:
         return interface
     if interface.preprocess is not None:
-        return replace(interface, scaling=None)
+        return replace(interface, preprocess=None, scaling=Scaling())
     return replace(interface, scaling=loaded.wants.scaling)

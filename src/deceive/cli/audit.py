@@ -1,6 +1,7 @@
 """The command `deceive audit`: measure how sure a classifier is of garbage."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +12,7 @@ import tyro
 
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
 from deceive.cli.audit_results import say
+from deceive.cli.declared import Declared
 from deceive.cli.exports import Exports
 from deceive.cli.folders import claimed
 from deceive.cli.parsing import Command, chosen
@@ -33,9 +35,12 @@ class AuditCommand(Suite, Command):
     """`deceive audit`: its flags, and what it does."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
-    """Your own package.module:factory, a shipped network, or a file: .safetensors with its card,
-    .onnx, .pt2, TorchScript."""
+    """Your own package.module:factory or path/to/file.py:factory; a file: .onnx, .keras, .h5, .pt2,
+    TorchScript, .safetensors with its card; timm:NAME, hf:ID-or-folder, torchvision:NAME; or a
+    shipped network."""
     settings: Annotated[AuditSettings, tyro.conf.arg(name="")]
+    declared: tyro.conf.OmitArgPrefixes[Declared]
+    """How the model takes its images, where it isn't to be found out."""
     files: tyro.conf.OmitArgPrefixes[Exports]
     """Files for other tools, written however the audit ends."""
     data: Path | None = None
@@ -45,28 +50,6 @@ class AuditCommand(Suite, Command):
     judge: tuple[str, ...] = ("auto",)
     """Models that vote on what an image shows; a majority must see the class. auto: three shipped
     networks, if the data is theirs. none: no judging."""
-    bounds: tuple[float, float] | None = None
-    """The model's pixel values for black and white; by default the usual scaling that it reads
-    best with."""
-    mean: tuple[float, ...] | None = None
-    """For a model that takes normalised images: the mean, one number or one per channel."""
-    std: tuple[float, ...] | None = None
-    """For a model that takes normalised images: the standard deviation, likewise."""
-    output: str | None = None
-    """For a model with several outputs: the one to read, by name or by number from 0."""
-    judge_bounds: tuple[float, float] | None = None
-    """Like --bounds, for the models given by --judge; by default the scaling that each reads best
-    with."""
-    judge_mean: tuple[float, ...] | None = None
-    """Like --mean, for the models given by --judge."""
-    judge_std: tuple[float, ...] | None = None
-    """Like --std, for the models given by --judge."""
-    judge_output: str | None = None
-    """Like --output, for the models given by --judge."""
-    judge_rubbish_class: int | None = None
-    """Like --rubbish-class, for the models given by --judge."""
-    rubbish_class: int | None = None
-    """The index of the output that stands for none of the classes."""
     other_data: Path | None = None
     """A folder with images of other things, such as Fashion-MNIST: garbage to this model."""
     budget: float | None = None
@@ -84,7 +67,13 @@ class AuditCommand(Suite, Command):
     def usual(cls, arguments: Sequence[str]) -> Self:
         thorough = chosen(Suite, arguments).thorough
         settings = THOROUGH if thorough else QUICK
-        return cls(model=tyro.MISSING, settings=settings, files=Exports(), thorough=thorough)
+        return cls(
+            model=tyro.MISSING,
+            settings=settings,
+            declared=Declared(),
+            files=Exports(),
+            thorough=thorough,
+        )
 
     def run(self) -> int:
         from deceive.auditing import audit
@@ -103,8 +92,8 @@ class AuditCommand(Suite, Command):
                     self.model,
                     self.data,
                     judge=None if self.judge == ("none",) else self.judge,
-                    interface=self.interface(""),
-                    judge_interface=self.interface("judge_"),
+                    interface=self.declared.interface(""),
+                    judge_interface=self.declared.interface("judge_"),
                     other_data=self.other_data,
                     settings=self.settings,
                     out=out,
@@ -113,23 +102,6 @@ class AuditCommand(Suite, Command):
                     task=partial(task, transient=True),
                 )
             return self._end(report, out)
-
-    def interface(self, prefix: str) -> Any:
-        """What the flags with this prefix declare about a model."""
-        from deceive.auditing import Interface, Scaling
-
-        def given(*names: str) -> dict[str, Any]:
-            values = {name: getattr(self, prefix + name) for name in names}
-            return {name: value for name, value in values.items() if value is not None}
-
-        try:
-            scaling = given("bounds", "mean", "std")
-            return Interface(
-                scaling=Scaling(**scaling) if scaling else None,
-                **given("output", "rubbish_class"),
-            )
-        except InputError as error:
-            raise InputError(f"--{prefix.replace('_', '-')}{error}") from error
 
     def _hang(self, out: Path, stdout: TextIO) -> int:
         """If a call into the model never returns, end with the results so far.
@@ -179,4 +151,5 @@ class AuditCommand(Suite, Command):
 
 def _audit_name(model: str, thorough: bool) -> str:
     name = model.rpartition(":")[2] if ":" in model else Path(model).stem
+    name = re.sub(r"[^\w.-]+", "-", name).strip("-.")
     return f"audit-{name}" + "-thorough" * thorough

@@ -14,7 +14,7 @@ from deceive.auditing.models.subject import Adapted, Subject, answering
 from deceive.common.errors import InputError
 from deceive.data.dataset import Labelled, RealData, in_batches
 from deceive.networks.inference import batch_for, has_gradient, logits_of
-from deceive.networks.modules import float_type, original
+from deceive.networks.modules import device_of, float_type, original
 from deceive.networks.squashing import BeforeSoftmax, before_softmax
 from deceive.networks.steadiness import STEADY, manner_of, settled
 
@@ -128,7 +128,7 @@ def _before_squashing(loaded: Loaded, example: Tensor) -> tuple[Loaded, list[str
     if not isinstance(loaded.model, nn.Module) or loaded.format == "safetensors":
         return loaded, []
     model = original(loaded.model)
-    reached = before_softmax(model, example.to(float_type(model)))
+    reached = before_softmax(model, example.to(device_of(model), float_type(model)))
     if reached is None:
         return loaded, []
     said = f"It returns the {reached.squashing} of its logits; the audit reads the logits instead"

@@ -72,14 +72,16 @@ class TransferPart:
         return AttackRow(part=self.name, attacked=attacked)
 
 
+def _reads(name: str, context: Context) -> bool:
+    """Whether a shipped network was trained on this data, as the audit shows it."""
+    card, data = load_card(name), context.data
+    return card.data_checksum == data.checksum and card.image_shape == data.image_shape
+
+
 def transfer_parts(context: Context) -> list[Part]:
     """A part for each shipped network of this very data but the model and its only judge."""
     taken = [context.subject, *(context.judges if len(context.judges) == 1 else ())]
-    fitting = [
-        name
-        for name in SURROGATES
-        if name in shipped_names() and load_card(name).data_checksum == context.data.checksum
-    ]
+    fitting = [name for name in SURROGATES if name in shipped_names() and _reads(name, context)]
     networks = {name: meet(load_model(name), context.data) for name in fitting}
     return [
         TransferPart(name)

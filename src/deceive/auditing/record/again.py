@@ -33,7 +33,12 @@ def _declared(prefix: str, interface: Row) -> list[str]:
     """The flags for what is declared of a model."""
     words = []
     declared = (interface["scaling"] or {}) | interface
-    for name in ("bounds", "mean", "std", "output", "rubbish_class"):
+    for name in ("size", "crop"):
+        if declared.get(name) is not None:
+            words += flag(f"{prefix}{name}", "x".join(map(str, declared[name])))
+    for name in ("resize", "bounds", "mean", "std", "preprocess", "output", "rubbish_class"):
         if declared.get(name) is not None:
             words += flag(f"{prefix}{name}", declared[name])
+    if not prefix and declared.get("device", "auto") != "auto":  # it is the judges' too
+        words += flag("device", declared["device"])
     return words
