@@ -15,7 +15,7 @@ from deceive.auditing.models.importing import importable
 from deceive.auditing.models.interface import FOUND_OUT, Interface
 from deceive.auditing.models.loaded import AnyModel
 from deceive.auditing.models.meeting import meet
-from deceive.auditing.opening import declared, fitting, loaded_model, opened_like
+from deceive.auditing.opening import Place, declared, fitting, loaded_model, opened_like
 from deceive.auditing.parts.part import Part
 from deceive.auditing.parts.plan import parts_of
 from deceive.auditing.record.assemble import write_audit
@@ -25,8 +25,6 @@ from deceive.auditing.settings import QUICK, AuditSettings
 from deceive.common import arguments
 from deceive.common.errors import DamageError, InputError, WriteError
 from deceive.common.progress import Task, Tick
-from deceive.data.dataset import Dataset
-from deceive.data.lazy import LazyDataset
 from deceive.storage.runs import Run
 
 
@@ -48,19 +46,12 @@ def _silent(description: str) -> Iterator[Tick]:
     yield lambda done, total, note="": None
 
 
-_IMAGES = arguments.maybe(arguments.of("a Dataset or its folder", Dataset, LazyDataset, str, Path))
-
-
 @_contained()
 @importable()
 @arguments.taking(
-    data=_IMAGES,
     judge=arguments.maybe(arguments.models),
     interface=arguments.of("an Interface", Interface),
     judge_interface=arguments.of("an Interface", Interface),
-    other_data=arguments.maybe(
-        arguments.of("a Dataset or its folder", Dataset, LazyDataset, str, Path)
-    ),
     settings=arguments.of("AuditSettings", AuditSettings),
     out=arguments.maybe(arguments.place),
     trust=arguments.flag,
@@ -68,12 +59,12 @@ _IMAGES = arguments.maybe(arguments.of("a Dataset or its folder", Dataset, LazyD
 )
 def audit(
     model: AnyModel,
-    data: Dataset | LazyDataset | str | Path | None = None,
+    data: Place = None,
     *,
     judge: AnyModel | list[AnyModel] | tuple[AnyModel, ...] | None = AUTO,
     interface: Interface = FOUND_OUT,
     judge_interface: Interface = FOUND_OUT,
-    other_data: Dataset | LazyDataset | str | Path | None = None,
+    other_data: Place = None,
     settings: AuditSettings = QUICK,
     out: Path | str | None = None,
     budget: Budget | float | None = None,
@@ -91,8 +82,8 @@ def audit(
     Args:
         model: an `nn.Module`, a callable from images (N, C, H, W) to outputs (N, K), or where to
             find one: see `formats.load_model`. It isn't changed.
-        data: real images of its classes, or where they are (`open_data`); by default MNIST. They
-            are brought to the size and the colours that the model takes.
+        data: real images of its classes, or where they are: what `as_data` takes; by default
+            MNIST. They are brought to the size and the colours that the model takes.
         judge: other models for the same data, one or several; `auto` for three shipped ones, if
             they were trained on this data; None for no judges.
         interface: the model's scaling, output and rubbish class; by default they are detected.

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from torch import nn
 
@@ -16,12 +17,13 @@ from deceive.auditing.models.subject import Subject
 from deceive.auditing.models.wants import as_many_pixels, preparation_of
 from deceive.common.errors import InputError
 from deceive.data.dataset import RealData
+from deceive.data.given import as_data
 from deceive.data.opening import open_data
 from deceive.data.preparation import Preparation
 from deceive.data.prepared import prepared
 
-Place = RealData | str | Path | None
-"""Real images, or where they are; None for MNIST."""
+Place = Any
+"""Real images (`as_data`), or where they are (`open_data`); None for MNIST."""
 
 
 def loaded_model(model: AnyModel, interface: Interface, *, trust: bool) -> Loaded:
@@ -83,9 +85,9 @@ def met_as_judge(loaded: Loaded, data: RealData, interface: Interface) -> Subjec
 
 
 def _opened(place: Place, preparation: Preparation) -> RealData:
-    if place is None or isinstance(place, str | Path):
-        return open_data(place, preparation)
-    return prepared(place, preparation)
+    if place is None:
+        return open_data(None, preparation)
+    return prepared(as_data(place, preparation), preparation)
 
 
 def opened_like(place: Place, data: RealData, preparation: Preparation) -> RealData | None:
@@ -99,7 +101,7 @@ def opened_like(place: Place, data: RealData, preparation: Preparation) -> RealD
     if isinstance(place, str | Path):
         others: RealData = open_data(place, same, any_labels=True)
     else:
-        others = prepared(place, same)
+        others = prepared(as_data(place, same), same)
     if others.image_shape != data.image_shape:
         raise InputError(
             f"other_data: expected images of shape {data.image_shape} as the data's, got "

@@ -64,7 +64,9 @@ class Declared:
 
         try:
             scaling = given("bounds", "mean", "std")
-            sides: dict[str, Any] = {name: _sides(name, value) for name, value in given("size", "crop").items()}
+            sides: dict[str, Any] = {
+                name: _sides(name, value) for name, value in given("size", "crop").items()
+            }
             return Interface(
                 scaling=Scaling(**scaling) if scaling else None,
                 device=self.device,

@@ -100,7 +100,11 @@ def _surest_garbage(run: Run, report: AuditReport) -> list[Picture]:
     for each in report.garbage:
         if each.kind != "optimised" and run.has_arrays(garbage_name(each.kind)):
             arrays = load_garbage(run, each.kind, _sizes(report))
-            said = caption(names[int(arrays["predicted"][0])], float(arrays["confidence"][0]))
+            seen = int(arrays["predicted"][0])
+            said = caption(
+                names[seen] if seen < len(names) else f"output {seen}",
+                float(arrays["confidence"][0]),
+            )
             pictures.append((embedded(png(arrays["levels"][0])), f"{KINDS[each.kind]}\n{said}"))
     return pictures
 

@@ -28,7 +28,7 @@ _CURVE: Layout = {
 
 _GARBAGE: Layout = {
     "levels": "levels N C H W",
-    "predicted": "classes N",
+    "predicted": "counts N",  # a model may have more outputs than the data has classes
     "confidence": "shares N",
 }
 
