@@ -89,6 +89,7 @@ def test_every_file_is_written_of_an_incomplete_audit_too(place, capsys):
             ["--junit", "runs/audit-sure/audit.json"],
             "got runs/audit-sure/audit.json, which the run folder uses too",
         ),
+        (["--junit", "/dev/stdout", "--json"], "got /dev/stdout, which --json uses too"),
         (["--badge", "badge.png"], "--badge: expected files ending in .svg or .json, got badge.p"),
         (["--junit", "bands"], "bands: expected a file or a new path, got a folder"),
         (["--huggingface-benchmark", "org/set"], "expected --huggingface FILE with it"),

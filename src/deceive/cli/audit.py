@@ -81,7 +81,7 @@ class AuditCommand(Suite, Command):
         if self.max_gibberish_rate is not None:
             checks.half_open_interval("--max-gibberish-rate", self.max_gibberish_rate, 0, 1)
         out = self.out or Path("runs") / _audit_name(self.model, self.thorough)
-        self.files.check(out)
+        self.files.check(out, json=self.json)
         with claimed(out, fresh=self.fresh):
             with (
                 stdout_apart() as stdout,

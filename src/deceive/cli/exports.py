@@ -26,9 +26,16 @@ class Exports:
     """With --huggingface: the Hub's ORG/NAME of the benchmark that the data are, for a file in
     .eval_results/ instead."""
 
-    def check(self, out: Path) -> None:
-        """Raise `InputError` for a file that can't be written later; `out` is the run folder."""
+    def check(self, out: Path, *, json: bool) -> None:
+        """Raise `InputError` for a file that can't be written later.
+
+        Args:
+            out: the run folder.
+            json: whether stdout is for `audit.json`.
+        """
         taken = {os.path.realpath(out / name): "the run folder" for name in _OF_THE_RUN}
+        if json:
+            taken[os.path.realpath("/dev/stdout")] = "--json"
         for flag, path in self._named():
             check_writable(path)
             place = os.path.realpath(path)
