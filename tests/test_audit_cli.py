@@ -418,7 +418,7 @@ def test_a_model_that_resists_draws_its_page_too(place, capsys):
     ("arguments", "said"),
     [
         (["nowhere:net"], "No module named 'nowhere'"),
-        (["bands_of_ones_own:sure", "--steps", "0"], "--steps: Input should be greater"),
+        (["bands_of_ones_own:sure", "--steps", "0"], "--steps: expected a number of at least 1"),
         (["bands_of_ones_own:sure", "--max-gibberish-rate", "2"], "--max-gibberish-rate: expected"),
         (["bands_of_ones_own:sure", "--data", "nothere"], "nothere"),
         (["bands_of_ones_own:sure", "--bounds", "1", "0"], "bounds: expected (low, high)"),

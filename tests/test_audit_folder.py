@@ -97,9 +97,12 @@ def test_audit_json_is_the_report(data, tmp_path):
         ("", "expected an audit.json"),
         ("[]", "expected an audit.json"),
         ('{"schema_version": 1}', "expected an audit of schema version 2, 3 or 4, got 1"),
-        ('{"schema_version": 2}', "expected an audit.json; deceive: Field required"),
-        ('{"schema_version": 2, "judges": 3}', "expected an audit.json; deceive: Field required"),
-        ('{"schema_version": 3}', "expected an audit.json; deceive: Field required"),
+        ('{"schema_version": 2}', "expected an audit.json; deceive: expected a value, got none"),
+        (
+            '{"schema_version": 2, "judges": 3}',
+            "expected an audit.json; deceive: expected a value, got none",
+        ),
+        ('{"schema_version": 3}', "expected an audit.json; deceive: expected a value, got none"),
     ],
 )
 def test_what_is_no_audit_is_one_clear_value_error(tmp_path, content, message):

@@ -183,11 +183,11 @@ def test_checkpoints(tmp_path, data, kind):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"number": None}, "number: Input should be a valid integer"),
+        ({"number": None}, "number: expected a whole number"),
         ({"number": 7}, "it is of round 7 of 6"),
-        ({"number": -1}, "number: Input should be greater than or equal to 0"),
-        ({"seconds": "long"}, "seconds: Input should be a valid number"),
-        ({"slowed": 0}, "slowed: Input should be greater than 0"),
+        ({"number": -1}, "number: expected a number of at least 0"),
+        ({"seconds": "long"}, "seconds: expected a number"),
+        ({"slowed": 0}, "slowed: expected a number greater than 0"),
         ({"candidates.targets": torch.full((16,), 4)}, "candidates.targets should be finite and"),
         ({"candidates.levels": torch.zeros(16, 8, 8)}, "candidates.levels should be torch.uint8"),
         ({"vitals": torch.tensor([0.5, torch.nan])}, "vitals should be finite and from 0 to 1"),
@@ -216,13 +216,13 @@ def test_a_checkpoint_says_what_is_wrong_with_it(tmp_path, data, change, said):
 @pytest.mark.parametrize(
     ("line", "change", "said"),
     [
-        (2, {"fooling_rate": "0.5"}, "fooling_rate: Input should be a valid number"),
+        (2, {"fooling_rate": "0.5"}, "fooling_rate: expected a number"),
         (2, {"judge_agreement": 1.5}, "judge_agreement: expected a share, 0 to 1, got 1.5"),
-        (2, {"candidates": True}, "candidates: Input should be a valid integer"),
-        (3, {"stage": 3}, "stage: Input should be 1 or 2"),
+        (2, {"candidates": True}, "candidates: expected a whole number"),
+        (3, {"stage": 3}, "stage: expected 1 or 2"),
         (3, {"part": "rubish"}, "got one with part 'rubish'"),
         (3, {"part": ["rubbish"]}, r"got one with part ['rubbish']"),
-        (5, {"seconds": None}, "seconds: Input should be a valid number"),
+        (5, {"seconds": None}, "seconds: expected a number"),
     ],
 )
 def test_a_row_of_a_study_says_where_and_what_is_wrong(tmp_path, line, change, said):

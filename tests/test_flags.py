@@ -184,9 +184,9 @@ def test_each_kind_of_rounds_shows_its_own_flags_the_common_ones_first(capsys, m
     ("line", "said"),
     [
         ("study --network nope", "--network: expected one of fast, judge, study"),
-        ("rounds --ascent.noise -1", "--ascent.noise: Input should be greater than or equal to 0"),
-        ("train --batch-size 1", "--batch-size: Input should be greater than or equal to 2; got 1"),
-        ("audit x --thorough --restarts 0", "--restarts: Input should be greater than"),
+        ("rounds --ascent.noise -1", "--ascent.noise: expected a number of at least 0"),
+        ("train --batch-size 1", "--batch-size: expected a number of at least 2, got 1"),
+        ("audit x --thorough --restarts 0", "--restarts: expected a number of at least 1"),
     ],
 )
 def test_a_setting_out_of_range_is_named_by_its_flag(line, said):

@@ -154,7 +154,7 @@ def test_findings_of_the_literal_study():
             ["rounds", "--preset", "sleep"],
             "--preset: expected one of draw, resist, study; got 'sleep'",
         ),
-        (["rounds", "--rounds", "0"], "--rounds: Input should be greater than or equal to 1"),
+        (["rounds", "--rounds", "0"], "--rounds: expected a number of at least 1"),
         (["rounds", "--kept", "8"], "settings: expected no more candidates than are kept"),
         (["rounds", "--settings", "none.json"], "none.json: expected a JSON object of settings"),
         (["rounds", "--judge", "nowhere"], "expected a shipped network"),

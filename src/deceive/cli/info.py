@@ -24,20 +24,31 @@ class InfoCommand(Command):
         from deceive.storage.models import load_card, shipped_names
 
         cards = {name: load_card(name) for name in shipped_names()}
-        table = Table("network", "outputs", "validation", "test", "made by")
-        for name, card in cards.items():
+        snapshots = [name for name in cards if name.startswith("rounds-")]
+        table = Table("network", "outputs", "validation", "test")
+        alone = [[name] for name in cards if name not in snapshots]
+        for names in alone + [snapshots] * bool(snapshots):
+            of = [cards[name] for name in names]
             table.add_row(
-                name,
-                str(card.n_outputs),
-                f"{card.validation_accuracy:.2%}",
-                f"{card.test_accuracy:.2%}",
-                card.command,
+                _span([names[0], names[-1].removeprefix("rounds-")]),
+                _span([str(card.n_outputs) for card in of]),
+                _span([f"{card.validation_accuracy:.2%}" for card in of]),
+                _span([f"{card.test_accuracy:.2%}" for card in of]),
             )
         dtype = str(working_dtype(torch.device("cpu"))).removeprefix("torch.")
         screen = log if self.json else results
         screen.print(f"deceive {__version__}, torch {torch.__version__}, works in {dtype}")
         screen.print(table)
+        for name, card in cards.items():
+            if name not in snapshots:
+                screen.print(f"{name}: {card.command}", soft_wrap=True)
         if self.json:
             shipped = {name: card.model_dump() for name, card in cards.items()}
             print(json.dumps({"deceive": __version__, "works_in": dtype, "networks": shipped}))
         return 0
+
+
+def _span(values: list[str]) -> str:
+    """The first and the last, or the only one."""
+    first, last = values[0], values[-1]
+    return first if first == last else f"{first} … {last}"

@@ -95,8 +95,8 @@ def ending(path: Path) -> str:
 def flag_error(error: ValidationError) -> InputError:
     """The first error in settings, with the name of its flag."""
     first = error.errors()[0]
-    said = first["msg"].removeprefix("Value error, ")
     if not first["loc"]:  # about several of them together
-        return InputError(f"settings: {said}")
-    name = "--" + ".".join(str(part) for part in first["loc"]).replace("_", "-")
-    return InputError(f"{name}: {said}; got {checks.shown(first['input'])}")
+        return InputError(f"settings: {first['msg'].removeprefix('Value error, ')}")
+    parts = [part for part in first["loc"] if isinstance(part, str)]  # not the place in a list
+    name = "--" + ".".join(parts).replace("_", "-")
+    return InputError(f"{name}: {checks.in_words(first)}")

@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AfterValidator, Field, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from deceive.common.errors import InputError
 
@@ -101,10 +102,58 @@ def fits(
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = on_one_line(".".join(str(part) for part in first["loc"]))
-        said = on_one_line(first["msg"].removeprefix("Value error, "))
+        said = on_one_line(in_words(first))
         raise InputError(
             f"{where}: expected {expected}; {field + ': ' if field else ''}{said}"
         ) from error
+
+
+# What pydantic expected, by the type of its error.
+_EXPECTED = {
+    "missing": "a value",
+    "extra_forbidden": "no such field",
+    "greater_than": "a number greater than {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number of at most {le}",
+    "finite_number": "a finite number",
+    "literal_error": "{expected}",
+    **dict.fromkeys(("float_type", "float_parsing"), "a number"),
+    **dict.fromkeys(
+        ("int_type", "int_parsing", "int_from_float", "int_parsing_size"), "a whole number"
+    ),
+    **dict.fromkeys(("bool_type", "bool_parsing"), "true or false"),
+    **dict.fromkeys(("tuple_type", "list_type"), "a list"),
+    "string_type": "text",
+    "string_too_long": "at most {max_length} characters",
+    "too_short": "at least {min_length} of them",
+    "too_long": "at most {max_length} of them",
+}
+
+
+def in_words(error: ErrorDetails) -> str:
+    """What pydantic expected and what came, as our own errors say it.
+
+    >>> from pydantic import TypeAdapter, ValidationError
+    >>> try:
+    ...     TypeAdapter(int).validate_python("x")
+    ... except ValidationError as error:
+    ...     print(in_words(error.errors()[0]))
+    expected a whole number, got 'x'
+    """
+    kind, said = error["type"], error["msg"].removeprefix("Value error, ")
+    if kind in _EXPECTED:
+        bounds = {name: _plain(value) for name, value in error.get("ctx", {}).items()}
+        said = f"expected {_EXPECTED[kind].format(**bounds)}"
+    if kind == "extra_forbidden" or "got " in said:
+        return said
+    return f"{said}, got {'none' if kind == 'missing' else shown(error['input'])}"
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    return shown(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def in_memory(name: str, count: int, shape: Sequence[int]) -> None:

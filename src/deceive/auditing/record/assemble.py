@@ -27,6 +27,7 @@ from deceive.auditing.record.rows import (
 from deceive.auditing.record.schema import VERSION, AuditReport, write_report
 from deceive.auditing.record.stored import sizes_of
 from deceive.auditing.settings import AuditSettings
+from deceive.common import checks
 from deceive.common.errors import InputError
 from deceive.common.version import __version__
 from deceive.storage.runs import Run
@@ -61,7 +62,11 @@ def assemble(run: Run) -> AuditReport:
     try:
         return _assembled(run, rows, subject)
     except (KeyError, ValidationError) as error:
-        said = error.errors()[0]["msg"] if isinstance(error, ValidationError) else repr(error)
+        said = (
+            checks.in_words(error.errors()[0])
+            if isinstance(error, ValidationError)
+            else repr(error)
+        )
         raise InputError(
             f"{run.folder}: expected consistent rows of one audit, got others ({said})"
         ) from error
