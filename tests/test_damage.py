@@ -17,7 +17,8 @@ from deceive.auditing import AuditSettings, audit, read_report
 from deceive.auditing.leaderboard import write_leaderboard
 from deceive.auditing.record.assemble import assemble
 from deceive.common.errors import InputError
-from deceive.data.dataset import Dataset, Split, read_idx
+from deceive.data.dataset import Dataset, Split
+from deceive.data.idx import read_idx
 from deceive.networks.classifier import Classifier
 from deceive.reporting.audit import write_audit_page
 from deceive.reporting.figures import shown_rounds, study_pictures

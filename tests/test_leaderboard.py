@@ -202,7 +202,7 @@ OUTCOMES = audit_content()["headlines"][0]["outcomes"]
         ({"clean": None}, "all parts in a complete audit, found no clean"),
         (
             {"model": audit_content()["model"] | {"name": "x" * 200_000}},
-            "model.name: String should have at most 500 characters",
+            "model.name: expected at most 500 characters",
         ),
         ({"schema_version": [3]}, "of schema version 2, 3 or 4, got [3]"),
     ],

@@ -22,7 +22,7 @@ from deceive.auditing.models.formats import load_model
 from deceive.common.arrays import read_arrays
 from deceive.common.errors import InputError
 from deceive.common.files import parse_json, read_json
-from deceive.data.dataset import read_idx
+from deceive.data.idx import read_idx
 from deceive.data.loading import load_data
 from deceive.networks.classifier import Classifier
 from deceive.storage.card import Card

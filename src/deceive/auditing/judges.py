@@ -101,7 +101,7 @@ def meet_judges(
         )
         others = (each for each in shipped if not same_network(each, subject, data))
         return tuple(islice(others, _SEATS)), []
-    loaded = [loaded_model(each, interface, trust=trust) for each in chosen]
+    loaded = [_loaded(each, interface, trust=trust) for each in chosen]
     judges = tuple(_examined(each, data, interface) for each in loaded)
     for judge in judges:
         if same_network(judge, subject, data):
@@ -116,6 +116,14 @@ def meet_judges(
                 "the same answers; drop one, or one network votes twice"
             )
     return judges, [f"Judge {each.name}: {note}" for each in judges for note in each.notes]
+
+
+def _loaded(model: AnyModel, interface: Interface, *, trust: bool) -> Loaded:
+    """The judge as it comes. Its errors say that they are about a judge."""
+    try:
+        return loaded_model(model, interface, trust=trust)
+    except InputError as error:
+        raise InputError(f"judge: {str(error).removeprefix('model: ')}") from error
 
 
 def _examined(loaded: Loaded, data: RealData, interface: Interface) -> Subject:

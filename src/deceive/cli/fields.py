@@ -126,6 +126,7 @@ def _spec(owner: type, name: str, hint: Any, default: Any) -> StructFieldSpec:
         default = MISSING_NONPROP
     if default is None or default == ():  # the help says what happens then
         hint = Annotated[hint, tyro.conf.arg(help_behavior_hint="(optional)")]
+        hint = Annotated[hint, tyro.conf.DisallowNone]
     return StructFieldSpec(name, hint, default, partial(_help, owner, name))
 
 

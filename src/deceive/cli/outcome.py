@@ -6,6 +6,7 @@ from contextlib import suppress
 from typing import Any
 
 from deceive.cli import commands, screen
+from deceive.cli.parsing import with_dashes
 from deceive.common.errors import InputError, LostProcessError
 
 # Errors of the disk or of a given path: not bugs in deceive.
@@ -36,6 +37,7 @@ def outcome(arguments: list[str]) -> int:
 
 
 def _outcome(arguments: list[str]) -> int:
+    command = None
     try:
         try:
             with screen.of_others():
@@ -44,7 +46,7 @@ def _outcome(arguments: list[str]) -> int:
             return end.code if isinstance(end.code, int) else 2
         return _run(command)
     except InputError as error:
-        said, code = str(error), 2
+        said, code = str(error) if command is None else with_dashes(str(error), command), 2
     except LostProcessError as error:
         said, code = (
             f"{error}; run the same command again to resume rounds from their last checkpoint",

@@ -6,13 +6,14 @@ docstring below the field.
 """
 
 import dataclasses
+import typing
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self, TypeVar
 
 import tyro
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from tyro.constructors import MISSING_NONPROP
 
 from deceive.cli.fields import REGISTRY, Raw
@@ -92,11 +93,42 @@ def ending(path: Path) -> str:
     return path.suffix.lower()
 
 
+def with_dashes(said: str, command: Command) -> str:
+    """An error's sentence, in which the argument that it begins with is named as a flag.
+
+    >>> @dataclass(frozen=True)
+    ... class ShowCommand(Command):
+    ...     other_data: str = ""
+    >>> with_dashes("other_data: expected a folder", ShowCommand())
+    '--other-data: expected a folder'
+    >>> with_dashes("model: expected a network", ShowCommand())
+    'model: expected a network'
+    """
+    name, colon, rest = said.partition(":")
+    return f"{_flag(name)}{colon}{rest}" if name in _flags_of(command) else said
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _flags_of(command: Command) -> set[str]:
+    """The names of its fields that are flags, and of its settings'."""
+    hints = typing.get_type_hints(type(command), include_extras=True)
+    names = set()
+    for field in dataclasses.fields(command):
+        value = getattr(command, field.name)
+        if isinstance(value, BaseModel):
+            names |= {*type(value).model_fields}
+        elif tyro.conf.Positional not in typing.get_args(hints[field.name]):
+            names.add(field.name)
+    return names
+
+
 def flag_error(error: ValidationError) -> InputError:
     """The first error in settings, with the name of its flag."""
     first = error.errors()[0]
     if not first["loc"]:  # about several of them together
         return InputError(f"settings: {first['msg'].removeprefix('Value error, ')}")
     parts = [part for part in first["loc"] if isinstance(part, str)]  # not the place in a list
-    name = "--" + ".".join(parts).replace("_", "-")
-    return InputError(f"{name}: {checks.in_words(first)}")
+    return InputError(f"{_flag('.'.join(parts))}: {checks.in_words(first)}")

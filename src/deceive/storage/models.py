@@ -32,6 +32,18 @@ def shipped_names(folder: Path | None = None) -> list[str]:
     return sorted(path.stem for path in (folder or shipped_folder()).glob("[!.]*.safetensors"))
 
 
+def shipped_in_words() -> str:
+    """The names for an error's sentence; of the many `rounds-…`, the stages of `draw`, the last.
+
+    >>> shipped_in_words()
+    'draw, fast, judge, judge-in-noise, resist, study, …, rounds-016000'
+    """
+    names = shipped_names()
+    stages = [name for name in names if name.startswith("rounds-")]
+    others = [name for name in names if name not in stages]
+    return ", ".join(others + (["…", stages[-1]] if stages else []))
+
+
 def halved(network: Net) -> Net:
     """A copy in evaluation mode whose weights are what half precision holds of them."""
     copied: Net = copy.deepcopy(network).eval().requires_grad_(False)
@@ -138,7 +150,7 @@ def _locate(name: str | Path) -> Path:
         there = path.is_file()
     if not there:
         raise InputError(
-            f"model: expected a shipped network ({', '.join(shipped_names())}) or the path of a "
+            f"model: expected a shipped network ({shipped_in_words()}) or the path of a "
             f"safetensors file, got {str(name)!r}"
         )
     if path.suffix.lower() != ".safetensors":

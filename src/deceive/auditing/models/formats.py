@@ -30,7 +30,7 @@ from deceive.auditing.models.wants import Wants
 from deceive.common.errors import InputError
 from deceive.common.files import read_errors
 from deceive.common.runtime import forbid_telemetry
-from deceive.storage.models import load_card, load_network, shipped_names
+from deceive.storage.models import load_card, load_network, shipped_in_words, shipped_names
 
 WANT_TRUST: tuple[Format, ...] = ("torch.export", "TorchScript")
 """Formats that can execute code when they are opened."""
@@ -82,7 +82,7 @@ def load_model(model: AnyModel, *, trust: bool = False, device: DeviceName = "au
     if is_importable(spec):
         return _from_code(spec)
     raise InputError(
-        f"model: expected a file, a shipped network ({', '.join(shipped_names())}), "
+        f"model: expected a file, a shipped network ({shipped_in_words()}), "
         f"package.module:factory, or one of {', '.join(f'{each}:NAME' for each in DOORS)}, "
         f"got {spec!r}"
     )
