@@ -58,7 +58,7 @@ def audit_content(
             "test_images": 10000,
             "other_data": None,
         },
-        "judges": [JUDGE],
+        "judges": [dict(JUDGE)],
         "judge_accuracy": 0.9967,
         "settings": QUICK.model_dump(),
         "clean": {
