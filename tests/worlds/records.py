@@ -88,8 +88,8 @@ def audit_content(
                 "scores": {"msp": {"auroc": 0.91234, "fpr_at_95_tpr": 0.2}},
             }
         ],
-        "limits": [LIMIT],
-        "advice": {"limit": LIMIT, "stopped": {"uniform": 0.8}},
+        "limits": [dict(LIMIT)],
+        "advice": {"limit": dict(LIMIT), "stopped": {"uniform": 0.8}},
         "resemblance": {
             "images": 100,
             "compared_with": 2000,

@@ -2,23 +2,38 @@
 
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from deceive.auditing.judges import in_words
+from deceive.auditing.models.interface import Scaling
 from deceive.auditing.record.advice import options
 from deceive.auditing.record.assemble import write_audit
 from deceive.auditing.record.measured import KINDS, SCORES
 from deceive.auditing.record.outcomes import gibberish, stored_outcomes
 from deceive.auditing.record.rows import AUDIT, attacked_in, followed_in
 from deceive.auditing.record.schema import AuditReport
-from deceive.auditing.record.stored import Sizes, garbage_name, load_curve, load_garbage, sizes_of
+from deceive.auditing.record.stored import (
+    REAL,
+    Sizes,
+    garbage_name,
+    load_curve,
+    load_garbage,
+    load_real,
+    sizes_of,
+)
 from deceive.auditing.verdict import failures, still_to_come, verdict
 from deceive.reporting.figures.curves import Curve, curves
 from deceive.reporting.figures.files import png
 from deceive.reporting.figures.galleries import caption
-from deceive.reporting.html import Picture, embedded, write_page
+from deceive.reporting.html import Picture, embedded, is_large, shown, write_page
 from deceive.storage.runs import Run
 
 # Images in a gallery of an audit.
 _SHOWN = 10
+
+# Letters of a class's name in a caption.
+_LONGEST = 24
 
 
 def write_audit_page(run: Run) -> Path:
@@ -41,6 +56,9 @@ def write_audit_page(run: Run) -> Path:
         kinds=KINDS,
         scores=SCORES,
         options=options(report.limits, report.garbage),
+        large=is_large(report.model.image_shape),
+        real=_real_images(run, report),
+        prepared=_prepared(report),
         fooling=_fooling_images(run, report),
         ends=_ends(run, report),
         curves=embedded(png(drawn)) if drawn else None,
@@ -58,13 +76,33 @@ def _panels(report: AuditReport) -> dict[str, list[Curve]]:
     return panels
 
 
+def _real_images(run: Run, report: AuditReport) -> list[Picture]:
+    """Some real images as the model gets them, each with its class and the model's answer."""
+    if not run.has_arrays(REAL):
+        return []
+    arrays, pictures, names = load_real(run, _sizes(report)), [], _names(report)
+    for place, label in enumerate(arrays["labels"].tolist()):
+        said = _answer(report, int(arrays["answers"][place]), float(arrays["confidence"][place]))
+        pictures.append((shown(arrays["levels"][place]), f"{names[label]}\nreads {said}"))
+    return pictures
+
+
+def _prepared(report: AuditReport) -> str:
+    """How real images are prepared for the model, in words."""
+    model = report.model
+    mean, std = (None if each is None else tuple(each) for each in (model.mean, model.std))
+    channels, height, width = model.image_shape
+    colours = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
+    return f"{height}×{width}, {colours}, {Scaling(model.bounds, mean, std)}"
+
+
 def _fooling_images(run: Run, report: AuditReport) -> list[Picture]:
     """One candidate for each of ten targets: gibberish that the model is sure of, if there is any.
 
     Taken from the first attack that has one, since the first attacks are the simplest.
     """
     headline, names = report.headline, _names(report)
-    found: dict[int, tuple[int, Picture]] = {}
+    found: dict[int, tuple[int, NDArray[np.uint8], str]] = {}
     for attacked in attacked_in(run):
         if headline is None or attacked.box != headline.box:
             continue
@@ -75,8 +113,9 @@ def _fooling_images(run: Run, report: AuditReport) -> list[Picture]:
             worth = fooled + (nonsense is not None and bool(nonsense[place]))
             if target not in found or worth > found[target][0]:
                 words = caption(names[target], float(arrays["confidence"][place]), accepted=fooled)
-                found[target] = (worth, (embedded(png(arrays["levels"][place])), words))
-    return [picture for _, (_, picture) in sorted(found.items())][:_SHOWN]
+                found[target] = (worth, arrays["levels"][place].copy(), words)
+        found = dict(sorted(found.items())[:_SHOWN])
+    return [(shown(levels), words) for _, levels, words in found.values()]
 
 
 def _ends(run: Run, report: AuditReport) -> list[Picture]:
@@ -90,28 +129,33 @@ def _ends(run: Run, report: AuditReport) -> list[Picture]:
         words = caption(names[target], float(arrays["confidence"][-1][place]))
         if "judged" in arrays:
             words += f"\n{in_words(int(arrays['judged'][-1][place]), report.data.class_names)}"
-        pictures.append((embedded(png(arrays["levels"][-1][place])), words))
+        pictures.append((shown(arrays["levels"][-1][place]), words))
     return pictures
 
 
 def _surest_garbage(run: Run, report: AuditReport) -> list[Picture]:
     """For each kind of garbage, the image that the model is surest of."""
-    pictures, names = [], _names(report)
+    pictures = []
     for each in report.garbage:
         if each.kind != "optimised" and run.has_arrays(garbage_name(each.kind)):
             arrays = load_garbage(run, each.kind, _sizes(report))
-            seen = int(arrays["predicted"][0])
-            said = caption(
-                names[seen] if seen < len(names) else f"output {seen}",
-                float(arrays["confidence"][0]),
-            )
-            pictures.append((embedded(png(arrays["levels"][0])), f"{KINDS[each.kind]}\n{said}"))
+            said = _answer(report, int(arrays["predicted"][0]), float(arrays["confidence"][0]))
+            pictures.append((shown(arrays["levels"][0]), f"{KINDS[each.kind]}\n{said}"))
     return pictures
 
 
+def _answer(report: AuditReport, output: int, confidence: float) -> str:
+    """What a model answers, by the name of its class: outputs after the classes have none."""
+    names = _names(report)
+    return caption(names[output] if output < len(names) else f"output {output}", confidence)
+
+
 def _names(report: AuditReport) -> list[str]:
-    """The name of each class, in quotation marks."""
-    return [f"“{name}”" for name in report.data.class_names]
+    """The name of each class, cut if it is long, in quotation marks."""
+    return [
+        f"“{name if len(name) <= _LONGEST else name[: _LONGEST - 1] + '…'}”"
+        for name in report.data.class_names
+    ]
 
 
 def _sizes(report: AuditReport) -> Sizes:

@@ -1,15 +1,22 @@
 """Self-contained HTML pages from templates."""
 
 import base64
+import math
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+from numpy.typing import NDArray
 
 from deceive.auditing.advising import limit_in_words
 from deceive.auditing.verdict import sure
 from deceive.common.files import write_text
+from deceive.reporting.figures.files import photograph, png
+
+# The longest side of an image that is shown pixel by pixel.
+_PIXELS = 100
 
 Picture = tuple[str, str]
 """An image's source and its caption."""
@@ -18,9 +25,9 @@ Picture = tuple[str, str]
 def write_page(path: Path, template: str, **values: Any) -> Path:
     """Render a template of `templates/` into a file, and return the file's path.
 
-    A template can use the filters `share` (0.5 → 50.0%), `count` (1000 → 1,000), `plain` (0.50 →
-    0.5), `sure` (a confidence, rounded down) and `limit` (when to answer). The first three show a
-    dash for None.
+    A template can use the filters `share` (0.5 → 50.0%), `whole` (0.999 → 99%), `count` (1000 →
+    1,000), `plain` (0.50 → 0.5), `sure` (a confidence, rounded down) and `limit` (when to answer).
+    `share`, `count` and `plain` show a dash for None.
     """
     environment = Environment(
         loader=FunctionLoader(_source),
@@ -30,6 +37,7 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
         lstrip_blocks=True,
     )
     environment.filters["share"] = lambda value, digits=1: _number(value, f".{digits}%")
+    environment.filters["whole"] = lambda value: f"{math.floor(round(value * 100, 6))}%"
     environment.filters["count"] = lambda value: _number(value, ",")
     environment.filters["plain"] = lambda value: _number(value, "g")
     environment.filters["sure"] = sure
@@ -38,14 +46,30 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     return path
 
 
-def embedded(png: bytes) -> str:
-    """The content of a PNG as a data URL.
+def embedded(content: bytes, kind: str = "png") -> str:
+    """The content of a picture as a data URL.
 
     >>> from deceive.reporting.html import embedded
     >>> embedded(b"PNG")
     'data:image/png;base64,UE5H'
     """
-    return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode('ascii')}"
+
+
+def shown(image: NDArray[Any]) -> str:
+    """An image (C, H, W) uint8 as a data URL: pixel for pixel, unless it is large."""
+    if is_large(image.shape):
+        return embedded(photograph(image), "webp")
+    return embedded(png(image))
+
+
+def is_large(shape: Sequence[int]) -> bool:
+    """Whether images (C, H, W) are shown as photographs, not pixel by pixel.
+
+    >>> is_large((1, 28, 28)), is_large((3, 224, 224))
+    (False, True)
+    """
+    return max(shape[1:]) > _PIXELS
 
 
 def _source(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from deceive.auditing.context import Context
@@ -9,11 +10,12 @@ from deceive.auditing.judges import majority
 from deceive.auditing.record.advice import Limit
 from deceive.auditing.record.measured import SCORES, Clean, Name, Threshold
 from deceive.auditing.record.rows import CleanRow
-from deceive.auditing.record.stored import scores_name
+from deceive.auditing.record.stored import REAL, scores_name
 from deceive.auditing.scoring import Scores, fitted_scorer, only_finite
 from deceive.auditing.settings import CERTAIN
 from deceive.auditing.shares import share_of
 from deceive.common.errors import InputError
+from deceive.common.levels import to_levels
 from deceive.common.progress import Tick
 from deceive.data.dataset import Labelled
 from deceive.judging.measures import NEAR_CHANCE, skill
@@ -21,6 +23,9 @@ from deceive.judging.scores import calibration_error, reached_by
 
 # The share of (correctly read) validation images that reach a threshold taken from them.
 KEPT = 0.95
+
+# Real images to show.
+_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,7 @@ class CleanPart:
         only_finite(answers)  # or else there is nothing to compare with
         tested = _Read.of(answers, data.test)
         _keep(context, validation=held_out_scores, test=test_scores)
+        _keep_real(context, tested)
         # The rubbish class comes after the data's, so that theirs keep their places.
         classes = subject.class_outputs(tested.probabilities)
         seen = context.seen(data.test, tick)
@@ -97,6 +103,21 @@ class _Read:
     def confidence(self) -> Tensor:
         """The probability of each image's label, (N,)."""
         return self.probabilities.gather(1, self.labels[:, None]).squeeze(1)
+
+
+def _keep_real(context: Context, read: "_Read") -> None:
+    """Store test images of different classes to be shown, with the model's answers."""
+    labels = read.labels
+    first = [int((labels == each).nonzero()[0]) for each in torch.unique(labels)]
+    chosen = torch.tensor(first)[torch.linspace(0, len(first) - 1, min(_SHOWN, len(first))).long()]
+    confidence, answers = read.probabilities[chosen].max(1)
+    context.run.save_arrays(
+        REAL,
+        levels=to_levels(context.data.test.read(chosen)).numpy(),
+        labels=labels[chosen].numpy(),
+        answers=answers.numpy(),
+        confidence=confidence.float().numpy(),
+    )
 
 
 def _keep(context: Context, **scores: Scores) -> None:

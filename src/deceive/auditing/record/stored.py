@@ -32,6 +32,13 @@ _GARBAGE: Layout = {
     "confidence": "shares N",
 }
 
+_REAL: Layout = {
+    "levels": "levels N C H W",
+    "labels": "classes N",
+    "answers": "counts N",
+    "confidence": "shares N",
+}
+
 Sizes = dict[str, int]
 """Of an audit's arrays: the classes K, and C, H and W of an image."""
 
@@ -66,6 +73,15 @@ def garbage_name(kind: str) -> str:
 def load_garbage(run: Run, kind: str, sizes: Sizes) -> Arrays:
     """The images of a kind of garbage that the model is surest of."""
     return run.load_arrays(garbage_name(kind), _GARBAGE, **sizes)
+
+
+REAL = "real"
+"""The name of the arrays of some real images."""
+
+
+def load_real(run: Run, sizes: Sizes) -> Arrays:
+    """Some real images with their labels, and the output that the model is surest of."""
+    return run.load_arrays(REAL, _REAL, **sizes)
 
 
 def scores_name(split: str) -> str:

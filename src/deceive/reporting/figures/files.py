@@ -1,4 +1,4 @@
-"""Writing pictures to files, as PNG or animated WebP. No other module does."""
+"""Writing pictures to files, as PNG or WebP. No other module does."""
 
 import io
 from collections.abc import Sequence
@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deceive.common.files import replacing
+
+# The longer side of a photograph.
+_SIDE = 224
 
 
 def save(picture: Figure | NDArray[Any], path: Path) -> bytes:
@@ -28,6 +31,15 @@ def png(picture: Figure | NDArray[Any]) -> bytes:
         picture.savefig(content, format="png", metadata={"Software": None})
     else:
         Image.fromarray(pixels_of(picture)).save(content, format="png")
+    return content.getvalue()
+
+
+def photograph(image: NDArray[Any]) -> bytes:
+    """A large image (C, H, W) uint8 as a WebP of at most 224 pixels a side, to save space."""
+    content = io.BytesIO()
+    picture = Image.fromarray(pixels_of(image))
+    picture.thumbnail((_SIDE, _SIDE), Image.Resampling.BOX)
+    picture.save(content, format="webp", quality=85)
     return content.getvalue()
 
 

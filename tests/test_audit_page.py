@@ -1,0 +1,62 @@
+"""The page of an audit: the pictures it begins with, and its tables."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from conftest import Bands
+from deceive.auditing import AuditSettings, audit
+from deceive.reporting.audit import write_audit_page
+from deceive.reporting.html import is_large, shown
+from deceive.storage.runs import Run
+from worlds.audits import band_data
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+
+LITTLE = AuditSettings(
+    candidates=4,
+    steps=20,
+    ways=("momentum",),
+    curve_candidates=2,
+    searched=2,
+    queries=100,
+    garbage_images=20,
+)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory) -> str:
+    folder = tmp_path_factory.mktemp("page")
+    audit(Bands(sure=12), band_data(), judge=None, settings=LITTLE, out=folder)
+    return write_audit_page(Run.open(folder)).read_text(encoding="utf-8")
+
+
+def test_it_begins_with_real_images_as_the_model_reads_them(page):
+    first, _, rest = page.partition("</ul>")
+    assert "4×4, grey, pixels from 0 to 1" in first
+    assert re.findall(r"“(\d)”\nreads “(\d)”", first) == [(each, each) for each in "0123"]
+    assert first.count("<img") == 4
+    assert "An attacker with its gradient" in rest
+
+
+def test_the_recommended_score_is_marked_in_the_table(page):
+    (row,) = re.findall(r'<tr class="best">.*?</tr>', page, re.DOTALL)
+    assert "above" in row or "below" in row
+    table = page[page.index("What to do with it") : page.index("Images that it takes")]
+    assert table.index("optimised</th>") < table.index("uniform noise</th>")
+    assert table.count('scope="row"') == 6  # this network has no features
+    assert "Static, or the real thing?" in page
+
+
+def test_large_images_are_shown_smaller_than_a_png():
+    noise = np.random.default_rng(0).integers(0, 256, (3, 300, 200), np.uint8)
+    kind, _, content = shown(noise).partition(";base64,")
+    assert kind == "data:image/webp"
+    with Image.open(io.BytesIO(base64.b64decode(content))) as image:
+        assert image.size == (149, 224)
+    assert is_large(noise.shape)
+    assert shown(noise[:, :28, :28]).startswith("data:image/png;")
