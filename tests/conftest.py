@@ -33,13 +33,15 @@ settings.load_profile("deceive")
 # Before any test imports ONNX Runtime itself.
 forbid_telemetry()
 
-# Or tests of audits would write to the summary of the workflow that they run in.
-os.environ.pop("GITHUB_STEP_SUMMARY", None)
-
 # For networks this small a second thread costs more than it brings: here, and in the processes and
 # notebooks that tests start. With as many tests at a time as there are cores, it costs eightfold.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
+
+
+def pytest_configure() -> None:
+    """Keep tests of audits from writing to the summary of the workflow that they run in."""
+    os.environ.pop("GITHUB_STEP_SUMMARY", None)
 
 
 class Bands(nn.Module):

@@ -91,7 +91,7 @@ def open_data(
 def _is_shipped(folder: Path, source: Source) -> bool:
     try:
         return folder.resolve() == source.shipped
-    except (OSError, ValueError):
+    except (OSError, ValueError, RuntimeError):  # a loop of links is the last, before Python 3.13
         return False
 
 
