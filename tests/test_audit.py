@@ -273,7 +273,7 @@ def test_bad_input_is_one_clear_value_error(data, options, message):
     [
         (Bands(n_classes=3, shape=(1, 4, 4)), "expected at least 4 outputs"),
         (nn.Conv2d(2, 3, 3), "expected a model that takes images of shape"),
-        (lambda images: images, r"expected outputs of shape \(80, K\)"),
+        (lambda images: images, r"expected outputs of shape \(32, K\)"),
         (3, "expected a torch.nn.Module, a callable"),
     ],
 )

@@ -19,6 +19,20 @@ def original(model: nn.Module) -> nn.Module:
     return model
 
 
+def without_compile(model: nn.Module) -> nn.Module:
+    """The module without `torch.compile`: the original, or a copy if parts of it are compiled.
+
+    A compiled model would be compiled again for each size of batch.
+    """
+    model = original(model)
+    if not any(hasattr(each, "_orig_mod") for each in model.modules()):
+        return model
+    try:
+        return copied(model)
+    except InputError:
+        return model
+
+
 def copied(model: nn.Module) -> nn.Module:
     """A deep copy in evaluation mode, without `torch.compile`; leaves the model unchanged.
 

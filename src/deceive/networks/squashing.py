@@ -31,11 +31,11 @@ class BeforeSoftmax(nn.Module):
         self.model, self.squashing, self._place = model, squashing, place
 
     def forward(self, images: Tensor, *told: Tensor) -> Tensor:
-        """Logits (N, K) of images (N, C, H, W)."""
+        """Logits of images (N, C, H, W), in the shape of the model's output."""
         with _Noting() as noted:
-            self.model(images, *told)
+            output = self.model(images, *told)
         logits: Tensor = noted.calls[self._place].logits
-        return logits
+        return logits.reshape(output.shape)
 
 
 def before_softmax(model: nn.Module, example: Tensor) -> BeforeSoftmax | None:
@@ -50,8 +50,8 @@ def before_softmax(model: nn.Module, example: Tensor) -> BeforeSoftmax | None:
         example: images (N, C, H, W) in the model's scaling.
 
     Returns:
-        A module that returns the logits (N, K), with the operation left out in `squashing`; None if
-        there is no such call.
+        A module that returns the logits, in the shape of the model's output, with the operation
+        left out in `squashing`; None if there is no such call.
     """
     device = device_of(model)
 
@@ -169,6 +169,10 @@ def logs_of(probabilities: Tensor) -> Tensor:
 
 
 def _identical(one: Tensor, other: object) -> bool:
+    """Whether they hold the same values for each image, in whatever shape."""
     return one is other or (
-        isinstance(other, Tensor) and one.shape == other.shape and bool((one == other).all())
+        isinstance(other, Tensor)
+        and one.numel() == other.numel()
+        and one.shape[:1] == other.shape[:1]
+        and bool((one.flatten() == other.flatten()).all())
     )

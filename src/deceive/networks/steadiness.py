@@ -64,12 +64,13 @@ class Manner(NamedTuple):
 STEADY = Manner()
 
 
-def manner_of(ask: Callable[[Tensor], Tensor], images: Tensor) -> Manner:
+def manner_of(ask: Callable[[Tensor], Tensor], images: Tensor, times: int = _EQUAL) -> Manner:
     """Find out how a model answers, by asking the same in several ways.
 
     Args:
         ask: images (N, C, H, W) to logits (N, K).
         images: different ones, N ≥ 2.
+        times: how often to ask about all of them.
     """
     try:
         together = ask(images)
@@ -78,7 +79,7 @@ def manner_of(ask: Callable[[Tensor], Tensor], images: Tensor) -> Manner:
     spread = together.std()
     if not spread.isfinite():
         return STEADY
-    at_random = any(bool(_rms(together - ask(images)) > _TWICE * spread) for _ in range(_EQUAL - 1))
+    at_random = any(bool(_rms(together - ask(images)) > _TWICE * spread) for _ in range(times - 1))
     try:
         first, alone = ask(images[:1]), True
     except Exception:  # a single image may have no batch statistics

@@ -5,114 +5,193 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from deceive.auditing.models.answers import Answers, kind_of, rows
+from deceive.auditing.models.answers import kind_of, kind_of_single, rows
+from deceive.auditing.models.gradients import differentiable
 from deceive.auditing.models.interface import FOUND_OUT, Interface, Scaling, check_channels
 from deceive.auditing.models.loaded import Loaded
-from deceive.auditing.models.outputs import asking, pick
-from deceive.auditing.models.scaling import best_read, usual
+from deceive.auditing.models.naming import order_of
+from deceive.auditing.models.outputs import Found, asking, pick
+from deceive.auditing.models.readings import Reading
+from deceive.auditing.models.remarks import of_outputs, of_squashing
+from deceive.auditing.models.scaling import SAMPLE, best_read, usual
 from deceive.auditing.models.subject import Adapted, Subject, answering
 from deceive.common.errors import InputError
 from deceive.data.dataset import Labelled, RealData, in_batches
-from deceive.networks.inference import batch_for, has_gradient, logits_of
-from deceive.networks.modules import device_of, float_type, original
-from deceive.networks.squashing import BeforeSoftmax, before_softmax
+from deceive.networks.inference import batch_for, logits_of
+from deceive.networks.modules import device_of, float_type, original, without_compile
+from deceive.networks.squashing import before_softmax
 from deceive.networks.steadiness import STEADY, manner_of, settled
 
-# Validation images that reveal the kind of outputs.
-_FIRST = 32
+# Validation images that reveal the kind of outputs; of a slow model fewer.
+_FIRST, _FIRST_OF_SLOW = 32, 8
 
-# Images for checking that answers are repeatable.
-_WATCHED = 8
+# Images for checking that answers are repeatable; of a slow model fewer, asked about less often.
+_WATCHED, _WATCHED_OF_SLOW, _ASKED_OF_SLOW = 8, 2, 2
 
 
-def meet(loaded: Loaded, data: RealData, interface: Interface = FOUND_OUT) -> Subject:
+def meet(
+    loaded: Loaded,
+    data: RealData,
+    interface: Interface = FOUND_OUT,
+    *,
+    sample: int = SAMPLE,
+    thorough: bool = True,
+) -> Subject:
     """Run a model on the data for the first time, and detect what its interface leaves open.
 
     Args:
         loaded: the model.
-        data: its labels are the model's first outputs.
+        data: its classes are the model's first outputs, unless the names of both say otherwise.
         interface: what is declared about the model. The default scaling is [0, 1] for our own
             networks, and for others the usual scaling that they read best with.
+        sample: how many validation images each scaling is tried on.
+        thorough: whether close scalings are tried on all validation images, and the same is asked
+            many times to see whether answers vary; pass False for a slow model.
 
     Raises:
         InputError: when the model does not turn images of the data's shape into outputs (N, K)
-            with K at least the number of classes, returns a sigmoid per class, or doesn't fit what
-            is declared.
+            with K at least the number of classes (or one, for two classes), or doesn't fit what is
+            declared.
     """
-    first = data.validation.read(slice(_FIRST))
-    loaded, scaling, notes = _fed(loaded, data, interface, first)
-    loaded, said = _before_squashing(loaded, scaling(first[:2]))
-    notes += said
-    outputs = _outputs_of(loaded, scaling(first))
-    n_outputs = outputs.shape[1]
-    rubbish = _rubbish(loaded, interface.rubbish_class, data.n_classes, n_outputs)
-    answers: Answers = "logits"  # even if what went into the softmax looks like probabilities
-    if not isinstance(loaded.model, BeforeSoftmax):
-        answers = kind_of(outputs)
-    module, said = _differentiable(loaded, scaling, answers, first[:2])  # some need a batch of two
+    count = min(_FIRST if thorough else _FIRST_OF_SLOW, batch_for(data.image_shape))
+    first = data.validation.read(slice(max(2, count)))
+    if isinstance(loaded.model, nn.Module):
+        loaded = replace(loaded, model=without_compile(loaded.model))
+    tried = _scalings(loaded, data, interface)
+    found = pick(loaded, [each(first) for each in tried], data.n_classes, interface.output)
+    loaded, n_outputs = found.loaded, found.scores.shape[1]
+    reading, notes = _arranged(found, data)
+    rubbish = _rubbish(loaded, interface.rubbish_class, data.n_classes, n_outputs, reading)
+    scaling = tried[0]
+    if len(tried) > 1:
+        scaling, said = _best(loaded, reading, tried, data, sample, thorough=thorough)
+        notes += said
+    loaded, reading, said = _read(loaded, reading, scaling(first), rubbish)
+    notes += [*said, *of_outputs(reading, n_outputs, data.n_classes, rubbish)]
+    plain = scaling == Scaling() and reading.is_plain and found.is_flat
+    module, said = None, []
+    if isinstance(loaded.model, nn.Module):
+        adapted = loaded.model if plain else Adapted(loaded.model, scaling, reading)
+        module, said = differentiable(adapted, first[:2])
     subject = Subject(
         loaded=loaded,
         scaling=scaling,
         image_shape=data.image_shape,
         n_classes=data.n_classes,
-        n_outputs=n_outputs,
-        rubbish_class=rubbish,
-        answers=answers,
+        n_outputs=reading.count(n_outputs),
+        rubbish_class=n_outputs if reading.none_of_them else rubbish,
+        answers=reading.answers,
         module=module,
-        notes=(*notes, *said, *_found(n_outputs, rubbish, answers, data.n_classes)),
+        notes=(*notes, *said),
         warnings=(),
         manner=STEADY,
-        answer=answering(loaded, scaling, answers),
+        answer=answering(loaded, scaling, reading),
     )
-    return _watched(subject, first[:_WATCHED])
+    return _watched(subject, first, thorough=thorough)
 
 
-def _fed(
-    loaded: Loaded, data: RealData, interface: Interface, first: Tensor
-) -> tuple[Loaded, Scaling, list[str]]:
-    """The model reduced to its scores, its scaling, and notes about both."""
+def _scalings(loaded: Loaded, data: RealData, interface: Interface) -> list[Scaling]:
+    """The scalings to try: the declared one alone, if there is one."""
     scaling = interface.scaling
     if scaling is not None:
         check_channels(scaling, data.image_shape[0])
-    elif loaded.format == "safetensors":
-        scaling = Scaling()
-    tried = usual(data) if scaling is None else [scaling]
-    loaded = pick(loaded, [each(first) for each in tried], data.n_classes, interface.output)
-    notes = [f"The audit reads its output “{loaded.output}”."] if loaded.output is not None else []
-    if scaling is not None:
-        return loaded, scaling, notes
+        return [scaling]
+    return [Scaling()] if loaded.format == "safetensors" else usual(data)
+
+
+def _arranged(found: Found, data: RealData) -> tuple[Reading, list[str]]:
+    """How the columns of the scores are read, and notes; also checks their number."""
+    output = found.loaded.output
+    notes = [f"The audit reads its output “{output}”."] if output is not None else []
+    n_outputs = found.scores.shape[1]
+    if n_outputs == 1 and data.n_classes == 2:
+        return Reading(single=True), notes
+    names = found.labels or found.loaded.wants.class_names
+    order, said = order_of(names, data.class_names, n_outputs)
+    if n_outputs < data.n_classes:
+        raise InputError(
+            f"model: expected at least {data.n_classes} outputs, one for each of the data's "
+            f"classes, got {n_outputs}; name images of the model's own classes with --data DIR"
+        )
+    return Reading(order=order), notes + said
+
+
+def _best(
+    loaded: Loaded,
+    reading: Reading,
+    tried: list[Scaling],
+    data: RealData,
+    sample: int,
+    *,
+    thorough: bool,
+) -> tuple[Scaling, list[str]]:
+    """The scaling that the model reads best with, and notes."""
 
     def right(scaling: Scaling, split: Labelled) -> Tensor:
         parts = in_batches(split, batch_for(split.image_shape))
-        found = [_outputs_of(loaded, scaling(part)).argmax(1) for part in parts]
-        return torch.cat(found) == split.labels
+        chosen = [reading.classes(_outputs_of(loaded, scaling(part))) for part in parts]
+        return torch.cat(chosen) == split.labels
 
-    scaling, said = best_read(right, tried, data)
-    return loaded, scaling, [*notes, *said]
-
-
-def _differentiable(
-    loaded: Loaded, scaling: Scaling, answers: Answers, images: Tensor
-) -> tuple[nn.Module | None, list[str]]:
-    """A module from images in [0, 1] to logits, and notes; None for a black box."""
-    if not isinstance(loaded.model, nn.Module):
-        return None, []
-    plain = scaling == Scaling() and answers != "probabilities"
-    module = loaded.model if plain else Adapted(loaded.model, scaling, answers)
-    with asking(images):
-        if has_gradient(module, images):
-            return module, []
-    return None, [
-        "No gradient passes through it (detach(), no_grad(), integer or 8-bit layers), "
-        "so only the black-box attacks run."
-    ]
+    return best_read(right, tried, data, sample=sample, thorough=thorough)
 
 
-def _watched(subject: Subject, images: Tensor) -> Subject:
+def _read(
+    loaded: Loaded, reading: Reading, shown: Tensor, rubbish: int | None
+) -> tuple[Loaded, Reading, list[str]]:
+    """The model without its softmax or sigmoid, if the logits can be reached; what is read of it.
+
+    Args:
+        loaded: the model.
+        reading: knows its columns.
+        shown: images in the model's scaling.
+        rubbish: the declared rubbish class.
+    """
+    if isinstance(loaded.model, nn.Module) and loaded.format != "safetensors":
+        model = original(loaded.model)
+        with asking(shown):
+            reached = before_softmax(model, shown[:2].to(device_of(model), float_type(model)))
+        if reached is not None:  # logits, even if they look like probabilities
+            sigmoids = reached.squashing == "sigmoid" and not reading.single
+            reading = replace(reading, none_of_them=sigmoids and rubbish is None)
+            return (
+                replace(loaded, model=reached),
+                reading,
+                [of_squashing(reached.squashing, reading)],
+            )
+    outputs = _outputs_of(loaded, shown)
+    if reading.single:
+        return loaded, replace(reading, answers=kind_of_single(outputs)), []
+    answers, whole = kind_of(outputs)
+    none_of_them = answers == "sigmoids" and rubbish is None
+    return loaded, replace(reading, answers=answers, whole=whole, none_of_them=none_of_them), []
+
+
+def _rubbish(
+    loaded: Loaded, declared: int | None, n_classes: int, n_outputs: int, reading: Reading
+) -> int | None:
+    """The checked rubbish class, as a column of ours."""
+    rubbish = loaded.rubbish_class if declared is None else declared
+    if rubbish is None:
+        return None
+    ours = rubbish
+    if reading.order is not None and 0 <= rubbish < n_outputs:
+        ours = reading.order.index(rubbish)
+    if not n_classes <= ours < n_outputs:
+        raise InputError(
+            f"rubbish_class: expected an output after the data's {n_classes} classes and "
+            f"below {n_outputs}, got {rubbish}; drop --rubbish-class if it has no such class"
+        )
+    return ours
+
+
+def _watched(subject: Subject, images: Tensor, *, thorough: bool) -> Subject:
     """The same model, called so that each answer depends on its image alone."""
     ask = subject.answer
     try:
-        manner = manner_of(ask, images)
+        if thorough:
+            manner = manner_of(ask, images[:_WATCHED])
+        else:
+            manner = manner_of(ask, images[:_WATCHED_OF_SLOW], _ASKED_OF_SLOW)
     except Exception:
         return subject  # the audit's first part meets this error and reports it
     return replace(
@@ -121,53 +200,6 @@ def _watched(subject: Subject, images: Tensor) -> Subject:
         warnings=(*subject.warnings, *manner.cautions),
         answer=lambda shown: settled(ask, manner, shown),
     )
-
-
-def _before_squashing(loaded: Loaded, example: Tensor) -> tuple[Loaded, list[str]]:
-    """The model without its softmax or sigmoid, if the logits can be reached."""
-    if not isinstance(loaded.model, nn.Module) or loaded.format == "safetensors":
-        return loaded, []
-    model = original(loaded.model)
-    reached = before_softmax(model, example.to(device_of(model), float_type(model)))
-    if reached is None:
-        return loaded, []
-    said = f"It returns the {reached.squashing} of its logits; the audit reads the logits instead"
-    if reached.squashing == "sigmoid":
-        said += ", and takes their softmax as the confidence"
-    return replace(loaded, model=reached), [f"{said}."]
-
-
-def _rubbish(loaded: Loaded, declared: int | None, n_classes: int, n_outputs: int) -> int | None:
-    """The checked rubbish class; also checks the number of outputs."""
-    if n_outputs < n_classes:
-        raise InputError(
-            f"model: expected at least {n_classes} outputs, one for each of the data's classes, "
-            f"got {n_outputs}"
-        )
-    rubbish = loaded.rubbish_class if declared is None else declared
-    if rubbish is not None and not n_classes <= rubbish < n_outputs:
-        raise InputError(
-            f"rubbish_class: expected an output after the data's {n_classes} classes and "
-            f"below {n_outputs}, got {rubbish}"
-        )
-    return rubbish
-
-
-def _found(n_outputs: int, rubbish: int | None, answers: Answers, n_classes: int) -> list[str]:
-    """Notes on the outputs."""
-    said = []
-    if rubbish is None and n_outputs == n_classes + 1:
-        said.append(
-            "It has one output more than the data has classes. If that is a rubbish class, pass "
-            f"--rubbish-class {n_classes}."
-        )
-    if answers != "logits":
-        taken = "them" if answers == "log-probabilities" else "their logarithm"
-        said.append(
-            f"It returns {answers}. The audit takes {taken} for the logits, and leaves out energy "
-            "and the greatest logit, which then mean nothing."
-        )
-    return said
 
 
 def _outputs_of(loaded: Loaded, images: Tensor) -> Tensor:

@@ -1,26 +1,46 @@
 """Find the scores among a model's outputs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
+import torch
 from torch import Tensor, nn
 
+from deceive.auditing.models.answers import as_tensor, columns_of, rows
+from deceive.auditing.models.leaves import Leaves, is_array, labels_of, leaves_of
 from deceive.auditing.models.loaded import Function, Loaded
 from deceive.common.errors import InputError
 from deceive.networks.inference import logits_of
 from deceive.networks.modules import original
 
+# How far a softmax may be from what a model itself returns as the probabilities.
+_ROUNDING = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """The scores among a model's outputs."""
+
+    loaded: Loaded
+    """The model, reduced to them."""
+    scores: Tensor
+    """What it gave for the first images, (N, K) float32."""
+    is_flat: bool
+    """Whether that was its own shape, with K ≥ 2."""
+    labels: tuple[str, ...] | None
+    """The names that came with its answer."""
+
 
 def pick(
     loaded: Loaded, scaled: Sequence[Tensor], n_classes: int, output: str | None = None
-) -> Loaded:
+) -> Found:
     """The same model, reduced to the class scores.
 
-    A model may return a tensor, a tuple or a mapping. Of several outputs, the one with a column per
-    class is taken, or with one more for a rubbish class.
+    A model may return a tensor, or several in tuples, mappings and dataclasses. Of several, the one
+    with a column per class is taken, or with one more for a rubbish class; else the one called
+    `logits`, else one whose softmax the other is.
 
     Args:
         loaded: the model.
@@ -31,39 +51,66 @@ def pick(
 
     Raises:
         InputError: when no output or several have that many columns and none is named; when the
-            named one doesn't exist; when the model doesn't accept such images, or is a module that
-            returns something else.
+            named one doesn't exist; when the model doesn't accept such images, or gives no scores.
     """
     answer, count = _first_answer(loaded, scaled), len(scaled[0])
-    named = _named(answer)
-    if named is None:
-        if isinstance(loaded.model, nn.Module) and not isinstance(answer, Tensor):
-            raise InputError(
-                "model: expected a tensor of scores (N, K), or several outputs in a tuple or by "
-                f"name, got {type(answer).__name__}"
-            )
-        if output is not None:
-            raise InputError(f"output: expected none for a model with one output, got {output!r}")
-        return loaded
-    listed = ", ".join(_described(name, value) for name, value in named.items())
-    if output is None and len(named) > 1:
-        fitting = [
-            name
-            for name, value in named.items()
-            if _is_scores(value, count) and value.shape[1] - n_classes in (0, 1)
-        ]
-        if len(fitting) != 1:
-            raise InputError(
-                f"output: expected exactly one output with {n_classes} columns, one per class "
-                f"(or {n_classes + 1}, with rubbish), got {listed}; choose one with --output"
-            )
-        (output,) = fitting
-    output = next(iter(named)) if output is None else output
-    if output not in named or not _is_scores(named[output], count):
-        raise InputError(f"output: expected scores (N, K), one of {listed}, got {output!r}")
+    leaves = leaves_of(answer)
+    chosen = _chosen(leaves, count, n_classes, output)
+    labels = tuple(map(str, labels_of(answer))) or None
+    if [*leaves] == [""]:
+        if not is_array(answer) and not isinstance(loaded.model, nn.Module):
+            loaded = replace(loaded, model=_picking(loaded.model, ""))
+        return _found(loaded, leaves[""], count, n_classes, labels)
     model = loaded.model
-    picked = Picked(model, output) if isinstance(model, nn.Module) else _picking(model, output)
-    return replace(loaded, model=picked, output=output if len(named) > 1 else None)
+    picked = Picked(model, chosen) if isinstance(model, nn.Module) else _picking(model, chosen)
+    named = chosen if len(leaves) > 1 else None
+    loaded = replace(loaded, model=picked, output=named)
+    return _found(loaded, leaves[chosen], count, n_classes, labels)
+
+
+def _chosen(leaves: Leaves, count: int, n_classes: int, output: str | None) -> str:
+    """The name of the output to read."""
+    if [*leaves] == [""]:
+        if output is not None:
+            raise InputError(
+                f"output: expected none for a model with one output, got {output!r}; drop --output"
+            )
+        return ""
+    listed = ", ".join(_described(name, value) for name, value in leaves.items()) or "nothing"
+    if output is not None:
+        if output not in leaves or not _is_scores(leaves[output], count, least=1):
+            raise InputError(f"output: expected scores (N, K), one of {listed}, got {output!r}")
+        return output
+    if len(leaves) == 1:
+        return next(iter(leaves))
+    columns = {
+        name: columns_of(as_tensor(value)).shape[1]
+        for name, value in leaves.items()
+        if _is_scores(value, count, least=1)
+    }
+    fitting = [name for name, each in columns.items() if each > 1 and each - n_classes in (0, 1)]
+    called = [name for name in fitting or columns if name.rpartition(".")[2] == "logits"]
+    single = [name for name, each in columns.items() if each == 1 and n_classes == 2]
+    for names in (fitting, called, _before_softmax(leaves, fitting), [] if fitting else single):
+        if len(names) == 1:
+            return names[0]
+    raise InputError(
+        f"output: expected exactly one output with {n_classes} columns, one per class of the data "
+        f"(or {n_classes + 1}, with rubbish), got {listed}; choose one with --output NAME, or name "
+        "images of the model's own classes with --data DIR"
+    )
+
+
+def _before_softmax(leaves: Leaves, names: list[str]) -> list[str]:
+    """Of two outputs the one whose softmax is the other."""
+    scores = {name: columns_of(as_tensor(leaves[name])).detach().float().cpu() for name in names}
+    pairs = [(a, b) for a in names for b in names if a != b and len(names) == 2]
+    return [
+        a
+        for a, b in pairs
+        if scores[a].shape == scores[b].shape
+        and torch.allclose(scores[a].softmax(1), scores[b], atol=_ROUNDING)
+    ]
 
 
 class Picked(nn.Module):
@@ -74,11 +121,8 @@ class Picked(nn.Module):
         self.model, self._output = model, output
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scores (N, K) of images (N, C, H, W)."""
-        named = _named(self.model(images))
-        assert named is not None
-        scores: Tensor = named[self._output]
-        return scores
+        """The output (N, …) for images (N, C, H, W)."""
+        return as_tensor(leaves_of(self.model(images))[self._output])
 
 
 class _Listening(nn.Module):
@@ -91,7 +135,7 @@ class _Listening(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         self.heard = self.model(images)
-        return self.heard if isinstance(self.heard, Tensor) else images.flatten(1)
+        return images.flatten(1)
 
 
 @contextmanager
@@ -104,7 +148,8 @@ def asking(images: Tensor) -> Iterator[None]:
     except Exception as error:
         raise InputError(
             f"model: expected a model that takes images of shape {tuple(images.shape)}; it raised "
-            f"{error!r}"
+            f"{error!r}; bring them to its size with --size, do what else it needs with "
+            "--preprocess, or name its own images with --data"
         ) from error
 
 
@@ -122,44 +167,61 @@ def _answer(loaded: Loaded, images: Tensor) -> Any:
     with asking(images):
         if isinstance(loaded.model, nn.Module):
             listening = _Listening(original(loaded.model))
-            logits_of(listening, images)
+            logits_of(listening, images, len(images))
             return listening.heard
         return loaded.model(images.clone())  # some models work in place
 
 
-def _named(answer: Any) -> dict[str, Any] | None:
-    """Several outputs by name or number; None for a single one."""
-    if isinstance(answer, Mapping):
-        return {str(name): value for name, value in answer.items()}
-    if isinstance(answer, tuple) or (
-        isinstance(answer, list) and any(np.ndim(each) > 1 for each in answer if _shaped(each))
-    ):
-        return {str(place): value for place, value in enumerate(answer)}
-    return None
-
-
 def _picking(model: Function, output: str) -> Function:
-    def picked(images: Tensor) -> Any:
-        named = _named(model(images))
-        assert named is not None
-        return named[output]
-
-    return picked
+    return lambda images: leaves_of(model(images))[output]
 
 
-def _shaped(value: Any) -> bool:
-    return isinstance(value, Tensor | np.ndarray)
+def _found(
+    loaded: Loaded, value: Any, count: int, n_classes: int, labels: tuple[str, ...] | None
+) -> Found:
+    """The checked output. Raises `InputError` unless it is scores."""
+    if not is_array(value):
+        raise InputError(
+            f"model: expected scores (N, K), got {type(value).__name__}; return a callable that "
+            "gives a tensor or array of scores: logits, or what predict_proba gives"
+        )
+    raw = as_tensor(value)
+    scores = rows(raw, count)
+    if scores.shape[1] == 1:
+        _check_single(raw, n_classes, is_module=isinstance(loaded.model, nn.Module))
+    return Found(loaded, scores, raw.ndim == 2 and scores.shape[1] > 1, labels)
 
 
-def _is_scores(value: Any, count: int) -> bool:
-    if not _shaped(value) or value.ndim != 2 or len(value) != count or value.shape[1] < 2:
+def _check_single(scores: Tensor, n_classes: int, *, is_module: bool) -> None:
+    """Raise `InputError` unless a number per image is the score of one of two classes."""
+    numbers = not scores.is_floating_point()
+    if numbers or (not is_module and bool((scores == scores.round()).all())):
+        raise InputError(
+            "model: expected a score for each class, got one whole number per image, as of the "
+            "class it chooses; return its logits, or what predict_proba gives, before the argmax"
+        )
+    if n_classes != 2:
+        raise InputError(
+            f"model: expected a score for each of the data's {n_classes} classes, got one score "
+            "per image, as of a model of two classes; name images of its own two classes with "
+            "--data DIR, or return a score for each class"
+        )
+
+
+def _is_scores(value: Any, count: int, least: int) -> bool:
+    """Whether these may be scores (N, K) with K at least `least`, but for sides of length 1."""
+    if not is_array(value) or value.ndim == 0 or len(value) != count:
         return False
-    return value.is_floating_point() if isinstance(value, Tensor) else value.dtype.kind == "f"
+    if value.ndim > 4 or getattr(getattr(value, "dtype", None), "kind", "f") != "f":
+        return False  # an array of labels
+    found = as_tensor(value)
+    columns = columns_of(found)
+    return found.is_floating_point() and columns.ndim == 2 and columns.shape[1] >= least
 
 
 def _described(name: str, value: Any) -> str:
     """Name and shape: embedding (N, 64)."""
-    if not _shaped(value):
+    if not is_array(value):
         return f"{name} ({type(value).__name__})"
     sizes = ", ".join(["N", *map(str, value.shape[1:])]) if value.ndim else ""
     return f"{name} ({sizes}{',' * (value.ndim == 1)})"

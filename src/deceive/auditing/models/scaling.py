@@ -8,11 +8,14 @@ from torch import Tensor
 from deceive.auditing.models.interface import Scaling
 from deceive.auditing.shares import share_of
 from deceive.common.errors import InputError
-from deceive.data.dataset import Labelled, RealData, Split, in_batches
+from deceive.data.dataset import Images, Labelled, RealData, Split, Stack, in_batches
 from deceive.judging.measures import NEAR_CHANCE, skill
 
-# Validation images to try every usual scaling on; only close ones are tried on all.
-_SAMPLE = 500
+SAMPLE = 500
+"""Validation images to try every usual scaling on; only close ones are tried on all."""
+
+# Images of a split from which mean and standard deviation are taken, if it isn't in memory.
+_MOMENTS = 100
 
 # Two accuracies are close if they differ by at most this many standard errors.
 _ERRORS = 2.0
@@ -43,12 +46,17 @@ def usual(data: RealData) -> list[Scaling]:
 
 
 def best_read(
-    right: Callable[[Scaling, Labelled], Tensor], tried: Sequence[Scaling], data: RealData
+    right: Callable[[Scaling, Labelled], Tensor],
+    tried: Sequence[Scaling],
+    data: RealData,
+    *,
+    sample: int = SAMPLE,
+    thorough: bool = True,
 ) -> tuple[Scaling, list[str]]:
     """The scaling with which a model reads most validation images, and notes about it.
 
-    Tries each scaling on 500 images, and those close to the best on all of them. The best wins by
-    any margin; ties go to the first. Others within chance of it are named. If the model reads few
+    Tries each scaling on a sample, and those close to the best on all images. The best wins by any
+    margin; ties go to the first. Others within chance of it are named. If the model reads few
     images in every scaling, a note says so; if none beats guessing, the result is [0, 1].
 
     Args:
@@ -56,23 +64,25 @@ def best_read(
             may raise `InputError`: a model may not accept every scaling.
         tried: the scalings, the likeliest first, as `usual` gives them.
         data: the real images.
+        sample: how many validation images to try each on.
+        thorough: whether to try those close to the best on all validation images.
 
     Raises:
         InputError: the first of those errors, when the model accepts no scaling.
     """
     validation, errors = data.validation, []
-    sample = Split(validation.read(slice(_SAMPLE)), validation.labels[:_SAMPLE])
+    first = Split(validation.read(slice(sample)), validation.labels[:sample])
     read: dict[Scaling, Tensor] = {}
     for scaling in tried:
         try:
-            read[scaling] = right(scaling, sample)
+            read[scaling] = right(scaling, first)
         except InputError as error:
             errors.append(error)
     if not read:
         raise errors[0]
     close = _close(read)
     stands_plain = Scaling() in read
-    if len(close) > 1 and len(validation) > len(sample):
+    if thorough and len(close) > 1 and len(validation) > len(first):
         read = {scaling: right(scaling, validation) for scaling in close}
         close = _close(read)
     best = close[0]
@@ -116,19 +126,28 @@ def _doubt(accuracy: float, tried: Sequence[Scaling]) -> list[str]:
     return [
         f"It reads only {accuracy:.2%} of the validation images. If it normally reads more, it was "
         "trained on images that are prepared in another way: set --bounds, or --mean and --std, or "
-        f"wrap it in a model that prepares them. Tried: {'; '.join(map(str, tried))}."
+        f"prepare them with --preprocess module:function. Tried: {'; '.join(map(str, tried))}."
     ]
 
 
 def _moments(splits: Iterable[Labelled]) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation (C,) float64 of the pixels of each channel."""
+    """Mean and standard deviation (C,) float64 of the pixels of each channel.
+
+    Of images that aren't in memory, of a few, evenly spread.
+    """
     pixels, total, squares = 0, torch.zeros(()), torch.zeros(())
-    for part in (part for split in splits for part in in_batches(split, 5000)):
+    for part in (part for split in splits for part in in_batches(_few(split), 5000)):
         pixels += part[:, 0].numel()
         total = total + part.sum((0, 2, 3), dtype=torch.float64)
         squares = squares + part.square().sum((0, 2, 3), dtype=torch.float64)
     mean = total / pixels
     return mean, (squares / pixels - mean.square()).clamp_min(0).sqrt()
+
+
+def _few(split: Labelled) -> Images:
+    if isinstance(split, Stack) or len(split) <= _MOMENTS:
+        return split
+    return Stack(split.read(torch.linspace(0, len(split) - 1, _MOMENTS).long()))
 
 
 def _short(value: Tensor) -> float:

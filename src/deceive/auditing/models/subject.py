@@ -1,6 +1,6 @@
 """The audited model: any model, adapted to images in [0, 1] in and logits out.
 
-Only this module deals with scaling and probabilities.
+Only this module deals with scaling, and with scores that aren't logits.
 """
 
 from collections.abc import Callable
@@ -12,23 +12,22 @@ from torch import Tensor, nn
 from deceive.auditing.models.answers import Answers, rows
 from deceive.auditing.models.interface import Scaling
 from deceive.auditing.models.loaded import Function, Loaded
+from deceive.auditing.models.readings import Reading
 from deceive.common.levels import Shape
 from deceive.networks.inference import batch_for, logits_of
-from deceive.networks.squashing import logs_of
 from deceive.networks.steadiness import Manner
 
 
 class Adapted(nn.Module):
-    """A model with its scaling before it, and the logarithm of its probabilities after it."""
+    """A model with its scaling before it, and what makes logits of its scores after it."""
 
-    def __init__(self, model: nn.Module, scaling: Scaling, answers: Answers) -> None:
+    def __init__(self, model: nn.Module, scaling: Scaling, reading: Reading) -> None:
         super().__init__()
-        self.model, self._scaling, self._answers = model, scaling, answers
+        self.model, self._scaling, self._reading = model, scaling, reading
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, K) of images (N, C, H, W) in [0, 1]."""
-        output: Tensor = self.model(self._scaling(images))
-        return _as_logits(output, self._answers)
+        return self._reading(self.model(self._scaling(images)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,18 +78,14 @@ class Subject:
         )
 
 
-def answering(loaded: Loaded, scaling: Scaling, answers: Answers) -> Callable[[Tensor], Tensor]:
+def answering(loaded: Loaded, scaling: Scaling, reading: Reading) -> Callable[[Tensor], Tensor]:
     """A function from images (N, C, H, W) in [0, 1] to the model's logits (N, K)."""
 
     def ask(images: Tensor) -> Tensor:
         scaled = scaling(images)
         if isinstance(loaded.model, nn.Module):
-            return _as_logits(rows(logits_of(loaded.model, scaled), len(images)), answers)
+            return reading(rows(logits_of(loaded.model, scaled), len(images)))
         function: Function = loaded.model
-        return _as_logits(rows(function(scaled.clone()), len(images)), answers)
+        return reading(rows(function(scaled.clone()), len(images)))
 
     return ask
-
-
-def _as_logits(outputs: Tensor, answers: Answers) -> Tensor:
-    return logs_of(outputs) if answers == "probabilities" else outputs

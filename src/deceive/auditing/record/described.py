@@ -42,8 +42,9 @@ class Model(Finding):
     """Divides the result: one number, or one per channel."""
     output: str | None
     """The output that the audit reads; null for a model with one."""
-    answers: Literal["logits", "probabilities", "log-probabilities"]
-    """What it returns; for probabilities the audit takes their logarithm as logits."""
+    answers: Literal["logits", "probabilities", "log-probabilities", "sigmoids"]
+    """What it returns; for probabilities the audit takes their logarithm as logits, for a sigmoid
+    per class its log-odds."""
     fingerprint: str
     """SHA-256 of its files or parameters; empty if none can be read."""
     training_seconds: float | None = Field(ge=0, le=1e12)

@@ -1,0 +1,55 @@
+"""What is said about a model's outputs, in sentences."""
+
+from deceive.auditing.models.readings import Reading
+from deceive.networks.squashing import Squashing
+
+_NONE_OF_THEM = (
+    "It tells each class from all else by a sigmoid (as multi-label models do): the audit reads "
+    "{} and adds a rubbish class, “none of them”, with a logit of 0. The confidence in a class is "
+    "then its sigmoid, or less where several classes are likely."
+)
+
+
+def of_squashing(squashing: Squashing, reading: Reading) -> str:
+    """About a softmax or sigmoid before which the logits are read."""
+    if reading.none_of_them:
+        return _NONE_OF_THEM.format("the logits before it")
+    said = f"It returns the {squashing} of its logits; the audit reads the logits instead"
+    if squashing == "sigmoid" and not reading.single:
+        said += ", and takes their softmax as the confidence"
+    return f"{said}."
+
+
+def of_outputs(reading: Reading, n_outputs: int, n_classes: int, rubbish: int | None) -> list[str]:
+    """About what the model itself returns: `n_outputs` scores."""
+    said = []
+    if reading.single:
+        kind = "probability" if reading.answers == "probabilities" else "logit"
+        said.append(
+            f"It returns one score per image: the audit takes it for the {kind} of the second class"
+            + (", and 0 for the logit of the first." if kind == "logit" else ".")
+        )
+    if rubbish is None and n_outputs == n_classes + 1:
+        said.append(
+            "It has one output more than the data has classes. If that is a rubbish class, pass "
+            f"--rubbish-class {n_classes}."
+        )
+    if reading.whole != 1:
+        said.append(
+            f"Its outputs are ≥ 0 and sum to {reading.whole:g} for each image, as per cent and "
+            "votes do: the audit divides them by that."
+        )
+    if reading.answers == "sigmoids":
+        said.append(
+            _NONE_OF_THEM.format("their log-odds")
+            if reading.none_of_them
+            else "It returns a sigmoid per class; the audit takes the softmax of their log-odds as "
+            "the confidence."
+        )
+    elif reading.answers != "logits":
+        taken = "them" if reading.answers == "log-probabilities" else "their logarithm"
+        said.append(
+            f"It returns {reading.answers}. The audit takes {taken} for the logits, and leaves out "
+            "energy and the greatest logit, which then mean nothing."
+        )
+    return said
