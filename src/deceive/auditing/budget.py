@@ -27,6 +27,11 @@ class Budget:
         self._clock = clock
         self._ends = None if seconds is None else clock() + seconds
 
+    @property
+    def left(self) -> float:
+        """Seconds left, at least 0; infinite without a limit."""
+        return float("inf") if self._ends is None else max(0.0, self._ends - self._clock())
+
     def watched(self, tick: Tick) -> Tick:
         """The same tick, except that it raises `OutOfTime` once the budget is spent."""
 

@@ -22,6 +22,7 @@ from deceive.auditing.record.assemble import write_audit
 from deceive.auditing.record.rows import AUDIT, FailureRow, PartRow
 from deceive.auditing.record.schema import AuditReport
 from deceive.auditing.settings import QUICK, AuditSettings
+from deceive.auditing.trained_judge import with_trained
 from deceive.common import arguments
 from deceive.common.errors import DamageError, InputError, WriteError
 from deceive.common.progress import Task, Tick
@@ -85,7 +86,8 @@ def audit(
         data: real images of its classes, or where they are: what `as_data` takes; by default
             MNIST. They are brought to the size and the colours that the model takes.
         judge: other models for the same data, one or several; `auto` for three shipped ones, if
-            they were trained on this data; None for no judges.
+            they were trained on this data; `train` for one that is trained on the training images;
+            None for no judges.
         interface: the model's scaling, output and rubbish class; by default they are detected.
         judge_interface: the same for all judges given. Wrap judges that need different ones.
         other_data: images of other things, of the same shape: garbage to this model.
@@ -134,7 +136,8 @@ def audit(
     others = opened_like(other_data, real, preparation)
     subject = meet(loaded, real, declared(interface, loaded))
     named = [] if judge is None else [*judge] if isinstance(judge, list | tuple) else [judge]
-    judges, notes = meet_judges(named, subject, real, judge_interface, trust=trust)
+    chosen, trained = with_trained(named, real, out, settings.seed, limit, task)
+    judges, notes = meet_judges(chosen, subject, real, judge_interface, trust=trust)
     asked = run_settings(
         spec_of(model, subject),
         specs_of(named, judges),
@@ -147,6 +150,9 @@ def audit(
     # Begin or continue the run: it has to be the same model.
     with _folder(out) as folder:
         run = Run(folder, asked, AUDIT)
+        for each in trained:
+            each.keep(run)
+            notes += each.notes
         context = Context(subject, real, judges, settings, run, others)
         recognise(run, identities_of(context))
         parts = parts_of(context)

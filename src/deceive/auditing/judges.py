@@ -59,7 +59,7 @@ def in_words(seen: int, names: Sequence[str]) -> str:
 
 
 def meet_judges(
-    chosen: list[AnyModel],
+    chosen: Sequence[AnyModel | Loaded],
     subject: Subject,
     data: RealData,
     interface: Interface = FOUND_OUT,
@@ -69,7 +69,8 @@ def meet_judges(
     """The judges, and notes about the choice.
 
     Args:
-        chosen: models or where to find them, or `AUTO` alone; empty for none.
+        chosen: models or where to find them, or `AUTO` alone; empty for none. One that is loaded
+            already says itself how it wants its images.
         subject: the model that they judge.
         data: real images, which the judges must be able to read.
         interface: what is declared about the judges given.
@@ -82,18 +83,19 @@ def meet_judges(
     """
     if AUTO in chosen and len(chosen) > 1:
         raise InputError(f"judge: expected models, or {AUTO} alone, got {AUTO} and others")
-    if replace(interface, device="auto") != FOUND_OUT and (not chosen or AUTO in chosen):
+    named = [each for each in chosen if not isinstance(each, Loaded)]
+    if replace(interface, device="auto") != FOUND_OUT and (not named or AUTO in named):
         raise InputError(
             "judge: expected models for the given scaling or output to apply to, "
-            f"got {AUTO if chosen else 'none'}"
+            f"got {AUTO if named else 'none'}"
         )
     if not chosen:
         return (), ["There is no judge, so gibberish and real images both count."]
-    if chosen == [AUTO]:
+    if AUTO in chosen:
         if load_card(_SHIPPED[0]).data_checksum != data.checksum:
             return (), [
-                "There is no judge for this data, so the fooling rate alone is given; other models "
-                "for the same data can be judges (--judge)."
+                "There is no judge for this data, so the fooling rate alone is given. One can be "
+                "trained on it (--judge train), and other models for it can be judges (--judge)."
             ]
         shipped = (
             met_as_judge(loaded_model(name, interface, trust=False), data, interface)
@@ -101,8 +103,12 @@ def meet_judges(
         )
         others = (each for each in shipped if not same_network(each, subject, data))
         return tuple(islice(others, _SEATS)), []
-    loaded = [_loaded(each, interface, trust=trust) for each in chosen]
-    judges = tuple(_examined(each, data, interface) for each in loaded)
+    judges = tuple(
+        _examined(each, data, FOUND_OUT)
+        if isinstance(each, Loaded)
+        else _examined(_loaded(each, interface, trust=trust), data, interface)
+        for each in chosen
+    )
     for judge in judges:
         if same_network(judge, subject, data):
             raise InputError(

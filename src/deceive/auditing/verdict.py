@@ -119,15 +119,15 @@ def _sure_of_garbage(report: AuditReport) -> list[str]:
     }
     if not shares:
         return []
-    asked = _confidence(report, name)
+    asked = _confidence(report, name) + (" (its own threshold)" if name == "own" else "")
     surest = sorted(shares, key=lambda kind: -shares[kind])
     found = [f"{shares[kind]:.1%} of the {KINDS[kind]}" for kind in surest if shares[kind] >= _SOME]
     if found:
         listed = ", ".join(found[:3]) + (f" and {len(found) - 3} more kinds" * (len(found) > 3))
-        return [f"Of garbage that was not optimised, it is at least {asked} sure of {listed}."]
+        return [f"Of garbage that was not optimised, it is sure, at least {asked}, of {listed}."]
     most = shares[surest[0]]
     return [
-        f"It is hardly ever {asked} sure of garbage that was not optimised: "
+        f"It is hardly ever sure, at least {asked}, of garbage that was not optimised: "
         + (f"of {most:.1%} of the {KINDS[surest[0]]} at most." if most else "of none.")
     ]
 

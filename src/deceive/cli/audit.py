@@ -49,7 +49,8 @@ class AuditCommand(Suite, Command):
     """The run folder; by default runs/audit-NAME."""
     judge: tuple[str, ...] = ("auto",)
     """Models that vote on what an image shows; a majority must see the class. auto: three shipped
-    networks, if the data is theirs. none: no judging."""
+    networks, if the data is theirs. train: one is trained on the data's training images. none: no
+    judging."""
     other_data: Path | None = None
     """A folder with images of other things, such as Fashion-MNIST: garbage to this model."""
     budget: float | None = None

@@ -83,7 +83,7 @@ def _real_images(run: Run, report: AuditReport) -> list[Picture]:
     arrays, pictures, names = load_real(run, _sizes(report)), [], _names(report)
     for place, label in enumerate(arrays["labels"].tolist()):
         said = _answer(report, int(arrays["answers"][place]), float(arrays["confidence"][place]))
-        pictures.append((shown(arrays["levels"][place]), f"{names[label]}\nreads {said}"))
+        pictures.append((shown(arrays["levels"][place]), f"{names[label]}\nread as {said}"))
     return pictures
 
 

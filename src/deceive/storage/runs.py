@@ -181,7 +181,12 @@ class Run:
 
     def weights(self, name: str) -> Path:
         """Where the weights of a network of this run are."""
-        return self.folder / "weights" / f"{name}.safetensors"
+        return weights_in(self.folder, name)
+
+
+def weights_in(folder: Path, name: str) -> Path:
+    """Where the weights of a network are in a run folder."""
+    return folder / "weights" / f"{name}.safetensors"
 
 
 def _parted(settings: Row, path: Path) -> tuple[str | None, Row]:

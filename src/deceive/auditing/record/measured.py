@@ -49,7 +49,7 @@ SCORES: dict[ScoreName, str] = {
     "max_logit": "greatest logit",
     "energy": "energy",
     "entropy": "entropy",
-    "gen": "generalised entropy",
+    "gen": "GEN",
     "rubbish": "rubbish",
     "kl_matching": "KL matching",
     "react": "ReAct",
