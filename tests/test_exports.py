@@ -98,6 +98,7 @@ def test_junit_has_a_case_for_each_check(tmp_path):
     assert properties["command"] == "deceive audit fast"
     assert float(properties["rate_asked"]) == float(properties["worst_rate"]) == 0.8
     assert float(properties["accuracy"]) == 0.99534
+    assert float(properties["advised_stops"]) == 0.8
     assert "AUROC, msp: 0.912" in suite.find("testcase[6]/system-out").text
     assert "failure" not in outcomes(junit(tmp_path, report())).values()
 

@@ -112,7 +112,7 @@ def write_errors(path: Path) -> Iterator[None]:
     """
     if "\0" in str(path) or not _is_utf8(str(path)):
         raise WriteError(
-            f"--out: expected a path in UTF-8 without a null character, got {str(path)!r}"
+            f"output: expected a path in UTF-8 without a null character, got {str(path)!r}"
         )
     try:
         yield

@@ -63,15 +63,18 @@ def _add(suite: ET.Element, check: Check, class_name: str) -> None:
 
 def _properties(report: AuditReport, limit: float | None) -> dict[str, str]:
     """What was audited, and the main figures as plain numbers."""
+    advice = report.advice
     numbers = {
         "limit": limit,
         "rate_asked": report.rate("asked"),
         "rate_own": report.rate("own"),
         "worst_rate": report.worst_rate,
         "accuracy": report.clean.accuracy if report.clean else None,
+        "advised_threshold": advice.limit.threshold if advice else None,
+        "advised_stops": advice.mean if advice else None,
     }
     numbers |= {f"threshold_{each.name}": each.confidence for each in report.thresholds}
-    return {
+    words = {
         "deceive": report.deceive,
         "command": report.command,
         "complete": str(report.complete).lower(),
@@ -80,7 +83,9 @@ def _properties(report: AuditReport, limit: float | None) -> dict[str, str]:
         "data": report.data.name,
         "classes": str(report.data.n_classes),
         "judges": ", ".join(each.name for each in report.judges) or "none",
-    } | {name: repr(value) for name, value in numbers.items() if value is not None}
+        "advised_score": advice.limit.score if advice else "none",
+    }
+    return words | {name: repr(value) for name, value in numbers.items() if value is not None}
 
 
 def _legal(text: str) -> str:
