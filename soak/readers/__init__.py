@@ -7,6 +7,7 @@ the command line: exit code 2 and a sentence). Anything else is a failure.
 import random
 import shlex
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 from deceive.common.errors import InputError
@@ -26,11 +27,18 @@ from soak.readers.commands import (
     settings_file,
 )
 from soak.readers.data import (
+    cifar_files,
+    class_folders,
+    csv_file,
     damage_network,
     damage_onnx,
     network_files,
+    npy_files,
+    npz_file,
     onnx_file,
+    parquet_files,
     read_data,
+    read_laid,
     read_network,
     read_onnx,
 )
@@ -42,6 +50,12 @@ RUN_FOLDERS = ("study", "rounds-draw", "rounds-resist", "rounds-study", "audit")
 READERS: dict[str, Reader] = {
     "idx": plain(lambda world: files_of_data(), read_data),
     "idx-gz": plain(lambda world: files_of_data(gzipped=True), read_data),
+    "class-folders": plain(class_folders, read_laid),
+    "npz": plain(npz_file, read_laid),
+    "npy": plain(npy_files, read_laid),
+    "csv": plain(csv_file, read_laid),
+    "cifar": plain(cifar_files, read_laid),
+    **({"parquet": plain(parquet_files, read_laid)} if find_spec("pyarrow") else {}),
     "network": Reader(network_files, read_network, damage_network),
     "onnx": Reader(onnx_file, read_onnx, damage_onnx),
     "settings": plain(settings_file, read_settings),

@@ -1,7 +1,9 @@
 """Readers of data, networks and ONNX files."""
 
+import io
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +16,19 @@ from soak.world import VALIDATION
 
 
 def read_data(folder: Path, rng: Random) -> None:
-    data = deceive.load_data(folder, validation=VALIDATION)
+    check_data(deceive.load_data(folder, validation=VALIDATION))
+
+
+def read_laid(folder: Path, rng: Random) -> None:
+    """Read a data set that lies in a folder of its own."""
+    data = deceive.open_data(folder / LAID)
+    for split in (data.train, data.validation, data.test):
+        if split is not None and split.read(slice(2)).shape[1:] != data.image_shape:
+            raise Wrong(f"images of another shape than {data.image_shape}")
+    check_data(data.loaded())
+
+
+def check_data(data: deceive.Dataset) -> None:
     for split in (data.train, data.validation, data.test):
         images, labels = split.images, split.labels
         if len(images) != len(labels) or images.ndim != 4 or images.dtype != torch.float32:
@@ -23,6 +37,74 @@ def read_data(folder: Path, rng: Random) -> None:
             raise Wrong("pixels beyond 0 and 1")
         if len(labels) and not 0 <= labels.min() <= labels.max() < data.n_classes:
             raise Wrong("labels beyond the classes")
+
+
+LAID = "laid"
+
+
+def pictures(count: int = 24, *, side: int = 8, channels: int = 3) -> Any:
+    """Noise (count, side, side, channels), and labels of three classes."""
+    levels = np.random.default_rng(0).integers(0, 256, (count, side, side, channels), np.uint8)
+    return levels, np.arange(count) % 3
+
+
+def class_folders(world: Path) -> Files:
+    """A picture of each kind in each class folder."""
+    from PIL import Image
+
+    files = {}
+    for number, (levels, label) in enumerate(zip(*pictures(), strict=True)):
+        ending = ("png", "jpg", "gif", "bmp", "tiff", "webp")[number // 3 % 6]
+        file = io.BytesIO()
+        Image.fromarray(levels).save(file, {"jpg": "jpeg"}.get(ending, ending))
+        files[f"{LAID}/class {label}/{number}.{ending}"] = file.getvalue()
+    return files
+
+
+def npz_file(world: Path) -> Files:
+    levels, labels = pictures()
+    file = io.BytesIO()
+    np.savez_compressed(file, x_train=levels, y_train=labels, x_test=levels / 255, y_test=labels)
+    return {f"{LAID}/data.npz": file.getvalue()}
+
+
+def npy_files(world: Path) -> Files:
+    files = {}
+    for name, array in zip(("images", "labels"), pictures(), strict=True):
+        file = io.BytesIO()
+        np.save(file, array)
+        files[f"{LAID}/{name}.npy"] = file.getvalue()
+    return files
+
+
+def csv_file(world: Path) -> Files:
+    levels, labels = pictures(channels=1)
+    rows = [",".join(map(str, [y, *x.ravel()])) for x, y in zip(levels, labels, strict=True)]
+    header = ",".join(["label", *(f"pixel{number}" for number in range(64))])
+    return {f"{LAID}/train.csv": "\n".join([header, *rows, ""]).encode()}
+
+
+def cifar_files(world: Path) -> Files:
+    levels, labels = pictures(side=32)
+    rows = [
+        bytes([y]) + x.transpose(2, 0, 1).tobytes() for x, y in zip(levels, labels, strict=True)
+    ]
+    batches = (("data_batch_1", rows[:12]), ("test_batch", rows[12:]))
+    return {f"{LAID}/{name}.bin": b"".join(each) for name, each in batches}
+
+
+def parquet_files(world: Path) -> Files:
+    import pyarrow
+    import pyarrow.parquet
+
+    files = {}
+    for name, content in class_folders(world).items():
+        files.setdefault(name.split("/")[1], []).append(content)
+    rows = [(each, label) for label, several in files.items() for each in several]
+    table = pyarrow.table({"image": [row[0] for row in rows], "label": [row[1] for row in rows]})
+    file = io.BytesIO()
+    pyarrow.parquet.write_table(table, file, row_group_size=8)
+    return {f"{LAID}/train.parquet": file.getvalue()}
 
 
 def network_files(world: Path) -> Files:

@@ -2,6 +2,7 @@
 
 import hashlib
 import itertools
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,14 +134,29 @@ def _apart(block: Sequence[str], form: _Form) -> tuple[list[str], list[str]]:
 
 def _pixels(block: Sequence[str], form: _Form) -> NDArray[Any]:
     """(n, pixels): uint8 where all are levels, else float32."""
-    values = np.loadtxt(
-        block, np.float32, comments=None, delimiter=form.separator, ndmin=2, quotechar='"'
-    )
     expected = form.columns - (form.label is not None)
+    values = _whole(block, form.separator, expected)
+    if values is None:
+        values = np.loadtxt(
+            block, np.float32, comments=None, delimiter=form.separator, ndmin=2, quotechar='"'
+        )
     if values.shape[1] != expected:
         raise ValueError(f"expected {expected:,} pixels, got {values.shape[1]:,}")
     levels = values.clip(0, 255).astype(np.uint8)
-    return levels if (levels == values).all() else values
+    return levels if (levels == values).all() else values.astype(np.float32)
+
+
+def _whole(block: Sequence[str], separator: str, columns: int) -> NDArray[np.int32] | None:
+    """Whole numbers, ten times as fast; None if there is anything else."""
+    if any(line.count(separator) != columns - 1 for line in block):
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            values = np.fromstring(separator.join(block), np.int32, sep=separator)
+        except (DeprecationWarning, ValueError):
+            return None
+    return values.reshape(-1, columns) if values.size == len(block) * columns else None
 
 
 def _alike(blocks: Sequence[NDArray[Any]]) -> Iterator[NDArray[Any]]:
