@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from deceive.data.loading import load_data
+from deceive.data.opening import open_data
 from deceive.data.source import MNIST
 from deceive.storage.models import save_network
 from deceive.training.recipes import RECIPES, train
@@ -170,10 +171,12 @@ def small() -> Iterator[None]:
     def clock() -> float:
         return next(ticks) / 1024
 
-    few = partial(load_data, validation=VALIDATION)
+    few = partial(open_data, validation=VALIDATION)
     with ExitStack() as stack:
-        for home in ("deceive.data.loading", "deceive.auditing.core"):
-            stack.enter_context(mock.patch(f"{home}.load_data", few))
+        for home in ("deceive.data.given", "deceive.auditing.opening"):
+            stack.enter_context(mock.patch(f"{home}.open_data", few))
+        few_in_memory = partial(load_data, validation=VALIDATION)
+        stack.enter_context(mock.patch("deceive.data.loading.load_data", few_in_memory))
         stack.enter_context(mock.patch.object(time, "perf_counter", clock))
         yield
 

@@ -60,6 +60,9 @@ CALLS = {
     deceive.accuracy: {"model": Bands(), "images": IMAGES, "labels": LABELS},
     deceive.load_network: {"name": "fast"},
     deceive.load_data: {"folder": "nowhere"},
+    deceive.open_data: {"place": "nowhere"},
+    deceive.as_data: {"data": (IMAGES, LABELS)},
+    deceive.Preparation: {},
     deceive.save_network: {
         "network": nn.Linear(1, 1),
         "path": Path("nowhere/x.safetensors"),

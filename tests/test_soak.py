@@ -20,8 +20,8 @@ HERE = Path(__file__).parent
 CORPUS = sorted((HERE / "corpus").glob("*.json"))
 
 # What is quick; `make soak` takes all of them.
-SHORT = ("idx", "idx-gz", "network", "onnx", "settings", "audit-json", "calls", "commands",
-         "folder-rounds-draw", "folder-audit")  # fmt: skip
+SHORT = ("idx", "idx-gz", "csv", "cifar", "network", "onnx", "settings", "audit-json", "calls",
+         "commands", "folder-rounds-draw", "folder-audit")  # fmt: skip
 KILLED = ("train", "fool", "rounds-study", "draw", "leaderboard")
 
 

@@ -47,6 +47,21 @@ CALLS: dict[str, dict[str, str]] = {
         "ascent": "deceive.Ascent(schedule={'steps': 3})",
     },
     "deceive.load_data": {"folder": "'data'", "validation": "60"},
+    "deceive.open_data": {
+        "place": "'data'",
+        "preparation": "deceive.Preparation(size=(4, 4))",
+        "seed": "0",
+        "validation": "60",
+        "any_labels": "False",
+    },
+    "deceive.as_data": {
+        "data": "(torch.rand(40, 3, 8, 8), torch.arange(40) % 4)",
+        "preparation": "deceive.Preparation(channels=1)",
+        "seed": "0",
+        "class_names": "('ant', 'bee', 'cow', 'dog')",
+        "limit": "100",
+    },
+    "deceive.Preparation": {"channels": "3", "size": "None", "resize": "8", "crop": "(6, 6)"},
     "deceive.load_network": {"name": "'net.safetensors'"},
     "deceive.accuracy": {
         "model": _NET,

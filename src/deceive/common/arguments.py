@@ -148,6 +148,12 @@ def name_or_place(name: str, value: Any) -> None:
         whole(name, value)
 
 
+def names(name: str, value: Any) -> None:
+    """Texts, in a list or a tuple."""
+    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+        raise refusal(name, "names, in a list or a tuple", value)
+
+
 def images(name: str, value: Any) -> None:
     """Float images (N, C, H, W)."""
     _strided(name, "float images (N, C, H, W)", value)

@@ -19,6 +19,7 @@ from deceive.data.lazy import LazyDataset
 from deceive.data.names import part_named
 from deceive.data.opening import dataset_of, open_data
 from deceive.data.preparation import AS_THEY_ARE, Preparation
+from deceive.data.prepared import PreparedData
 from deceive.data.readers.hub import found_in
 from deceive.data.readers.items import Items, item_at, item_of, normalisation_of
 from deceive.data.readers.pairs import Labelled, joined_pairs
@@ -30,7 +31,10 @@ _EXPECTED = (
 )
 
 
-@arguments.taking(preparation=arguments.of("a Preparation", Preparation))
+@arguments.taking(
+    preparation=arguments.of("a Preparation", Preparation),
+    class_names=arguments.names,
+)
 def as_data(
     data: Any,
     preparation: Preparation = AS_THEY_ARE,
@@ -68,7 +72,7 @@ def as_data(
     """
     check_seed("seed", seed)
     at_least("limit", limit, 1)
-    if isinstance(data, Dataset | LazyDataset):
+    if isinstance(data, Dataset | LazyDataset | PreparedData):
         return data
     if isinstance(data, str | Path):
         return open_data(data, preparation, seed=seed)

@@ -6,12 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from deceive.common import checks
+from deceive.common import arguments, checks
 from deceive.common.errors import InputError
 from deceive.common.levels import from_levels, to_levels
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
+
+_MOST = 2**14
+"""No side of an image is as long."""
 
 # Rec. 601 luma, as Pillow converts colour to grey.
 _GREY = (0.299, 0.587, 0.114)
@@ -41,13 +44,18 @@ class Preparation:
     first resized to just cover it."""
 
     def __post_init__(self) -> None:
-        if self.channels not in (None, 1, 3):
-            raise InputError(f"channels: expected 1 or 3, got {self.channels!r}")
+        if self.channels is not None:
+            arguments.whole("channels", self.channels)
+            if self.channels not in (1, 3):
+                raise InputError(f"channels: expected 1 or 3, got {self.channels}")
         for name in ("size", "crop"):
-            for value in getattr(self, name) or ():
-                checks.at_least(name, value, 1)
+            if (sides := getattr(self, name)) is not None:
+                if not isinstance(sides, tuple | list) or len(sides) != 2:
+                    raise arguments.refusal(name, "(height, width) in pixels", sides)
+                for side in sides:
+                    checks.at_least(name, side, 1, _MOST)
         if self.resize is not None:
-            checks.at_least("resize", self.resize, 1)
+            checks.at_least("resize", self.resize, 1, _MOST)
         if self.size is not None and (self.resize is not None or self.crop is not None):
             raise InputError("size: expected none beside resize or crop, which decide the size")
 
