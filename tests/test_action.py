@@ -110,3 +110,16 @@ def test_foreign_text_reaches_no_script():
         "actions/setup-python",
         "actions/upload-artifact",
     }
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/audit.md"])
+def test_the_examples_use_its_inputs_and_outputs(page):
+    text = (CLONE / page).read_text()
+    (example,) = (
+        yaml.safe_load(each) for each in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    )
+    assert set(example[0]["with"]) <= set(ACTION["inputs"])
+    assert {name for name, each in ACTION["inputs"].items() if each.get("required")} <= set(
+        example[0]["with"]
+    )
+    assert set(re.findall(r"steps\.audit\.outputs\.([\w-]+)", text)) <= set(ACTION["outputs"])

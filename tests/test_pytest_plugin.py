@@ -1,5 +1,6 @@
 """The plugin of pytest, in runs of pytest of its own."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -16,6 +17,8 @@ from deceive.reporting.exports.checks import KEYS
 from worlds.audits import write_bands
 
 pytest_plugins = ["pytester"]
+
+CLONE = Path(__file__).parents[1]
 
 # A run forgets the modules that it imports; those that can't be imported twice are imported before.
 IMPORTED = (torchmetrics, deceive.reporting.audit, deceive.testing.items)
@@ -139,6 +142,12 @@ def test_nothing_heavy_is_imported_before_it_is_used():
     assert subprocess.run([sys.executable, "-c", code], capture_output=True).stdout == b"set()\n"
 
 
+def test_the_docs_name_its_flags(run):
+    page = (CLONE / "docs/audit.md").read_text()
+    shown = run("--help").stdout.str()
+    assert set(re.findall(r"--deceive[a-z-]*", page)) == set(re.findall(r"--deceive[a-z-]*", shown))
+
+
 def test_pytest_finds_it():
-    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    project = tomllib.loads((CLONE / "pyproject.toml").read_text())["project"]
     assert project["entry-points"]["pytest11"] == {"deceive": "deceive.testing.plugin"}
