@@ -81,7 +81,7 @@ def _main_metrics(report: AuditReport) -> Iterator[_Metric]:
     for threshold in report.thresholds:
         rate = report.rate(threshold.name)
         if rate is not None:
-            at = "its own threshold, " * (threshold.name == "own") + sure(threshold.confidence)
+            at = "its own threshold" if threshold.name == "own" else sure(threshold.confidence)
             identifier = _identifier(f"{kind} {threshold.name}")
             yield _Metric(identifier, f"{kind.capitalize()} at {at}", rate)
 
@@ -90,6 +90,8 @@ def _other_metrics(report: AuditReport) -> Iterator[_Metric]:
     if report.clean is not None:
         error = report.clean.calibration_error
         yield _Metric("expected_calibration_error", "Expected calibration error", error)
+    if (own := report.threshold("own")) is not None:
+        yield _Metric("threshold", "Its own threshold", own.confidence)
     for each in report.garbage:
         words, confidence = KINDS[each.kind], each.mean_confidence
         if confidence is not None:
