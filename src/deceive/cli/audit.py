@@ -131,13 +131,13 @@ class AuditCommand(Suite, Command):
         from deceive.storage.runs import Run
 
         page = write_audit_page(Run.open(out))
+        self.files.write(report, self.max_gibberish_rate)
         screen = log if self.json else shown
         say(report, screen)
         screen.print(f"{page}: {report.seconds:.0f} s of work")
         if self.json:
             content = json.loads(report.model_dump_json())
             print(json.dumps(content), file=shown.file)  # ASCII only, for any terminal
-        self.files.write(report, self.max_gibberish_rate)
         if too_much := over(report, report.worst_rate, self.max_gibberish_rate):
             log.print(f"deceive: {too_much}", style="bold red")
             return 1
