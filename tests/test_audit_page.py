@@ -37,7 +37,7 @@ def page(tmp_path_factory) -> str:
 
 def test_it_begins_with_real_images_as_the_model_reads_them(page):
     first, _, rest = page.partition("</ul>")
-    assert "4×4, grey, pixels from 0 to 1" in first
+    assert "grey, 4×4, pixels from 0 to 1" in first
     assert re.findall(r"“(\d)”\nread as “(\d)”", first) == [(each, each) for each in "0123"]
     assert first.count("<img") == 4
     assert "An attacker with its gradient" in rest

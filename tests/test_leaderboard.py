@@ -93,7 +93,8 @@ def test_an_audit_of_the_version_before_is_read(tmp_path):
     before = {name: value for name, value in now.items() if name != "warnings"}
     before |= {"schema_version": 2, "judges": ["judge"], "model": dict(before["model"])}
     before["data"] = {name: each for name, each in now["data"].items() if name != "class_names"}
-    del before["model"]["output"], before["model"]["answers"]
+    for name in ("output", "answers", "prepared"):
+        del before["model"][name]
     before["model"]["gives_probabilities"] = False
     path = tmp_path / "audit.json"
     path.write_text(json.dumps(before))
@@ -102,7 +103,7 @@ def test_an_audit_of_the_version_before_is_read(tmp_path):
     assert report.warnings == []
     assert [(judge.name, judge.accuracy) for judge in report.judges] == [("judge", None)]
     now |= {"judges": [dict.fromkeys(JUDGE) | {"name": "judge"}], "limits": [], "advice": None}
-    now["resemblance"] = None
+    now |= {"resemblance": None, "model": now["model"] | {"prepared": ""}}
     path.write_text(json.dumps(now))
     assert read_report(path) == report
 

@@ -41,6 +41,7 @@ def audit_content(
             "n_outputs": 10,
             "rubbish_class": None,
             "image_shape": [1, 28, 28],
+            "prepared": "grey, 28×28, pixels from 0 to 1",
             "bounds": [0, 1],
             "mean": None,
             "std": None,

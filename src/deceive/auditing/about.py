@@ -78,6 +78,15 @@ def subject_row(context: Context, parts: list[Part], notes: list[str]) -> Subjec
     )
 
 
+def prepared_in_words(subject: Subject) -> str:
+    """How pictures become what the model takes: grey, 28×28, pixels from 0 to 1."""
+    loaded, wants = subject.loaded, subject.loaded.wants
+    said = [loaded.prepared, str(subject.scaling)]
+    if wants.scaling == subject.scaling:
+        said.append(f"as {wants.source} says")
+    return ", ".join(filter(None, said))
+
+
 def _model(subject: Subject) -> Model:
     loaded = subject.loaded
     return Model(
@@ -87,6 +96,7 @@ def _model(subject: Subject) -> Model:
         n_outputs=subject.n_outputs,
         rubbish_class=subject.rubbish_class,
         image_shape=subject.image_shape,
+        prepared=prepared_in_words(subject),
         **as_json(subject.scaling),
         output=loaded.output,
         answers=subject.answers,

@@ -2,11 +2,18 @@
 
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from deceive.auditing.about import identities_of, run_settings, spec_of, specs_of, subject_row
+from deceive.auditing.about import (
+    identities_of,
+    prepared_in_words,
+    run_settings,
+    spec_of,
+    specs_of,
+    subject_row,
+)
 from deceive.auditing.budget import Budget, OutOfTime
 from deceive.auditing.context import Context
 from deceive.auditing.judges import AUTO, meet_judges
@@ -47,6 +54,10 @@ def _silent(description: str) -> Iterator[Tick]:
     yield lambda done, total, note="": None
 
 
+def _quiet(words: str) -> None:
+    """Tells nothing."""
+
+
 @_contained()
 @importable()
 @arguments.taking(
@@ -57,6 +68,7 @@ def _silent(description: str) -> Iterator[Tick]:
     out=arguments.maybe(arguments.place),
     trust=arguments.flag,
     task=arguments.function,
+    tell=arguments.function,
 )
 def audit(
     model: AnyModel,
@@ -71,6 +83,7 @@ def audit(
     budget: Budget | float | None = None,
     trust: bool = False,
     task: Task = _silent,
+    tell: Callable[[str], None] = _quiet,
 ) -> AuditReport:
     """Measure how sure a classifier is of garbage.
 
@@ -99,6 +112,7 @@ def audit(
         trust: open files of formats that can run code.
         task: shows progress: called with a description, returns a context manager whose value takes
             (done, total).
+        tell: called with a sentence, before the work begins: how the model is shown images.
 
     Returns:
         An `AuditReport`, the content of `audit.json`. It says whether it is complete, and lists the
@@ -158,6 +172,8 @@ def audit(
         parts = parts_of(context)
         if run.row(part="subject") is None:
             run.add(subject_row(context, parts, notes).model_dump(mode="json"))
+
+        tell(f"Images: {prepared_in_words(subject)}")
 
         # Do the missing parts, while there is time.
         try:

@@ -1,5 +1,6 @@
 """Open a model and real images so that they fit each other."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,14 @@ from torch import nn
 from deceive.auditing.models.accepting import accepted
 from deceive.auditing.models.devices import placed
 from deceive.auditing.models.formats import load_model
-from deceive.auditing.models.interface import Interface, Scaling
+from deceive.auditing.models.interface import FOUND_OUT, Interface, Scaling, as_json
 from deceive.auditing.models.loaded import AnyModel, Loaded
 from deceive.auditing.models.meeting import meet
 from deceive.auditing.models.preprocessing import with_preprocess
 from deceive.auditing.models.subject import Subject
 from deceive.auditing.models.wants import as_many_pixels, preparation_of
 from deceive.common.errors import InputError
+from deceive.common.levels import Shape
 from deceive.data.dataset import RealData
 from deceive.data.given import as_data
 from deceive.data.opening import open_data
@@ -63,7 +65,27 @@ def fitting(
         wanted = preparation if own else replace(preparation, channels=channels)
     if wanted != preparation:
         data = _opened(place, wanted)
-    return loaded, data, wanted
+    words = ", ".join(_words(loaded, wanted, data.image_shape, interface))
+    return replace(loaded, prepared=words), data, wanted
+
+
+def _words(
+    loaded: Loaded, preparation: Preparation, shape: Shape, interface: Interface
+) -> Iterator[str]:
+    """What becomes of pictures: colour, resized to 256 (shorter side), the middle 224×224."""
+    channels, height, width = shape
+    yield {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
+    geometry = str(replace(preparation, channels=None))
+    if not (preparation.size or preparation.resize or preparation.crop):
+        geometry = f"{height}×{width}"
+    yield geometry
+    wants = loaded.wants
+    if wants.source and wants.scaling is None and preparation == preparation_of(FOUND_OUT, wants):
+        yield f"as {wants.source} says"
+    if loaded.arranged:
+        yield loaded.arranged
+    if interface.preprocess is not None:
+        yield f"through {as_json(interface)['preprocess']}"
 
 
 def met_as_judge(loaded: Loaded, data: RealData, interface: Interface) -> Subject:

@@ -101,6 +101,7 @@ class AuditCommand(Suite, Command):
                     budget=self.budget,
                     trust=self.trust,
                     task=partial(task, transient=True),
+                    tell=log.print,
                 )
             return self._end(report, out)
 

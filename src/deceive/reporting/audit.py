@@ -90,10 +90,12 @@ def _real_images(run: Run, report: AuditReport) -> list[Picture]:
 def _prepared(report: AuditReport) -> str:
     """How real images are prepared for the model, in words."""
     model = report.model
+    if model.prepared:
+        return model.prepared
     mean, std = (None if each is None else tuple(each) for each in (model.mean, model.std))
     channels, height, width = model.image_shape
     colours = {1: "grey", 3: "colour"}.get(channels, f"{channels} channels")
-    return f"{height}×{width}, {colours}, {Scaling(model.bounds, mean, std)}"
+    return f"{colours}, {height}×{width}, {Scaling(model.bounds, mean, std)}"
 
 
 def _fooling_images(run: Run, report: AuditReport) -> list[Picture]:

@@ -49,3 +49,5 @@ class Loaded:
     """What it declares about its images and labels."""
     arranged: str = ""
     """How images are handed to it, if not as (N, C, H, W): flat, channels last."""
+    prepared: str = ""
+    """How pictures become its images, before they are scaled, in words."""

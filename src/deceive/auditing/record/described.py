@@ -34,6 +34,8 @@ class Model(Finding):
     """The output that stands for none of the classes; null without one."""
     image_shape: tuple[int, int, int]
     """(C, H, W) of an image."""
+    prepared: str
+    """How pictures become what it takes, in words; empty if unknown."""
     bounds: tuple[float, float]
     """Its values of black and white."""
     mean: list[float] | None

@@ -25,6 +25,8 @@ def _from_3(content: Content) -> Content:
     if isinstance(data, dict) and isinstance(count := data.get("n_classes"), int):
         # Classes had no names. The slice keeps a damaged file from asking for millions.
         data = data | {"class_names": [str(number) for number in range(count)[:MOST_CLASSES]]}
+    if isinstance(model := content.get("model"), dict):
+        content = content | {"model": model | {"prepared": ""}}
     return content | {"data": data, "limits": [], "advice": None, "resemblance": None}
 
 
