@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from deceive.auditing.models.leaves import is_rows
 from deceive.common.errors import InputError
 
 
@@ -82,7 +83,9 @@ def joined(answers: Sequence[Any]) -> Any:
         return torch.cat([*answers])
     if isinstance(first, Mapping):
         return {name: joined([each[name] for each in answers]) for name in first}
-    if isinstance(first, tuple):
+    if isinstance(first, list) and is_rows(first):
+        return [row for each in answers for row in each]
+    if isinstance(first, tuple | list):
         return tuple(joined(several) for several in zip(*answers, strict=True))
     if hasattr(first, "logits"):
         return joined([each.logits for each in answers])

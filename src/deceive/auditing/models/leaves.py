@@ -21,6 +21,22 @@ def leaves_of(answer: Any) -> Leaves:
     >>> list(leaves_of(np.zeros((2, 10))))
     ['']
     """
+    return {name: _as_array(value) for name, value in _raw(answer).items()}
+
+
+def names_in(answer: Any) -> dict[str, tuple[str, ...]]:
+    """The names of columns that come with an answer, of each array that has some, by its name.
+
+    They are the keys of mappings from labels to scores, one an image, or the head of a table.
+
+    >>> names_in({"probabilities": [{"dog": 0.2, "cat": 0.8}]})
+    {'probabilities': ('cat', 'dog')}
+    """
+    found = {name: tuple(map(str, _labels(value))) for name, value in _raw(answer).items()}
+    return {name: labels for name, labels in found.items() if labels}
+
+
+def _raw(answer: Any) -> Leaves:
     return {".".join(path): value for path, value in _walk(answer) if value is not None}
 
 
@@ -32,7 +48,7 @@ def is_array(value: Any) -> bool:
 def _walk(answer: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
     inside = _inside(answer)
     if inside is None:
-        yield (), _as_array(answer)
+        yield (), answer
         return
     for name, value in inside.items():
         for path, leaf in _walk(value):
@@ -49,15 +65,19 @@ def _inside(answer: Any) -> dict[str, Any] | None:
         return {each.name: getattr(answer, each.name) for each in dataclasses.fields(answer)}
     if isinstance(answer, tuple) and hasattr(answer, "_fields"):
         return dict(zip(answer._fields, answer, strict=True))
-    if isinstance(answer, tuple) or (isinstance(answer, list) and not _is_rows(answer)):
+    if isinstance(answer, tuple) or (isinstance(answer, list) and not is_rows(answer)):
         return {str(place): value for place, value in enumerate(answer)}
     if hasattr(answer, "logits"):
         return {"logits": answer.logits}
     return None
 
 
-def _is_rows(answer: Sequence[Any]) -> bool:
-    """Whether a list holds a row, or a number, for each image, and not several outputs."""
+def is_rows(answer: Sequence[Any]) -> bool:
+    """Whether a list holds a row, or a number, for each image, and not several outputs.
+
+    >>> is_rows([[0.1, 0.9], [0.5, 0.5]]), is_rows([np.zeros((2, 64)), np.zeros((2, 10))])
+    (True, False)
+    """
     return all(
         isinstance(each, int | float | str)
         or (is_array(each) and each.ndim <= 1)
@@ -75,7 +95,7 @@ def _as_array(value: Any) -> Any:
     """Lists of rows and tables as arrays; anything else as it is."""
     if isinstance(value, list) and value:
         if all(map(_is_scores_by_label, value)):
-            return np.array([[row[label] for label in labels_of(value)] for row in value])
+            return np.array([[row[label] for label in _labels(value)] for row in value])
         return np.array([np.asarray(row) for row in value])
     return value.to_numpy() if _is_table(value) else value
 
@@ -85,12 +105,8 @@ def _is_table(value: Any) -> bool:
     return hasattr(type(value), "to_numpy") and hasattr(value, "columns")
 
 
-def labels_of(answer: Any) -> tuple[str | int | float, ...]:
-    """The labels of an answer that is a mapping for each image, or a table; in order, or empty.
-
-    >>> labels_of([{"dog": 0.2, "cat": 0.8}])
-    ('cat', 'dog')
-    """
+def _labels(answer: Any) -> tuple[Any, ...]:
+    """The labels of columns, in order; empty if there are none."""
     if isinstance(answer, list) and answer and all(map(_is_scores_by_label, answer)):
         return tuple(sorted(answer[0], key=_by_number))
     return tuple(answer.columns) if _is_table(answer) else ()

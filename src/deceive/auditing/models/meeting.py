@@ -9,7 +9,7 @@ from deceive.auditing.models.answers import kind_of, kind_of_single, rows
 from deceive.auditing.models.gradients import differentiable
 from deceive.auditing.models.interface import FOUND_OUT, Interface, Scaling, check_channels
 from deceive.auditing.models.loaded import Loaded
-from deceive.auditing.models.naming import order_of
+from deceive.auditing.models.naming import names_of_labels, order_of
 from deceive.auditing.models.outputs import Found, asking, pick
 from deceive.auditing.models.readings import Reading
 from deceive.auditing.models.remarks import of_outputs, of_squashing
@@ -106,7 +106,9 @@ def _arranged(found: Found, data: RealData) -> tuple[Reading, list[str]]:
     n_outputs = found.scores.shape[1]
     if n_outputs == 1 and data.n_classes == 2:
         return Reading(single=True), notes
-    names = found.labels or found.loaded.wants.class_names
+    names = found.names or found.loaded.wants.class_names
+    if names is None and found.labels is not None:
+        names = names_of_labels(found.scores, found.labels, data.class_names)
     order, said = order_of(names, data.class_names, n_outputs)
     if n_outputs < data.n_classes:
         raise InputError(

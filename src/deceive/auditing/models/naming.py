@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
 
+from torch import Tensor
+
 from deceive.common.errors import InputError
 
 # Names to list in a sentence; of more, the first ones.
@@ -61,6 +63,32 @@ def order_of(
         return None, [f"Of its classes {said[0]}."] if said else []
     told = f"Its {n_outputs:,} outputs are matched to the data's {len(data):,} classes by name"
     return order, ["; ".join([told, *said]) + "."]
+
+
+def names_of_labels(
+    scores: Tensor, labels: Sequence[str], data: Sequence[str]
+) -> tuple[str, ...] | None:
+    """The names of columns, of a model that gives the label with the greatest score as well.
+
+    Libraries sort their labels: if that explains all that are given, it is taken for so.
+
+    >>> names_of_labels(torch.eye(3), ["ant", "bee", "cat"], ["cat", "ant", "bee"])
+    ('ant', 'bee', 'cat')
+
+    Args:
+        scores: (N, K).
+        labels: of the N images.
+        data: names of the data's classes.
+    """
+    known = {_plain(name) for name in data}
+    if scores.shape[1] != len(known) or not {_plain(label) for label in labels} <= known:
+        return None
+    ordered = tuple(sorted(data))
+    agree = [
+        _plain(ordered[column]) == _plain(label)
+        for column, label in zip(scores.argmax(1).tolist(), labels, strict=True)
+    ]
+    return ordered if all(agree) else None
 
 
 def _found(names: Sequence[str], data: Sequence[str]) -> list[int | None]:

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from deceive.auditing.models.arranging import LAYOUTS
+from deceive.auditing.models.arranging import LAYOUTS, joined
 from deceive.auditing.models.devices import providers
 from deceive.auditing.models.interface import DeviceName, Scaling
 from deceive.auditing.models.torch_files import in_batches
@@ -24,8 +23,7 @@ class OnnxModel:
 
     Flat inputs (scikit-learn), channels first (PyTorch) and channels last (Keras) are recognised by
     the shape that the file declares; if that leaves several open, the first that it accepts is
-    taken. Returns all outputs by name; dictionaries (scikit-learn's ZipMap) become arrays in the
-    order of their keys.
+    taken. Returns all outputs by name; scikit-learn's ZipMap gives a dictionary for each image.
 
     Args:
         session: of onnxruntime.
@@ -62,17 +60,18 @@ class OnnxModel:
         found: list[str] = self._session.get_providers()
         return found
 
-    def __call__(self, images: Tensor) -> dict[str, NDArray[Any]]:
+    def __call__(self, images: Tensor) -> dict[str, Any]:
         """All outputs by name for images (N, C, H, W), in the file's own types."""
         if self._batch is None:
             return self._ask(images)
         parts = [(self._ask(part), n) for part, n in in_batches(images, self._batch)]
+        first, _ = parts[0]
         return {
-            name: np.concatenate([answer[name][:n] for answer, n in parts]) if value.ndim else value
-            for name, value in parts[0][0].items()
+            name: value if np.ndim(value) == 0 else joined([each[name][:n] for each, n in parts])
+            for name, value in first.items()
         }
 
-    def _ask(self, images: Tensor) -> dict[str, NDArray[Any]]:
+    def _ask(self, images: Tensor) -> dict[str, Any]:
         if self._layout is not None:
             return self._run(LAYOUTS[self._layout](images))
         *others, last = self._possible(images)
@@ -84,14 +83,14 @@ class OnnxModel:
         self._layout = last
         return self._run(LAYOUTS[last](images))
 
-    def _run(self, arranged: Tensor) -> dict[str, NDArray[Any]]:
+    def _run(self, arranged: Tensor) -> dict[str, Any]:
         values = arranged.numpy()
         if np.issubdtype(self._dtype, np.integer):
             limits: Any = np.iinfo(self._dtype)
             values = values.round().clip(limits.min, limits.max)
         feed = {self._input: np.ascontiguousarray(values.astype(self._dtype))}
         answers = self._session.run(None, feed)
-        return dict(zip(self._outputs, map(_as_array, answers), strict=True))
+        return dict(zip(self._outputs, answers, strict=True))
 
     def _possible(self, images: Tensor) -> list[str]:
         """The layouts in which images have the shape that the file declares."""
@@ -142,21 +141,6 @@ def open_onnx(path: Path, device: DeviceName = "auto") -> OnnxModel:
     except Exception as error:  # onnxruntime's have no common class
         raise InputError(f"{path}: expected an ONNX file; {str(error).splitlines()[0]}") from error
     return OnnxModel(session, str(path))
-
-
-def _as_array(output: Any) -> NDArray[Any]:
-    if not (isinstance(output, list) and output and isinstance(output[0], dict)):
-        return np.asarray(output)
-    keys = sorted(output[0], key=_by_number)
-    return np.array([[row[key] for key in keys] for row in output])
-
-
-def _by_number(label: int | str) -> tuple[float, str]:
-    """Sort key: numbers and numeric strings by value, then other strings."""
-    try:
-        return float(label), ""
-    except ValueError:
-        return float("inf"), str(label)
 
 
 _ONNX_TYPES: dict[str, Any] = {

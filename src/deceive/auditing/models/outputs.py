@@ -5,11 +5,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from deceive.auditing.models.answers import as_tensor, columns_of, rows
-from deceive.auditing.models.leaves import Leaves, is_array, labels_of, leaves_of
+from deceive.auditing.models.leaves import Leaves, is_array, leaves_of, names_in
 from deceive.auditing.models.loaded import Function, Loaded
 from deceive.common.errors import InputError
 from deceive.networks.inference import logits_of
@@ -29,8 +30,10 @@ class Found:
     """What it gave for the first images, (N, K) float32."""
     is_flat: bool
     """Whether that was its own shape, with K ≥ 2."""
+    names: tuple[str, ...] | None
+    """The names of its columns, if they came with its answer."""
     labels: tuple[str, ...] | None
-    """The names that came with its answer."""
+    """The names of the classes that it chose for the first images, if they came with it."""
 
 
 def pick(
@@ -56,16 +59,16 @@ def pick(
     answer, count = _first_answer(loaded, scaled), len(scaled[0])
     leaves = leaves_of(answer)
     chosen = _chosen(leaves, count, n_classes, output)
-    labels = tuple(map(str, labels_of(answer))) or None
-    if [*leaves] == [""]:
-        if not is_array(answer) and not isinstance(loaded.model, nn.Module):
-            loaded = replace(loaded, model=_picking(loaded.model, ""))
-        return _found(loaded, leaves[""], count, n_classes, labels)
     model = loaded.model
-    picked = Picked(model, chosen) if isinstance(model, nn.Module) else _picking(model, chosen)
-    named = chosen if len(leaves) > 1 else None
-    loaded = replace(loaded, model=picked, output=named)
-    return _found(loaded, leaves[chosen], count, n_classes, labels)
+    if not is_array(answer):
+        picked = Picked(model, chosen) if isinstance(model, nn.Module) else _picking(model, chosen)
+        loaded = replace(loaded, model=picked, output=chosen if len(leaves) > 1 else None)
+    raw = _tensor(leaves[chosen])
+    scores = rows(raw, count)
+    if scores.shape[1] == 1:
+        _check_single(raw, n_classes, is_module=isinstance(model, nn.Module))
+    is_flat = raw.ndim == 2 and scores.shape[1] > 1
+    return Found(loaded, scores, is_flat, names_in(answer).get(chosen), _labels(leaves, count))
 
 
 def _chosen(leaves: Leaves, count: int, n_classes: int, output: str | None) -> str:
@@ -176,20 +179,22 @@ def _picking(model: Function, output: str) -> Function:
     return lambda images: leaves_of(model(images))[output]
 
 
-def _found(
-    loaded: Loaded, value: Any, count: int, n_classes: int, labels: tuple[str, ...] | None
-) -> Found:
-    """The checked output. Raises `InputError` unless it is scores."""
+def _tensor(value: Any) -> Tensor:
+    """An output as a tensor. Raises `InputError` unless it is one, or an array of numbers."""
     if not is_array(value):
         raise InputError(
             f"model: expected scores (N, K), got {type(value).__name__}; return a callable that "
             "gives a tensor or array of scores: logits, or what predict_proba gives"
         )
-    raw = as_tensor(value)
-    scores = rows(raw, count)
-    if scores.shape[1] == 1:
-        _check_single(raw, n_classes, is_module=isinstance(loaded.model, nn.Module))
-    return Found(loaded, scores, raw.ndim == 2 and scores.shape[1] > 1, labels)
+    return as_tensor(value)
+
+
+def _labels(leaves: Leaves, count: int) -> tuple[str, ...] | None:
+    """The texts (N,) among the outputs."""
+    for value in leaves.values():
+        if isinstance(value, np.ndarray) and value.shape == (count,) and value.dtype.kind in "OU":
+            return tuple(map(str, value))
+    return None
 
 
 def _check_single(scores: Tensor, n_classes: int, *, is_module: bool) -> None:
