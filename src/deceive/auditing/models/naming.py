@@ -38,8 +38,9 @@ def order_of(
     Raises:
         InputError: when some match and others don't; or none match, and the numbers differ too.
     """
-    numbered = [*data] == [str(number) for number in range(len(data))]
-    names = names if names is not None and len(names) == n_outputs else _imagenet(data, n_outputs)
+    numbered = _are_numbers(data)
+    if names is None or len(names) != n_outputs or _are_numbers(names):
+        names = _imagenet(data, n_outputs)
     if names is None:
         more = n_outputs > len(data) + 1 and not numbered
         return None, [_taken(n_outputs, len(data), "It has no class names")] if more else []
@@ -89,6 +90,11 @@ def names_of_labels(
         for column, label in zip(scores.argmax(1).tolist(), labels, strict=True)
     ]
     return ordered if all(agree) else None
+
+
+def _are_numbers(names: Sequence[str]) -> bool:
+    """Whether they are 0, 1, 2, …, which say nothing about the order of classes with names."""
+    return [*names] == [str(number) for number in range(len(names))]
 
 
 def _found(names: Sequence[str], data: Sequence[str]) -> list[int | None]:

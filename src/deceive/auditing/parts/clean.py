@@ -7,6 +7,7 @@ from torch import Tensor
 
 from deceive.auditing.context import Context
 from deceive.auditing.judges import majority
+from deceive.auditing.orders import another_order
 from deceive.auditing.record.advice import Limit
 from deceive.auditing.record.measured import SCORES, Clean, Name, Threshold
 from deceive.auditing.record.rows import CleanRow
@@ -49,14 +50,15 @@ class CleanPart:
         classes = subject.class_outputs(tested.probabilities)
         seen = context.seen(data.test, tick)
         accuracy = share_of(tested.right)
+        reordered = another_order(classes.argmax(1), tested.labels, data.class_names)
         thresholds: dict[Name, float] = {
             "asked": context.settings.confidence,
-            "own": own_threshold(held_out.confidence[held_out.right]),
+            "own": own_threshold(held_out.confidence[held_out.right], *reordered),
         }
         reached = tested.confidence
         return CleanRow(
             part=self.name,
-            warnings=_at_chance(accuracy, data.n_classes),
+            warnings=reordered or _at_chance(accuracy, data.n_classes),
             clean=Clean(
                 not_finite=int((~held_out.finite).sum()) + int((~tested.finite).sum()),
                 accuracy=accuracy,
@@ -144,7 +146,10 @@ def _limits(held_out: Scores, test: Scores) -> list[Limit]:
     return found
 
 
-def own_threshold(confidence: Tensor) -> float:
+_WRONG_ORDER = "Are its outputs the data's classes, in their order?"
+
+
+def own_threshold(confidence: Tensor, hint: str = _WRONG_ORDER) -> float:
     """A model's own threshold: the confidence that 95% of its correctly read images reach.
 
     It stays within what `fool` can be asked for. Raises `InputError` when no image is read.
@@ -152,11 +157,11 @@ def own_threshold(confidence: Tensor) -> float:
     Args:
         confidence: (N,), the probability of the label of each validation image that is read
             correctly.
+        hint: what the reason may be.
     """
     if not len(confidence):
         raise InputError(
-            "model: expected some validation images to be read correctly, got none; are its "
-            "outputs the data's classes, in their order?"
+            f"model: expected some validation images to be read correctly, got none. {hint}"
         )
     return min(max(reached_by(confidence, KEPT), 1e-6), CERTAIN)
 
