@@ -39,7 +39,8 @@ class RoundsCommand(Choice, Command):
     out: Path | None = None
     """The run folder; by default runs/PRESET."""
     data: Path | None = None
-    """A folder with MNIST's four files, or another set's of the same form."""
+    """A folder or file of labelled images: class folders, IDX, .npz, .npy, CSV, Parquet or hf:NAME;
+    by default MNIST."""
     tensorboard: bool = False
     """Also write rows, images and news to tensorboard/ in the run folder, as they come."""
     fresh: bool = False

@@ -21,7 +21,8 @@ class StudyCommand(Command):
     out: Path = Path("runs/study")
     """The run folder."""
     data: Path | None = None
-    """A folder with MNIST's four files, or another set's of the same form."""
+    """A folder or file of labelled images: class folders, IDX, .npz, .npy, CSV, Parquet or hf:NAME;
+    by default MNIST."""
     fresh: bool = False
     """Set aside an earlier run in the same folder, and start over."""
     json: bool = False

@@ -35,7 +35,8 @@ class TrainCommand(Choice, Command):
     out: Path = Path("network.safetensors")
     """Where the weights go; the card goes beside them."""
     data: Path | None = None
-    """A folder with MNIST's four files, or another set's of the same form."""
+    """A folder or file of labelled images: class folders, IDX, .npz, .npy, CSV, Parquet or hf:NAME;
+    by default MNIST."""
     seed: int = 0
     """Seed of all random numbers."""
     json: bool = False
