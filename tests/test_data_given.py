@@ -1,5 +1,6 @@
 """Labelled images that are already in Python: whatever holds them, the same pixels and labels."""
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -144,3 +145,12 @@ class Broken(Pairs):
 def test_what_is_refused(data: Any, said: str) -> None:
     with pytest.raises(InputError, match=said):
         deceive.as_data(data)
+
+
+def test_the_documented_example(capsys: pytest.CaptureFixture[str]) -> None:
+    page = (Path(__file__).resolve().parents[1] / "docs/audit.md").read_text(encoding="utf-8")
+    (example,) = (
+        code for code in re.findall(r"```python\n(.*?)```", page, re.S) if "as_data" in code
+    )
+    exec(compile(example, "docs/audit.md", "exec"), {})
+    assert capsys.readouterr().out.endswith("3 classes) ('cat', 'dog', 'owl')\n")
