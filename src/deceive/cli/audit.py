@@ -44,8 +44,8 @@ class AuditCommand(Suite, Command):
     files: tyro.conf.OmitArgPrefixes[Exports]
     """Files for other tools, written however the audit ends."""
     data: Path | None = None
-    """Real images of its classes: class folders, IDX, .npz, .npy, CSV, CIFAR's binary files, Parquet
-    or hf:NAME; by default MNIST."""
+    """Real images of its classes: class folders, IDX, .npz, .npy, CSV, CIFAR's binary files,
+    Parquet or hf:NAME; by default MNIST."""
     out: Path | None = None
     """The run folder; by default runs/audit-NAME."""
     judge: tuple[str, ...] = ("auto",)
