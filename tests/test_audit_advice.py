@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from conftest import Bands
+from deceive.auditing import AuditSettings, Gate, audit
 from deceive.auditing.advising import advice_in_words, value_of
 from deceive.auditing.features import Sample, head_of
 from deceive.auditing.models.formats import load_model
@@ -14,9 +15,20 @@ from deceive.auditing.parts.garbage import GarbagePart
 from deceive.auditing.record.advice import Limit, advise
 from deceive.auditing.record.measured import Garbage
 from deceive.auditing.record.schema import AuditReport
+from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset, in_batches
 from worlds.audits import band_data, context_of, quiet
 from worlds.records import audit_content
+
+LITTLE = AuditSettings(
+    candidates=4,
+    steps=20,
+    ways=("momentum",),
+    curve_candidates=2,
+    searched=2,
+    queries=100,
+    garbage_images=20,
+)
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -179,3 +191,22 @@ def test_a_threshold_is_given_in_the_units_of_its_score():
     assert of("rubbish", 2.302585) == "0.1"
     assert of("msp", -1.0) == "26.894%"
     assert of("msp", 30.0) == "100.0000% (log-odds 30)"
+
+
+def test_a_gate_scores_as_the_audit_did(data, tmp_path):
+    network = with_features()
+    report = audit(network, data, judge=None, settings=LITTLE, out=tmp_path)
+    images = data.test.images
+    logits, features = network(images), 2 * images.flatten(1)
+    for limit in report.limits:
+        gate = Gate(tmp_path, limit.score)
+        passed = gate(logits, features).double().mean().item()
+        assert passed == pytest.approx(limit.test_share, abs=0.02)  # rounding may move an image
+    best = Gate(tmp_path)
+    assert best.limit == report.advice.limit
+    noise = torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert not Gate(tmp_path, "mahalanobis")(network(noise), 2 * noise.flatten(1)).any()
+    with pytest.raises(InputError, match=r"features: expected \(60, 16\), .* 'vim', got none"):
+        Gate(tmp_path, "vim")(logits)
+    with pytest.raises(InputError, match=r"expected one that the audit has measured .* 'rubbish'"):
+        Gate(tmp_path, "rubbish")

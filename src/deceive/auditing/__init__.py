@@ -1,6 +1,7 @@
 """`audit` measures how sure a classifier is of garbage, for any model."""
 
 from deceive.auditing.core import audit
+from deceive.auditing.gate import Gate
 from deceive.auditing.models.interface import Interface, Scaling
 from deceive.auditing.record.schema import AuditReport, json_schema, read_report
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
@@ -10,6 +11,7 @@ __all__ = [
     "THOROUGH",
     "AuditReport",
     "AuditSettings",
+    "Gate",
     "Interface",
     "Scaling",
     "audit",

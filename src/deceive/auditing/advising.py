@@ -42,7 +42,11 @@ def advice_in_words(report: AuditReport) -> list[str]:
         f"{limit.validation_share:.1%} of the validation images and {limit.test_share:.1%} of the "
         f"test images, and stops {_stopped(advice)}."
     )
-    return [said, *_optimised_against(advice), *_where_nothing_helps(report, advice)]
+    return [
+        said,
+        *_optimised_against(advice, complete=report.complete),
+        *_where_nothing_helps(report, advice),
+    ]
 
 
 def value_of(limit: Limit) -> str:
@@ -91,8 +95,10 @@ def _stopped(advice: Advice) -> str:
     return _listed(parts)
 
 
-def _optimised_against(advice: Advice) -> list[str]:
-    if "optimised" not in advice.stopped or advice.limit.score == "msp":
+def _optimised_against(advice: Advice, *, complete: bool) -> list[str]:
+    if "optimised" not in advice.stopped:
+        return [] if complete else ["Images optimised against it are not scored yet."]
+    if advice.limit.score == "msp":
         return []
     return [
         "The optimised images aimed at its confidence, not at this score; an attacker who knows "

@@ -6,13 +6,13 @@ thresholds come from the other.
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
 from deceive.auditing.context import Context
 from deceive.auditing.features import Head, Sample, Seen, head_of
-from deceive.auditing.models.subject import Subject
 from deceive.common.arrays import Layout
 from deceive.common.errors import InputError
 from deceive.common.progress import Tick
@@ -20,6 +20,7 @@ from deceive.data.dataset import Images
 from deceive.fooling.objectives import log_odds
 from deceive.judging import feature_scores, logit_scores
 from deceive.judging.feature_scores import Gaussians, Subspace
+from deceive.storage.runs import Run
 
 Scores = dict[str, Tensor]
 """By name from `KINDS_OF_SCORE`, (N,) float64 each."""
@@ -41,13 +42,33 @@ _LAYOUT: Layout = {
     "basis?": "scores D P",
     "alpha?": "scores",
     "clip?": "scores",
+    "weight?": "scores L D",
+    "bias?": "scores L",
 }
 
 # Images that show where a model's features are.
 _FIRST = 8
 
 
-def logit_scores_of(subject: Subject, logits: Tensor) -> Scores:
+class Outputs(Protocol):
+    """What a model's outputs stand for: a `Subject`'s, or those of a model that was audited."""
+
+    @property
+    def answers(self) -> str:
+        """Logits, probabilities or log-probabilities."""
+        ...
+
+    @property
+    def rubbish_class(self) -> int | None:
+        """The output that stands for none of the classes."""
+        ...
+
+    def class_outputs(self, values: Tensor) -> Tensor:
+        """The outputs (N, K) without the rubbish class."""
+        ...
+
+
+def logit_scores_of(subject: Outputs, logits: Tensor) -> Scores:
     """The scores from logits (N, K), finite, that need no fit.
 
     `msp` is log(p / (1 - p)) of the greatest class probability p, which has the same order but does
@@ -73,9 +94,9 @@ def logit_scores_of(subject: Subject, logits: Tensor) -> Scores:
 class Scorer:
     """A model's scores, some of them fitted on real images."""
 
-    subject: Subject
+    outputs: Outputs
     head: Head | None
-    """None for a model without features."""
+    """Where features are seen; None for a model without."""
     fitted: dict[str, Tensor] = field(default_factory=dict)
     """What real images gave the scores that need a fit."""
 
@@ -85,7 +106,7 @@ class Scorer:
             return torch.empty(0, 1), {}
         found: list[Scores] = []
         with _watching(self.head, lambda *shown: found.append(self.of_features(*shown))):
-            logits = context.ask(self.subject, images, tick)
+            logits = context.ask(context.subject, images, tick)
         finite = logits.isfinite().all(1)
         scores = self.of_logits(logits[finite])
         for name in found[0] if found else ():
@@ -94,12 +115,17 @@ class Scorer:
 
     def of_logits(self, logits: Tensor) -> Scores:
         """The scores of finite logits (N, K)."""
-        scores = logit_scores_of(self.subject, logits)
+        scores = logit_scores_of(self.outputs, logits)
         if "templates" in self.fitted:
-            classes = self.subject.class_outputs(logits.double())
+            classes = self.outputs.class_outputs(logits.double())
             matched = logit_scores.kl_matching(classes, self.fitted["templates"])
             scores["kl_matching"] = matched
         return scores
+
+    @property
+    def n_features(self) -> int:
+        """How many features it was fitted on, D; 0 for none."""
+        return self.fitted["bank"].shape[1] if "bank" in self.fitted else 0
 
     def of_features(self, features: Tensor, logits: Tensor) -> Scores:
         """The scores of features (N, D) and the layer's logits (N, K); -inf where they are NaN."""
@@ -112,9 +138,10 @@ class Scorer:
         if "basis" in fit:
             subspace = Subspace(fit["origin"], fit["basis"], fit["alpha"])
             scores["vim"] = feature_scores.vim(features, logits, subspace)
-        if "clip" in fit and self.head is not None:
-            head = self.head
-            scores["react"] = feature_scores.react(features, head.weight, head.bias, fit["clip"])
+        if "clip" in fit:
+            scores["react"] = feature_scores.react(
+                features, fit["weight"], fit["bias"], fit["clip"]
+            )
         return {name: each.nan_to_num(-torch.inf, torch.inf) for name, each in scores.items()}
 
 
@@ -162,24 +189,32 @@ def _fitted(scorer: Scorer, features: Tensor, logits: Tensor, labels: Tensor) ->
     varied = features.std(0).max() > 0
     if varied and len(features) >= _PER_CLASS * len(set(labels.tolist())):
         found |= feature_scores.fit_gaussians(features, labels)._asdict()
-    if varied and head is not None and scorer.subject.rubbish_class is None:
+    if varied and head is not None and scorer.outputs.rubbish_class is None:
         subspace = feature_scores.fit_subspace(features, logits, head.weight, head.bias)
         if subspace.alpha.isfinite():
             found |= subspace._asdict()
-        found["clip"] = feature_scores.clip_of(features)
+        found |= {"clip": feature_scores.clip_of(features)}
+        found |= {"weight": head.weight, "bias": head.bias}
     return found
 
 
 def stored_scorer(context: Context) -> Scorer:
     """The scorer that the part `clean` has fitted."""
-    if not context.run.has_arrays(_STORED):
-        return Scorer(context.subject, None)
-    arrays = context.run.load_arrays(_STORED, _LAYOUT)
-    fitted = {name: torch.from_numpy(each).double() for name, each in arrays.items()}
-    head = None
+    fitted, head = load_fitted(context.run), None
     if "bank" in fitted:
         head = head_of(context.subject, context.data.validation.read(slice(_FIRST)))
     return Scorer(context.subject, head, fitted)
+
+
+def load_fitted(run: Run) -> dict[str, Tensor]:
+    """What real images gave the scores that need a fit; nothing if there were too few.
+
+    Raises `InputError` when the file is damaged.
+    """
+    if not run.has_arrays(_STORED):
+        return {}
+    arrays = run.load_arrays(_STORED, _LAYOUT)
+    return {name: torch.from_numpy(each).double() for name, each in arrays.items()}
 
 
 def only_finite(logits: Tensor) -> Tensor:

@@ -126,9 +126,11 @@ def _sure_of_garbage(report: AuditReport) -> list[str]:
         listed = ", ".join(found[:3]) + (f" and {len(found) - 3} more kinds" * (len(found) > 3))
         return [f"Of garbage that was not optimised, it is sure, at least {asked}, of {listed}."]
     most = shares[surest[0]]
+    if not most:
+        return [f"It is sure, at least {asked}, of no garbage that was not optimised."]
     return [
-        f"It is hardly ever sure, at least {asked}, of garbage that was not optimised: "
-        + (f"of {most:.1%} of the {KINDS[surest[0]]} at most." if most else "of none.")
+        f"It is hardly ever sure, at least {asked}, of garbage that was not optimised: of "
+        f"{most:.1%} of the {KINDS[surest[0]]} at most."
     ]
 
 
