@@ -206,7 +206,7 @@ def test_a_gate_scores_as_the_audit_did(data, tmp_path):
     assert best.limit == report.advice.limit
     noise = torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     assert not Gate(tmp_path, "mahalanobis")(network(noise), 2 * noise.flatten(1)).any()
-    with pytest.raises(InputError, match=r"features: expected \(60, 16\), .* 'vim', got none"):
+    with pytest.raises(InputError, match=r"features: expected \(60, 16\) for the score 'vim'"):
         Gate(tmp_path, "vim")(logits)
     with pytest.raises(InputError, match=r"expected one that the audit has measured .* 'rubbish'"):
         Gate(tmp_path, "rubbish")

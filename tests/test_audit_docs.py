@@ -72,6 +72,7 @@ def test_every_command_is_known():
     assert [command[1:3] for command in COMMANDS] == [
         ["audit", "MODEL"],
         ["audit", "my_model:classifier"],
+        ["audit", "MODEL"],
         ["audit", "my_model:classifier"],
         ["audit", "mlp.onnx"],
         ["audit", "convnet.onnx"],
@@ -123,7 +124,7 @@ def test_in_python(place, capsys):
 )
 @pytest.mark.parametrize(
     ("library", "name", "command"),
-    [("sklearn", "mlp", COMMANDS[3]), ("keras", "convnet", COMMANDS[4])],
+    [("sklearn", "mlp", COMMANDS[4]), ("keras", "convnet", COMMANDS[5])],
 )
 def test_a_classifier_born_elsewhere(place, capsys, monkeypatch, library, name, command):
     monkeypatch.setenv("KERAS_BACKEND", "torch")  # and put back
