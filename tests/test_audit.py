@@ -179,8 +179,9 @@ def test_a_model_that_reads_no_better_than_guessing_is_a_warning(data):
     report = audit(Relabelled(sure=12), mislabelled(data, every=10), judge=None, settings=TINY)
     assert report.complete
     assert report.clean.accuracy == pytest.approx(0.1)
-    (warning,) = report.warnings
+    warning, order = report.warnings
     assert verdict(report)[0] == warning
+    assert "It would read 90.0% of the test images" in order
     assert "reads 10.0% of the test images, no better than guessing (25.0%)" in warning
     for remedy in ("--bounds, or --mean and --std", "--output"):
         assert remedy in warning

@@ -58,7 +58,7 @@ class CleanPart:
         reached = tested.confidence
         return CleanRow(
             part=self.name,
-            warnings=reordered or _at_chance(accuracy, data.n_classes),
+            warnings=[*_at_chance(accuracy, data.n_classes), *reordered],
             clean=Clean(
                 not_finite=int((~held_out.finite).sum()) + int((~tested.finite).sum()),
                 accuracy=accuracy,
