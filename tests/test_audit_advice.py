@@ -179,7 +179,19 @@ def test_a_score_that_is_better_against_one_kind_is_named():
         garbage("uniform", msp=0.1, energy=0.2, vim=0.8),
         garbage("smooth", msp=0.6, energy=0.9, vim=0.3),
     )
-    assert more == "Of the smooth noise more is stopped by the score “ViM”: 70.0%."
+    assert more == "Of the smooth noise “ViM” stops more: 70.0%."
+
+
+def test_what_no_score_stops_is_said_in_one_sentence():
+    *_, last = said(
+        garbage("uniform", msp=0.9, energy=0.6, vim=1.0),
+        garbage("smooth", msp=0.7, energy=0.9, vim=1.0),
+        garbage("squares", msp=0.1, energy=0.0, vim=1.0),
+    )
+    assert last == (
+        "No score stops more than 40.0% of the uniform noise and 30.0% of the smooth noise: "
+        "retrain with a rubbish class, or put a guard in front."
+    )
 
 
 def test_a_threshold_is_given_in_the_units_of_its_score():

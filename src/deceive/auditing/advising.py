@@ -108,22 +108,20 @@ def _optimised_against(advice: Advice, *, complete: bool) -> list[str]:
 
 def _where_nothing_helps(report: AuditReport, advice: Advice) -> list[str]:
     """The kinds of garbage that the score lets through, and whether others do better."""
-    said = []
+    said, hopeless = [], []
     others = options(report.limits, report.garbage)
     for kind, share in advice.stopped.items():
-        if share >= _HELPS:
-            continue
         best = max(others, key=lambda each: each.stopped[kind])
+        most = f"{best.stopped[kind]:.1%}"
         if best.stopped[kind] < _HELPS:
-            said.append(
-                f"No score stops more than {best.stopped[kind]:.1%} of the {_garbage(kind)}: "
-                "retrain with a rubbish class, or put a guard in front."
-            )
-        else:
-            said.append(
-                f"Of the {_garbage(kind)} more is stopped by the score "
-                f"“{SCORES[best.limit.score]}”: {best.stopped[kind]:.1%}."
-            )
+            hopeless.append(f"{most} of the {_garbage(kind)}")
+        elif share < _HELPS:
+            said.append(f"Of the {_garbage(kind)} “{SCORES[best.limit.score]}” stops more: {most}.")
+    if hopeless:
+        said.append(
+            f"No score stops more than {_listed(hopeless)}: retrain with a rubbish class, or put a "
+            "guard in front."
+        )
     return said
 
 
