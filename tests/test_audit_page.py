@@ -3,17 +3,29 @@
 import base64
 import io
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from conftest import Bands
-from deceive.auditing import AuditSettings, audit
+from deceive.auditing import AuditSettings, Interface, audit
+from deceive.auditing.models.loaded import Loaded
+from deceive.auditing.models.preprocessing import pictures_of
 from deceive.reporting.audit import write_audit_page
 from deceive.reporting.html import is_large, shown
 from deceive.storage.runs import Run
 from worlds.audits import band_data
+
+
+class Negative(torch.nn.Module):
+    """Turns black and white round."""
+
+    def forward(self, images):
+        return 1 - images
+
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -50,6 +62,28 @@ def test_the_recommended_score_is_marked_in_the_table(page):
     assert table.index("optimised</th>") < table.index("uniform noise</th>")
     assert table.count('scope="row"') == 6  # this network has no features
     assert "Static, or the real thing?" in page
+
+
+def test_what_a_function_makes_of_images_can_be_shown():
+    images = torch.rand(2, 3, 4, 6)
+    loaded = Loaded("mine", "callable", lambda shown: shown)
+    assert pictures_of(loaded, images) is None
+    last = replace(loaded, preprocess=lambda shown: 5 * shown.permute(0, 2, 3, 1).numpy() - 7)
+    low, high = images.aminmax()
+    torch.testing.assert_close(pictures_of(last, images), (images - low) / (high - low))
+    flat = replace(loaded, preprocess=lambda shown: shown.flatten(1))
+    assert pictures_of(flat, images) is None
+
+
+def test_the_page_shows_what_a_function_makes_of_images(tmp_path):
+    negative = Interface(preprocess=lambda images: 1 - images)
+    model = torch.nn.Sequential(Negative(), Bands(sure=12))
+    audit(model, band_data(), judge=None, interface=negative, settings=LITTLE, out=tmp_path)
+    page = write_audit_page(Run.open(tmp_path)).read_text(encoding="utf-8")
+    first, _, rest = page.partition("What your own function makes of them")
+    assert first.count("<img") == rest.partition("</ul>")[0].count("<img") == 4
+    arrays = Run.open(tmp_path).load_arrays("real")
+    assert np.abs(255.0 - arrays["levels"] - arrays["made"]).max() < 3
 
 
 def test_large_images_are_shown_smaller_than_a_png():

@@ -59,6 +59,7 @@ def write_audit_page(run: Run) -> Path:
         large=is_large(report.model.image_shape),
         real=_real_images(run, report),
         prepared=_prepared(report),
+        made=_made(run, report),
         fooling=_fooling_images(run, report),
         ends=_ends(run, report),
         curves=embedded(png(drawn)) if drawn else None,
@@ -85,6 +86,18 @@ def _real_images(run: Run, report: AuditReport) -> list[Picture]:
         said = _answer(report, int(arrays["answers"][place]), float(arrays["confidence"][place]))
         pictures.append((shown(arrays["levels"][place]), f"{names[label]}\nread as {said}"))
     return pictures
+
+
+def _made(run: Run, report: AuditReport) -> list[Picture]:
+    """What the user's own function makes of them, if there is one."""
+    if not run.has_arrays(REAL):
+        return []
+    arrays, names = load_real(run, _sizes(report)), _names(report)
+    labels = arrays["labels"].tolist()
+    return [
+        (shown(image), names[label])
+        for image, label in zip(arrays.get("made", ()), labels, strict=False)
+    ]
 
 
 def _prepared(report: AuditReport) -> str:

@@ -49,5 +49,7 @@ class Loaded:
     """What it declares about its images and labels."""
     arranged: str = ""
     """How images are handed to it, if not as (N, C, H, W): flat, channels last."""
+    preprocess: Function | None = None
+    """The user's own function, which is part of the model already."""
     prepared: str = ""
     """How pictures become its images, before they are scaled, in words."""

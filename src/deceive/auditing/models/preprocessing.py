@@ -36,9 +36,27 @@ def with_preprocess(loaded: Loaded, interface: Interface) -> Loaded:
         return loaded
     preprocess = function_of(interface.preprocess)
     if isinstance(loaded.model, nn.Module):
-        return replace(loaded, model=Preprocessed(loaded.model, preprocess))
+        within: nn.Module = Preprocessed(loaded.model, preprocess)
+        return replace(loaded, model=within, preprocess=preprocess)
     model = loaded.model
-    return replace(loaded, model=lambda images: model(preprocess(images)))
+    return replace(loaded, model=lambda images: model(preprocess(images)), preprocess=preprocess)
+
+
+def pictures_of(loaded: Loaded, images: Tensor) -> Tensor | None:
+    """What the user's function makes of images, as pictures (N, C, H, W) in [0, 1].
+
+    They are stretched, all alike, from black to white. None without a function, and for what can't
+    be shown as pictures.
+    """
+    if loaded.preprocess is None:
+        return None
+    made = _shown(loaded.preprocess, images).detach().float().cpu()
+    if made.ndim == 4 and made.shape[1] not in (1, 3) and made.shape[3] in (1, 3):
+        made = made.permute(0, 3, 1, 2)  # channels last
+    if made.ndim != 4 or made.shape[1] not in (1, 3) or not made.isfinite().all():
+        return None
+    low, high = made.aminmax()
+    return (made - low) / (high - low).clamp_min(1e-12)
 
 
 def function_of(preprocess: str | Preprocess) -> Preprocess:

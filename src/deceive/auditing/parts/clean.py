@@ -7,6 +7,7 @@ from torch import Tensor
 
 from deceive.auditing.context import Context
 from deceive.auditing.judges import majority
+from deceive.auditing.models.preprocessing import pictures_of
 from deceive.auditing.orders import another_order
 from deceive.auditing.record.advice import Limit
 from deceive.auditing.record.measured import SCORES, Clean, Name, Threshold
@@ -113,12 +114,15 @@ def _keep_real(context: Context, read: "_Read") -> None:
     first = [int((labels == each).nonzero()[0]) for each in torch.unique(labels)]
     chosen = torch.tensor(first)[torch.linspace(0, len(first) - 1, min(_SHOWN, len(first))).long()]
     confidence, answers = read.probabilities[chosen].max(1)
+    images = context.data.test.read(chosen)
+    made = pictures_of(context.subject.loaded, images)
     context.run.save_arrays(
         REAL,
-        levels=to_levels(context.data.test.read(chosen)).numpy(),
+        levels=to_levels(images).numpy(),
         labels=labels[chosen].numpy(),
         answers=answers.numpy(),
         confidence=confidence.float().numpy(),
+        **({} if made is None else {"made": to_levels(made).numpy()}),
     )
 
 

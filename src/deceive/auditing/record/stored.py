@@ -37,6 +37,7 @@ _REAL: Layout = {
     "labels": "classes N",
     "answers": "counts N",
     "confidence": "shares N",
+    "made?": "levels N c h w",
 }
 
 Sizes = dict[str, int]
@@ -80,7 +81,10 @@ REAL = "real"
 
 
 def load_real(run: Run, sizes: Sizes) -> Arrays:
-    """Some real images with their labels, and the output that the model is surest of."""
+    """Some real images with their labels, and the output that the model is surest of.
+
+    `made` is what the user's own function makes of them.
+    """
     return run.load_arrays(REAL, _REAL, **sizes)
 
 
