@@ -107,6 +107,8 @@ def test_one_split_is_enough(tmp_path: Path) -> None:
     data = open_data(tmp_path)
     assert [len(each) for each in (data.train, data.validation, data.test) if each] == [6, 6, 8]
     assert "6 of the 12 training images are for validation" in data.notes
+    data = open_data(tmp_path, from_test=True)
+    assert [len(each) for each in (data.train, data.validation, data.test) if each] == [12, 4, 4]
 
 
 def test_only_pictures_count(tmp_path: Path) -> None:

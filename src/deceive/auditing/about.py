@@ -69,7 +69,12 @@ def subject_row(context: Context, parts: list[Part], notes: list[str]) -> Subjec
     return SubjectRow(
         part="subject",
         plan={part.name: part.words for part in parts},
-        notes=[*context.data.notes, *subject.notes, *notes, *_not_applicable(context, parts)],
+        notes=[
+            *map(_sentence, context.data.notes),
+            *subject.notes,
+            *notes,
+            *_not_applicable(context, parts),
+        ],
         warnings=[*subject.warnings, *warnings],
         judges=[Judge(name=each.name, accuracy=None, **as_json(each.scaling)) for each in judges],
         again=_again(context),
@@ -85,6 +90,11 @@ def prepared_in_words(subject: Subject) -> str:
     if wants.scaling == subject.scaling:
         said.append(f"as {wants.source} says")
     return ", ".join(filter(None, said))
+
+
+def _sentence(note: str) -> str:
+    """A note with a capital letter and a full stop."""
+    return f"{note[:1].upper()}{note[1:].rstrip('.')}."
 
 
 def _model(subject: Subject) -> Model:

@@ -109,7 +109,7 @@ def met_as_judge(loaded: Loaded, data: RealData, interface: Interface) -> Subjec
 def _opened(place: Place, preparation: Preparation) -> RealData:
     if place is None:
         return open_data(None, preparation)
-    return prepared(as_data(place, preparation), preparation)
+    return prepared(as_data(place, preparation, from_test=True), preparation)
 
 
 def opened_like(place: Place, data: RealData, preparation: Preparation) -> RealData | None:

@@ -40,6 +40,7 @@ def as_data(
     preparation: Preparation = AS_THEY_ARE,
     *,
     seed: int = 0,
+    from_test: bool = False,
     class_names: Sequence[str] = (),
     limit: int = 10_000,
 ) -> RealData:
@@ -53,6 +54,7 @@ def as_data(
             `Dataset` or `LazyDataset` of ours is returned as it is.
         preparation: how pictures become images of one shape.
         seed: of the order of images and of the cut into splits.
+        from_test: where there is nothing for validation, halve the test images: see `open_data`.
         class_names: names of labels 0, 1, …; by default those that the data set has.
         limit: how many items are read, at most, of a torch data set that can only be iterated, or
             whose labels can only be learnt by reading its items. Items that can only be iterated
@@ -75,7 +77,7 @@ def as_data(
     if isinstance(data, Dataset | LazyDataset | PreparedData):
         return data
     if isinstance(data, str | Path):
-        return open_data(data, preparation, seed=seed)
+        return open_data(data, preparation, seed=seed, from_test=from_test)
     several = data if isinstance(data, Mapping) else {"all": data}
     parts: dict[PartName, Part] = {}
     digest = hashlib.sha256()
@@ -91,7 +93,7 @@ def as_data(
     if len(parts) > 1:
         parts.pop("all", None)
     whole = Found(parts, digest.hexdigest(), names, tuple(notes))
-    return dataset_of(whole, Path(_name(data)), preparation, seed=seed)
+    return dataset_of(whole, Path(_name(data)), preparation, seed=seed, from_test=from_test)
 
 
 def _name(data: Any) -> str:

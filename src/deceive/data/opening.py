@@ -40,6 +40,7 @@ def open_data(
     *,
     seed: int = 0,
     validation: int | None = None,
+    from_test: bool = False,
     any_labels: bool = False,
     source: Source = MNIST,
 ) -> LazyDataset:
@@ -54,6 +55,9 @@ def open_data(
         seed: of the order of pictures and of the cut into splits, where the layout has none.
         validation: how many images are held out for validation where the layout has none for it;
             by default 5,000, or fewer of few.
+        from_test: where the layout has none for validation, halve the test images and leave those
+            for training alone: a model to be audited has probably seen them. IDX files in MNIST's
+            layout keep their last training images for it.
         any_labels: accept labels with gaps and a single class, for pictures whose labels don't
             matter.
         source: the data set to read if no place is named.
@@ -84,7 +88,13 @@ def open_data(
     else:
         found = _found(folder)
     return dataset_of(
-        found, folder, preparation, seed=seed, validation=validation, any_labels=any_labels
+        found,
+        folder,
+        preparation,
+        seed=seed,
+        validation=validation,
+        from_test=from_test,
+        any_labels=any_labels,
     )
 
 
@@ -122,6 +132,7 @@ def dataset_of(
     *,
     seed: int,
     validation: int | None = None,
+    from_test: bool = False,
     any_labels: bool = False,
 ) -> LazyDataset:
     """A data set of what a reader found; arguments and errors as in `open_data`."""
@@ -133,7 +144,14 @@ def dataset_of(
     if not any_labels:
         found.check()
     classes = classes_of(raw, found.class_names, where=where, any_labels=any_labels)
-    splits = cut(classes.labels, seed, validation=validation, in_order=found.in_order, where=where)
+    splits = cut(
+        classes.labels,
+        seed,
+        validation=validation,
+        in_order=found.in_order,
+        from_test=from_test,
+        where=where,
+    )
     losses = Losses(sum(len(each) for each in raw.values()), where)
 
     def lazy(rows: Rows | None) -> LazySplit | None:

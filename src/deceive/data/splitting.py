@@ -42,20 +42,23 @@ def cut(
     *,
     validation: int | None = None,
     in_order: bool = False,
+    from_test: bool = False,
     where: str,
 ) -> Cut:
     """Decide what each part is used for.
 
-    Training and test pictures: validation is cut from those for training. Training and validation:
-    the latter are halved. One part alone for choosing or testing is halved too. One pile, or
-    training pictures alone: a fifth each (at most 5,000 and 10,000) is held out for validation and
-    test.
+    Training and test pictures: validation is cut from those for training, or with `from_test` the
+    test pictures are halved. Training and validation: the latter are halved. One part alone for
+    choosing or testing is halved too. One pile, or training pictures alone: a fifth each (at most
+    5,000 and 10,000) is held out for validation and test.
 
     Args:
         labels: classes (N,) of each part.
         seed: of the order. Every first n pictures in that order hold all classes in proportion.
         validation: how many pictures of the training ones or the pile are held out for validation.
         in_order: keep the order of the pictures; validation are the last of those for training.
+        from_test: leave the training pictures alone, as a model to be audited has probably seen
+            them; not where pictures are kept in order.
         where: the place, for messages.
 
     Raises:
@@ -72,6 +75,8 @@ def cut(
             return _cut_pile(part, order, validation, where)
         return _halved(part, order, None, where)
     train = Rows("train", orders["train"]) if "train" in labels else None
+    if "validation" not in labels and from_test and not in_order:
+        return _halved("test", orders["test"], train, where)
     if "validation" not in labels:
         return _held_out(orders, validation, in_order, where)
     if "test" not in labels:
