@@ -1,60 +1,23 @@
 """Labelled images that are read from disk when they are asked for."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from deceive.common.checks import counted, in_memory, on_one_line
+from deceive.common.checks import in_memory
 from deceive.common.errors import InputError
 from deceive.common.levels import Shape
 from deceive.data.dataset import Dataset, Split
 from deceive.data.idx import by
+from deceive.data.losses import Losses
 from deceive.data.preparation import Preparation
 from deceive.data.readers.reader import Pictures, UnreadableError
 
-_FEW = 2
-"""Unreadable pictures that are accepted however few have been read, if the data have enough."""
 _BLOCK = 1000
 """Images read at once into memory."""
-
-
-@dataclass(eq=False)
-class Losses:
-    """Pictures that couldn't be read, among all that were tried."""
-
-    total: int
-    """Pictures in the data."""
-    where: str
-    tried: set[tuple[int, int]] = field(default_factory=set)
-    why: dict[str, str] = field(default_factory=dict)
-    """What is wrong with each, by its name."""
-
-    def add(self, name: str, reason: str) -> None:
-        """Count one; raises `InputError` when they are more than 1%."""
-        self.why.setdefault(name, on_one_line(reason, 100))
-        lost = len(self.why)
-        if lost > self.total / 100 or lost > max(_FEW, len(self.tried) / 100):
-            raise InputError(
-                f"{self.where}: expected pictures of which at most 1% can't be read, got "
-                f"{lost:,} of the first {len(self.tried):,}: {self._named()}"
-            )
-
-    @property
-    def note(self) -> tuple[str, ...]:
-        """A sentence that counts and names them, if there are any."""
-        if not self.why:
-            return ()
-        return (
-            f"{counted(len(self.why), 'picture')} of {len(self.tried):,} can't be read and "
-            f"left out: {self._named()}",
-        )
-
-    def _named(self) -> str:
-        first = [f"{name} ({reason})" for name, reason in list(self.why.items())[:3]]
-        return ", ".join(first) + (", …" if len(self.why) > 3 else "")
 
 
 @dataclass(frozen=True, eq=False)

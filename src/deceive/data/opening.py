@@ -15,7 +15,8 @@ from deceive.common.errors import InputError
 from deceive.common.levels import Shape
 from deceive.data.idx import by, instead, reason
 from deceive.data.labelling import classes_of
-from deceive.data.lazy import LazyDataset, LazySplit, Losses
+from deceive.data.lazy import LazyDataset, LazySplit
+from deceive.data.losses import Losses
 from deceive.data.preparation import AS_THEY_ARE, Preparation
 from deceive.data.readers.hub import PREFIX, read_hub
 from deceive.data.readers.idx import read_source
