@@ -39,8 +39,9 @@ def idle(monkeypatch, data):
         "cli.audit.task",
     ):
         monkeypatch.setattr(f"deceive.{place}", work)
-    for place in ("data.loading", "auditing.core"):  # it is read once for all tests
-        monkeypatch.setattr(f"deceive.{place}.load_data", lambda folder: data)
+    # It is read once for all tests.
+    monkeypatch.setattr("deceive.data.loading.load_data", lambda folder: data)
+    monkeypatch.setattr("deceive.auditing.opening.open_data", lambda place, preparation: data)
 
 
 @pytest.fixture(scope="module")

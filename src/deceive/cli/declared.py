@@ -1,9 +1,9 @@
 """Flags that declare how an audited model, and its judges, take images and what they return."""
 
-import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from deceive.cli.data import sides
 from deceive.common.errors import InputError
 
 
@@ -65,7 +65,7 @@ class Declared:
         try:
             scaling = given("bounds", "mean", "std")
             sides: dict[str, Any] = {
-                name: _sides(name, value) for name, value in given("size", "crop").items()
+                name: sides(name, value) for name, value in given("size", "crop").items()
             }
             return Interface(
                 scaling=Scaling(**scaling) if scaling else None,
@@ -75,16 +75,3 @@ class Declared:
             )
         except InputError as error:
             raise InputError(f"--{prefix.replace('_', '-')}{error}") from error
-
-
-def _sides(name: str, value: str) -> tuple[int, int]:
-    """(height, width) of HxW, or of one number for a square.
-
-    >>> _sides("size", "48x192"), _sides("crop", "224")
-    ((48, 192), (224, 224))
-    """
-    found = re.fullmatch(r"(\d+)(?:[x×](\d+))?", value.strip().lower())
-    if found is None:
-        raise InputError(f"{name}: expected HxW, such as 48x192, or one number, got {value!r}")
-    height, width = found[1], found[2] or found[1]
-    return int(height), int(width)

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Self
 import tyro
 from pydantic import ValidationError
 
+from deceive.cli.data import DataFlags
 from deceive.cli.folders import claimed
 from deceive.cli.parsing import Command, chosen, flag_error
 from deceive.cli.screen import log, show, task
@@ -30,7 +31,7 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RoundsCommand(Choice, Command):
+class RoundsCommand(Choice, DataFlags, Command):
     """`deceive rounds`: its flags, and what it does."""
 
     together: ClassVar[bool] = True
@@ -38,9 +39,6 @@ class RoundsCommand(Choice, Command):
     settings: Annotated[RoundsSettings, tyro.conf.arg(name="")]
     out: Path | None = None
     """The run folder; by default runs/PRESET."""
-    data: Path | None = None
-    """A folder or file of labelled images: class folders, IDX, .npz, .npy, CSV, Parquet or hf:NAME;
-    by default MNIST."""
     tensorboard: bool = False
     """Also write rows, images and news to tensorboard/ in the run folder, as they come."""
     fresh: bool = False
@@ -60,10 +58,9 @@ class RoundsCommand(Choice, Command):
 
     def run(self) -> int:
         from deceive.common import processes
-        from deceive.data.loading import load_data
         from deceive.storage.models import load_card, load_network
 
-        data = load_data(self.data)
+        data = self.load()
         judge = load_network(self.settings.judge)
         if load_card(self.settings.judge).data_checksum != data.checksum:
             raise InputError(

@@ -7,22 +7,20 @@ from typing import Annotated, Any, Self
 
 import tyro
 
+from deceive.cli.data import DataFlags
 from deceive.cli.folders import claimed
 from deceive.cli.parsing import Command
 from deceive.cli.screen import log, show, task
 from deceive.study import STUDY, StudySettings, study, summary
 
 
-@dataclass(frozen=True)
-class StudyCommand(Command):
+@dataclass(frozen=True, kw_only=True)
+class StudyCommand(DataFlags, Command):
     """`deceive study`: its flags, and what it does."""
 
     settings: Annotated[StudySettings, tyro.conf.arg(name="")]
     out: Path = Path("runs/study")
     """The run folder."""
-    data: Path | None = None
-    """A folder or file of labelled images: class folders, IDX, .npz, .npy, CSV, Parquet or hf:NAME;
-    by default MNIST."""
     fresh: bool = False
     """Set aside an earlier run in the same folder, and start over."""
     json: bool = False
@@ -33,13 +31,12 @@ class StudyCommand(Command):
         return cls(settings=StudySettings())
 
     def run(self) -> int:
-        from deceive.data.loading import load_data
         from deceive.reporting.figures import study_pictures
         from deceive.reporting.study import write_study_page
         from deceive.storage.runs import Run
 
         settings = self.settings
-        data = load_data(self.data)
+        data = self.load()
         settings.check(data)
         rows = []
         with claimed(self.out, fresh=self.fresh):

@@ -7,6 +7,7 @@ from typing import Annotated, ClassVar, Self
 
 import tyro
 
+from deceive.cli.data import DataFlags
 from deceive.cli.parsing import Command, chosen, ending
 from deceive.cli.screen import show, task
 from deceive.common import checks
@@ -26,7 +27,7 @@ class Choice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainCommand(Choice, Command):
+class TrainCommand(Choice, DataFlags, Command):
     """`deceive train`: its flags, and what it does."""
 
     together: ClassVar[bool] = True
@@ -34,9 +35,6 @@ class TrainCommand(Choice, Command):
     settings: Annotated[TrainingSettings, tyro.conf.arg(name="")]
     out: Path = Path("network.safetensors")
     """Where the weights go; the card goes beside them."""
-    data: Path | None = None
-    """A folder or file of labelled images: class folders, IDX, .npz, .npy, CSV, Parquet or hf:NAME;
-    by default MNIST."""
     seed: int = 0
     """Seed of all random numbers."""
     json: bool = False
@@ -50,13 +48,12 @@ class TrainCommand(Choice, Command):
 
     def run(self) -> int:
         from deceive.common import processes
-        from deceive.data.loading import load_data
         from deceive.storage.models import check_savable, save_network
 
         if ending(self.out) != ".safetensors":
             raise InputError(f"--out: expected a name that ends in .safetensors, got {self.out}")
         check_savable(self.out)
-        data = load_data(self.data)
+        data = self.load()
         with task(f"training {self.recipe}") as tick:
             network, card = train(
                 self.recipe,
