@@ -97,8 +97,8 @@ def test_a_folder_in_the_place_of_weights_or_card_is_found_first(taken, tmp_path
         (["rounds", "--judged", "2"], "judged: expected 0, or at least 25 images for each of 10"),
         (["rounds", "--judged", "1" + "0" * 12], "judged: expected at most"),
         (["rounds", "--kept", "1" + "0" * 12], "kept: expected at most"),
-        (["study", "--noise-images", "1" + "0" * 12], "noise_images: expected at most"),
-        (["audit", "fast", "--garbage-images", "1" + "0" * 12], "garbage_images: expected at most"),
+        (["study", "--noise-images", "1" + "0" * 12], "noise-images: expected at most"),
+        (["audit", "fast", "--garbage-images", "1" + "0" * 12], "garbage-images: expected at most"),
         (["fool", "--count", "1" + "0" * 12], "got 10,000,000,000,000"),
         (["draw", "--count", "1" + "0" * 12], "as many as this machine's memory holds, got 10"),
         (
