@@ -23,6 +23,7 @@ from deceive.data.given import as_data
 from deceive.data.opening import open_data
 from deceive.data.preparation import Preparation
 from deceive.data.prepared import prepared
+from deceive.networks.modules import without_compile
 
 Place = Any
 """Real images (`as_data`), or where they are (`open_data`); None for MNIST."""
@@ -36,7 +37,8 @@ def loaded_model(model: AnyModel, interface: Interface, *, trust: bool) -> Loade
     loaded = load_model(model, trust=trust, device=interface.device)
     if isinstance(loaded.model, nn.Module):
         own = not isinstance(model, nn.Module)
-        loaded = replace(loaded, model=placed(loaded.model, interface.device, own=own))
+        module = without_compile(loaded.model)
+        loaded = replace(loaded, model=placed(module, interface.device, own=own))
     return with_preprocess(loaded, interface)
 
 

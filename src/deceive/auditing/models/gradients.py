@@ -23,7 +23,9 @@ def differentiable(
         frozen: makes the copy that attacks work on.
     """
     try:
-        passes = has_gradient(module, images)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # 8-bit layers warn
+            passes = has_gradient(module, images)
     except Exception as error:  # as of `numpy()`: a user's model may raise anything
         return None, [f"It doesn't run with a gradient ({_first_line(error)}), {_BLACK_BOX}"]
     if not passes:

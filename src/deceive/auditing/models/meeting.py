@@ -18,7 +18,7 @@ from deceive.auditing.models.subject import Adapted, Subject, answering
 from deceive.common.errors import InputError
 from deceive.data.dataset import Labelled, RealData, in_batches
 from deceive.networks.inference import batch_for, logits_of
-from deceive.networks.modules import device_of, float_type, original, without_compile
+from deceive.networks.modules import device_of, float_type, original
 from deceive.networks.squashing import before_softmax
 from deceive.networks.steadiness import STEADY, manner_of, settled
 
@@ -55,8 +55,6 @@ def meet(
     """
     count = min(_FIRST if thorough else _FIRST_OF_SLOW, batch_for(data.image_shape))
     first = data.validation.read(slice(max(2, count)))
-    if isinstance(loaded.model, nn.Module):
-        loaded = replace(loaded, model=without_compile(loaded.model))
     tried = _scalings(loaded, data, interface)
     found = pick(loaded, [each(first) for each in tried], data.n_classes, interface.output)
     loaded, n_outputs = found.loaded, found.scores.shape[1]
