@@ -192,7 +192,7 @@ def test_a_failed_command_leaves_no_bar_behind(tmp_path, capsys):
     assert "100%" in capsys.readouterr().err
     code, _, err = run(capsys, "fool", "--start", "fog", "--out", str(tmp_path / "fooled.npz"))
     assert code == 2
-    assert err.startswith("deceive: start: expected one of")
+    assert err.startswith("deceive: --start: expected one of")
 
 
 def test_text_that_cannot_be_written_is_refused_before_any_work(tmp_path, capsys, monkeypatch):

@@ -12,7 +12,7 @@ import traceback
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
-from typing import Any, TextIO
+from typing import IO, Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -41,6 +41,15 @@ class Screen(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """Every printed string and table cell passes through here."""
         return super().render_str(visible(text), **options)
+
+    @contextmanager
+    def staying(self, file: TextIO) -> Iterator[None]:
+        """Within the block it prints to this file, whatever becomes of stdout and stderr."""
+        self._file: IO[str] | None = file
+        try:
+            yield
+        finally:
+            self._file = None
 
     def on_broken_pipe(self) -> None:
         """Leave the error to `outcome`: rich would exit with 1."""

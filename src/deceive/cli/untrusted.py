@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn, TextIO
 
+from deceive.cli import screen
 from deceive.cli.supervised import leave
 from deceive.common import checks
 
@@ -75,26 +76,29 @@ def no_way_out() -> Iterator[None]:
 
 @contextmanager
 def stdout_apart() -> Iterator[TextIO]:
-    """Within the block what is written to stdout goes to stderr, and neither can be closed.
+    """Within the block what a model writes to stdout goes to stderr, and it can close neither.
 
     So a model that prints doesn't get between the lines of the results, and one that closes the
     streams doesn't look like a bug in deceive. After the block they are as before. The value is the
-    real stdout, for what has to be said within the block.
+    real stdout, for what has to be said within the block; `screen.log` goes on printing.
     """
     streams = {name: getattr(sys, name) for name in ("stdout", "stderr")}
     kept = {number: os.dup(number) for stream in streams.values() for number in _descriptor(stream)}
     for stream in streams.values():
         stream.close = lambda: None
-    real = _another(streams["stdout"], kept)
     _flush(streams["stdout"])
+    out, err = (_on(stream, kept) for stream in streams.values())
+    theirs = _on(streams["stderr"], {number: os.dup(copy) for number, copy in kept.items()})
     for number in _descriptor(streams["stdout"]):
         for other in _descriptor(streams["stderr"]):
             os.dup2(other, number)
-    sys.stdout = streams["stderr"]
+    sys.stdout = sys.stderr = theirs
     try:
-        yield real
+        with screen.log.staying(err):
+            yield out
     finally:
-        _flush(streams["stdout"])
+        for stream in (theirs, streams["stdout"]):
+            _flush(stream)
         for number, copy in kept.items():
             os.dup2(copy, number)
             os.close(copy)
@@ -103,11 +107,19 @@ def stdout_apart() -> Iterator[TextIO]:
             setattr(sys, name, stream if _is_open(stream) else _reopened(name))
 
 
-def _another(stream: TextIO, kept: dict[int, int]) -> TextIO:
-    """A stream to the same place that goes on when the descriptor leads elsewhere."""
+def _on(stream: TextIO, copies: dict[int, int]) -> TextIO:
+    """A stream like it on the copy of its descriptor; the stream itself if it has none.
+
+    The copy stays open with it, because a model may keep what it was given, in a logger.
+    """
     for number in _descriptor(stream):
         return open(
-            kept[number], "w", encoding=stream.encoding, errors=stream.errors, closefd=False
+            copies[number],
+            "w",
+            buffering=1,
+            closefd=False,
+            encoding=stream.encoding,
+            errors=stream.errors,
         )
     return stream
 
