@@ -14,6 +14,7 @@ from deceive.common.errors import InputError
 from deceive.data.dataset import RealData
 from deceive.data.loading import load_data
 from deceive.data.opening import open_data
+from deceive.data.source import MNIST
 from worlds.files import gzipped, idx
 
 RNG = np.random.default_rng(0)
@@ -282,6 +283,24 @@ def test_a_cut_off_batch_is_refused(tmp_path: Path) -> None:
     (tmp_path / "test_batch.bin").write_bytes(content[:-1])
     with pytest.raises(InputError, match=r"test_batch.bin: expected rows of 3,073 bytes"):
         open_data(tmp_path)
+
+
+def test_mnist_in_another_layout_is_mnist(tmp_path: Path) -> None:
+    mnist = load_data(MNIST.shipped)
+    whole = {
+        "x_train": torch.cat([mnist.train.images, mnist.validation.images]),
+        "x_test": mnist.test.images,
+    }
+    levels = {name: (each[:, 0] * 255).round().byte().numpy() for name, each in whole.items()}
+    labels = {
+        "y_train": torch.cat([mnist.train.labels, mnist.validation.labels]).numpy(),
+        "y_test": mnist.test.labels.numpy(),
+    }
+    np.savez(tmp_path / "mnist.npz", **levels, **labels)
+    data = open_data(tmp_path / "mnist.npz", from_test=True)
+    assert data.checksum == MNIST.checksum
+    assert torch.equal(data.validation.read(slice(-9, None)), mnist.validation.images[-9:])
+    assert torch.equal(data.test.labels, mnist.test.labels)
 
 
 # --- IDX --------------------------------------------------------------------------------------

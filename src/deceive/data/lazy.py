@@ -84,14 +84,15 @@ class LazySplit:
             return Split(images, self.labels)
         return Split(images[kept], self.labels[kept])
 
-    def sample(self, count: int) -> Iterator[Tensor]:
-        """Up to `count` pictures (C, h, w) uint8 that can be read; of an array, one for all."""
-        for place in sorted(set(torch.linspace(0, len(self) - 1, count).long().tolist())):
-            picture = self._picture(place)
-            if picture is not None:
-                yield picture
-            if self.pictures.several([]) is not None:
-                break
+    def shapes(self, count: int) -> set[Shape]:
+        """The shapes (C, h, w) of up to `count` pictures; of those alone that can be read."""
+        if self.pictures.shape is not None:
+            return {self.pictures.shape}
+        places = sorted(set(torch.linspace(0, len(self) - 1, count).long().tolist()))
+        pictures = [self._picture(place) for place in places]
+        return {
+            (each.shape[0], each.shape[1], each.shape[2]) for each in pictures if each is not None
+        }
 
     def _one(self, place: int) -> Tensor:
         for each in self._instead(place):

@@ -192,7 +192,7 @@ def _looked(
     A few pictures tell. With `as_is`, they keep any number of channels.
     """
     where = splits[0].losses.where
-    sampled = {tuple(each.shape) for split in splits for each in split.sample(_SAMPLED)}
+    sampled = {shape for split in splits for shape in split.shapes(_SAMPLED)}
     if not sampled:
         raise InputError(f"{where}: expected pictures that can be read, found none")
     sizes = {preparation.size_of((height, width)) for _, height, width in sampled}

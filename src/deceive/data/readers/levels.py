@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deceive.common.levels import Shape
 from deceive.data.readers.layout import Layout, layout_of
 from deceive.data.readers.reader import Pictures
 from deceive.data.readers.values import LEVELS, Values, values_of
@@ -48,6 +49,11 @@ class Levels(Pictures):
 
     def __len__(self) -> int:
         return self.array.shape[0]
+
+    @property
+    def shape(self) -> Shape:
+        """(C, h, w) of every picture."""
+        return self.layout.shape
 
     def one(self, row: int) -> Tensor:
         """A picture (C, h, w) uint8."""

@@ -12,6 +12,7 @@ from deceive.common.errors import InputError
 from deceive.data.idx import by
 from deceive.data.names import part_named, words_in
 from deceive.data.readers.levels import ArrayLike, Levels, levels_of
+from deceive.data.readers.mnist import as_mnist
 from deceive.data.readers.reader import Found, Part, PartName
 
 _IMAGES = ("x", "images", "image", "imgs", "img", "pixels", "pictures", "features", "data")
@@ -101,6 +102,8 @@ def joined_pairs(pairs: Mapping[PartName, Labelled], where: str) -> Found:
     if not parts:
         raise InputError(f"{where}: expected labels beside the pictures, found none")
     _check_alike(parts, where)
+    if (mnist := as_mnist(parts)) is not None:
+        return mnist
     return Found(parts, digest.hexdigest(), notes=(*notes, *_about(parts)))
 
 

@@ -9,6 +9,8 @@ from typing import Any, Literal
 from numpy.typing import NDArray
 from torch import Tensor
 
+from deceive.common.levels import Shape
+
 PartName = Literal["train", "validation", "test", "all"]
 """What a layout says some pictures are for; `all` if it doesn't say."""
 
@@ -34,6 +36,11 @@ class Pictures(ABC):
     @abstractmethod
     def name(self, row: int) -> str:
         """What a message calls a picture."""
+
+    @property
+    def shape(self) -> Shape | None:
+        """(C, h, w) of every picture, where it is known without reading one."""
+        return None
 
     def several(self, rows: Sequence[int]) -> Tensor | None:
         """Pictures (n, C, h, w) uint8 at once, where they are kept as one array; else None."""
