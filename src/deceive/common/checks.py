@@ -215,6 +215,6 @@ def _memory() -> int:
 
 
 def on_one_line(text: str, most: int = 200) -> str:
-    """Text from a file, on one line and shortened."""
-    line = " ".join(text.split())
+    """Text from a file, on one line, in valid UTF-8 and shortened."""
+    line = " ".join(text.encode("utf-8", "replace").decode().split())
     return line if len(line) <= most else line[: most - 1] + "…"

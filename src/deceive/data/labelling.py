@@ -1,7 +1,7 @@
 """Labels of any kind as classes 0 to K - 1, with their names."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deceive.common.checks import counted
+from deceive.common.checks import counted, on_one_line
 from deceive.common.errors import InputError
 from deceive.data.joining import ranges
 from deceive.data.readers.reader import PartName
@@ -57,7 +57,7 @@ def classes_of(
             f"{counted(len(found.names), 'class')} ({', '.join(found.names)}); put them into a "
             "folder for each class, as DIR/cat/1.jpg and DIR/dog/1.jpg"
         )
-    return found
+    return replace(found, names=tuple(map(on_one_line, found.names)))
 
 
 def _flat(labels: NDArray[Any], where: str) -> NDArray[Any]:

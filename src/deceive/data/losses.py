@@ -22,7 +22,7 @@ class Losses:
 
     def add(self, name: str, reason: str) -> None:
         """Count one; raises `InputError` when they are more than 1%."""
-        self.why.setdefault(name, on_one_line(reason, 100))
+        self.why.setdefault(on_one_line(name), on_one_line(reason, 100))
         lost = len(self.why)
         if lost > self.total / 100 or lost > max(_FEW, len(self.tried) / 100):
             raise InputError(
@@ -36,8 +36,8 @@ class Losses:
         if not self.why:
             return ()
         return (
-            f"{counted(len(self.why), 'picture')} of {len(self.tried):,} can't be read and "
-            f"left out: {self._named()}",
+            f"{counted(len(self.why), 'picture')} of the first {len(self.tried):,} can't be read, "
+            f"and others of the same class stand in: {self._named()}",
         )
 
     def _named(self) -> str:
