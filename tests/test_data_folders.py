@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+import deceive
 from deceive.common.errors import InputError
 from deceive.data.decoding import decoded
 from deceive.data.loading import load_data
@@ -273,3 +274,19 @@ def test_pictures_without_classes_are_other_data_at_most(tmp_path: Path) -> None
     with pytest.raises(InputError, match=r"at least 2 classes, got 1 class .* DIR/cat/1.jpg"):
         open_data(tmp_path / "pile")
     assert open_data(tmp_path / "pile", any_labels=True).class_names == ("pile",)
+
+
+def test_an_audit_names_the_pictures_that_cannot_be_read(tmp_path: Path) -> None:
+    lay(tmp_path / "test", {"cat": 100, "dog": 100})
+    torn = tmp_path / "test/cat/007.png"
+    torn.write_bytes(torn.read_bytes()[:60])
+    little = deceive.AuditSettings(
+        candidates=4, steps=10, curve_candidates=2, searched=2, queries=100, garbage_images=20
+    )
+    report = deceive.audit(
+        lambda images: images[:, :2, 0, 0] * 9, tmp_path, judge=None, settings=little
+    )
+    assert report.notes[0] == "The 200 test images are halved: 100 for validation, 100 for test."
+    (note,) = (each for each in report.notes if "can't be read" in each)
+    assert note.startswith("1 picture of the first 200 can't be read, and others of the same class")
+    assert "test/cat/007.png" in note

@@ -69,12 +69,8 @@ def subject_row(context: Context, parts: list[Part], notes: list[str]) -> Subjec
     return SubjectRow(
         part="subject",
         plan={part.name: part.words for part in parts},
-        notes=[
-            *map(_sentence, context.data.notes),
-            *subject.notes,
-            *notes,
-            *_not_applicable(context, parts),
-        ],
+        noticed=noticed(context.data),
+        notes=[*subject.notes, *notes, *_not_applicable(context, parts)],
         warnings=[*subject.warnings, *warnings],
         judges=[Judge(name=each.name, accuracy=None, **as_json(each.scaling)) for each in judges],
         again=_again(context),
@@ -92,9 +88,9 @@ def prepared_in_words(subject: Subject) -> str:
     return ", ".join(filter(None, said))
 
 
-def _sentence(note: str) -> str:
-    """A note with a capital letter and a full stop."""
-    return f"{note[:1].upper()}{note[1:].rstrip('.')}."
+def noticed(data: RealData) -> list[str]:
+    """What has been noticed so far while reading the data, in sentences."""
+    return [f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in data.notes]
 
 
 def _model(subject: Subject) -> Model:

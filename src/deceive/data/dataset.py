@@ -1,6 +1,6 @@
 """Labelled images: in memory, or read when they are asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -82,7 +82,7 @@ class RealData(Protocol):
         ...
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> Sequence[str]:
         """What was noticed while reading it, in sentences."""
         ...
 

@@ -1,6 +1,6 @@
 """Labelled images that are read from disk when they are asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from deceive.common.errors import InputError
 from deceive.common.levels import Shape
 from deceive.data.dataset import Dataset, Split
 from deceive.data.idx import by
-from deceive.data.losses import Losses
+from deceive.data.losses import Losses, Notes
 from deceive.data.preparation import Preparation
 from deceive.data.readers.reader import Pictures, UnreadableError
 
@@ -179,9 +179,9 @@ class LazyDataset:
         return self.test.image_shape
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> Sequence[str]:
         """What was noticed on opening, and which pictures couldn't be read so far."""
-        return self.found + self.losses.note
+        return Notes(self.found, self.losses)
 
     def loaded(self) -> Dataset:
         """All in memory. Without training images, those are none."""
@@ -195,5 +195,5 @@ class LazyDataset:
             checksum=self.checksum,
             folder=self.folder,
             class_names=self.class_names,
-            notes=self.notes,
+            notes=tuple(self.notes),
         )

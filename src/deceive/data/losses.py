@@ -1,6 +1,8 @@
 """Pictures that can't be read: counted, named, and refused when they are many."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from deceive.common.checks import counted, on_one_line
 from deceive.common.errors import InputError
@@ -43,3 +45,20 @@ class Losses:
     def _named(self) -> str:
         first = [f"{name} ({reason})" for name, reason in list(self.why.items())[:3]]
         return ", ".join(first) + (", …" if len(self.why) > 3 else "")
+
+
+class Notes(Sequence[str]):
+    """What was noticed about data; it grows with the pictures that can't be read."""
+
+    def __init__(self, found: tuple[str, ...], losses: Losses) -> None:
+        """What was noticed on opening, and what may come."""
+        self._found, self._losses = found, losses
+
+    def __len__(self) -> int:
+        return len(self._found) + len(self._losses.note)
+
+    def __getitem__(self, index: Any) -> Any:
+        return (*self._found, *self._losses.note)[index]
+
+    def __repr__(self) -> str:
+        return repr([*self])

@@ -1,5 +1,6 @@
 """Labelled images of any kind, prepared for a model whenever they are read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,6 +101,6 @@ class PreparedData:
         return self.of.folder
 
     @property
-    def notes(self) -> tuple[str, ...]:
+    def notes(self) -> Sequence[str]:
         """What was noticed while reading it, in sentences."""
         return self.of.notes

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from deceive.auditing.about import noticed
 from deceive.auditing.context import Context
 from deceive.auditing.judges import majority
 from deceive.auditing.models.preprocessing import pictures_of
@@ -59,6 +60,7 @@ class CleanPart:
         reached = tested.confidence
         return CleanRow(
             part=self.name,
+            noticed=noticed(data),
             warnings=[*_at_chance(accuracy, data.n_classes), *reordered],
             clean=Clean(
                 not_finite=int((~held_out.finite).sum()) + int((~tested.finite).sum()),

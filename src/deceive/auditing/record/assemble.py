@@ -97,7 +97,7 @@ def _assembled(run: Run, rows: list[AuditRow], subject: SubjectRow) -> AuditRepo
         missing=list(dict.fromkeys(missing)),
         failures=[Failure(part=subject.plan[of], reason=said) for of, said in failures.items()],
         warnings=list(dict.fromkeys(warnings)),
-        notes=subject.notes,
+        notes=[*(clean or subject).noticed, *subject.notes],
         model=subject.model,
         data=subject.data,
         judges=_judges(subject.judges, clean),

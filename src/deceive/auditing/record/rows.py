@@ -56,6 +56,8 @@ class SubjectRow(_Row):
     type: Literal["subject"] = "subject"
     plan: dict[str, str]
     """The parts' names, in order, with their words."""
+    noticed: list[str] = Field(default_factory=list)
+    """About the data."""
     notes: list[str]
     judges: list[Judge]
     """Without accuracies, which the part `clean` measures."""
@@ -74,6 +76,8 @@ class CleanRow(_Row):
     """How real images are read."""
 
     type: Literal["clean"] = "clean"
+    noticed: list[str] = Field(default_factory=list)
+    """About the data, once they are read: which pictures can't be."""
     clean: Clean
     limits: list[Limit] = Field(default_factory=list)
     judge_accuracy: Share | None

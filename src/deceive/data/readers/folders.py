@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 from torch import Tensor
 
-from deceive.common.checks import counted
 from deceive.data.decoding import decoded, endings
 from deceive.data.names import part_named
 from deceive.data.readers.reader import Found, Part, PartName, Pictures, Reader
@@ -141,7 +140,11 @@ def _is_hidden(name: str) -> bool:
 
 def _about(skipped: Counter[str]) -> str:
     kinds = ", ".join(f"{count:,} {kind}" for kind, count in skipped.most_common(5))
-    return f"skipped {counted(skipped.total(), 'file')} that are no pictures: {kinds}"
+    is_one = skipped.total() == 1
+    said = (
+        "file that is no picture" if is_one else f"{skipped.total():,} files that are no pictures"
+    )
+    return f"skipped {'a ' * is_one}{said}: {kinds}"
 
 
 READER = Reader(
