@@ -42,8 +42,7 @@ def order_of(
     if names is None or len(names) != n_outputs or _are_numbers(names):
         names = _imagenet(data, n_outputs)
     if names is None:
-        more = n_outputs > len(data) + 1 and not numbered
-        return None, [_taken(n_outputs, len(data), "It has no class names")] if more else []
+        return None, [_taken(n_outputs, len(data))] if n_outputs > len(data) + 1 else []
     found = _found(names, data)
     lacking = [place for place, column in enumerate(found) if column is None]
     if len(lacking) == len(data):
@@ -151,10 +150,11 @@ def _unmatched(names: Sequence[str], data: Sequence[str], *, numbered: bool) -> 
     )
 
 
-def _taken(n_outputs: int, n_classes: int, why: str) -> str:
+def _taken(n_outputs: int, n_classes: int) -> str:
+    """The note on a model without names and with more outputs than there are classes."""
     return (
-        f"{why}, and {n_outputs:,} outputs: the first {n_classes:,} are taken for the data's "
-        "classes, in their order."
+        f"It has {n_outputs:,} outputs: the first {n_classes:,} are taken for the data's classes, "
+        "in their order. If they stand for others, name images of its own classes with --data."
     )
 
 

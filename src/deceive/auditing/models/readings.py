@@ -41,6 +41,7 @@ class Reading:
         """Logits (N, K') of scores (N, K), or of a model's output with sides of length 1."""
         scores = columns_of(output)
         if self.single:
+            scores = scores.float()  # 1 - p of a small p is 1 in half precision
             rest = 1 - scores if self.answers == "probabilities" else torch.zeros_like(scores)
             scores = torch.cat([rest, scores], 1)
         if self.order is not None:

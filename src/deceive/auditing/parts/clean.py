@@ -180,6 +180,6 @@ def _at_chance(accuracy: float, n_classes: int) -> list[str]:
         f"It reads {accuracy:.1%} of the test images, no better than guessing "
         f"({1 / n_classes:.1%}): the labels or the preprocessing probably don't match, which makes "
         "every figure here meaningless. Output k must be the class of label k (some libraries sort "
-        "labels by name); set the scaling with --bounds, or --mean and --std, and choose among "
-        "several outputs with --output."
+        "labels by name); name images of its own classes with --data, set the scaling with "
+        "--bounds, or --mean and --std, and choose among several outputs with --output."
     ]
