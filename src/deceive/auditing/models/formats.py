@@ -69,11 +69,11 @@ def load_model(model: AnyModel, *, trust: bool = False, device: DeviceName = "au
             )
         return loaded
     spec = str(model)
-    if spec in shipped_names() or spec.lower().endswith(".safetensors"):
-        return _ours(spec)
     door, _, rest = spec.partition(":")
     if rest and door in DOORS:
         return DOORS[door](rest, trust=trust)
+    if spec in shipped_names() or spec.lower().endswith(".safetensors"):
+        return _ours(spec)
     path = Path(spec)
     with read_errors(path):
         there = path.is_file()

@@ -42,9 +42,10 @@ def load(place: str, *, trust: bool) -> Loaded:
     try:
         from transformers import AutoModelForImageClassification
         from transformers.image_processing_base import ImageProcessingMixin
-    except ImportError as error:
+    except Exception as error:  # a torchvision beside another torch raises a RuntimeError
         raise InputError(
-            f"hf:{place}: expected transformers to load it with; pip install 'deceive[hf]'"
+            f"hf:{place}: expected transformers to load it with, and no torchvision or one that "
+            f"fits this torch; pip install 'deceive[hf]' ({error})"
         ) from error
     try:
         network = AutoModelForImageClassification.from_pretrained(place, trust_remote_code=trust)

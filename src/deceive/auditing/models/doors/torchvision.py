@@ -70,7 +70,7 @@ def wants_of(weights: Any, *, own: bool) -> Wants:
         crop=_square(crop),
         scaling=Scaling(mean=tuple(transforms.mean), std=tuple(transforms.std)),
         class_names=None if own else tuple(weights.meta["categories"]),
-        source="the transforms of its weights",
+        source="the recipe of its weights",
     )
 
 
