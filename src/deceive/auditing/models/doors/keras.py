@@ -3,6 +3,7 @@
 import hashlib
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,14 @@ from torch import Tensor, nn
 
 from deceive.auditing.models.arranging import LAYOUTS
 from deceive.auditing.models.digests import sha256_of
+from deceive.auditing.models.interface import Scaling
 from deceive.auditing.models.loaded import Loaded
 from deceive.auditing.models.wants import declared_shape
 from deceive.common.errors import InputError
 from deceive.common.files import read_errors
+
+# A rescaling by less than this is of levels: 1/255 to [0, 1], 1/127.5 to [-1, 1].
+_OF_LEVELS = 0.01
 
 SUFFIXES = (".keras", ".h5", ".hdf5")
 
@@ -51,9 +56,11 @@ def is_keras(model: Any) -> bool:
 
 def of_object(model: Any) -> Loaded:
     """A model given as an object."""
+    import keras
+
     digest = hashlib.sha256()
-    for weight in model.get_weights():
-        digest.update(np.ascontiguousarray(weight).tobytes())
+    for weight in model.weights:
+        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight.value)).tobytes())
     return _loaded(model, str(model.name), digest.hexdigest(), {})
 
 
@@ -74,12 +81,22 @@ def _loaded(model: Any, name: str, digest: str, digests: dict[str, str]) -> Load
         named = ", ".join(each.name for each in model.inputs)
         raise InputError(f"model: expected one input, of images, got {named}")
     shape = tuple(model.input_shape)[1:] if model.inputs else ()
-    wants, layout = declared_shape(shape)
+    wants, layout = declared_shape(shape, last=True)
+    wants = replace(wants, scaling=_scaling(model))
     import keras
 
     on_torch = keras.backend.backend() == "torch"
     made = KerasModule(model, layout) if on_torch else KerasFunction(model, layout)
     return Loaded(name, "Keras", made, digest, digests, wants=wants)
+
+
+def _scaling(model: Any) -> Scaling | None:
+    """Levels 0 to 255, where the model begins by rescaling these; None where it doesn't."""
+    layers = [each for each in model.layers if type(each).__name__ != "InputLayer"]
+    if not layers or type(layers[0]).__name__ != "Rescaling":
+        return None
+    scale = layers[0].scale
+    return Scaling((0, 255)) if isinstance(scale, float) and 0 < scale < _OF_LEVELS else None
 
 
 class KerasModule(nn.Module):
