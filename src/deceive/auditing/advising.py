@@ -65,7 +65,7 @@ def value_of(limit: Limit) -> str:
             return f"{1 - unsure:.4%} (log-odds {value:.4g})"
         return f"{1 - unsure if value > 0 else unsure:.3%}"
     if limit.score == "rubbish":
-        return f"{math.exp(-value):.4g}"
+        return f"{math.exp(min(-value, 0)):.4g}"
     return f"{-value if _USES[limit.score][1] == 'below' else value:.4g}"
 
 

@@ -1,5 +1,6 @@
 """How the model reads real images, and the thresholds that follow from it."""
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -137,19 +138,17 @@ def _keep(context: Context, **scores: Scores) -> None:
 
 def _limits(held_out: Scores, test: Scores) -> list[Limit]:
     """The threshold of each score, and the shares of real images that reach it."""
-    found = []
-    for name in SCORES:
-        if name in held_out and name in test:
-            threshold = reached_by(held_out[name], KEPT)
-            found.append(
-                Limit(
-                    score=name,
-                    threshold=threshold,
-                    validation_share=share_of(held_out[name] >= threshold),
-                    test_share=share_of(test[name] >= threshold),
-                )
-            )
-    return found
+    thresholds = {name: reached_by(held_out[name], KEPT) for name in SCORES if name in held_out}
+    return [
+        Limit(
+            score=name,
+            threshold=threshold,
+            validation_share=share_of(held_out[name] >= threshold),
+            test_share=share_of(test[name] >= threshold),
+        )
+        for name, threshold in thresholds.items()
+        if name in test and math.isfinite(threshold)
+    ]
 
 
 _WRONG_ORDER = "Are its outputs the data's classes, in their order?"
