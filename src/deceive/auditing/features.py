@@ -1,7 +1,7 @@
 """A white box's features: what goes into the linear layer that makes its logits."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,19 +67,33 @@ def head_of(subject: Subject, images: Tensor) -> Head | None:
     model = subject.loaded.model
     if subject.module is None or not isinstance(model, nn.Module) or subject.manner != STEADY:
         return None
-    for layer in reversed([each for each in model.modules() if isinstance(each, nn.Linear)]):
-        if layer.in_features <= _MOST and _gives_logits(Head(layer), subject, images):
-            return Head(layer)
+    heads = [Head(each) for each in model.modules() if isinstance(each, nn.Linear)]
+    heads = [each for each in heads if each.layer.in_features <= _MOST]
+    outputs: list[list[Tensor]] = [[] for _ in heads]
+    with ExitStack() as stack:
+        for head, told in zip(heads, outputs, strict=True):
+            stack.enter_context(head.watched(_rows_into(told)))
+        answers = subject.logits(images).double()
+    for head, told in reversed([*zip(heads, outputs, strict=True)]):
+        if len(told) == 1 and _gives(told[0], answers):
+            return head
     return None
 
 
-def _gives_logits(head: Head, subject: Subject, images: Tensor) -> bool:
-    outputs: list[Tensor] = []
-    with head.watched(lambda _, logits: outputs.append(logits)):
-        answers = subject.logits(images).double()
-    if len(outputs) != 1 or outputs[0].shape != answers.shape or not answers.isfinite().all():
+def _rows_into(told: list[Tensor]) -> Seen:
+    """Keep what a layer gives, if it is a row for each image: that of other layers is large."""
+
+    def keep(_: Tensor, logits: Tensor) -> None:
+        told.append(logits if logits.ndim == 2 else torch.empty(0))
+
+    return keep
+
+
+def _gives(logits: Tensor, answers: Tensor) -> bool:
+    """Whether a layer's logits (N, K) are the answers, in any order and up to a constant each."""
+    if logits.shape != answers.shape or not answers.isfinite().all():
         return False
-    differ = answers.sort(1).values - outputs[0].sort(1).values
+    differ = answers.sort(1).values - logits.sort(1).values
     return bool((differ - differ.mean(1, keepdim=True)).abs().max() <= _ROUNDING * answers.std())
 
 
