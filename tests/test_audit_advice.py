@@ -62,6 +62,21 @@ class Twice(nn.Module):
         return self.layer(images.flatten(1)) + self.layer(images.flatten(1).flip(1))
 
 
+class ByName(nn.Linear):
+    """Is given its features by name."""
+
+    def __call__(self, features):
+        return super().__call__(input=features)
+
+
+def test_features_may_be_given_by_name(data):
+    network = with_features()
+    named = ByName(16, 4)
+    named.load_state_dict(network[3].state_dict())
+    network[3] = named
+    assert head_of(meet(load_model(network), data), data.validation.images[:8]).layer is named
+
+
 @pytest.mark.parametrize("after", [None, nn.Softmax(1), nn.LogSoftmax(1)])
 def test_features_are_what_the_last_linear_layer_takes(data, after):
     subject = meet(load_model(with_features(after=after)), data)

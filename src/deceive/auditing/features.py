@@ -44,10 +44,11 @@ class Head:
     def watched(self, seen: Seen) -> Iterator[None]:
         """Within the block, `seen` is told what goes through the layer, batch by batch."""
 
-        def tell(_: nn.Module, given: tuple[Any, ...], output: Any) -> None:
-            seen(given[0].detach().double().cpu(), output.detach().double().cpu())
+        def tell(_: nn.Module, given: tuple[Any, ...], named: dict[str, Any], output: Any) -> None:
+            features = given[0] if given else named["input"]
+            seen(features.detach().double().cpu(), output.detach().double().cpu())
 
-        handle = self.layer.register_forward_hook(tell)
+        handle = self.layer.register_forward_hook(tell, with_kwargs=True)
         try:
             yield
         finally:
