@@ -11,6 +11,7 @@ from benchmarks.contest import Row
 from benchmarks.contests import (
     ablation,
     accuracy,
+    audit,
     drawing,
     fooling,
     literal,
@@ -77,6 +78,7 @@ def _of_resistance(result: Row) -> Mapping[str, Figure]:
 CONTESTS: dict[str, Contest] = {
     "ablation": Contest(ablation, long=True),
     "accuracy": Contest(accuracy),
+    "audit": Contest(audit),
     "drawing": Contest(drawing, long=True, pictures=_of_drawing),
     "fooling": Contest(fooling),
     "literal": Contest(literal),

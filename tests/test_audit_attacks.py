@@ -1,5 +1,7 @@
 """The candidates of an audit, its gradient attacks, and what became of the candidates."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -10,6 +12,7 @@ from deceive.auditing.attacks import WAYS, attack, curve
 from deceive.auditing.candidates import targets_of
 from deceive.auditing.parts.attack import attack_parts
 from deceive.auditing.record.outcomes import attacks_of, headlines_of, outcome_of, stored_outcomes
+from deceive.auditing.record.planned import Groups
 from deceive.auditing.record.rows import attacked_in
 from deceive.auditing.settings import CERTAIN, AuditSettings, budgets
 from deceive.auditing.verdict import verdict
@@ -96,7 +99,8 @@ def test_every_class_is_a_target_where_there_are_more_than_candidates():
 def test_groups_are_put_together(data, tmp_path):
     def found(group):
         context = context_of(Bands(sure=12), tmp_path / str(group), data)
-        parts = attack_parts(after_clean(context), group)
+        context = replace(context, groups=Groups(questions=100, candidates=group))
+        parts = attack_parts(after_clean(context))
         rows = [part.run(context, quiet) for part in parts]
         return [
             (row.attacked, stored_outcomes(context.run, row.attacked, context.sizes))

@@ -82,8 +82,8 @@ def test_an_audit_with_warnings_is_marked_and_goes_last(tmp_path):
 
 def test_an_audit_with_fewer_attacks_is_marked(tmp_path):
     few = QUICK.model_copy(update={"ways": ("sign",)}).model_dump()
-    white = write(tmp_path / "a", settings=few)
-    black = write(tmp_path / "b", name="black", box="black", settings=few)
+    white = write(tmp_path / "a", settings=few, planned=few)
+    black = write(tmp_path / "b", name="black", box="black", settings=few, planned=few)
     rows = write_leaderboard([white, black], tmp_path / "board.md")
     assert {row["model"] for row in rows} == {"fast (fewer attacks)", "black"}
 

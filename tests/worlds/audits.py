@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from conftest import Bands
 from deceive.auditing import AuditReport, AuditSettings
+from deceive.auditing.candidates import WHITE_STARTS
 from deceive.auditing.context import Context
 from deceive.auditing.models.formats import load_model
 from deceive.auditing.models.meeting import meet
@@ -30,7 +31,9 @@ TINY = AuditSettings(
     curve_candidates=4,
     searched=4,
     queries=200,
+    real_images=10_000,
     garbage_images=20,
+    starts=WHITE_STARTS,
 )
 
 

@@ -62,6 +62,8 @@ def audit_content(
         "judges": [dict(JUDGE)],
         "judge_accuracy": 0.9967,
         "settings": QUICK.model_dump(),
+        "planned": QUICK.model_dump(),
+        "reductions": [],
         "clean": {
             "not_finite": 0,
             "accuracy": 0.99534,

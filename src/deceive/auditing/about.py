@@ -12,6 +12,7 @@ from deceive.auditing.models.subject import Subject
 from deceive.auditing.parts.part import Part
 from deceive.auditing.parts.transfer import TransferPart
 from deceive.auditing.record.described import Data, Judge, Model
+from deceive.auditing.record.planned import Planned
 from deceive.auditing.record.rows import Again, SubjectRow
 from deceive.auditing.record.schema import VERSION
 from deceive.auditing.settings import AuditSettings
@@ -55,20 +56,23 @@ def specs_of(judges: list[AnyModel], subjects: tuple[Subject, ...]) -> list[str]
     return [spec_of(each, subject) for each, subject in zip(judges, subjects, strict=True)]
 
 
-def identities_of(context: Context) -> list[Identity]:
-    """The identities of the audited model and its judges."""
+def identities_of(context: Context, asked: int) -> list[Identity]:
+    """The identities of the audited model and its judges, from `asked` images of each kind."""
     subject, data = context.subject, context.data
-    judges = [identity_of(each, data, f"judge {each.name}") for each in context.judges]
-    return [identity_of(subject, data, "the model"), *judges]
+    judges = [identity_of(each, data, f"judge {each.name}", asked) for each in context.judges]
+    return [identity_of(subject, data, "the model", asked), *judges]
 
 
-def subject_row(context: Context, parts: list[Part], notes: list[str]) -> SubjectRow:
+def subject_row(
+    context: Context, parts: list[Part], planned: Planned, notes: list[str]
+) -> SubjectRow:
     """The first row of an audit; `notes` say what the audit learnt about the judges."""
     subject, judges = context.subject, context.judges
     warnings = [f"Judge {each.name}: {said}" for each in judges for said in each.warnings]
     return SubjectRow(
         part="subject",
         plan={part.name: part.words for part in parts},
+        planned=planned,
         noticed=noticed(context.data),
         notes=[*subject.notes, *notes, *_not_applicable(context, parts)],
         warnings=[*subject.warnings, *warnings],

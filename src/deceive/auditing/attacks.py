@@ -19,8 +19,8 @@ from deceive.fooling.result import FoolingResult, Progress
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.inference import batch_for
 
-# The most images that are optimised at once.
-_CHUNK = 250
+CHUNK = 250
+"""The most images that are optimised at once."""
 
 # The fields of a `FoolingResult` that an audit keeps.
 _KEPT = ("levels", "confidence", "fooled", "steps", "stalled")
@@ -140,7 +140,7 @@ def curve(
 
 def _fooled(net: FrozenCopy, targets: Tensor, **options: Any) -> FoolingResult:
     """`fool` without its warning, which the audit gives for all attacks together."""
-    chunk = batch_for(net.image_shape, _CHUNK, gradient=True)
+    chunk = batch_for(net.image_shape, CHUNK, gradient=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", NoGradientWarning)
         return fool(net, targets, chunk=chunk, **options)

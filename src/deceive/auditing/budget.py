@@ -3,8 +3,20 @@
 import time
 from collections.abc import Callable
 
+from deceive.auditing.settings import AuditSettings
 from deceive.common import checks
 from deceive.common.progress import Tick
+
+# Seconds that an audit may take if nothing else is said.
+_USUAL = 120.0
+
+# An audit is planned to end within its budget, and ended at this multiple of it.
+_OVERRUN = 1.5
+
+
+def usual_budget(settings: AuditSettings) -> float | None:
+    """The seconds of an audit with these settings; None if they ask for more than usual."""
+    return None if settings.is_long else _USUAL
 
 
 class OutOfTime(Exception):  # noqa: N818 - it ends the work in good order, and is no error
@@ -24,20 +36,24 @@ class Budget:
     ) -> None:
         if seconds is not None:
             checks.open_interval("budget", seconds, 0, float("inf"))
-        self._clock = clock
-        self._ends = None if seconds is None else clock() + seconds
+        self.seconds, self.clock = seconds, clock
+        self._began = clock()
 
     @property
     def left(self) -> float:
-        """Seconds left, at least 0; infinite without a limit."""
-        return float("inf") if self._ends is None else max(0.0, self._ends - self._clock())
+        """Seconds left for the parts, and at least half of all; infinite without a limit."""
+        if self.seconds is None:
+            return float("inf")
+        return max(self.seconds / 2, self.seconds - (self.clock() - self._began))
 
     def watched(self, tick: Tick) -> Tick:
-        """The same tick, except that it raises `OutOfTime` once the budget is spent."""
+        """The same tick, except that it raises `OutOfTime` half the budget after its end."""
 
         def watching(done: float, total: float, note: str = "") -> None:
             tick(done, total, note)
-            if self._ends is not None and self._clock() > self._ends:
+            if self.seconds is None:
+                return
+            if self.clock() - self._began > _OVERRUN * self.seconds:
                 raise OutOfTime
 
         return watching

@@ -4,14 +4,17 @@ All attacks from one kind of start use the same candidates, so that results can 
 candidate.
 """
 
+from typing import get_args
+
 import torch
 from torch import Tensor
 
+from deceive.auditing.settings import StartName
 from deceive.common.seeds import generator_for
 from deceive.data.dataset import Labelled
-from deceive.fooling.starts import REAL, STARTS, begin
+from deceive.fooling.starts import REAL, begin
 
-WHITE_STARTS = (*STARTS, REAL)
+WHITE_STARTS: tuple[StartName, ...] = get_args(StartName)
 """The kinds of start of the gradient attacks."""
 
 

@@ -6,17 +6,24 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from deceive.auditing.features import Head, head_of
+from deceive.auditing.grouping import in_groups
 from deceive.auditing.judges import majority
 from deceive.auditing.models.subject import Subject
+from deceive.auditing.record.planned import WHOLE, Groups
 from deceive.auditing.record.rows import CleanRow
-from deceive.auditing.record.stored import Sizes, sizes_of
+from deceive.auditing.record.stored import ANSWERS, Sizes, sizes_of
 from deceive.auditing.settings import AuditSettings
+from deceive.common.arrays import Arrays
 from deceive.common.errors import InputError
 from deceive.common.progress import Tick
-from deceive.data.dataset import Images, RealData, Stack, in_batches
+from deceive.data.dataset import Images, RealData, Stack
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.inference import batch_for
 from deceive.storage.runs import Run
+
+# Images that show where a model's features are.
+_SHOWING = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +41,8 @@ class Context:
     """Holds the arrays, and the rows of earlier parts."""
     other_data: RealData | None = None
     """Images of other things."""
+    groups: Groups = WHOLE
+    """How much is done before it is kept."""
 
     @cached_property
     def climbed(self) -> FrozenCopy:
@@ -46,6 +55,11 @@ class Context:
         net = FrozenCopy(self.subject.module, self.data.validation.read(slice(1)))
         net.manner = self.subject.manner
         return net
+
+    @cached_property
+    def head(self) -> Head | None:
+        """The layer of the model whose features are seen; None if there is none."""
+        return head_of(self.subject, self.data.validation.read(slice(_SHOWING)))
 
     @property
     def sizes(self) -> Sizes:
@@ -60,13 +74,29 @@ class Context:
             raise InputError("model: expected its thresholds, which real images have to give first")
         return {each.name: each.confidence for each in CleanRow.model_validate(row).thresholds}
 
-    def ask(self, model: Subject, images: Images, tick: Tick) -> Tensor:
-        """Logits (N, K); ticks before every batch."""
-        logits, batch = [], batch_for(images.image_shape)
-        for first, part in enumerate(in_batches(images, batch)):
-            tick(first * batch, len(images))
-            logits.append(model.logits(part))
-        return torch.cat(logits)
+    def ask(self, model: Subject, images: Images, tick: Tick, keep: str | None = None) -> Tensor:
+        """Logits (N, K); ticks before every batch.
+
+        Args:
+            model: the audited one or a judge.
+            images: to ask about.
+            tick: called with the number of images done and to be done.
+            keep: the name of a part; then answers are kept group by group until it is whole.
+        """
+        batch, numbers = batch_for(images.image_shape), range(len(images))
+
+        def asked(some: range) -> Arrays:
+            logits = []
+            for first in some[::batch]:
+                tick(first, len(images))
+                logits.append(
+                    model.logits(images.read(slice(first, min(first + batch, some.stop))))
+                )
+            return {"logits": torch.cat(logits).numpy()}
+
+        size = len(numbers) if keep is None else self.groups.questions
+        groups = in_groups(self.run, keep or "", numbers, max(size, 1), asked, ANSWERS)
+        return torch.cat([torch.from_numpy(each["logits"]) for each in groups])
 
     def ask_finite(self, images: Tensor, tick: Tick) -> Tensor:
         """The audited model's logits (N, K). Raises `InputError` for NaN or infinity."""
@@ -75,9 +105,15 @@ class Context:
             raise InputError("model: expected finite logits, got NaN or infinity")
         return logits
 
-    def seen(self, images: Images, tick: Tick) -> list[Tensor]:
-        """The class (N,) that each judge sees in each image; rubbish classes are ignored."""
-        answers = [(judge, self.ask(judge, images, tick)) for judge in self.judges]
+    def seen(self, images: Images, tick: Tick, keep: str | None = None) -> list[Tensor]:
+        """The class (N,) that each judge sees in each image; rubbish classes are ignored.
+
+        `keep` as in `ask`.
+        """
+        answers = [
+            (judge, self.ask(judge, images, tick, None if keep is None else f"{keep}/{place}"))
+            for place, judge in enumerate(self.judges)
+        ]
         return [judge.class_outputs(logits).argmax(1) for judge, logits in answers]
 
     def judged(self, images: Tensor, tick: Tick) -> Tensor:

@@ -4,7 +4,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from deceive.auditing.about import (
     identities_of,
@@ -14,8 +16,9 @@ from deceive.auditing.about import (
     specs_of,
     subject_row,
 )
-from deceive.auditing.budget import Budget, OutOfTime
+from deceive.auditing.budget import Budget, OutOfTime, usual_budget
 from deceive.auditing.context import Context
+from deceive.auditing.grouping import drop_groups
 from deceive.auditing.judges import AUTO, meet_judges
 from deceive.auditing.models.identity import recognise
 from deceive.auditing.models.importing import importable
@@ -26,13 +29,16 @@ from deceive.auditing.opening import Place, declared, fitting, loaded_model, ope
 from deceive.auditing.parts.part import Part
 from deceive.auditing.parts.plan import parts_of
 from deceive.auditing.record.assemble import write_audit
+from deceive.auditing.record.planned import Planned
 from deceive.auditing.record.rows import AUDIT, FailureRow, PartRow
 from deceive.auditing.record.schema import AuditReport
+from deceive.auditing.scheduling import first_look, plan, planned_in
 from deceive.auditing.settings import QUICK, AuditSettings
 from deceive.auditing.trained_judge import with_trained
 from deceive.common import arguments
 from deceive.common.errors import DamageError, InputError, WriteError
 from deceive.common.progress import Task, Tick
+from deceive.data.sampling import SampledData
 from deceive.storage.runs import Run
 
 
@@ -80,7 +86,7 @@ def audit(
     other_data: Place = None,
     settings: AuditSettings = QUICK,
     out: Path | str | None = None,
-    budget: Budget | float | None = None,
+    budget: Budget | float | Literal["auto"] | None = "auto",
     trust: bool = False,
     task: Task = _silent,
     tell: Callable[[str], None] = _quiet,
@@ -107,8 +113,10 @@ def audit(
         settings: how much to do: `QUICK`, `THOROUGH`, or your own settings.
         out: the run folder, where the same call can continue and `audit.json` is written; by
             default only the result is returned.
-        budget: seconds for this call, after which it returns the results so far; or a `Budget`
-            with another clock.
+        budget: seconds that it may take: what is not set in `settings` is reduced until it fits.
+            By default 120, or no limit if the settings ask for more than `QUICK` in anything; None
+            for no limit; or a `Budget` with another clock. After half as much again the call
+            returns the results so far.
         trust: open files of formats that can run code.
         task: shows progress: called with a description, returns a context manager whose value takes
             (done, total).
@@ -140,7 +148,10 @@ def audit(
     >>> report.complete, report.clean.accuracy
     (True, 1.0)
     """
+    if isinstance(budget, str):
+        budget = usual_budget(settings)
     limit = budget if isinstance(budget, Budget) else Budget(budget)
+    earlier = planned_in(out)  # a run keeps the plan that it began with
 
     # Find out how the model and its judges want their images.
     loaded, real, preparation = fitting(
@@ -148,10 +159,12 @@ def audit(
     )
     settings.check(real.image_shape)
     others = opened_like(other_data, real, preparation)
-    subject = meet(loaded, real, declared(interface, loaded))
+    before = first_look(loaded, real, limit) if earlier is None else earlier.before
+    some = SampledData.of(real).at_most(settings.seed, before.validation, train=before.train)
+    subject = meet(loaded, some, declared(interface, loaded), thorough=before.thorough)
     named = [] if judge is None else [*judge] if isinstance(judge, list | tuple) else [judge]
     chosen, trained = with_trained(named, real, out, settings.seed, limit, task)
-    judges, notes = meet_judges(chosen, subject, real, judge_interface, trust=trust)
+    judges, notes = meet_judges(chosen, subject, some, judge_interface, trust=trust)
     asked = run_settings(
         spec_of(model, subject),
         specs_of(named, judges),
@@ -168,10 +181,12 @@ def audit(
             each.keep(run)
             notes += each.notes
         context = Context(subject, real, judges, settings, run, others)
-        recognise(run, identities_of(context))
+        recognise(run, identities_of(context, before.asked))
+        planned = earlier or plan(context, parts_of(context), limit, before)
+        context = _following(context, planned)
         parts = parts_of(context)
         if run.row(part="subject") is None:
-            run.add(subject_row(context, parts, notes).model_dump(mode="json"))
+            run.add(subject_row(context, parts, planned, notes).model_dump(mode="json"))
 
         tell(f"Images: {prepared_in_words(subject)}")
 
@@ -182,6 +197,7 @@ def audit(
                     with task(part.words) as report:
                         row = _attempt(part, context, limit.watched(report))
                     run.add(row.model_dump(mode="json"))
+                    drop_groups(run, part.name)
                     if isinstance(row, FailureRow) and row.of == "clean":
                         break  # everything else is measured against it
         except OutOfTime:
@@ -189,6 +205,13 @@ def audit(
         finally:
             found = write_audit(run)
     return found
+
+
+def _following(context: Context, planned: Planned) -> Context:
+    """What a plan makes of an audit: its settings, and a sample of the real images."""
+    settings, real = planned.settings, planned.settings.real_images
+    data = SampledData.of(context.data).at_most(settings.seed, real, test=real)
+    return replace(context, data=data, settings=settings, groups=planned.groups)
 
 
 def _attempt(part: Part, context: Context, tick: Tick) -> PartRow | FailureRow:

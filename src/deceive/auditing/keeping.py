@@ -11,15 +11,6 @@ from deceive.common.levels import from_levels
 from deceive.common.progress import Tick
 
 
-def arrays_name(part: str) -> str:
-    """What the arrays of a part are called.
-
-    >>> arrays_name("curve/adam/uniform")
-    'curve-adam-uniform'
-    """
-    return part.replace("/", "-")
-
-
 def keep_outcomes(
     context: Context, attacked: Attacked, targets: Tensor, arrays: Arrays, tick: Tick
 ) -> None:

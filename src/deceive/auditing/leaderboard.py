@@ -123,6 +123,6 @@ def _reservations(report: AuditReport) -> str:
     said = [
         *(["not complete"] if not report.complete else []),
         *(["with warnings"] if report.warnings else []),
-        *(["fewer attacks"] if report.model.white_box and not report.settings.all_ways else []),
+        *(["fewer attacks"] if report.model.white_box and not report.planned.all_ways else []),
     ]
     return f" ({', '.join(said)})" if said else ""

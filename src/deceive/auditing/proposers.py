@@ -122,6 +122,18 @@ SEARCHES: dict[str, Callable[[range, Shape, int], Proposer]] = {
 """A proposer for (numbers of candidates, (C, H, W), seed), by the name of its method."""
 
 
+def generation(method: str, shape: Shape) -> int:
+    """How many images a method proposes at once for each candidate.
+
+    >>> generation("squares", (1, 28, 28)), generation("low-frequency", (1, 28, 28))
+    (1, 16)
+    """
+    if method == "squares":
+        return 1
+    amplitudes = shape[0] * math.prod(min(_FREQUENCIES, size) for size in shape[1:])
+    return 4 + int(3 * math.log(amplitudes))  # as cma chooses it
+
+
 def _waves(shape: Shape) -> Tensor:
     """The lowest waves of the discrete cosine transform, (F, H × W), each of mean square 1."""
     sides = []

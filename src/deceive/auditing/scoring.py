@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from deceive.auditing.context import Context
-from deceive.auditing.features import Head, Sample, Seen, head_of
+from deceive.auditing.features import Head, Sample, Seen
 from deceive.common.arrays import Layout
 from deceive.common.errors import InputError
 from deceive.common.progress import Tick
@@ -45,9 +45,6 @@ _LAYOUT: Layout = {
     "weight?": "scores L D",
     "bias?": "scores L",
 }
-
-# Images that show where a model's features are.
-_FIRST = 8
 
 
 class Outputs(Protocol):
@@ -100,13 +97,16 @@ class Scorer:
     fitted: dict[str, Tensor] = field(default_factory=dict)
     """What real images gave the scores that need a fit."""
 
-    def ask(self, context: Context, images: Images, tick: Tick) -> tuple[Tensor, Scores]:
-        """The model's logits (N, K) for images, and the scores of those that are finite."""
+    def ask(self, context: Context, images: Images, tick: Tick, keep: str) -> tuple[Tensor, Scores]:
+        """The model's logits (N, K) for images, and the scores of those that are finite.
+
+        `keep` as in `Context.ask`; features aren't kept.
+        """
         if not len(images):
             return torch.empty(0, 1), {}
         found: list[Scores] = []
         with _watching(self.head, lambda *shown: found.append(self.of_features(*shown))):
-            logits = context.ask(context.subject, images, tick)
+            logits = context.ask(context.subject, images, tick, None if self.head else keep)
         finite = logits.isfinite().all(1)
         scores = self.of_logits(logits[finite])
         for name in found[0] if found else ():
@@ -153,11 +153,11 @@ def fitted_scorer(context: Context, tick: Tick) -> tuple[Scorer, Tensor, Scores]
         from: of all finite images, or for fitted ones of those that the fit didn't see.
     """
     subject, validation = context.subject, context.data.validation
-    head = head_of(subject, validation.read(slice(_FIRST)))
+    head = context.head
     most = _MOST if head is None else min(_MOST, _MOST_FEATURES // head.layer.in_features)
     sample = Sample(len(validation), most, context.settings.seed)
     with _watching(head, sample):
-        logits = context.ask(subject, validation, tick)
+        logits = context.ask(subject, validation, tick, None if head else "clean/validation")
     usable = logits[sample.numbers].isfinite().all(1)
     numbers = sample.numbers[usable]
     half = len(numbers) // 2
@@ -200,10 +200,8 @@ def _fitted(scorer: Scorer, features: Tensor, logits: Tensor, labels: Tensor) ->
 
 def stored_scorer(context: Context) -> Scorer:
     """The scorer that the part `clean` has fitted."""
-    fitted, head = load_fitted(context.run), None
-    if "bank" in fitted:
-        head = head_of(context.subject, context.data.validation.read(slice(_FIRST)))
-    return Scorer(context.subject, head, fitted)
+    fitted = load_fitted(context.run)
+    return Scorer(context.subject, context.head if "bank" in fitted else None, fitted)
 
 
 def load_fitted(run: Run) -> dict[str, Tensor]:

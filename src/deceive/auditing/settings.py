@@ -1,6 +1,6 @@
 """How much an audit does."""
 
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
@@ -12,6 +12,9 @@ CERTAIN = 1 - 1e-6
 
 WayName = Literal["momentum", "sign", "adam", "smoothed", "restarts"]
 """A gradient attack, by its name in `attacks.WAYS`."""
+
+StartName = Literal["uniform", "gaussian", "smooth", "blank", "squares", "real"]
+"""A kind of start of the gradient attacks."""
 
 
 class AuditSettings(BaseModel):
@@ -38,12 +41,16 @@ class AuditSettings(BaseModel):
     """Attempts per candidate in the attack `restarts`, each from a fresh start image."""
     ways: tuple[WayName, ...] = Field(default=get_args(WayName), min_length=1)
     """The gradient attacks to run."""
-    curve_candidates: int = Field(default=20, ge=1)
-    """Candidates per curve of confidence against steps."""
-    searched: int = Field(default=20, ge=1)
-    """Candidates per black-box attack."""
+    starts: tuple[StartName, ...] = Field(default=get_args(StartName), min_length=1)
+    """The kinds of start of the gradient attacks."""
+    curve_candidates: int = Field(default=20, ge=0)
+    """Candidates per curve of confidence against steps; 0: no curves."""
+    searched: int = Field(default=20, ge=0)
+    """Candidates per black-box attack; 0: none, of a model with a gradient."""
     queries: int = Field(default=1000, ge=100, lt=checks.MOST)
     """The most images a search asks the model about, per candidate."""
+    real_images: int = Field(default=10_000, ge=10)
+    """The most validation images, and the most test images, to read."""
     garbage_images: int = Field(default=2000, ge=10)
     """Images per kind of garbage that is not optimised."""
     every_search: bool = False
@@ -53,12 +60,12 @@ class AuditSettings(BaseModel):
     seed: int = Field(default=0, ge=0, lt=checks.SEEDS)
     """The seed of all random numbers."""
 
-    @field_validator("ways")
+    @field_validator("ways", "starts")
     @classmethod
-    def _each_once(cls, ways: tuple[WayName, ...]) -> tuple[WayName, ...]:
-        if len(set(ways)) < len(ways):
-            raise ValueError(f"expected each attack once, got {', '.join(ways)}")
-        return ways
+    def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(names)) < len(names):
+            raise ValueError(f"expected each once, got {', '.join(names)}")
+        return names
 
     @property
     def all_ways(self) -> bool:
@@ -70,15 +77,42 @@ class AuditSettings(BaseModel):
         for name in ("candidates", "curve_candidates", "searched", "garbage_images"):
             checks.in_memory(name, getattr(self, name), shape)
 
+    @property
+    def is_long(self) -> bool:
+        """Whether it asks for more than the quick suite in anything."""
+        return any(getattr(self, name) > getattr(QUICK, name) for name in _EXTENT)
+
+
+def preset(**values: Any) -> AuditSettings:
+    """Settings of which none counts as set explicitly, so that a plan may reduce them all."""
+    made = AuditSettings(**values)
+    made.model_fields_set.clear()
+    return made
+
+
+# The settings that say how much is done, besides the lists of what is done.
+_EXTENT = (
+    "candidates",
+    "steps",
+    "restarts",
+    "curve_candidates",
+    "searched",
+    "queries",
+    "real_images",
+    "garbage_images",
+    "every_search",
+    "every_curve",
+)
 
 QUICK = AuditSettings()
-THOROUGH = AuditSettings(
+THOROUGH = preset(
     candidates=1000,
     steps=10_000,
     restarts=4,
     curve_candidates=100,
     searched=100,
     queries=20_000,
+    real_images=100_000,
     garbage_images=10_000,
     every_search=True,
     every_curve=True,

@@ -6,10 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Self, TextIO
+from typing import Annotated, Any, Literal, Self, TextIO
 
 import tyro
 
+from deceive.auditing.budget import usual_budget
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
 from deceive.cli.audit_results import say
 from deceive.cli.declared import Declared
@@ -54,8 +55,9 @@ class AuditCommand(Suite, Command):
     judging."""
     other_data: Path | None = None
     """A folder with images of other things, such as Fashion-MNIST: garbage to this model."""
-    budget: float | None = None
-    """Stop after this many seconds; the same command then continues."""
+    budget: float | Literal["none"] | None = None
+    """Seconds that it may take: it does less of what has no flag until that fits. none: everything.
+    By default 120, and none where more is asked than usual."""
     max_gibberish_rate: float | None = None
     """Exit with 1 if the gibberish rate at either threshold is greater, for use in tests."""
     trust: bool = False
@@ -84,10 +86,12 @@ class AuditCommand(Suite, Command):
             checks.half_open_interval("--max-gibberish-rate", self.max_gibberish_rate, 0, 1)
         out = self.out or Path("runs") / _audit_name(self.model, self.thorough)
         self.files.check(out, json=self.json)
+        budget = usual_budget(self.settings) if self.budget is None else self.budget
+        budget = None if budget == "none" else budget
         with claimed(out, fresh=self.fresh):
             with (
                 stdout_apart() as stdout,
-                cut_off(self.budget, partial(self._hang, out, stdout)),
+                cut_off(budget, partial(self._hang, out, stdout)),
                 no_way_out(),
             ):
                 report = audit(
@@ -99,7 +103,7 @@ class AuditCommand(Suite, Command):
                     other_data=self.other_data,
                     settings=self.settings,
                     out=out,
-                    budget=self.budget,
+                    budget=budget,
                     trust=self.trust,
                     task=partial(task, transient=True),
                     tell=log.print,

@@ -21,6 +21,9 @@ def say(report: Any, screen: Screen) -> None:
         screen.print(table)
     for sentence in verdict(report)[len(report.warnings) :]:
         screen.print(sentence)
+    if report.reductions:
+        said = " ".join(report.reductions)
+        screen.print(f"To fit the budget it did less: {said} --budget none does everything.")
     for note in report.notes:
         screen.print(f"Note: {note}")
     for failure in failures(report):

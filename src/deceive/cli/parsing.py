@@ -72,9 +72,18 @@ def parsed(
     )
     raw = {name: value for name, value in vars(made).items() if isinstance(value, Raw)}
     try:
-        return dataclasses.replace(made, **{name: each.validated() for name, each in raw.items()})
+        settings = {name: each.validated() for name, each in raw.items()}
+        for each in settings.values():
+            each.model_fields_set.intersection_update(_named(arguments))
+        return dataclasses.replace(made, **settings)
     except ValidationError as error:
         raise flag_error(error) from error
+
+
+def _named(arguments: Sequence[str]) -> set[str]:
+    """The fields whose flags are among the words: they count as set explicitly."""
+    flags = [word.partition("=")[0][2:] for word in arguments if word.startswith("--")]
+    return {flag.removeprefix("no-").replace("-", "_") for flag in flags}
 
 
 def chosen(choice: type[Choice], arguments: Sequence[str]) -> Choice:

@@ -24,6 +24,7 @@ from deceive.data.readers.hub import found_in
 from deceive.data.readers.items import Items, item_at, item_of, normalisation_of
 from deceive.data.readers.pairs import Labelled, joined_pairs
 from deceive.data.readers.reader import Found, Part, PartName
+from deceive.data.sampling import SampledData
 
 _EXPECTED = (
     "a data set: a folder or file, (images, labels), a torch Dataset or DataLoader, a "
@@ -74,7 +75,7 @@ def as_data(
     """
     check_seed("seed", seed)
     at_least("limit", limit, 1)
-    if isinstance(data, Dataset | LazyDataset | PreparedData):
+    if isinstance(data, Dataset | LazyDataset | PreparedData | SampledData):
         return data
     if isinstance(data, str | Path):
         return open_data(data, preparation, seed=seed, from_test=from_test)

@@ -179,6 +179,11 @@ class Run:
         """
         return read_arrays(self.folder / "arrays" / f"{name}.npz", layout, **sizes)
 
+    def drop_arrays(self, pattern: str) -> None:
+        """Delete the arrays with names like this (`*` stands for anything)."""
+        for path in (self.folder / "arrays").glob(f"{pattern}.npz"):
+            path.unlink(missing_ok=True)
+
     def weights(self, name: str) -> Path:
         """Where the weights of a network of this run are."""
         return weights_in(self.folder, name)

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deceive.auditing.models.sameness import agree, answers_of
+from deceive.auditing.models.sameness import HALF, agree, answers_of
 from deceive.auditing.models.subject import Subject
 from deceive.common.errors import InputError
 from deceive.common.files import parse_json
@@ -57,16 +57,17 @@ class Identity:
         return changed
 
 
-def identity_of(subject: Subject, data: RealData, name: str) -> Identity:
+def identity_of(subject: Subject, data: RealData, name: str, asked: int = HALF) -> Identity:
     """Run a model on the fixed batch: some of the data's test images, and noise.
 
     Args:
         subject: the model.
         data: provides the real images.
         name: the model's name in error sentences.
+        asked: how many of the test images, and of noise.
     """
     white_box = subject.module is not None
-    return Identity(name, subject.loaded.digests, white_box, answers_of(subject, data))
+    return Identity(name, subject.loaded.digests, white_box, answers_of(subject, data, asked))
 
 
 def recognise(run: Run, models: Sequence[Identity]) -> None:

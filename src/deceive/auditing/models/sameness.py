@@ -8,8 +8,8 @@ from deceive.auditing.shares import share_of
 from deceive.data.dataset import RealData
 from deceive.fooling.starts import begin
 
-# Images in each half of the batch: real ones, and noise, on which networks differ most.
-_HALF = 32
+HALF = 32
+"""Images in each half of the batch: real ones, and noise, on which networks differ most."""
 
 # Black, grey and white images beside the noise: all noise is about as bright as grey.
 _LEVELS = (0.0, 0.5, 1.0)
@@ -61,12 +61,13 @@ def same_network(one: Subject, other: Subject, data: RealData) -> bool:
     return told and all(_choose_alike(*pair) for pair in shown)
 
 
-def answers_of(subject: Subject, data: RealData) -> dict[str, Tensor]:
+def answers_of(subject: Subject, data: RealData, half: int = HALF) -> dict[str, Tensor]:
     """A model's answers to a fixed batch, by its halves.
 
     Args:
         subject: the model.
         data: provides the real images.
+        half: how many images in each half.
 
     Returns:
         `real` and `noise` (with evenly black, grey and white images): logits (2, N, K) float32, of
@@ -74,18 +75,18 @@ def answers_of(subject: Subject, data: RealData) -> dict[str, Tensor]:
         error is missing.
     """
     test = data.test
-    places = torch.linspace(0, len(test) - 1, min(_HALF, len(test))).long()
-    noise = begin("uniform", range(_HALF), data.image_shape, 0)
+    places = torch.linspace(0, len(test) - 1, min(half, len(test))).long()
+    noise = begin("uniform", range(half), data.image_shape, 0)
     even = torch.tensor(_LEVELS).view(-1, 1, 1, 1).expand(-1, *data.image_shape)
     noise = torch.cat([noise, even])
     answers = {}
-    for half, images in {"real": test.read(places), "noise": noise}.items():
+    for name, images in {"real": test.read(places), "noise": noise}.items():
         try:
             together = subject.logits(images)
             apart = torch.cat([subject.logits(part) for part in torch.split(images, 5)])
         except Exception:
             continue  # the audit's own parts will meet this error and report it
-        answers[half] = torch.stack([together, apart])
+        answers[name] = torch.stack([together, apart])
     return answers
 
 

@@ -3,16 +3,14 @@
 from dataclasses import dataclass
 
 from deceive.auditing.attacks import WAYS, attack
-from deceive.auditing.candidates import WHITE_STARTS, start_images, targets_of
+from deceive.auditing.candidates import start_images, targets_of
 from deceive.auditing.context import Context
-from deceive.auditing.keeping import arrays_name, keep_outcomes
+from deceive.auditing.grouping import arrays_name
+from deceive.auditing.keeping import keep_outcomes
 from deceive.auditing.parts.part import Part
 from deceive.auditing.record.rows import Attacked, AttackRow
-from deceive.auditing.settings import WayName
+from deceive.auditing.settings import StartName, WayName
 from deceive.common.progress import Tick
-
-# Candidates per part of an attack: at most this many are lost when the time is up.
-GROUP = 100
 
 # Added to the seed for each further attempt; large, to stay clear of other audits' seeds.
 _ATTEMPT = 1_000_003
@@ -23,7 +21,7 @@ class AttackPart:
     """An attack on a group of the candidates from one kind of start."""
 
     way: WayName
-    start: str
+    start: StartName
     numbers: range
     """Of the candidates, among all from this start."""
     group: int
@@ -46,8 +44,8 @@ class AttackPart:
             self.numbers,
             context.data.n_classes,
             settings.candidates,
-            earlier=settings.candidates * WHITE_STARTS.index(self.start),
-            total=settings.candidates * len(WHITE_STARTS),
+            earlier=settings.candidates * settings.starts.index(self.start),
+            total=settings.candidates * len(settings.starts),
         )
         arrays = attack(
             context.climbed,
@@ -75,11 +73,12 @@ class AttackPart:
         return AttackRow(part=self.name, attacked=attacked)
 
 
-def attack_parts(context: Context, group: int = GROUP) -> list[Part]:
+def attack_parts(context: Context) -> list[Part]:
     """Every requested attack, from every start, in groups of candidates."""
     parts: list[Part] = []
+    group = context.groups.candidates
     for way in context.settings.ways:
-        for start in WHITE_STARTS:
+        for start in context.settings.starts:
             if start == "blank" and WAYS[way].fresh:
                 continue  # there is only one such start
             count = context.settings.candidates

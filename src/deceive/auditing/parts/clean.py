@@ -44,14 +44,14 @@ class CleanPart:
         data, subject = context.data, context.subject
         scorer, answers, held_out_scores = fitted_scorer(context, tick)
         held_out = _Read.of(answers, data.validation)
-        answers, test_scores = scorer.ask(context, data.test, tick)
+        answers, test_scores = scorer.ask(context, data.test, tick, "clean/test")
         only_finite(answers)  # or else there is nothing to compare with
         tested = _Read.of(answers, data.test)
         _keep(context, validation=held_out_scores, test=test_scores)
         _keep_real(context, tested)
         # The rubbish class comes after the data's, so that theirs keep their places.
         classes = subject.class_outputs(tested.probabilities)
-        seen = context.seen(data.test, tick)
+        seen = context.seen(data.test, tick, "clean/judge")
         accuracy = share_of(tested.right)
         reordered = another_order(classes.argmax(1), tested.labels, data.class_names)
         thresholds: dict[Name, float] = {

@@ -3,12 +3,15 @@
 from dataclasses import dataclass
 
 from deceive.auditing.attacks import WAYS, curve
-from deceive.auditing.candidates import WHITE_STARTS, start_images, targets_of
+from deceive.auditing.candidates import start_images, targets_of
 from deceive.auditing.context import Context
-from deceive.auditing.keeping import arrays_name, keep_curve
+from deceive.auditing.grouping import arrays_name, in_groups, joined
+from deceive.auditing.keeping import keep_curve
 from deceive.auditing.parts.part import Part
 from deceive.auditing.record.rows import Attacked, CurveRow
-from deceive.auditing.settings import WayName, budgets
+from deceive.auditing.record.stored import FRAMES
+from deceive.auditing.settings import StartName, WayName, budgets
+from deceive.common.arrays import Arrays
 from deceive.common.progress import Tick
 
 
@@ -17,7 +20,7 @@ class CurvePart:
     """The curve of one attack from one kind of start."""
 
     way: WayName
-    start: str
+    start: StartName
 
     @property
     def name(self) -> str:
@@ -35,15 +38,24 @@ class CurvePart:
         numbers = range(settings.curve_candidates)
         targets = targets_of(numbers, context.data.n_classes, len(numbers))
         asked = budgets(settings.steps)
-        arrays = curve(
-            context.climbed,
-            WAYS[self.way],
-            start_images(self.start, numbers, targets, context.data.validation, settings.seed),
-            targets,
-            budgets=asked,
-            seed=settings.seed,
-            callback=lambda now: tick(now.finished, now.total),
+
+        def followed_from(some: range) -> Arrays:
+            chosen = targets[some.start : some.stop]
+            return curve(
+                context.climbed,
+                WAYS[self.way],
+                start_images(self.start, some, chosen, context.data.validation, settings.seed),
+                chosen,
+                budgets=asked,
+                seed=settings.seed,
+                callback=lambda now: tick(some.start + now.finished, len(numbers)),
+            )
+
+        size = context.groups.candidates
+        groups = in_groups(
+            context.run, self.name, numbers, size, followed_from, FRAMES, **context.sizes
         )
+        arrays = joined(groups, dict.fromkeys(FRAMES, 1))
         attacked = Attacked(
             name=self.way, box="white", start=self.start, arrays=arrays_name(self.name)
         )
@@ -53,6 +65,10 @@ class CurvePart:
 
 def curve_parts(context: Context) -> list[Part]:
     """A curve for every attack without restarts; only from uniform noise, unless all are asked."""
-    starts = WHITE_STARTS if context.settings.every_curve else ("uniform",)
+    if not context.settings.curve_candidates:
+        return []
+    starts = context.settings.starts
+    if not context.settings.every_curve:
+        starts = ("uniform",) if "uniform" in starts else starts[:1]
     ways = [way for way in context.settings.ways if not WAYS[way].fresh]
     return [CurvePart(way, start) for way in ways for start in starts]

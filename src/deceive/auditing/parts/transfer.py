@@ -6,7 +6,8 @@ import numpy as np
 
 from deceive.auditing.candidates import start_images, targets_of
 from deceive.auditing.context import Context
-from deceive.auditing.keeping import arrays_name, keep_outcomes
+from deceive.auditing.grouping import arrays_name
+from deceive.auditing.keeping import keep_outcomes
 from deceive.auditing.models.formats import load_model
 from deceive.auditing.models.meeting import meet
 from deceive.auditing.models.sameness import same_network
@@ -80,6 +81,8 @@ def _reads(name: str, context: Context) -> bool:
 
 def transfer_parts(context: Context) -> list[Part]:
     """A part for each shipped network of this very data but the model and its only judge."""
+    if not context.settings.searched:
+        return []
     taken = [context.subject, *(context.judges if len(context.judges) == 1 else ())]
     fitting = [name for name in SURROGATES if name in shipped_names() and _reads(name, context)]
     networks = {name: meet(load_model(name), context.data) for name in fitting}

@@ -30,6 +30,7 @@ from deceive.auditing.settings import AuditSettings
 from deceive.common import checks
 from deceive.common.errors import InputError
 from deceive.common.version import __version__
+from deceive.storage.kinds import Row
 from deceive.storage.runs import Run
 
 
@@ -92,7 +93,7 @@ def _assembled(run: Run, rows: list[AuditRow], subject: SubjectRow) -> AuditRepo
     warnings = [said for row in rows for said in row.warnings] + without_gradient(headlines)
     return AuditReport(
         deceive=__version__,
-        command=command_of(run.settings, subject.again),
+        command=_command(run.settings, subject),
         complete=not missing and not failures,
         missing=list(dict.fromkeys(missing)),
         failures=[Failure(part=subject.plan[of], reason=said) for of, said in failures.items()],
@@ -103,6 +104,8 @@ def _assembled(run: Run, rows: list[AuditRow], subject: SubjectRow) -> AuditRepo
         judges=_judges(subject.judges, clean),
         judge_accuracy=clean.judge_accuracy if clean else None,
         settings=AuditSettings(**{name: run.settings[name] for name in AuditSettings.model_fields}),
+        planned=subject.planned.settings,
+        reductions=subject.planned.reductions,
         clean=clean.clean if clean else None,
         thresholds=clean.thresholds if clean else [],
         headlines=headlines,
@@ -114,6 +117,13 @@ def _assembled(run: Run, rows: list[AuditRow], subject: SubjectRow) -> AuditRepo
         resemblance=likeness.resemblance if likeness else None,
         seconds=round(sum(row.seconds for row in rows), 2),
     )
+
+
+def _command(settings: Row, subject: SubjectRow) -> str:
+    """The command that does what was done, whatever time it takes."""
+    planned = subject.planned
+    command = command_of(settings | planned.settings.model_dump(), subject.again)
+    return f"{command} --budget none" if planned.reductions else command
 
 
 def _judges(judges: list[Judge], clean: CleanRow | None) -> list[Judge]:

@@ -13,6 +13,7 @@ from deceive.auditing.models.interface import Interface
 from deceive.auditing.record.advice import Limit
 from deceive.auditing.record.described import Data, Judge, Model
 from deceive.auditing.record.measured import Box, Clean, Curve, Garbage, Resemblance, Threshold
+from deceive.auditing.record.planned import Planned
 from deceive.auditing.settings import AuditSettings
 from deceive.common.checks import Count, Share
 from deceive.storage.kinds import Kind, Row, RowSchema
@@ -56,6 +57,7 @@ class SubjectRow(_Row):
     type: Literal["subject"] = "subject"
     plan: dict[str, str]
     """The parts' names, in order, with their words."""
+    planned: Planned
     noticed: list[str] = Field(default_factory=list)
     """About the data."""
     notes: list[str]

@@ -60,7 +60,11 @@ class AuditReport(Finding):
     judge_accuracy: Share | None
     """Share of the test images that most judges read correctly; null without judges."""
     settings: AuditSettings
-    """How much the audit was to do."""
+    """How much the audit was asked to do."""
+    planned: AuditSettings
+    """How much it does: what fits the budget."""
+    reductions: list[str]
+    """What it does less than it was asked, as sentences."""
     clean: Clean | None
     """How real images are read; null before they are."""
     thresholds: list[Threshold]
@@ -82,12 +86,13 @@ class AuditReport(Finding):
     seconds: float = Field(ge=0)
     """Time that all parts took, over all calls."""
 
-    @field_validator("settings", mode="before")
+    @field_validator("settings", "planned", mode="before")
     @classmethod
     def _all_of_them(cls, settings: Any) -> Any:
         given = settings.keys() if isinstance(settings, dict) else AuditSettings.model_fields
-        # Audits written before there were `ways` had all of them.
-        if lacking := sorted(AuditSettings.model_fields.keys() - given - {"ways"}):
+        # Earlier audits had all ways and starts, and read all real images.
+        later = {"ways", "starts", "real_images"}
+        if lacking := sorted(AuditSettings.model_fields.keys() - given - later):
             raise ValueError(f"expected all settings, found no {', '.join(lacking)}")
         return settings
 

@@ -26,6 +26,20 @@ _CURVE: Layout = {
     "judged?": "seen B N",
 }
 
+ANSWERS: Layout = {"logits": "scores N L"}
+"""A model's answers to a group of images, before their part is whole."""
+
+FRAMES: Layout = {"levels": "levels B N C H W", "confidence": "shares B N"}
+"""A group of a curve's candidates, likewise."""
+
+SEARCHED: Layout = dict(FRAMES) | {
+    f"{name}_{key}": kind
+    for name in ("asked", "own")
+    for key, kind in _AT_A_THRESHOLD.items()
+    if not key.endswith("?")
+}
+"""A group of a search's candidates, likewise."""
+
 _GARBAGE: Layout = {
     "levels": "levels N C H W",
     "predicted": "counts N",  # a model may have more outputs than the data has classes

@@ -27,7 +27,10 @@ def _from_3(content: Content) -> Content:
         data = data | {"class_names": [str(number) for number in range(count)[:MOST_CLASSES]]}
     if isinstance(model := content.get("model"), dict):
         content = content | {"model": model | {"prepared": ""}}
-    return content | {"data": data, "limits": [], "advice": None, "resemblance": None}
+    # Nothing was planned.
+    planned: Content = {"planned": content.get("settings"), "reductions": []}
+    later: Content = {"limits": [], "advice": None, "resemblance": None}
+    return content | {"data": data} | later | planned
 
 
 MOST_CLASSES = 1_000_000

@@ -1,0 +1,105 @@
+"""How long a model takes, measured with a clock that is passed in."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from deceive.data.dataset import Images
+from deceive.fooling.gradient import gradient_of
+from deceive.networks.frozen import FrozenCopy
+from deceive.networks.inference import batch_for
+
+Clock = Callable[[], float]
+"""Returns the time in seconds."""
+
+# A measurement of this many seconds is long enough; a shorter one is repeated with more images, and
+# a very short one is the best of several, as other processes disturb it.
+_LONG, _SHORT, _REPEATS = 0.2, 0.02, 5
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds for each call, and for each image in it.
+
+    >>> Cost(call=0.5, image=0.01).of(calls=2, images=100)
+    2.0
+    """
+
+    call: float = 0.0
+    image: float = 0.0
+
+    def of(self, calls: float, images: float) -> float:
+        """Seconds of this many calls with so many images in all."""
+        return self.call * calls + self.image * images
+
+    def __add__(self, other: "Cost") -> "Cost":
+        return Cost(self.call + other.call, self.image + other.image)
+
+
+@dataclass(frozen=True)
+class Pace:
+    """What an audit's work costs."""
+
+    question: Cost
+    """Asking the model."""
+    step: Cost | None
+    """A step along its gradient; None for a black box."""
+    judges: Cost
+    """Asking all judges."""
+    read: float
+    """Seconds to read a real image."""
+    made: float
+    """Seconds to make a garbage image."""
+
+
+def cost_of(work: Callable[[Tensor], object], images: Images, clock: Clock, most: int) -> Cost:
+    """What it costs to do this with images (n, C, H, W), of a few and then of more at once.
+
+    Args:
+        work: what is measured; it is done twice with the first two images.
+        images: to do it with, again and again.
+        clock: returns the time in seconds.
+        most: the most images at once.
+    """
+
+    def seconds(count: int) -> float:
+        some = images.read(torch.arange(count) % len(images))
+        best, done = float("inf"), 0
+        while done < (_REPEATS if best < _SHORT else 1):
+            started = clock()
+            work(some)
+            best, done = min(best, clock() - started), done + 1
+        return best
+
+    few = min(2, most)
+    work(images.read(torch.arange(few) % len(images)))  # the first call sets things up
+    least = taken = seconds(few)
+    count = few
+    while taken < _LONG and count < most:
+        count = min(4 * count, most)
+        taken = seconds(count)
+    if count == few:
+        return Cost(image=least / few)
+    image = max(0.0, taken - least) / (count - few)
+    return Cost(call=max(0.0, least - few * image), image=image)
+
+
+def step_cost(net: FrozenCopy, images: Images, clock: Clock, most: int) -> Cost:
+    """What a step along the gradient of a frozen copy costs."""
+
+    def step(some: Tensor) -> None:
+        leaf = some.to(net.device).requires_grad_(True)
+        with torch.enable_grad():
+            gradient_of(net.logits(leaf).amax(1), leaf)
+
+    return cost_of(step, images, clock, min(most, batch_for(net.image_shape, gradient=True)))
+
+
+def read_cost(images: Images, clock: Clock) -> float:
+    """Seconds to read one of these images."""
+    few = min(8, len(images))
+    started = clock()
+    images.read(torch.linspace(0, len(images) - 1, few).long())
+    return (clock() - started) / few

@@ -1,0 +1,149 @@
+"""From the clock to the plan: a first look at the model, and once it is met, the whole plan."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from deceive.auditing.budget import Budget
+from deceive.auditing.context import Context
+from deceive.auditing.estimate import Facts, estimated
+from deceive.auditing.garbage import GARBAGE, GarbageImages
+from deceive.auditing.models.loaded import Loaded
+from deceive.auditing.pace import Cost, Pace, cost_of, read_cost, step_cost
+from deceive.auditing.parts.part import Part
+from deceive.auditing.parts.transfer import TransferPart
+from deceive.auditing.planning import planned, reductions
+from deceive.auditing.record.planned import EVERYTHING, WHOLE, Before, Groups, Planned
+from deceive.auditing.record.rows import AUDIT, SubjectRow, typed_rows
+from deceive.common.errors import InputError
+from deceive.data.dataset import Images, RealData
+from deceive.networks.inference import batch_for, logits_of
+from deceive.storage.runs import Run
+
+_ALL = 10**9
+
+# Of the budget, what goes into reading training images for their mean, into finding the scaling,
+# and into the batch that identifies the model.
+_FOR_MEAN, _FOR_SCALING, _FOR_IDENTITY = 0.05, 0.1, 0.03
+
+# Scalings that are tried, and how often images are asked about for the identity.
+_SCALINGS, _TIMES = 7, 4
+
+# The least of each, however slow the model is.
+_LEAST_READ, _LEAST_TRIED, _LEAST_ASKED = 200, 8, 4
+
+# The greatest share of the budget that a group of work may take.
+_GROUP = 0.1
+
+
+def planned_in(out: Path | str | None) -> Planned | None:
+    """The plan of the run in this folder; None for a new one, or one that can't be read."""
+    if out is None:
+        return None
+    with suppress(InputError):
+        rows = typed_rows(Run.open(Path(out)).of(AUDIT))
+        return next((row.planned for row in rows if isinstance(row, SubjectRow)), None)
+    return None
+
+
+def first_look(loaded: Loaded, data: RealData, limit: Budget) -> Before:
+    """How much to do before the plan, from one question and a few images read."""
+    if limit.seconds is None:
+        return EVERYTHING
+    read = read_cost(data.validation, limit.clock)
+    each = _raw_cost(loaded, data.validation, limit).image + read
+
+    def as_many(share: float, seconds: float, least: int) -> int:
+        fit = share * limit.seconds / seconds if limit.seconds and seconds else _ALL
+        return max(least, min(_ALL, int(fit)))
+
+    asked = as_many(_FOR_IDENTITY, _TIMES * each, _LEAST_ASKED)
+    return Before(
+        train=as_many(_FOR_MEAN, read, _LEAST_READ),
+        validation=as_many(_FOR_SCALING, _SCALINGS * each, _LEAST_TRIED),
+        asked=min(EVERYTHING.asked, asked),
+        thorough=asked >= EVERYTHING.asked,
+    )
+
+
+def _raw_cost(loaded: Loaded, images: Images, limit: Budget) -> Cost:
+    """What it costs to ask a model before it is met; nothing where it fails, as `meet` says so."""
+    model = loaded.model
+
+    def ask(some: torch.Tensor) -> object:
+        return logits_of(model, some) if isinstance(model, nn.Module) else model(some.clone())
+
+    try:
+        return cost_of(ask, images, limit.clock, batch_for(images.image_shape))
+    except Exception:
+        return Cost()
+
+
+def plan(context: Context, parts: list[Part], limit: Budget, before: Before) -> Planned:
+    """How much the audit does: all that was asked if it fits the budget, else less.
+
+    Args:
+        context: with the settings that were asked for, and all real images.
+        parts: what it would do without a limit.
+        limit: the budget.
+        before: what the audit did before.
+    """
+    asked = context.settings
+    if limit.seconds is None:
+        return Planned.whole(asked, before)
+    facts = _facts(context, parts, limit)
+    settings = planned(asked, facts, limit.left)
+    return Planned(
+        before=before,
+        groups=_groups(facts.pace, settings.steps, limit.seconds),
+        settings=settings,
+        reductions=reductions(asked, settings, facts),
+        estimate=round(sum(estimated(settings, facts).values()), 2),
+    )
+
+
+def _groups(pace: Pace, steps: int, seconds: float) -> Groups:
+    """Groups that take a small part of the budget."""
+    step = pace.step.image if pace.step is not None else pace.question.image
+
+    def as_many(each: float, most: int) -> int:
+        return max(1, min(most, int(_GROUP * seconds / each) if each else most))
+
+    return Groups(
+        questions=as_many(pace.question.image + pace.read, WHOLE.questions),
+        candidates=as_many(steps * step, WHOLE.candidates),
+    )
+
+
+def _facts(context: Context, parts: list[Part], limit: Budget) -> Facts:
+    data = context.data
+    others = context.other_data is not None
+    return Facts(
+        pace=_pace(context, limit),
+        shape=data.image_shape,
+        n_classes=data.n_classes,
+        validation=len(data.validation),
+        test=len(data.test),
+        garbage_kinds=len(GARBAGE) + others,
+        transfers=sum(isinstance(part, TransferPart) for part in parts),
+    )
+
+
+def _pace(context: Context, limit: Budget) -> Pace:
+    """The pace of the model and its judges; nothing for what fails, which the parts say."""
+    data, clock = context.data, limit.clock
+    noise = GarbageImages("squares", _ALL, data.validation, 0)
+    most = batch_for(data.image_shape)
+    question, step, judges, made = Cost(), None, Cost(), 0.0
+    with suppress(Exception):
+        made = read_cost(noise, clock)
+        question = cost_of(context.subject.logits, noise, clock, most)
+        for judge in context.judges:
+            judges += cost_of(judge.logits, noise, clock, most)
+    if context.subject.module is not None:
+        step = Cost()
+        with suppress(Exception):
+            step = step_cost(context.climbed, noise, clock, most)
+    return Pace(question, step, judges, read_cost(data.validation, clock), made)
