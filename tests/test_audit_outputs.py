@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from conftest import After, Bands
@@ -245,6 +247,23 @@ def test_outputs_are_matched_to_the_classes_by_name(data, expected, names, order
     assert ("matched to the data's 4 classes by name" in said) == (order != (0, 1, 2, 3))
     assert ("its “hound” is taken for the data's “polar_bear”" in said) == ("hound" in names)
     assert ("None of its class names" in said) == ("b" in names)
+
+
+def test_an_onnx_files_metadata_names_its_classes(data, expected, tmp_path):
+    weight = Bands().weight.detach().numpy()[[3, 2, 1, 0]].T
+    image = helper.make_tensor_value_info("images", TensorProto.FLOAT, ["N", 1, 4, 4])
+    scores = helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["N", 4])
+    nodes = [
+        helper.make_node("Flatten", ["images"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "weight"], ["scores"]),
+    ]
+    stored = [numpy_helper.from_array(weight, "weight")]
+    graph = helper.make_graph(nodes, "named", [image], [scores], stored)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    helper.set_model_props(made, {"names": str(dict(enumerate(NAMES[::-1])))})
+    onnx.save(made, tmp_path / "named.onnx")
+    subject = meet(load_model(tmp_path / "named.onnx"), replace(data, class_names=NAMES))
+    torch.testing.assert_close(subject.logits(data.test.images), expected)
 
 
 def test_names_that_do_not_match_are_listed(data):

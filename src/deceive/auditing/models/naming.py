@@ -72,6 +72,7 @@ def names_of_labels(
 
     Libraries sort their labels: if that explains all that are given, it is taken for so.
 
+    >>> import torch
     >>> names_of_labels(torch.eye(3), ["ant", "bee", "cat"], ["cat", "ant", "bee"])
     ('ant', 'bee', 'cat')
 

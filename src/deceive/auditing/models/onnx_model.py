@@ -12,6 +12,7 @@ from torch import Tensor
 from deceive.auditing.models.arranging import LAYOUTS, joined
 from deceive.auditing.models.devices import providers
 from deceive.auditing.models.interface import DeviceName, Scaling
+from deceive.auditing.models.onnx_names import names_in_metadata
 from deceive.auditing.models.torch_files import in_batches
 from deceive.auditing.models.wants import declared_shape
 from deceive.common.errors import InputError
@@ -39,6 +40,7 @@ class OnnxModel:
             # Names that aren't UTF-8 raise here.
             inputs = [(each.name, each.type, each.shape) for each in session.get_inputs()]
             self._outputs = [each.name for each in session.get_outputs()]
+            names = names_in_metadata(session.get_modelmeta().custom_metadata_map)
         except Exception as error:  # onnxruntime's have no common class
             raise InputError(
                 f"{name}: expected an ONNX file; {str(error).splitlines()[0]}"
@@ -52,7 +54,7 @@ class OnnxModel:
         self._batch = batch if isinstance(batch, int) and batch > 0 else None
         self._layout: str | None = None
         wants, _ = declared_shape(self._shape[1:])
-        self.wants = replace(wants, scaling=_whole_numbers(self._dtype))
+        self.wants = replace(wants, scaling=_whole_numbers(self._dtype), class_names=names)
 
     @property
     def providers(self) -> list[str]:
