@@ -102,5 +102,6 @@ class PreparedData:
 
     @property
     def notes(self) -> Sequence[str]:
-        """What was noticed while reading it, in sentences."""
-        return self.of.notes
+        """What was noticed while reading it, and what its images are made into, in sentences."""
+        own, now = ("×".join(map(str, shape)) for shape in (self.of.image_shape, self.image_shape))
+        return (*self.of.notes, f"the images are {own}: all become {now}")
