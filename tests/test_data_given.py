@@ -92,6 +92,21 @@ def test_whatever_holds_them(holder: str) -> None:
     assert ("the transform's Normalize was undone" in data.notes) == (holder == "normalised")
 
 
+def test_pictures_and_files_with_their_labels(tmp_path: Path) -> None:
+    images = [Image.fromarray(each) for each in LEVELS.transpose(0, 2, 3, 1)]
+    files = [tmp_path / f"{number}.png" for number in range(30)]
+    for image, file in zip(images, files, strict=True):
+        image.save(file)
+    names = [("ant", "bee", "cow")[label] for label in LABELS]
+    for pictures in (images, files, [str(file) for file in files], list(UNIT)):
+        data = deceive.as_data((pictures, names))
+        assert data.class_names == ("ant", "bee", "cow")
+        test = data.test.read(slice(None))
+        assert all(any(torch.equal(each, one) for one in UNIT) for each in test)
+    with pytest.raises(InputError, match="data: expected 30 labels, one for each picture, got 29"):
+        deceive.as_data((files, names[1:]))
+
+
 def test_splits_by_name() -> None:
     data = deceive.as_data({"train": Pairs(UNIT), "Val": (LEVELS, LABELS), "test": Pairs(UNIT)})
     assert data.train is not None
@@ -133,6 +148,8 @@ class Broken(Pairs):
     ("data", "said"),
     [
         (7, "data: expected a data set: a folder or file, .*, got 7"),
+        ((torch.zeros(4, 1, 4, 4, device="meta"), LABELS[:4]), "data: expected a tensor, got"),
+        (LEVELS, "data: expected a data set: .* got ndarray"),
         ((LEVELS, LABELS[:-1]), "data: expected 30 labels, one for each picture, got 29"),
         (Pairs(normalise(UNIT)), "data: expected values from 0 to 1, .* before their normal"),
         (Pairs([1.0] * 30), "can't be read"),

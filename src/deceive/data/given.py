@@ -14,6 +14,7 @@ from torch.utils.data import ConcatDataset, DataLoader, IterableDataset, Subset,
 from deceive.common import arguments
 from deceive.common.checks import at_least
 from deceive.common.checks import seed as check_seed
+from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset, RealData
 from deceive.data.lazy import LazyDataset
 from deceive.data.names import part_named
@@ -49,7 +50,8 @@ def as_data(
 
     Args:
         data: a place (see `open_data`); a pair (images, labels) of arrays or tensors, channels
-            first or last, of levels, in [0, 1] or in [-1, 1]; a torch `Dataset` of pairs (image,
+            first or last, of levels, in [0, 1] or in [-1, 1], or of a list of pictures or their
+            files; a torch `Dataset` of pairs (image,
             label) or dicts, or a `DataLoader` of one; a `datasets.Dataset`; or a dict of such, with
             keys like train, validation and test. Without keys, images are cut by the seed. A
             `Dataset` or `LazyDataset` of ours is returned as it is.
@@ -98,10 +100,12 @@ def as_data(
 
 
 def _name(data: Any) -> str:
-    return "arrays" if isinstance(data, tuple | list | Mapping) else type(data).__name__
+    return "arrays" if type(data) in (tuple, list, dict) else type(data).__name__
 
 
 def _found(data: Any, where: str, limit: int) -> Found:
+    if isinstance(data, tuple) and len(data) == 2 and isinstance(data[0], list):
+        return _listed(*data, where, limit)
     if isinstance(data, tuple | list) and len(data) == 2 and all(map(_is_array, data)):
         images, labels = (_array(each) for each in data)
         some = images[:: max(1, len(images) // 1000)] if images.ndim else images
@@ -115,22 +119,37 @@ def _found(data: Any, where: str, limit: int) -> Found:
         return _iterated((item for batch in data for item in _items(batch, where)), where, limit)
     if isinstance(data, IterableDataset):
         return _iterated(data, where, limit)
-    if hasattr(data, "__getitem__") and hasattr(data, "__len__") and not isinstance(data, bytes):
+    is_sequence = hasattr(data, "__getitem__") and hasattr(data, "__len__")
+    if is_sequence and not isinstance(data, bytes | np.ndarray | np.generic | Tensor):
         return _indexed(data, where, limit)
     raise arguments.refusal("data", _EXPECTED, data)
 
 
+def _listed(images: list[Any], labels: Any, where: str, limit: int) -> Found:
+    """Pictures in a list, or their files, with their labels."""
+    found = np.atleast_1d(_array(labels))
+    if len(images) != len(found):
+        raise InputError(
+            f"{where}: expected {len(images):,} labels, one for each picture, got {len(found):,}"
+        )
+    return _indexed(list(zip(images, found.tolist(), strict=True)), where, limit)
+
+
 def _is_array(value: Any) -> bool:
-    if isinstance(value, list):
+    if isinstance(value, list):  # of labels
         return bool(value) and isinstance(value[0], int | str | np.integer)
     return isinstance(value, np.ndarray | Tensor)
 
 
 def _array(value: Any) -> NDArray[Any]:
     if isinstance(value, Tensor):
+        arguments.tensor("data", value)
         value = value.detach().cpu()
         value = (value.float() if value.is_floating_point() else value).numpy()
-    return np.asarray(value)
+    try:
+        return np.asarray(value)
+    except ValueError as error:  # rows of several lengths
+        raise arguments.refusal("data", _EXPECTED, value) from error
 
 
 def _items(batch: Any, where: str) -> Iterable[Any]:

@@ -1,6 +1,7 @@
 """Pictures of a data set in Python, such as a torch `Dataset`: an item is a picture and a label."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from deceive.common.checks import on_one_line
 from deceive.common.errors import InputError
-from deceive.data.decoding import levels_in
+from deceive.data.decoding import decoded, levels_in
 from deceive.data.readers.layout import layout_of
 from deceive.data.readers.reader import Pictures, UnreadableError
 from deceive.data.readers.values import LEVELS, values_of
@@ -21,7 +22,7 @@ _SOME = 32
 """Items looked at, to learn what their values mean."""
 
 Item = tuple[Any, Any]
-"""A picture (a tensor, an array or a Pillow image) and its label."""
+"""A picture (a tensor, an array, a Pillow image or a file) and its label."""
 
 
 def item_of(item: Any, where: str) -> Item:
@@ -84,8 +85,9 @@ class Items(Pictures):
             picture = self._picture(row)
             array = self._array(picture)
             if array is None:
-                return levels_in(picture)
-        except InputError:
+                is_file = isinstance(picture, str | Path)
+                return decoded(Path(picture)) if is_file else levels_in(picture)
+        except (InputError, UnreadableError):
             raise
         except Exception as error:  # the user's code may raise anything
             raise UnreadableError(str(error) or type(error).__name__) from error
@@ -101,7 +103,7 @@ class Items(Pictures):
         return item_of(self._items[self._rows[row]], self._where)[0]
 
     def _sampled(self, row: int) -> NDArray[Any] | None:
-        """The numbers of a picture; None for a Pillow image, and where the item raises an error."""
+        """The numbers of a picture; None for others, and where the item raises an error."""
         try:
             return self._array(self._picture(row))
         except InputError:
@@ -110,7 +112,7 @@ class Items(Pictures):
             return None
 
     def _array(self, picture: Any) -> NDArray[Any] | None:
-        """The numbers of a picture; None for a Pillow image."""
+        """The numbers of a picture; None for a Pillow image or a file."""
         if isinstance(picture, Tensor):
             picture = picture.detach().cpu()
             picture = (picture.float() if picture.is_floating_point() else picture).numpy()
