@@ -8,7 +8,8 @@ from deceive.auditing.models.interface import FOUND_OUT, Scaling, as_json
 from deceive.auditing.record.again import command_of
 from deceive.auditing.record.rows import Again
 from deceive.auditing.settings import QUICK, THOROUGH
-from deceive.auditing.verdict import still_to_come, sure, verdict
+from deceive.auditing.shares import sure
+from deceive.auditing.verdict import still_to_come, verdict
 from deceive.data.dataset import Dataset
 from worlds.audits import (
     TINY,

@@ -35,14 +35,10 @@ def data() -> Dataset:
 
 
 def test_it_reads_the_data_and_is_the_same_for_the_same_seed(data):
-    one, again, other = (
-        trained_judge(data, None, seed=seed, seconds=60, tick=quiet) for seed in (0, 0, 1)
-    )
+    one, again = (trained_judge(data, None, seed=0, seconds=60, tick=quiet) for _ in range(2))
     assert one.card.validation_accuracy > 0.9
     assert f"reads {one.card.validation_accuracy:.1%} of the validation images" in one.notes[0]
-    logits = [each.network(data.test.images) for each in (one, again, other)]
-    assert torch.equal(logits[0], logits[1])
-    assert not torch.equal(logits[0], logits[2])
+    assert torch.equal(one.network(data.test.images), again.network(data.test.images))
 
 
 def test_an_audit_keeps_it_and_goes_on_with_it(data, tmp_path):

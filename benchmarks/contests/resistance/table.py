@@ -6,7 +6,7 @@ from pathlib import Path
 from benchmarks.contest import ART, Row, in_words
 from benchmarks.contests.resistance.plan import OURS
 from benchmarks.spread import significant
-from deceive.auditing.verdict import sure
+from deceive.auditing.shares import sure
 from deceive.common import markdown
 
 

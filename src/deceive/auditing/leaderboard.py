@@ -5,8 +5,7 @@ from pathlib import Path
 
 from deceive.auditing.record.measured import KINDS
 from deceive.auditing.record.schema import AuditReport, read_report
-from deceive.auditing.shares import percent
-from deceive.auditing.verdict import sure
+from deceive.auditing.shares import percent, sure
 from deceive.common import markdown
 from deceive.common.errors import InputError
 from deceive.common.files import read_errors, write_text

@@ -20,3 +20,13 @@ def percent(share: float | None, digits: int = 1) -> str:
     ('12.3%', '100.00%', '–')
     """
     return "–" if share is None else f"{share:.{digits}%}"
+
+
+def sure(confidence: float) -> str:
+    """A confidence in per cent, with enough digits to distinguish it from certainty.
+
+    >>> sure(0.99), sure(0.999987)
+    ('99%', '99.9987%')
+    """
+    digits = 2 if confidence < 0.9995 else 4
+    return f"{confidence * 100:.{digits}f}".rstrip("0").rstrip(".") + "%"

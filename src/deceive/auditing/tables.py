@@ -7,8 +7,7 @@ from deceive.auditing.advising import limit_in_words
 from deceive.auditing.record.advice import options
 from deceive.auditing.record.measured import KINDS, SCORES
 from deceive.auditing.record.schema import AuditReport
-from deceive.auditing.shares import percent
-from deceive.auditing.verdict import sure
+from deceive.auditing.shares import percent, sure
 
 
 class Table(NamedTuple):

@@ -11,7 +11,7 @@ from jinja2 import Environment, FunctionLoader, StrictUndefined
 from numpy.typing import NDArray
 
 from deceive.auditing.advising import limit_in_words
-from deceive.auditing.verdict import sure
+from deceive.auditing.shares import sure
 from deceive.common.files import write_text
 from deceive.reporting.figures.files import photograph, png
 

@@ -5,8 +5,8 @@ from typing import Literal
 
 from deceive.auditing.record.measured import KINDS, Garbage, Name
 from deceive.auditing.record.schema import AuditReport
-from deceive.auditing.shares import percent
-from deceive.auditing.verdict import failures, still_to_come, sure
+from deceive.auditing.shares import percent, sure
+from deceive.auditing.verdict import failures, still_to_come
 
 Status = Literal["passed", "failed", "error", "skipped"]
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from deceive.auditing.record.measured import KINDS
 from deceive.auditing.record.schema import AuditReport
-from deceive.auditing.verdict import sure
+from deceive.auditing.shares import sure
 from deceive.common.files import write_text
 from deceive.reporting.exports.checks import kind_of_rate
 

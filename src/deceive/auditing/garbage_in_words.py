@@ -1,0 +1,95 @@
+"""What an audit says about garbage and fooling images, in sentences."""
+
+from deceive.auditing.record.measured import KINDS, Name
+from deceive.auditing.record.schema import AuditReport
+from deceive.auditing.shares import sure
+
+# A model is called shy if fewer real images than this share reach the asked confidence.
+_SHY = 0.5
+
+# A share of garbage that is worth a mention.
+_SOME = 0.01
+
+
+def is_shy(report: AuditReport) -> bool:
+    """Whether the asked confidence is beyond most real images; its own threshold counts then."""
+    asked = report.threshold("asked")
+    return asked is not None and asked.test_share < _SHY
+
+
+def sure_of_garbage(report: AuditReport) -> list[str]:
+    """Which garbage that was not optimised it is sure of, at the threshold to go by."""
+    name: Name = "own" if is_shy(report) else "asked"
+    shares = {
+        each.kind: share
+        for each in report.garbage
+        if each.kind != "optimised"
+        and (share := each.own_share if name == "own" else each.asked_share) is not None
+    }
+    if not shares:
+        return []
+    asked = confidence(report, name) + (" (its own threshold)" if name == "own" else "")
+    surest = sorted(shares, key=lambda kind: -shares[kind])
+    found = [f"{shares[kind]:.1%} of the {KINDS[kind]}" for kind in surest if shares[kind] >= _SOME]
+    if found:
+        listed = ", ".join(found[:3]) + (f" and {len(found) - 3} more kinds" * (len(found) > 3))
+        return [f"Of garbage that was not optimised, it is sure, at least {asked}, of {listed}."]
+    most = shares[surest[0]]
+    if not most:
+        return [f"It is sure, at least {asked}, of no garbage that was not optimised."]
+    return [
+        f"It is hardly ever sure, at least {asked}, of garbage that was not optimised: of "
+        f"{most:.1%} of the {KINDS[surest[0]]} at most."
+    ]
+
+
+def likeness(report: AuditReport) -> list[str]:
+    """Whether the fooling images look like real ones, by their pixels."""
+    found = report.resemblance
+    if found is None or found.nearest is None or found.high_frequencies is None:
+        return []
+    return [
+        f"By their pixels, {found.alike or 0:.0%} of the images that fool it could be real. Their "
+        f"nearest real image is {found.nearest:.2f} away (of test images {found.real_nearest:.2f}; "
+        f"RMS difference of pixels in [0, 1]); {found.high_frequencies:.0%} of their energy is in "
+        f"high frequencies (of test images {found.real_high_frequencies:.0%}, of static 80%)."
+    ]
+
+
+def no_threshold(report: AuditReport) -> list[str]:
+    """Whether its confidence ranks a kind of garbage above real images."""
+    rivals = [
+        (each.scores["msp"].auroc, each.kind)
+        for each in report.garbage
+        if "msp" in each.scores and each.kind != "optimised"
+    ]
+    if not rivals or min(rivals)[0] >= 0.5:
+        return []
+    auroc, kind = min(rivals)
+    return [
+        f"It is surer of {KINDS[kind]} than of real images more often than not (AUROC "
+        f"{auroc:.3f}, where 0.5 is guessing), so that no threshold on its confidence tells the "
+        "two apart."
+    ]
+
+
+def broken(report: AuditReport) -> list[str]:
+    """What it answered with NaN or infinity."""
+    said = []
+    if report.clean is not None and report.clean.not_finite:
+        said.append(
+            f"It answered {report.clean.not_finite:,} real images with NaN or infinity; they count "
+            "as misread."
+        )
+    return said + [
+        f"It answered {each.not_finite:,} of {each.images:,} images of {KINDS[each.kind]} with "
+        "NaN or infinity."
+        for each in report.garbage
+        if each.not_finite
+    ]
+
+
+def confidence(report: AuditReport, name: Name) -> str:
+    """A threshold in per cent."""
+    threshold = report.threshold(name)
+    return "–" if threshold is None else sure(threshold.confidence)
