@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,6 +10,8 @@ import torch
 from PIL import Image
 
 import deceive
+from deceive.cli.data import DataFlags
+from deceive.cli.declared import Declared
 from deceive.common.errors import InputError
 from deceive.data.decoding import decoded
 from deceive.data.loading import load_data
@@ -290,3 +293,17 @@ def test_an_audit_names_the_pictures_that_cannot_be_read(tmp_path: Path) -> None
     (note,) = (each for each in report.notes if "can't be read" in each)
     assert note.startswith("1 picture of the first 200 can't be read, and others of the same class")
     assert "test/cat/007.png" in note
+
+
+@pytest.mark.parametrize(
+    ("prefix", "size", "expected"), [("", "4x5", (4, 5)), ("judge_", "6", (6, 6))]
+)
+def test_a_size_on_the_command_line(
+    prefix: Any, size: str, expected: tuple[int, int], tmp_path: Path
+) -> None:
+    declared = Declared(**{f"{prefix}size": size, f"{prefix}crop": None})
+    assert declared.interface(prefix).size == expected
+    with pytest.raises(InputError, match="-size: expected HxW, such as 48x192, or one number"):
+        Declared(**{f"{prefix}size": "large"}).interface(prefix)
+    data = lay(tmp_path, {"cat": 5, "dog": 5})
+    assert DataFlags(data=data, size=size).load().image_shape[1:] == expected

@@ -64,13 +64,13 @@ class Declared:
 
         try:
             scaling = given("bounds", "mean", "std")
-            sides: dict[str, Any] = {
+            declared: dict[str, Any] = {
                 name: sides(name, value) for name, value in given("size", "crop").items()
             }
             return Interface(
                 scaling=Scaling(**scaling) if scaling else None,
                 device=self.device,
-                **sides,
+                **declared,
                 **given("output", "rubbish_class", "resize", "preprocess"),
             )
         except InputError as error:
