@@ -33,6 +33,8 @@ NOTHING_YET: dict[str, Any] = {
     "thresholds": [],
     "headlines": [],
     "garbage": [],
+    "limits": [],
+    "advice": None,
 }
 
 # What Jenkins' schema (junit-10.xsd) allows below each element, and its attributes.
@@ -170,12 +172,13 @@ def test_a_rate_just_above_the_limit_is_told_from_it(tmp_path):
 
 def test_the_summary_says_how_it_ended_and_what_was_measured(tmp_path):
     path = tmp_path / "summary.md"
-    write_summary(path, report(notes=["It is grey."]), 0.1)
+    write_summary(path, report(notes=["It is grey."], reductions=["Fewer attacks."]), 0.1)
     text = path.read_text()
     assert text.startswith("## How sure is fast of garbage?\n\n**Failed:** gibberish rate 80.0%")
     assert "| white | own, 99.76% | 93.0% | 100.0% | 50.0% |" in text
     assert "| uniform noise | 50.0% | 10.0% | 0.912 |" in text
     assert "- It is grey." in text
+    assert "- To fit the budget it did less: Fewer attacks. --budget none does everything." in text
     assert "`deceive audit fast` made this audit, in 57 s of work." in text
     for changes, limit, said in (
         ({}, 0.8, "**Passed:** the gibberish rate is at most 80.0%"),
@@ -187,8 +190,8 @@ def test_the_summary_says_how_it_ended_and_what_was_measured(tmp_path):
         assert said in path.read_text()
     step = tmp_path / "step.md"
     step.write_text("before\n")
-    append_summary(step, report(), 0.1)
-    assert step.read_text() == f"before\n{text.replace('- It is grey.' + chr(10) * 2, '')}"
+    append_summary(step, report(notes=["It is grey."], reductions=["Fewer attacks."]), 0.1)
+    assert step.read_text() == f"before\n{text}"
 
 
 @pytest.mark.parametrize(

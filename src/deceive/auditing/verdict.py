@@ -113,6 +113,14 @@ def failures(report: AuditReport) -> list[str]:
     return [f"{_some(names)}: {reason}" for reason, names in parts.items()]
 
 
+def did_less(report: AuditReport) -> str:
+    """What was left out to fit the budget, in a sentence or several; empty if nothing was."""
+    if not report.reductions:
+        return ""
+    said = " ".join(report.reductions)
+    return f"To fit the budget it did less: {said} --budget none does everything."
+
+
 def still_to_come(report: AuditReport) -> str:
     """The parts that are missing, the first of them by name; empty if there are none."""
     return _some(report.missing)

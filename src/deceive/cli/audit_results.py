@@ -10,7 +10,7 @@ from deceive.cli.screen import Screen, log
 def say(report: Any, screen: Screen) -> None:
     """Print the results of an audit; failed and missing parts go to stderr."""
     from deceive.auditing.tables import tables_of
-    from deceive.auditing.verdict import failures, still_to_come, verdict
+    from deceive.auditing.verdict import did_less, failures, still_to_come, verdict
 
     for warning in report.warnings:
         screen.print(f"Warning: {warning}", style="bold red")
@@ -21,9 +21,8 @@ def say(report: Any, screen: Screen) -> None:
         screen.print(table)
     for sentence in verdict(report)[len(report.warnings) :]:
         screen.print(sentence)
-    if report.reductions:
-        said = " ".join(report.reductions)
-        screen.print(f"To fit the budget it did less: {said} --budget none does everything.")
+    if less := did_less(report):
+        screen.print(less)
     for note in report.notes:
         screen.print(f"Note: {note}")
     for failure in failures(report):

@@ -35,7 +35,7 @@ class Audit(pytest.Collector):
         if judge is not None:
             given["judge"] = None if judge == ["none"] else judge
         if (budget := option("deceive_budget")) is not None:
-            given["budget"] = budget
+            given["budget"] = None if budget == "none" else budget
         if (out := option("deceive_out")) is not None:
             given["out"] = Path(out)
         try:

@@ -41,7 +41,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         type=float,
         help="fail if the gibberish rate at either threshold is greater",
     )
-    add("--deceive-budget", metavar="SECONDS", type=float, help="the time that the audit may take")
+    add(
+        "--deceive-budget",
+        metavar="SECONDS",
+        type=_seconds,
+        help="the time that the audit may take; none: all that it takes",
+    )
     add(
         "--deceive-judge",
         metavar="MODEL",
@@ -49,6 +54,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a model that votes on what an image shows; give it once for each; none: no judges",
     )
     add("--deceive-out", metavar="DIR", help="keep the audit and its page in this folder")
+
+
+def _seconds(text: str) -> float | str:
+    return text if text == "none" else float(text)
 
 
 @pytest.hookimpl(wrapper=True)

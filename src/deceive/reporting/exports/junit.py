@@ -42,7 +42,8 @@ def write_junit(path: Path, report: AuditReport, limit: float | None = None) -> 
         ET.SubElement(properties, "property", {"name": key, "value": _legal(value)})
     for check in checks:
         _add(suite, check, f"deceive.{report.model.name}")
-    ET.SubElement(suite, "system-out").text = _legal("\n".join([*verdict(report), *report.notes]))
+    said = [*verdict(report), *report.reductions, *report.notes]
+    ET.SubElement(suite, "system-out").text = _legal("\n".join(said))
     ET.indent(suites)
     text = ET.tostring(suites, encoding="unicode")
     write_text(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n')

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from deceive.auditing.record.schema import AuditReport
 from deceive.auditing.tables import garbage_table, headline_table
-from deceive.auditing.verdict import failures, still_to_come, verdict
+from deceive.auditing.verdict import did_less, failures, still_to_come, verdict
 from deceive.common.files import write_errors, write_text
 from deceive.common.markdown import code, table, words
 from deceive.reporting.exports.checks import kind_of_rate, over
@@ -66,9 +66,10 @@ def _outcome(report: AuditReport, limit: float | None) -> str:
 
 
 def _remarks(report: AuditReport) -> list[str]:
-    """Notes, failed parts and missing parts."""
-    missing = still_to_come(report)
+    """What was left out, notes, failed parts and missing parts."""
+    missing, less = still_to_come(report), did_less(report)
     return [
+        *([less] if less else []),
         *report.notes,
         *(f"Failed: {each}" for each in failures(report)),
         *([f"Not done: {missing}."] if missing else []),
