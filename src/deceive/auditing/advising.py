@@ -109,9 +109,9 @@ def _optimised_against(advice: Advice, *, complete: bool) -> list[str]:
 def _where_nothing_helps(report: AuditReport, advice: Advice) -> list[str]:
     """The kinds of garbage that the score lets through, and whether others do better."""
     said, hopeless = [], []
-    others = options(report.limits, report.garbage)
+    known = [advice, *options(report.limits, report.garbage)]
     for kind, share in advice.stopped.items():
-        best = max(others, key=lambda each: each.stopped[kind])
+        best = max(known, key=lambda each: each.stopped.get(kind, 0))
         most = f"{best.stopped[kind]:.1%}"
         if best.stopped[kind] < _HELPS:
             hopeless.append(f"{most} of the {_garbage(kind)}")

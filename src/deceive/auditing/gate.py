@@ -6,10 +6,11 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from deceive.auditing.fitting_scores import load_fitted
 from deceive.auditing.record.advice import Limit
 from deceive.auditing.record.measured import SCORES
 from deceive.auditing.record.schema import AuditReport, read_report
-from deceive.auditing.scoring import Scorer, load_fitted
+from deceive.auditing.scoring import Scorer
 from deceive.common import arguments, checks
 from deceive.common.errors import InputError
 from deceive.storage.runs import Run

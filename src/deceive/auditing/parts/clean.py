@@ -8,6 +8,7 @@ from torch import Tensor
 
 from deceive.auditing.about import noticed
 from deceive.auditing.context import Context
+from deceive.auditing.fitting_scores import fitted_scorer, only_finite
 from deceive.auditing.judges import majority
 from deceive.auditing.models.preprocessing import pictures_of
 from deceive.auditing.orders import another_order
@@ -15,7 +16,7 @@ from deceive.auditing.record.advice import Limit
 from deceive.auditing.record.measured import SCORES, Clean, Name, Threshold
 from deceive.auditing.record.rows import CleanRow
 from deceive.auditing.record.stored import REAL, scores_name
-from deceive.auditing.scoring import Scores, fitted_scorer, only_finite
+from deceive.auditing.scoring import Scores
 from deceive.auditing.settings import CERTAIN
 from deceive.auditing.shares import share_of
 from deceive.common.errors import InputError

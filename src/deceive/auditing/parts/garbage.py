@@ -6,12 +6,13 @@ import torch
 from torch import Tensor
 
 from deceive.auditing.context import Context
+from deceive.auditing.fitting_scores import stored_scorer
 from deceive.auditing.garbage import GARBAGE, GarbageImages
 from deceive.auditing.parts.part import Part
 from deceive.auditing.record.measured import Garbage, Score
 from deceive.auditing.record.rows import CurveRow, GarbageRow, SearchRow, typed_rows
 from deceive.auditing.record.stored import garbage_name, load_curve, load_scores
-from deceive.auditing.scoring import Scores, stored_scorer
+from deceive.auditing.scoring import Scores
 from deceive.auditing.shares import share_of
 from deceive.common.levels import from_levels, to_levels
 from deceive.common.progress import Tick
