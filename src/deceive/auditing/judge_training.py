@@ -33,6 +33,9 @@ _SIDE = 64
 # is shown at most this many pixels in all: what two cores do in half a minute.
 _VALUES, _EPOCHS, _PIXELS = 150_000_000, 40, 200_000_000
 
+# However little time there is, it is trained on so many images, and shown so many in all.
+_LEAST_READ, _LEAST_SHOWN = 2000, 15_000
+
 # Images that are read at once, and the most in a step.
 _BATCH = 250
 
@@ -93,7 +96,7 @@ def _read(images: Labelled, shape: Shape, seed: int, seconds: float) -> tuple[Te
     started, read = time.perf_counter(), []
     for which in torch.split(chosen, _BATCH):
         read.append(shrunk(images.read(which), shape).half())
-        if time.perf_counter() - started > seconds:
+        if len(read) * _BATCH >= _LEAST_READ and time.perf_counter() - started > seconds:
             break
     x = torch.cat(read)
     return x, images.labels[chosen[: len(x)]]
@@ -115,10 +118,9 @@ def _settings(network: Classifier, x: Tensor, y: Tensor, seconds: float) -> Trai
     )
     some, trial = slice(2 * batch), settings.model_copy(update={"epochs": 1})
     took = [fit(copy.deepcopy(network), x[some], y[some], trial) for _ in range(2)]
-    possible = seconds / max(min(took) / 2, 1e-6) * batch
+    possible = max(seconds / max(min(took) / 2, 1e-6) * batch, min(shown, _LEAST_SHOWN))
     if possible < shown:
-        least = max(possible, batch) / len(x)
-        settings = settings.model_copy(update={"epochs": round(least, 2) or least})
+        settings = settings.model_copy(update={"epochs": round(possible / len(x), 2)})
     return settings
 
 

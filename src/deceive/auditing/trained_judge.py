@@ -69,7 +69,7 @@ def trained_judge(
         data: it learns from the training images.
         folder: the run folder, if there is one; it need not exist yet.
         seed: for its weights, the choice of images and their order.
-        seconds: how long this may take.
+        seconds: how long this may take, roughly, and unless it would learn next to nothing then.
         tick: called while it is trained.
 
     Raises:
