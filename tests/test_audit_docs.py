@@ -75,7 +75,7 @@ def test_every_command_is_known():
         ["audit", "MODEL"],
         ["audit", "my_model:classifier"],
         ["audit", "mlp.onnx"],
-        ["audit", "convnet.onnx"],
+        ["audit", "convnet.keras"],
     ]
 
 
@@ -101,8 +101,8 @@ def test_a_factory_of_ones_own(place, capsys):
     assert report.clean.accuracy == pytest.approx(0.82, abs=0.01)
     assert {headline.box for headline in report.headlines} == {"white", "black"}
     # As a check in a user's tests: everything is there already.
-    code, said = audit(capsys, *COMMANDS[2][1:], "--out", "run")
-    limit = float(COMMANDS[2][COMMANDS[2].index("--max-gibberish-rate") + 1])
+    code, said = audit(capsys, *COMMANDS[3][1:], "--out", "run")
+    limit = float(COMMANDS[3][COMMANDS[3].index("--max-gibberish-rate") + 1])
     assert code == (1 if report.worst_rate > limit else 0)
     assert ("more than 5.0%" in said.err) == (code == 1)
 
@@ -119,22 +119,22 @@ def test_in_python(place, capsys):
 
 
 @pytest.mark.shipped
-@pytest.mark.filterwarnings(  # of the way in which Keras exports
-    "ignore::torch.jit.TracerWarning", "ignore::DeprecationWarning"
-)
+@pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # Keras' own
 @pytest.mark.parametrize(
-    ("library", "name", "command"),
-    [("sklearn", "mlp", COMMANDS[4]), ("keras", "convnet", COMMANDS[5])],
+    ("library", "name", "command", "known"),
+    [
+        ("sklearn", "mlp", COMMANDS[4], ("ONNX", "probabilities")),
+        ("keras", "convnet", COMMANDS[5], ("Keras", "logits")),
+    ],
 )
-def test_a_classifier_born_elsewhere(place, capsys, monkeypatch, library, name, command):
+def test_a_classifier_born_elsewhere(place, capsys, monkeypatch, library, name, command, known):
     monkeypatch.setenv("KERAS_BACKEND", "torch")  # and put back
     (example,) = (code for code in PYTHON if f"from {library}" in code)
     exec(compile(example, "docs/audit.md", "exec"), {})
     code, said = audit(capsys, *command[1:])
     report = read_report(place / f"runs/audit-{name}/audit.json")
     assert code == 0
-    assert report.model.format == "ONNX"
-    assert report.model.answers == "probabilities"
+    assert (report.model.format, report.model.answers) == known
     assert report.clean.accuracy > 0.75
     assert "returns probabilities" in " ".join(said.out.split())
     assert {attack.name for attack in report.attacks} == {
