@@ -116,6 +116,7 @@ def test_what_takes_nothing_is_left_to_the_meeting(data):
 
 def test_a_declared_size_goes_before_the_data(tmp_path, data):
     path = onnx_file(tmp_path / "wide.onnx", (1, 2, 8))
+    assert loaded_model(path, FOUND_OUT, trust=False).runs_on == "CPUExecutionProvider"
     assert fitting(load_model(path), data, FOUND_OUT)[1].image_shape == (1, 2, 8)
     free = onnx_file(tmp_path / "free.onnx", (1, "H", "W"))
     assert fitting(load_model(free), data, Interface(size=(2, 8)))[1].image_shape == (1, 2, 8)

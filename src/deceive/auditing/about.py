@@ -138,8 +138,10 @@ def _again(context: Context) -> Again:
 
 
 def _not_applicable(context: Context, parts: list[Part]) -> list[str]:
-    """Notes on the attacks that this audit leaves out."""
+    """Notes on where the model ran, and on the attacks that this audit leaves out."""
     said = []
+    if (where := context.subject.loaded.runs_on) not in ("cpu", "CPUExecutionProvider"):
+        said.append(f"It ran on {where}.")
     if not any(isinstance(part, TransferPart) for part in parts):
         said.append(
             "Fooling images of the shipped networks were not tried on it, since those read "

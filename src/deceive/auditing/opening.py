@@ -13,6 +13,7 @@ from deceive.auditing.models.formats import load_model
 from deceive.auditing.models.interface import FOUND_OUT, Interface, Scaling, as_json
 from deceive.auditing.models.loaded import AnyModel, Loaded
 from deceive.auditing.models.meeting import meet
+from deceive.auditing.models.onnx_model import OnnxModel
 from deceive.auditing.models.preprocessing import with_preprocess
 from deceive.auditing.models.subject import Subject
 from deceive.auditing.models.wants import as_many_pixels, preparation_of
@@ -23,7 +24,7 @@ from deceive.data.given import as_data
 from deceive.data.opening import open_data
 from deceive.data.preparation import Preparation
 from deceive.data.prepared import prepared
-from deceive.networks.modules import without_compile
+from deceive.networks.modules import device_of, without_compile
 
 Place = Any
 """Real images (`as_data`), or where they are (`open_data`); None for MNIST."""
@@ -37,8 +38,10 @@ def loaded_model(model: AnyModel, interface: Interface, *, trust: bool) -> Loade
     loaded = load_model(model, trust=trust, device=interface.device)
     if isinstance(loaded.model, nn.Module):
         own = not isinstance(model, nn.Module)
-        module = without_compile(loaded.model)
-        loaded = replace(loaded, model=placed(module, interface.device, own=own))
+        module = placed(without_compile(loaded.model), interface.device, own=own)
+        loaded = replace(loaded, model=module, runs_on=device_of(module).type)
+    elif isinstance(loaded.model, OnnxModel):
+        loaded = replace(loaded, runs_on=loaded.model.providers[0])
     return with_preprocess(loaded, interface)
 
 

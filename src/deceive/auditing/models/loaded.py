@@ -53,3 +53,5 @@ class Loaded:
     """The user's own function, which is part of the model already."""
     prepared: str = ""
     """How pictures become its images, before they are scaled, in words."""
+    runs_on: str = "cpu"
+    """A device of PyTorch's, or an execution provider of ONNX Runtime's."""
