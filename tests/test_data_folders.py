@@ -287,7 +287,7 @@ def test_an_audit_names_the_pictures_that_cannot_be_read(tmp_path: Path) -> None
         candidates=4, steps=10, curve_candidates=2, searched=2, queries=100, garbage_images=20
     )
     report = deceive.audit(
-        lambda images: images[:, :2, 0, 0] * 9, tmp_path, judge=None, settings=little
+        lambda images: images[:, :2, 0, 0] * 9, tmp_path, judge=None, settings=little, budget=None
     )
     assert report.notes[0] == "The 200 test images are halved: 100 for validation, 100 for test."
     (note,) = (each for each in report.notes if "can't be read" in each)
