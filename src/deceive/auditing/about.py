@@ -142,7 +142,8 @@ def _not_applicable(context: Context, parts: list[Part]) -> list[str]:
     said = []
     if (where := context.subject.loaded.runs_on) not in ("cpu", "CPUExecutionProvider"):
         said.append(f"It ran on {where}.")
-    if not any(isinstance(part, TransferPart) for part in parts):
+    searched = context.settings.searched > 0
+    if searched and not any(isinstance(part, TransferPart) for part in parts):
         said.append(
             "Fooling images of the shipped networks were not tried on it, since those read "
             "MNIST's digits alone."
