@@ -41,6 +41,20 @@ def play(folder, settings=SMALL, task=quiet):
     return run, rows
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _measured_in_fewer_steps():
+    """Networks of a test need not be deceived for as long as those of users."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("deceive.teaching.measuring._MEASURED_STEPS", 40)
+        yield
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    """A finished run and its rows."""
+    return play(tmp_path_factory.mktemp("played"))
+
+
 @contextmanager
 def interrupting(description):
     """Progress of a run that is interrupted after its first round."""
@@ -81,8 +95,8 @@ def test_where_no_expectation_would_do_there_is_none():
     assert torch.equal(network.guard.head.bias, before)
 
 
-def test_a_row_and_a_network_for_each_round_shown(tmp_path):
-    run, rows = play(tmp_path)
+def test_a_row_and_a_network_for_each_round_shown(played):
+    run, rows = played
     assert [row["round"] for row in rows] == [0, 5, 12]
     for row in rows:
         name = f"round-{row['round']:06d}"
@@ -91,7 +105,7 @@ def test_a_row_and_a_network_for_each_round_shown(tmp_path):
         assert [reader.architecture for reader in network.readers] == ["sharp", "sharp"]
         assert load_card(run.weights(name)).command.startswith("deceive rounds --preset resist")
         assert 0 <= row["gibberish_rate"] <= row["fooling_rate"] <= 1
-    _, again = play(tmp_path)
+    _, again = play(run.folder)
     assert again == []
 
 
@@ -107,8 +121,8 @@ def test_readers_that_are_in_the_checkpoint_are_not_trained_again(tmp_path, monk
     assert checkpoint.read_bytes() == before
 
 
-def test_same_seed_same_rows_and_network(tmp_path):
-    (one, rows), (other, again) = (play(tmp_path / name) for name in ("one", "other"))
+def test_same_seed_same_rows_and_network(played, tmp_path):
+    (one, rows), (other, again) = played, play(tmp_path)
     assert without_clock(again) == without_clock(rows)
     assert checkpoint_digest(one) == checkpoint_digest(other)
 
@@ -209,10 +223,10 @@ def test_a_search_puts_squares_where_they_help():
 
 def test_it_comes_to_resist(tmp_path):
     settings = SMALL.model_copy(
-        update={"rounds": 300, "candidates": 64, "kept": 400, "learning_rate": 1e-3, "shown": ()}
+        update={"rounds": 100, "candidates": 64, "kept": 400, "learning_rate": 3e-3, "shown": ()}
     )
     run, (last,) = play(tmp_path, settings)
-    network = load_network(run.weights("round-000300"))
+    network = load_network(run.weights("round-000100"))
     assert last["validation_accuracy"] > 0.99
     assert last["digits_sure"] == pytest.approx(0.96, abs=0.02)
     rates = []
