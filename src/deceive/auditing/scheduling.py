@@ -34,6 +34,9 @@ _SCALINGS, _TIMES = 7, 4
 # The least of each, however slow the model is.
 _LEAST_READ, _LEAST_TRIED, _LEAST_ASKED = 200, 8, 4
 
+# The share of the time left that is planned: the report takes some, and estimates are rough.
+_MARGIN = 0.9
+
 # The greatest share of the budget that a group of work may take.
 _GROUP = 0.1
 
@@ -94,7 +97,7 @@ def plan(context: Context, parts: list[Part], limit: Budget, before: Before) -> 
     if limit.seconds is None:
         return Planned.whole(asked, before)
     facts = _facts(context, parts, limit)
-    settings = planned(asked, facts, limit.left)
+    settings = planned(asked, facts, _MARGIN * limit.left)
     return Planned(
         before=before,
         groups=_groups(facts.pace, settings.steps, limit.seconds),

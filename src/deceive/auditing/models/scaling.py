@@ -1,6 +1,7 @@
 """Finds the scaling that a model reads best with."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor
@@ -9,7 +10,9 @@ from deceive.auditing.models.interface import Scaling
 from deceive.auditing.shares import share_of
 from deceive.common.errors import InputError
 from deceive.data.dataset import Images, Labelled, RealData, Split, Stack, in_batches
+from deceive.data.sampling import Sample
 from deceive.judging.measures import NEAR_CHANCE, skill
+from deceive.networks.inference import batch_for
 
 SAMPLE = 500
 """Validation images to try every usual scaling on; only close ones are tried on all."""
@@ -136,7 +139,8 @@ def _moments(splits: Iterable[Labelled]) -> tuple[Tensor, Tensor]:
     Of images that aren't in memory, of a few, evenly spread.
     """
     pixels, total, squares = 0, torch.zeros(()), torch.zeros(())
-    for part in (part for split in splits for part in in_batches(_few(split), 5000)):
+    parts = (in_batches(_few(each), batch_for(each.image_shape, 5000)) for each in splits)
+    for part in chain.from_iterable(parts):
         pixels += part[:, 0].numel()
         total = total + part.sum((0, 2, 3), dtype=torch.float64)
         squares = squares + part.square().sum((0, 2, 3), dtype=torch.float64)
@@ -147,7 +151,7 @@ def _moments(splits: Iterable[Labelled]) -> tuple[Tensor, Tensor]:
 def _few(split: Labelled) -> Images:
     if isinstance(split, Stack) or len(split) <= _MOMENTS:
         return split
-    return Stack(split.read(torch.linspace(0, len(split) - 1, _MOMENTS).long()))
+    return Sample(split, torch.linspace(0, len(split) - 1, _MOMENTS).long())
 
 
 def _short(value: Tensor) -> float:
