@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from deceive.common.errors import InputError
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.inference import has_gradient
 
@@ -37,7 +36,7 @@ def differentiable(
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the attacks' own copy says it
             frozen(module, images[:1])
-    except InputError as error:
+    except Exception as error:
         return None, [f"Its gradient can't be followed ({_first_line(error)}), {_BLACK_BOX}"]
     return module, []
 
