@@ -14,12 +14,13 @@ from deceive.auditing.budget import Budget, usual_budget
 from deceive.auditing.candidates import WHITE_STARTS
 from deceive.auditing.estimate import SECTIONS, Facts, estimated
 from deceive.auditing.grouping import drop_groups, in_groups
-from deceive.auditing.pace import Cost, Pace, cost_of
+from deceive.auditing.pace import Cost, Pace, cost_of, quicker_step
 from deceive.auditing.planning import LADDERS, planned, reductions
 from deceive.auditing.settings import QUICK, THOROUGH
 from deceive.data.dataset import Stack
 from deceive.data.sampling import SampledData, sample_of
 from deceive.fooling.starts import REAL, STARTS
+from deceive.networks.frozen import FrozenCopy
 from deceive.networks.inference import batch_for
 from deceive.storage.runs import Run
 from worlds.audits import TINY, band_data, band_split
@@ -170,6 +171,22 @@ def test_an_audit_takes_about_what_its_plan_says(call, image, tmp_path):
     first = json.loads((tmp_path / "rows.jsonl").read_text().splitlines()[0])
     assert 0.5 < clock.now / first["planned"]["estimate"] < 2
     assert report.command.endswith("--budget none")
+
+
+@pytest.mark.parametrize(("slower", "exactly"), [(5, True), (0.5, False)])
+def test_gradients_are_taken_in_the_quicker_type(slower, exactly, monkeypatch):
+    monkeypatch.setenv("DECEIVE_PRECISION", "bfloat16")
+    clock = Clock()
+
+    class Imitated(Slow):
+        def forward(self, images):
+            self.image = slower if torch.is_autocast_enabled("cpu") else 1
+            return super().forward(images)
+
+    net = FrozenCopy(Imitated(clock, image=1, sure=3), torch.zeros(1, 1, 4, 4))
+    assert not net.is_exact
+    cost, found = quicker_step(net, Stack(torch.rand(4, 1, 4, 4)), clock, 500)
+    assert (cost.image, found) == (min(slower, 1), exactly)
 
 
 def test_a_run_keeps_its_plan(tmp_path):

@@ -43,6 +43,8 @@ class Context:
     """Images of other things."""
     groups: Groups = WHOLE
     """How much is done before it is kept."""
+    exactly: bool = False
+    """Whether gradients are worked out in float32."""
 
     @cached_property
     def climbed(self) -> FrozenCopy:
@@ -54,6 +56,8 @@ class Context:
             raise InputError("model: expected one with a gradient, got a black box")
         net = FrozenCopy(self.subject.module, self.data.validation.read(slice(1)))
         net.manner = self.subject.manner
+        if self.exactly:
+            net.work_exactly()
         return net
 
     @cached_property

@@ -211,7 +211,9 @@ def _following(context: Context, planned: Planned) -> Context:
     """What a plan makes of an audit: its settings, and a sample of the real images."""
     settings, real = planned.settings, planned.settings.real_images
     data = SampledData.of(context.data).at_most(settings.seed, real, test=real)
-    return replace(context, data=data, settings=settings, groups=planned.groups)
+    return replace(
+        context, data=data, settings=settings, groups=planned.groups, exactly=planned.exactly
+    )
 
 
 def _attempt(part: Part, context: Context, tick: Tick) -> PartRow | FailureRow:

@@ -18,6 +18,9 @@ Clock = Callable[[], float]
 # a very short one is the best of several, as other processes disturb it.
 _LONG, _SHORT, _REPEATS = 0.2, 0.02, 5
 
+# A step of this many seconds an image is slow.
+_SLOW = 0.3
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -52,6 +55,8 @@ class Pace:
     """Seconds to read a real image."""
     made: float
     """Seconds to make a garbage image."""
+    exactly: bool = False
+    """Whether the step is one in float32, because that is quicker."""
 
 
 def cost_of(work: Callable[[Tensor], object], images: Images, clock: Clock, most: int) -> Cost:
@@ -84,6 +89,20 @@ def cost_of(work: Callable[[Tensor], object], images: Images, clock: Clock, most
         return Cost(image=least / few)
     image = max(0.0, taken - least) / (count - few)
     return Cost(call=max(0.0, least - few * image), image=image)
+
+
+def quicker_step(net: FrozenCopy, images: Images, clock: Clock, most: int) -> tuple[Cost, bool]:
+    """What a step along the gradient of a frozen copy costs, and whether it is one in float32.
+
+    The processor's own type is tried first. Where that is slow (it is for large linear layers, if
+    the processor only imitates it), float32 is tried as well, which leaves the copy in float32.
+    """
+    cost = step_cost(net, images, clock, most)
+    if net.is_exact or cost.image < _SLOW:
+        return cost, False
+    net.work_exactly()
+    exact = step_cost(net, images, clock, most)
+    return (exact, True) if exact.image < cost.image else (cost, False)
 
 
 def step_cost(net: FrozenCopy, images: Images, clock: Clock, most: int) -> Cost:

@@ -11,7 +11,7 @@ from deceive.auditing.context import Context
 from deceive.auditing.estimate import Facts, estimated
 from deceive.auditing.garbage import GARBAGE, GarbageImages
 from deceive.auditing.models.loaded import Loaded
-from deceive.auditing.pace import Cost, Pace, cost_of, read_cost, step_cost
+from deceive.auditing.pace import Cost, Pace, cost_of, quicker_step, read_cost
 from deceive.auditing.parts.part import Part
 from deceive.auditing.parts.transfer import TransferPart
 from deceive.auditing.planning import planned, reductions
@@ -103,6 +103,7 @@ def plan(context: Context, parts: list[Part], limit: Budget, before: Before) -> 
         groups=_groups(facts.pace, settings.steps, limit.seconds),
         settings=settings,
         reductions=reductions(asked, settings, facts),
+        exactly=facts.pace.exactly,
         estimate=round(sum(estimated(settings, facts).values()), 2),
     )
 
@@ -139,7 +140,7 @@ def _pace(context: Context, limit: Budget) -> Pace:
     data, clock = context.data, limit.clock
     noise = GarbageImages("squares", _ALL, data.validation, 0)
     most = batch_for(data.image_shape)
-    question, step, judges, made = Cost(), None, Cost(), 0.0
+    question, step, judges, made, exactly = Cost(), None, Cost(), 0.0, False
     with suppress(Exception):
         made = read_cost(noise, clock)
         question = cost_of(context.subject.logits, noise, clock, most)
@@ -148,5 +149,5 @@ def _pace(context: Context, limit: Budget) -> Pace:
     if context.subject.module is not None:
         step = Cost()
         with suppress(Exception):
-            step = step_cost(context.climbed, noise, clock, most)
-    return Pace(question, step, judges, read_cost(data.validation, clock), made)
+            step, exactly = quicker_step(context.climbed, noise, clock, most)
+    return Pace(question, step, judges, read_cost(data.validation, clock), made, exactly)

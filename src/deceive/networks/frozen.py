@@ -139,6 +139,15 @@ class FrozenCopy:
                 "the logits before the sigmoid"
             )
 
+    @property
+    def is_exact(self) -> bool:
+        """Whether gradients are worked out in float32 too."""
+        return self._dtype == torch.float32
+
+    def work_exactly(self) -> None:
+        """Work out gradients in float32 too, which is quicker for some models."""
+        self._dtype = torch.float32
+
     @torch.no_grad()
     def follow(self, model: nn.Module) -> None:
         """Take over the model's weights; nothing else may have changed since it was copied."""

@@ -45,6 +45,8 @@ class Planned(Finding):
     """What fits the budget."""
     reductions: list[str]
     """What it does less than was asked, in sentences; empty if everything fits."""
+    exactly: bool = False
+    """Whether gradients are worked out in float32, because that is quicker."""
     estimate: float | None = Field(ge=0)
     """Seconds that the parts should take together at most; null without a budget."""
 
