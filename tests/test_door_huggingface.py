@@ -23,6 +23,7 @@ VIT = {
     "image_mean": [0.5, 0.5, 0.5],
     "image_std": [0.25, 0.25, 0.25],
     "rescale_factor": 0.00392156862745098,
+    "resample": 3,
     "size": {"height": 224, "width": 192},
 }
 CONVNEXT = {
@@ -65,6 +66,7 @@ def test_an_image_processor_says_how_pictures_are_prepared(processor, geometry, 
     assert wants.scaling == scaling
     assert wants.class_names == ("cat", "dog")
     assert wants.channels == 3
+    assert wants.bicubic == (processor is VIT)
 
 
 def test_without_a_processor_the_configuration_gives_the_size():
@@ -128,6 +130,11 @@ def test_what_cannot_be_had_is_one_sentence():
         InputError, match=r"hf:x: expected a folder .* downloaded; x is not a local"
     ):
         load_model("hf:x")
+
+
+def test_an_object_brings_its_configuration():
+    wants = load_model(Classifier()).wants
+    assert (wants.channels, wants.class_names) == (3, ("0", "1", "2", "3"))
 
 
 def test_without_the_library_the_extra_is_named(monkeypatch):

@@ -67,6 +67,10 @@ def test_timm_declares_its_configuration(tmp_path, monkeypatch, weights, mode, g
     assert list(loaded.digests) == ["mine.safetensors"]
 
 
+class Cubic:
+    value = "bicubic"
+
+
 class Recipes(Enum):
     """As torchvision's `WeightsEnum`."""
 
@@ -74,7 +78,9 @@ class Recipes(Enum):
     DEFAULT = 224
 
     def transforms(self):
-        return SimpleNamespace(resize_size=[256], crop_size=[224], mean=MEAN, std=STD)
+        return SimpleNamespace(
+            resize_size=[256], crop_size=[224], mean=MEAN, std=STD, interpolation=Cubic
+        )
 
     @property
     def meta(self):
@@ -102,6 +108,7 @@ def test_torchvision_declares_the_recipe_of_its_weights(tmp_path, monkeypatch, w
         assert (wants.channels, wants.resize, wants.crop) == (3, 256, (224, 224))
         assert wants.scaling == Scaling(mean=MEAN, std=STD)
         assert wants.class_names == ("tench", "goldfish")
+        assert wants.bicubic
 
 
 @pytest.mark.parametrize("door", ["timm", "torchvision"])

@@ -42,6 +42,8 @@ class Preparation:
     crop: Size | None = None
     """(height, width) to cut out of the middle, after resizing; without `resize`, the picture is
     first resized to just cover it."""
+    bicubic: bool = False
+    """Whether resized by cubic functions; by default by linear ones."""
 
     def __post_init__(self) -> None:
         if self.channels is not None:
@@ -74,7 +76,7 @@ class Preparation:
         if picture.dtype == torch.uint8 and cropped == size and self.channels in (None, own):
             return image
         image = _in_colours(image, self.channels or own)
-        image = _resized(image, self._size_before_crop(size))
+        image = _resized(image, self._size_before_crop(size), self.bicubic)
         if self.crop is not None:
             image = _cropped(image, self.crop)
         return from_levels(to_levels(image))
@@ -141,11 +143,12 @@ def _in_colours(image: Tensor, channels: int) -> Tensor:
     raise InputError(f"channels: expected pictures with 1 to 4 channels, got {own}")
 
 
-def _resized(image: Tensor, size: Size) -> Tensor:
+def _resized(image: Tensor, size: Size, bicubic: bool) -> Tensor:
     if image.shape[-2:] == torch.Size(size):
         return image
     several = image if image.ndim == 4 else image[None]
-    resized = F.interpolate(several, size, mode="bilinear", antialias=True).clamp(0, 1)
+    mode = "bicubic" if bicubic else "bilinear"
+    resized = F.interpolate(several, size, mode=mode, antialias=True).clamp(0, 1)
     return resized if image.ndim == 4 else resized[0]
 
 

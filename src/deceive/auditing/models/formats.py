@@ -5,6 +5,7 @@ weights by name hold only data; the other formats can run code when they are rea
 only if the user trusts them.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from deceive.auditing.models.interface import DeviceName
 from deceive.auditing.models.loaded import AnyModel, Format, Loaded
 from deceive.auditing.models.onnx_model import open_onnx
 from deceive.auditing.models.torch_files import READERS, kind_of_archive
-from deceive.auditing.models.wants import Wants
+from deceive.auditing.models.wants import NOTHING, Wants, declared_shape
 from deceive.common.errors import InputError
 from deceive.common.files import read_errors
 from deceive.common.runtime import forbid_telemetry
@@ -93,7 +94,8 @@ def _object(model: Any) -> Loaded | None:
     if keras.is_keras(model):
         return keras.of_object(model)
     if isinstance(model, nn.Module):
-        return Loaded(type(model).__name__, "module", _with_weights(model), fingerprint(model))
+        name, wants = type(model).__name__, _configured(model)
+        return Loaded(name, "module", _with_weights(model), fingerprint(model), wants=wants)
     if sessions.is_session(model):
         return sessions.load(model)
     if estimators.is_estimator(model):
@@ -101,6 +103,22 @@ def _object(model: Any) -> Loaded | None:
     if callable(model):
         return Loaded(getattr(model, "__name__", type(model).__name__), "callable", model)
     return None
+
+
+def _configured(model: nn.Module) -> Wants:
+    """What the configuration says that transformers and timm keep in their modules."""
+    if hasattr(getattr(model, "config", None), "id2label"):
+        return huggingface.wants_of(model.config, {})
+    library = sys.modules.get("timm")
+    if library is not None and isinstance(getattr(model, "pretrained_cfg", None), dict):
+        return timm.wants_of(library, model)
+    return NOTHING
+
+
+def _shape_of(program: nn.Module) -> Wants:
+    """What the shape says that a `torch.export` program was made for."""
+    wants, layout = declared_shape(getattr(program, "image_shape", ()))
+    return wants if layout == "channels first" else NOTHING
 
 
 def _with_weights(model: nn.Module) -> nn.Module:
@@ -166,7 +184,9 @@ def _file(path: Path, trust: bool, device: DeviceName) -> Loaded:
         )
     try:
         digest = sha256_of(path)
-        return Loaded(path.stem, kind, READERS[kind](path), digest, {path.name: digest})
+        program = READERS[kind](path)
+        wants = _shape_of(program)
+        return Loaded(path.stem, kind, program, digest, {path.name: digest}, wants=wants)
     except Exception as error:  # each reader has errors of its own
         line = str(error).strip().splitlines() or [type(error).__name__]
         raise InputError(f"{path}: expected a {kind} file; {line[0]}") from error

@@ -50,6 +50,8 @@ class Exported(nn.Module):
         (image, *_) = (node for node in program.graph.nodes if node.name in _inputs_of(program))
         size = image.meta["val"].shape[0]
         self._batch = size if isinstance(size, int) else None
+        self.image_shape = tuple(image.meta["val"].shape[1:])
+        """Without the batch; whole numbers where sides are fixed."""
 
     def __deepcopy__(self, memo: dict[int, Any]) -> "Exported":
         """Itself: a program has no modes, and nothing in it changes."""

@@ -26,6 +26,8 @@ class Wants:
     """Length in pixels that a picture's shorter side is resized to."""
     crop: Size | None = None
     """(height, width) of the middle that is cut out after resizing."""
+    bicubic: bool = False
+    """Whether they are resized by cubic functions."""
     pixels: int | None = None
     """How many values a flat input has: channels × height × width."""
     scaling: Scaling | None = None
@@ -88,7 +90,7 @@ def preparation_of(interface: Interface, wants: Wants) -> Preparation:
     'resized to 48×192, colour'
     """
     said = interface if any((interface.size, interface.resize, interface.crop)) else wants
-    return Preparation(wants.channels, said.size, said.resize, said.crop)
+    return Preparation(wants.channels, said.size, said.resize, said.crop, wants.bicubic)
 
 
 def as_many_pixels(preparation: Preparation, pixels: int, shape: Shape) -> Preparation:
@@ -96,10 +98,10 @@ def as_many_pixels(preparation: Preparation, pixels: int, shape: Shape) -> Prepa
 
     Other colours are tried before another size, which has to be square.
 
-    >>> as_many_pixels(Preparation(), 784, (3, 28, 28))
-    Preparation(channels=1, size=None, resize=None, crop=None)
-    >>> as_many_pixels(Preparation(), 3072, (1, 28, 28))
-    Preparation(channels=3, size=(32, 32), resize=None, crop=None)
+    >>> str(as_many_pixels(Preparation(), 784, (3, 28, 28)))
+    'grey'
+    >>> str(as_many_pixels(Preparation(), 3072, (1, 28, 28)))
+    'resized to 32×32, colour'
     """
     channels, height, width = shape
     if channels * height * width == pixels:

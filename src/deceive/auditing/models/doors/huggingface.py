@@ -14,6 +14,8 @@ from deceive.data.preparation import Size
 
 # What an image processor does if its configuration doesn't say.
 _RESCALE, _LARGE = 1 / 255, 384
+# How Pillow numbers it.
+_BICUBIC = 3
 
 
 class Logits(nn.Module):
@@ -83,6 +85,7 @@ def wants_of(config: Any, processor: Mapping[str, Any]) -> Wants:
         size=size,
         resize=resize,
         crop=crop,
+        bicubic=processor.get("resample") == _BICUBIC,
         scaling=_scaling(processor) if processor else None,
         class_names=None if generic else tuple(map(str, listed)),
         source="its image processor" if processor else "its configuration",

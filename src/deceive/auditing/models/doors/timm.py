@@ -77,6 +77,7 @@ def wants_of(timm: Any, network: nn.Module) -> Wants:
         size=size,
         resize=resize,
         crop=crop,
+        bicubic=config.get("interpolation") == "bicubic",
         scaling=Scaling(mean=tuple(config["mean"]), std=tuple(config["std"])),
         class_names=_names(timm, network),
         source="its own configuration",

@@ -68,6 +68,7 @@ def wants_of(weights: Any, *, own: bool) -> Wants:
         channels=3,
         resize=resize,
         crop=_square(crop),
+        bicubic=getattr(transforms.interpolation, "value", None) == "bicubic",
         scaling=Scaling(mean=tuple(transforms.mean), std=tuple(transforms.std)),
         class_names=None if own else tuple(weights.meta["categories"]),
         source="the recipe of its weights",
