@@ -123,21 +123,21 @@ def test_in_python(place, capsys):
 @pytest.mark.parametrize(
     ("library", "name", "command", "known"),
     [
-        ("sklearn", "mlp", COMMANDS[4], ("ONNX", "probabilities")),
-        ("keras", "convnet", COMMANDS[5], ("Keras", "logits")),
+        ("sklearn", "mlp", COMMANDS[4], ("ONNX", "It returns probabilities")),
+        ("keras", "convnet", COMMANDS[5], ("Keras", "It returns the softmax of its logits")),
     ],
 )
 def test_a_classifier_born_elsewhere(place, capsys, monkeypatch, library, name, command, known):
     monkeypatch.setenv("KERAS_BACKEND", "torch")  # and put back
     (example,) = (code for code in PYTHON if f"from {library}" in code)
     exec(compile(example, "docs/audit.md", "exec"), {})
-    code, said = audit(capsys, *command[1:])
+    code, said = audit(capsys, *command[1:], "--judge", "none", "--ways", "momentum")
     report = read_report(place / f"runs/audit-{name}/audit.json")
     assert code == 0
-    assert (report.model.format, report.model.answers) == known
+    assert report.model.format == known[0]
     assert report.clean.accuracy > 0.75
-    assert "returns probabilities" in " ".join(said.out.split())
-    assert {attack.name for attack in report.attacks} == {
-        *SEARCHES,
+    assert known[1] in " ".join(said.out.split())
+    assert {attack.name for attack in report.attacks} >= {
+        "squares",
         *(f"made for {name}" for name in SURROGATES),
     }
