@@ -5,21 +5,17 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from deceive.auditing.models.answers import kind_of, kind_of_single, rows
+from deceive.auditing.models.columns import arranged, outputs_of, read_as, rubbish_of
 from deceive.auditing.models.gradients import differentiable
 from deceive.auditing.models.interface import FOUND_OUT, Interface, Scaling, check_channels
 from deceive.auditing.models.loaded import Loaded
-from deceive.auditing.models.naming import names_of_labels, order_of
-from deceive.auditing.models.outputs import Found, asking, pick
+from deceive.auditing.models.outputs import pick
 from deceive.auditing.models.readings import Reading
-from deceive.auditing.models.remarks import of_outputs, of_squashing
+from deceive.auditing.models.remarks import of_outputs
 from deceive.auditing.models.scaling import SAMPLE, best_read, usual
 from deceive.auditing.models.subject import Adapted, Subject, answering
-from deceive.common.errors import InputError
 from deceive.data.dataset import Labelled, RealData, in_batches
-from deceive.networks.inference import batch_for, logits_of
-from deceive.networks.modules import device_of, float_type, original
-from deceive.networks.squashing import before_softmax
+from deceive.networks.inference import batch_for
 from deceive.networks.steadiness import STEADY, manner_of, settled
 
 # Validation images that reveal the kind of outputs; of a slow model fewer.
@@ -58,13 +54,13 @@ def meet(
     tried = _scalings(loaded, data, interface)
     found = pick(loaded, [each(first) for each in tried], data.n_classes, interface.output)
     loaded, n_outputs = found.loaded, found.scores.shape[1]
-    reading, notes = _arranged(found, data)
-    rubbish = _rubbish(loaded, interface.rubbish_class, data.n_classes, n_outputs, reading)
+    reading, notes = arranged(found, data)
+    rubbish = rubbish_of(loaded, interface.rubbish_class, data.n_classes, n_outputs, reading)
     scaling = tried[0]
     if len(tried) > 1:
         scaling, said = _best(loaded, reading, tried, data, sample, thorough=thorough)
         notes += said
-    loaded, reading, said = _read(loaded, reading, scaling(first), rubbish)
+    loaded, reading, said = read_as(loaded, reading, scaling(first), rubbish)
     notes += [*said, *of_outputs(reading, n_outputs, data.n_classes, rubbish)]
     plain = scaling == Scaling() and reading.is_plain and found.is_flat
     module, said = None, []
@@ -97,25 +93,6 @@ def _scalings(loaded: Loaded, data: RealData, interface: Interface) -> list[Scal
     return [Scaling()] if loaded.format == "safetensors" else usual(data)
 
 
-def _arranged(found: Found, data: RealData) -> tuple[Reading, list[str]]:
-    """How the columns of the scores are read, and notes; also checks their number."""
-    output = found.loaded.output
-    notes = [f"The audit reads its output “{output}”."] if output is not None else []
-    n_outputs = found.scores.shape[1]
-    if n_outputs == 1 and data.n_classes == 2:
-        return Reading(single=True), notes
-    names = found.names or found.loaded.wants.class_names
-    if names is None and found.labels is not None:
-        names = names_of_labels(found.scores, found.labels, data.class_names)
-    order, said = order_of(names, data.class_names, n_outputs)
-    if n_outputs < data.n_classes:
-        raise InputError(
-            f"model: expected at least {data.n_classes} outputs, one for each of the data's "
-            f"classes, got {n_outputs}; name images of the model's own classes with --data DIR"
-        )
-    return Reading(order=order), notes + said
-
-
 def _best(
     loaded: Loaded,
     reading: Reading,
@@ -129,59 +106,10 @@ def _best(
 
     def right(scaling: Scaling, split: Labelled) -> Tensor:
         parts = in_batches(split, batch_for(split.image_shape))
-        chosen = [reading.classes(_outputs_of(loaded, scaling(part))) for part in parts]
+        chosen = [reading.classes(outputs_of(loaded, scaling(part))) for part in parts]
         return torch.cat(chosen) == split.labels
 
     return best_read(right, tried, data, sample=sample, thorough=thorough)
-
-
-def _read(
-    loaded: Loaded, reading: Reading, shown: Tensor, rubbish: int | None
-) -> tuple[Loaded, Reading, list[str]]:
-    """The model without its softmax or sigmoid, if the logits can be reached; what is read of it.
-
-    Args:
-        loaded: the model.
-        reading: knows its columns.
-        shown: images in the model's scaling.
-        rubbish: the declared rubbish class.
-    """
-    if isinstance(loaded.model, nn.Module) and loaded.format != "safetensors":
-        model = original(loaded.model)
-        with asking(shown):
-            reached = before_softmax(model, shown[:2].to(device_of(model), float_type(model)))
-        if reached is not None:  # logits, even if they look like probabilities
-            sigmoids = reached.squashing == "sigmoid" and not reading.single
-            reading = replace(reading, none_of_them=sigmoids and rubbish is None)
-            return (
-                replace(loaded, model=reached),
-                reading,
-                [of_squashing(reached.squashing, reading)],
-            )
-    outputs = _outputs_of(loaded, shown)
-    if reading.single:
-        return loaded, replace(reading, answers=kind_of_single(outputs)), []
-    answers, whole = kind_of(outputs)
-    none_of_them = answers == "sigmoids" and rubbish is None
-    return loaded, replace(reading, answers=answers, whole=whole, none_of_them=none_of_them), []
-
-
-def _rubbish(
-    loaded: Loaded, declared: int | None, n_classes: int, n_outputs: int, reading: Reading
-) -> int | None:
-    """The checked rubbish class, as a column of ours."""
-    rubbish = loaded.rubbish_class if declared is None else declared
-    if rubbish is None:
-        return None
-    ours = rubbish
-    if reading.order is not None and 0 <= rubbish < n_outputs:
-        ours = reading.order.index(rubbish)
-    if not n_classes <= ours < n_outputs:
-        raise InputError(
-            f"rubbish_class: expected an output after the data's {n_classes} classes and "
-            f"below {n_outputs}, got {rubbish}; drop --rubbish-class if it has no such class"
-        )
-    return ours
 
 
 def _watched(subject: Subject, images: Tensor, *, thorough: bool) -> Subject:
@@ -200,11 +128,3 @@ def _watched(subject: Subject, images: Tensor, *, thorough: bool) -> Subject:
         warnings=(*subject.warnings, *manner.cautions),
         answer=lambda shown: settled(ask, manner, shown),
     )
-
-
-def _outputs_of(loaded: Loaded, images: Tensor) -> Tensor:
-    """The model's own outputs (N, K). Raises `InputError` if they are not scores."""
-    with asking(images):
-        if isinstance(loaded.model, nn.Module):
-            return rows(logits_of(loaded.model, images), len(images))
-        return rows(loaded.model(images.clone()), len(images))  # some models work in place
