@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import warnings
 from pathlib import Path
 
@@ -30,12 +31,12 @@ from deceive.storage.runs import Run
 from deceive.teaching import rounds
 from deceive.training.recipes import RECIPES, train
 from worlds.commands import run
+from worlds.forked import forked
 from worlds.quarters import Quarters, quarters_data
 from worlds.rounds import LITERAL, SMALL, checkpoint_digest, quiet, without_clock
 
-HERE = Path(__file__).resolve().parent
 ROUNDS = SMALL.model_copy(update={"judged": 80})
-LONG = SMALL.model_copy(update={"rounds": 400, "candidates": 64, "kept": 400, "shown": (0,)})
+LONG = SMALL.model_copy(update={"rounds": 250, "candidates": 64, "kept": 400, "shown": (0,)})
 FEWER = LITERAL.model_copy(update={"rounds": 1, "epochs": 3.0})
 
 
@@ -44,27 +45,33 @@ def in_two(play: str, *arguments: object) -> list[tuple[int, str]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    code = f"import test_processes as t; t.{play}(*{[str(each) for each in arguments]})"
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-W", "error::UserWarning", "-c", code],
-            env=os.environ
-            | {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
-            | {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-            | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-            | {"PYTHONPATH": f"{HERE}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"},
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for rank in range(2)
-    ]
-    try:
-        said = [process.communicate(timeout=900)[1] for process in started]
-    finally:
+    with tempfile.TemporaryDirectory() as folder:
+        said = [Path(folder) / f"{rank}" for rank in range(2)]
+        started = [
+            forked().Process(target=_one_of_two, args=(rank, port, said[rank], play, arguments))
+            for rank in range(2)
+        ]
         for process in started:
-            process.kill()
-            process.communicate()
-    return [(process.returncode, words) for process, words in zip(started, said, strict=True)]
+            process.start()
+        try:
+            for process in started:
+                process.join(900)
+        finally:
+            for process in started:
+                process.kill()
+        return [
+            (process.exitcode, path.read_text())
+            for process, path in zip(started, said, strict=True)
+        ]
+
+
+def _one_of_two(rank: int, port: int, said: Path, play: str, arguments: tuple[object, ...]) -> None:
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    os.environ |= {"CUDA_VISIBLE_DEVICES": ""}
+    os.dup2(os.open(said, os.O_WRONLY | os.O_CREAT), sys.stderr.fileno())
+    warnings.simplefilter("error", UserWarning)
+    globals()[play](*map(str, arguments))
 
 
 def ends_well(play: str, *arguments: object) -> None:
@@ -244,7 +251,7 @@ def test_the_case_study_literally_in_two_processes(tmp_path):
 def test_the_same_command_under_accelerate(tmp_path):
     alone, together = tmp_path / "alone.npz", tmp_path / "together.npz"
     words = ["fool", "--target", "all", "--count", "3"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment = os.environ | {"CUDA_VISIBLE_DEVICES": ""}
     launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
     launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
     launch += ["--main_process_port", "0"]

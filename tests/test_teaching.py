@@ -1,7 +1,6 @@
 """Rounds on images of four bright quarters, small enough that a hundred of them take a second."""
 
 import json
-import multiprocessing
 import random
 import time
 
@@ -31,6 +30,7 @@ from deceive.teaching import (
 from deceive.teaching.continual import Continual
 from deceive.teaching.emerging import Emerging
 from deceive.teaching.settings import read_settings
+from worlds.forked import forked
 from worlds.old_rounds import OLD_OF
 from worlds.quarters import Quarters, quarters_data
 from worlds.rounds import LITERAL, SMALL, checkpoint_digest, quiet, without_clock
@@ -70,7 +70,7 @@ def test_a_row_a_network_and_images_for_each_round_shown(tmp_path):
 
 def test_digits_emerge(tmp_path):
     settings = SMALL.model_copy(
-        update={"rounds": 400, "candidates": 64, "kept": 400, "shown": (0,)}
+        update={"rounds": 250, "candidates": 64, "kept": 400, "shown": (0,)}
     )
     _, (first, last) = play(tmp_path, settings)
     assert first["judge_agreement"] < 0.6
@@ -105,17 +105,13 @@ def test_without_a_round_shown_there_is_something_to_go_back_to(tmp_path):
 
 
 def _play_until_killed(folder):
-    torch.set_num_threads(1)
     settings = SMALL.model_copy(update={"rounds": 40, "shown": tuple(range(0, 40, 4))})
     play(folder, settings)
 
 
 def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path):
-    processes = multiprocessing.get_context("forkserver")
-    processes.set_forkserver_preload(["test_teaching"])
-
     def begin(folder):
-        process = processes.Process(target=_play_until_killed, args=(folder,))
+        process = forked().Process(target=_play_until_killed, args=(folder,))
         process.start()
         return process
 
@@ -126,7 +122,7 @@ def test_killed_at_any_moment_it_ends_as_if_it_had_not_been(tmp_path):
     lasted = time.perf_counter() - started
 
     chance, kills, pauses = random.Random(0), 0, 0
-    while kills < 20:
+    while kills < 10:
         process = begin(tmp_path / "killed")
         process.join(chance.uniform(0, lasted / 3))
         if process.exitcode is None:
