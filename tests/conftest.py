@@ -38,6 +38,16 @@ forbid_telemetry()
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"
 
+# The longest files come first, so that the workers of pytest-xdist end together. The page's first
+# file builds it; at the same time another worker would wait for that.
+LONGEST = ["test_page", "test_notebooks", "test_export", "test_processes"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of the longest files before all others."""
+    order = {name: number for number, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: order.get(item.path.stem, len(order)))
+
 
 def pytest_configure() -> None:
     """Keep tests of audits from writing to the summary of the workflow that they run in."""
