@@ -5,23 +5,20 @@ weights by name hold only data; the other formats can run code when they are rea
 only if the user trusts them.
 """
 
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from torch import nn
 
-from deceive.auditing.models.digests import external_data, fingerprint, sha256_of, together
+from deceive.auditing.models.digests import external_data, sha256_of, together
 from deceive.auditing.models.doors import (
-    estimators,
     huggingface,
     keras,
-    sessions,
     timm,
     torchvision,
 )
+from deceive.auditing.models.doors.objects import of_object
 from deceive.auditing.models.importing import imported, is_importable, own_code
 from deceive.auditing.models.interface import DeviceName
 from deceive.auditing.models.loaded import AnyModel, Format, Loaded
@@ -62,7 +59,7 @@ def load_model(model: AnyModel, *, trust: bool = False, device: DeviceName = "au
     """
     forbid_telemetry()  # a user's own code may import ONNX Runtime too
     if not isinstance(model, str | Path):
-        loaded = _object(model)
+        loaded = of_object(model)
         if loaded is None:
             raise InputError(
                 "model: expected a torch.nn.Module, a callable, a fitted classifier, or where to "
@@ -89,47 +86,10 @@ def load_model(model: AnyModel, *, trust: bool = False, device: DeviceName = "au
     )
 
 
-def _object(model: Any) -> Loaded | None:
-    """The model that an object is; None for anything else."""
-    if keras.is_keras(model):
-        return keras.of_object(model)
-    if isinstance(model, nn.Module):
-        name, wants = type(model).__name__, _configured(model)
-        return Loaded(name, "module", _with_weights(model), fingerprint(model), wants=wants)
-    if sessions.is_session(model):
-        return sessions.load(model)
-    if estimators.is_estimator(model):
-        return estimators.load(model)
-    if callable(model):
-        return Loaded(getattr(model, "__name__", type(model).__name__), "callable", model)
-    return None
-
-
-def _configured(model: nn.Module) -> Wants:
-    """What the configuration says that transformers and timm keep in their modules."""
-    if hasattr(getattr(model, "config", None), "id2label"):
-        return huggingface.wants_of(model.config, {})
-    library = sys.modules.get("timm")
-    if library is not None and isinstance(getattr(model, "pretrained_cfg", None), dict):
-        return timm.wants_of(library, model)
-    return NOTHING
-
-
 def _shape_of(program: nn.Module) -> Wants:
     """What the shape says that a `torch.export` program was made for."""
     wants, layout = declared_shape(getattr(program, "image_shape", ()))
     return wants if layout == "channels first" else NOTHING
-
-
-def _with_weights(model: nn.Module) -> nn.Module:
-    """The module. Raises `InputError` if some of its tensors have no data."""
-    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
-        if tensor.is_meta:
-            raise InputError(
-                f"model: expected weights, got {name!r} on the device “meta”, which holds none; "
-                "call to_empty(device='cpu') and load_state_dict, or build the model elsewhere"
-            )
-    return model
 
 
 def _ours(spec: str) -> Loaded:
@@ -150,11 +110,11 @@ def _from_code(spec: str) -> Loaded:
     """The model from the user's own code; an error in it becomes an `InputError`."""
     module, _, name = spec.rpartition(":")
     made = imported("model", spec)
-    loaded = None if isinstance(made, type) else _object(made)
+    loaded = None if isinstance(made, type) else of_object(made)
     if loaded is None or loaded.format == "callable":  # it makes the model
         with own_code("model", spec, module):
             made = made()
-        loaded = _object(made)
+        loaded = of_object(made)
     if loaded is None:
         raise InputError(
             f"model: expected {spec} to give a torch.nn.Module, a callable or a fitted classifier, "
