@@ -26,6 +26,13 @@ TEXT = (DOCS / "audit.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 COMMANDS = [shlex.split(line) for line in re.findall(r"^    (deceive .*)$", TEXT, re.MULTILINE)]
 
+
+def command_with(word):
+    """The words after `deceive` of the only command that has this one."""
+    (command,) = (each[1:] for each in COMMANDS if word in each)
+    return command
+
+
 # Enough to see that it works.
 SMALL = [
     "--candidates",
@@ -74,6 +81,7 @@ def test_every_command_is_known():
         ["audit", "my_model:classifier"],
         ["audit", "MODEL"],
         ["audit", "my_model:classifier"],
+        ["audit", "my_model:classifier"],
         ["audit", "mlp.onnx"],
         ["audit", "convnet.keras"],
     ]
@@ -94,15 +102,16 @@ def test_a_factory_of_ones_own(place, capsys):
     means = torch.stack([train.images[train.labels == k].mean(0).flatten() for k in range(10)])
     weights = {"1.weight": means, "1.bias": -means.square().sum(1) / 2}  # the nearest mean
     torch.save(weights, place / "weights.pt")
-    code, _ = audit(capsys, *COMMANDS[1][1:], "--out", "run")
+    code, _ = audit(capsys, "audit", "my_model:classifier", "--out", "run")
     report = read_report(place / "run/audit.json")
     assert code == 0
     assert report.complete
     assert report.clean.accuracy == pytest.approx(0.82, abs=0.01)
     assert {headline.box for headline in report.headlines} == {"white", "black"}
     # As a check in a user's tests: everything is there already.
-    code, said = audit(capsys, *COMMANDS[3][1:], "--out", "run")
-    limit = float(COMMANDS[3][COMMANDS[3].index("--max-gibberish-rate") + 1])
+    limited = command_with("--max-gibberish-rate")
+    code, said = audit(capsys, *limited, "--out", "run")
+    limit = float(limited[limited.index("--max-gibberish-rate") + 1])
     assert code == (1 if report.worst_rate > limit else 0)
     assert ("more than 5.0%" in said.err) == (code == 1)
 
@@ -123,15 +132,20 @@ def test_in_python(place, capsys):
 @pytest.mark.parametrize(
     ("library", "name", "command", "known"),
     [
-        ("sklearn", "mlp", COMMANDS[4], ("ONNX", "It returns probabilities")),
-        ("keras", "convnet", COMMANDS[5], ("Keras", "It returns the softmax of its logits")),
+        ("sklearn", "mlp", command_with("mlp.onnx"), ("ONNX", "It returns probabilities")),
+        (
+            "keras",
+            "convnet",
+            command_with("convnet.keras"),
+            ("Keras", "It returns the softmax of its logits"),
+        ),
     ],
 )
 def test_a_classifier_born_elsewhere(place, capsys, monkeypatch, library, name, command, known):
     monkeypatch.setenv("KERAS_BACKEND", "torch")  # and put back
     (example,) = (code for code in PYTHON if f"from {library}" in code)
     exec(compile(example, "docs/audit.md", "exec"), {})
-    code, said = audit(capsys, *command[1:], "--judge", "none", "--ways", "momentum")
+    code, said = audit(capsys, *command, "--judge", "none", "--ways", "momentum")
     report = read_report(place / f"runs/audit-{name}/audit.json")
     assert code == 0
     assert report.model.format == known[0]
