@@ -143,7 +143,7 @@ def test_nothing_heavy_is_imported_before_it_is_used():
 
 
 def test_the_docs_name_its_flags(run):
-    page = (CLONE / "docs/audit.md").read_text()
+    page = (CLONE / "docs/audit-pipelines.md").read_text()
     shown = run("--help").stdout.str()
     assert set(re.findall(r"--deceive[a-z-]*", page)) == set(re.findall(r"--deceive[a-z-]*", shown))
 
