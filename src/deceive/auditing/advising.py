@@ -36,11 +36,14 @@ def advice_in_words(report: AuditReport) -> list[str]:
     advice = report.advice
     if advice is None:
         return []
-    limit = advice.limit
+    limit, stopped = advice.limit, advice.stopped.values()
+    score, when = _USES[limit.score][0], limit_in_words(limit)
+    use = f"Use the {score}, and answer only {when}: that"
+    if sum(stopped) / len(stopped) < _HELPS:
+        use = f"No score stops half of the garbage. The best is the {score}: answering only {when}"
     said = (
-        f"Use the {_USES[limit.score][0]}, and answer only {limit_in_words(limit)}: that keeps "
-        f"{limit.validation_share:.1%} of the validation images and {limit.test_share:.1%} of the "
-        f"test images, and stops {_stopped(advice)}."
+        f"{use} keeps {limit.validation_share:.1%} of the validation images and "
+        f"{limit.test_share:.1%} of the test images, and stops {_stopped(advice)}."
     )
     return [
         said,

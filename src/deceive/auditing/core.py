@@ -36,7 +36,7 @@ from deceive.auditing.scheduling import first_look, plan, planned_in
 from deceive.auditing.settings import QUICK, AuditSettings
 from deceive.auditing.trained_judge import with_trained
 from deceive.common import arguments
-from deceive.common.errors import DamageError, InputError, WriteError
+from deceive.common.errors import DamageError, InputError, WriteError, raised
 from deceive.common.progress import Task, Tick
 from deceive.data.sampling import SampledData
 from deceive.storage.runs import Run
@@ -51,7 +51,7 @@ def _contained() -> Iterator[None]:
         raise
     except BaseException as error:
         raise InputError(
-            f"model: expected code that lets the audit finish, got {error!r}"
+            f"model: expected code that lets the audit finish, got {raised(error)}"
         ) from error
 
 
@@ -225,7 +225,7 @@ def _attempt(part: Part, context: Context, tick: Tick) -> PartRow | FailureRow:
     except (OutOfTime, KeyboardInterrupt, WriteError, DamageError):
         raise  # none of these is the model's fault
     except BaseException as error:  # a user's model may raise anything, and call sys.exit
-        said = str(error) if isinstance(error, InputError) else repr(error)
+        said = str(error) if isinstance(error, InputError) else raised(error)
         return FailureRow(part="failure", of=part.name, reason=said.splitlines()[0])
     return row.model_copy(update={"seconds": round(time.perf_counter() - started, 2)})
 

@@ -18,8 +18,8 @@ class Table(NamedTuple):
 
 
 def tables_of(report: AuditReport) -> list[Table]:
-    """The judges, the headline, the garbage, its scores and the attacks, as far as known."""
-    made_by = (judge_table, headline_table, garbage_table, score_table, attack_table)
+    """The judges, the headline, the garbage and its scores, as far as known."""
+    made_by = (judge_table, headline_table, garbage_table, score_table)
     return [table for make in made_by if (table := make(report)).rows]
 
 
@@ -78,26 +78,9 @@ def score_table(report: AuditReport) -> Table:
                 limit_in_words(each.limit),
                 percent(each.limit.test_share),
                 percent(each.mean),
-                f"{percent(each.stopped[each.worst])} ({KINDS[each.worst]})",
+                percent(each.stopped[each.worst]),
             )
         )
-    return Table(("score", "answer", "test images kept", "garbage stopped", "at worst"), rows)
-
-
-def attack_table(report: AuditReport) -> Table:
-    """Each attack from each start, at the asked threshold."""
-    rows = []
-    for each in report.attacks:
-        outcome = each.outcomes[0]
-        rows.append(
-            (
-                each.name,
-                each.start,
-                f"{outcome.candidates:,}",
-                percent(outcome.fooling_rate),
-                percent(outcome.gibberish_rate),
-                "–" if outcome.median is None else f"{outcome.median:g}",
-            )
-        )
-    columns = ("attack", "start", "candidates", "fooled", "gibberish", "median steps/queries")
-    return Table(columns, rows)
+    return Table(
+        ("score", "answer", "test images kept", "garbage stopped", "of the worst kind"), rows
+    )

@@ -14,6 +14,8 @@ def say(report: Any, screen: Screen) -> None:
 
     for warning in report.warnings:
         screen.print(f"Warning: {warning}", style="bold red")
+    for note in report.notes:
+        screen.print(f"Note: {note}")
     for columns, rows in tables_of(report):
         table = Table(*columns)
         for row in rows:
@@ -23,8 +25,6 @@ def say(report: Any, screen: Screen) -> None:
         screen.print(sentence)
     if less := did_less(report):
         screen.print(less)
-    for note in report.notes:
-        screen.print(f"Note: {note}")
     for failure in failures(report):
         log.print(f"failed: {failure}", style="bold red")
     if report.missing:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deceive.common import arguments, checks
-from deceive.common.errors import InputError, UnsteadyWarning, warn
+from deceive.common.errors import InputError, UnsteadyWarning, raised, warn
 from deceive.common.levels import Bounds, Shape
 from deceive.fooling.objectives import OBJECTIVES, Objective
 from deceive.fooling.starts import Starts, begin
@@ -122,7 +122,7 @@ def objective(given: str | Objective) -> Objective:
         except Exception as error:  # a user's function may raise anything
             raise InputError(
                 "objective: expected a function of logits (N, K) and targets (N,); "
-                f"it raised {error!r}"
+                f"it raised {raised(error)}"
             ) from error
         if not isinstance(score, Tensor) or score.shape != targets.shape:
             came = tuple(score.shape) if isinstance(score, Tensor) else type(score).__name__

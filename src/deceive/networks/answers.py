@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from deceive.common.errors import InputError
+from deceive.common.errors import InputError, raised
 
 
 def answer_of(name: str, model: nn.Module, images: Tensor, *told: Tensor) -> object:
@@ -22,7 +22,7 @@ def failed(name: str, images: Tensor, error: Exception) -> InputError:
     """The error for a model, by its argument's name, that raised `error` on these images."""
     return InputError(
         f"{name}: expected a model that takes images of shape {tuple(images.shape)}; "
-        f"it raised {error!r}"
+        f"it raised {raised(error)}"
     )
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from deceive.common.errors import InputError, warn
+from deceive.common.errors import InputError, raised, warn
 
 
 def original(model: nn.Module) -> nn.Module:
@@ -53,7 +53,7 @@ def copied(model: nn.Module) -> nn.Module:
         except Exception as error:
             raise InputError(
                 "model: expected a module that copy.deepcopy can copy, since deceive works on a "
-                f"copy; it raised {error!r}"
+                f"copy; it raised {raised(error)}"
             ) from error
     for module in twin.modules():
         for name, child in module._modules.items():

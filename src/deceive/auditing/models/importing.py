@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from deceive.common.errors import InputError
+from deceive.common.errors import InputError, raised
 
 
 @contextmanager
@@ -68,7 +68,9 @@ def own_code(what: str, spec: str, module: str) -> Iterator[None]:
         raise
     except BaseException as error:  # a script may end in sys.exit
         given = "a model" if what == "model" else "a function"
-        raise InputError(f"{what}: expected {spec} to give {given}; it raised {error!r}") from error
+        raise InputError(
+            f"{what}: expected {spec} to give {given}; it raised {raised(error)}"
+        ) from error
     finally:
         sys.argv = arguments
 

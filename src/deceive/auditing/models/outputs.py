@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from deceive.auditing.models.answers import as_tensor, columns_of, rows
 from deceive.auditing.models.leaves import Leaves, is_array, leaves_of, names_in
 from deceive.auditing.models.loaded import Function, Loaded
-from deceive.common.errors import InputError
+from deceive.common.errors import InputError, raised
 from deceive.networks.inference import logits_of
 from deceive.networks.modules import original
 
@@ -151,7 +151,7 @@ def asking(images: Tensor) -> Iterator[None]:
     except Exception as error:
         raise InputError(
             f"model: expected a model that takes images of shape {tuple(images.shape)}; it raised "
-            f"{error!r}; bring them to its size with --size, do what else it needs with "
+            f"{raised(error)}; bring them to its size with --size, do what else it needs with "
             "--preprocess, or name its own images with --data"
         ) from error
 
