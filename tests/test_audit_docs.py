@@ -171,6 +171,7 @@ def test_a_classifier_born_elsewhere(place, capsys, monkeypatch, library, name, 
     report = read_report(place / f"runs/audit-{name}/audit.json")
     assert code == 0
     assert report.model.format == known[0]
+    assert report.model.bounds == (0, 1)  # as it was trained
     assert report.clean.accuracy > 0.75
     assert known[1] in " ".join(said.out.split())
     assert {attack.name for attack in report.attacks} >= {

@@ -195,7 +195,7 @@ def test_close_scalings_are_named_and_equals_go_to_the_likelier():
         found = meet(load_model(asking_in_order(known)), data)
         assert found.scaling == best
         (note,) = found.notes
-        assert "Too close to tell apart: with pixels from {} to {} (99.00%".format(*other) in note
+        assert "about as many with pixels from {} to {} (99.00%".format(*other) in note
         assert "--bounds, or --mean and --std" in note
         # Said by the user, it is taken.
         declared = meet(load_model(asking_in_order(known)), data, Interface(Scaling((-1, 1))))
@@ -220,7 +220,7 @@ def test_a_model_that_reads_few_images_in_every_scaling_gets_a_note(reads):
     assert len(notes) == (reads == 400)
     assert found.warnings == ()
     for note in notes:
-        assert "Tried: pixels from 0 to 1; pixels from -1 to 1; " in note
+        assert "tried: pixels from 0 to 1; pixels from -1 to 1; " in note
 
 
 def test_imagenets_scaling_is_tried_on_images_of_three_channels():

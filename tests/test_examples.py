@@ -7,6 +7,8 @@ of their module, as they do for `python -m doctest`.
 import doctest
 import importlib
 import inspect
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,3 +41,9 @@ def test_an_example_prints_what_it_says(example, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", deceive.__all__)
 def test_every_public_name_has_an_example(name):
     assert doctest.DocTestParser().get_examples(getattr(deceive, name).__doc__)
+
+
+def test_a_package_is_there_without_an_import_of_its_own():
+    code = "import deceive; print(deceive.auditing.Gate.__name__)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ran.stdout == "Gate\n"

@@ -75,7 +75,13 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = sorted(_HOME_OF)
 
 
+# Packages whose own public names are used as `deceive.auditing.Gate`.
+_PACKAGES = ("auditing",)
+
+
 def __getattr__(name: str) -> Any:
+    if name in _PACKAGES:
+        return import_module(f"deceive.{name}")
     if name not in _HOME_OF:
         raise AttributeError(f"module 'deceive' has no attribute {name!r}")
     return getattr(import_module(f"deceive.{_HOME_OF[name]}"), name)

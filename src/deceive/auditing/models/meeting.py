@@ -12,7 +12,7 @@ from deceive.auditing.models.loaded import Loaded
 from deceive.auditing.models.outputs import pick
 from deceive.auditing.models.readings import Reading
 from deceive.auditing.models.remarks import of_outputs
-from deceive.auditing.models.scaling import SAMPLE, best_read, usual
+from deceive.auditing.models.scaling import SAMPLE, Read, best_read, usual
 from deceive.auditing.models.subject import Adapted, Subject, answering
 from deceive.data.dataset import Labelled, RealData, in_batches
 from deceive.networks.inference import batch_for
@@ -104,12 +104,13 @@ def _best(
 ) -> tuple[Scaling, list[str]]:
     """The scaling that the model reads best with, and notes."""
 
-    def right(scaling: Scaling, split: Labelled) -> Tensor:
+    def read(scaling: Scaling, split: Labelled) -> Read:
         parts = in_batches(split, batch_for(split.image_shape))
-        chosen = [reading.classes(outputs_of(loaded, scaling(part))) for part in parts]
-        return torch.cat(chosen) == split.labels
+        scores = torch.cat([outputs_of(loaded, scaling(part)) for part in parts])
+        right = reading.classes(scores) == split.labels
+        return Read(right, reading.losses(scores, split.labels))
 
-    return best_read(right, tried, data, sample=sample, thorough=thorough)
+    return best_read(read, tried, data, sample=sample, thorough=thorough)
 
 
 def _watched(subject: Subject, images: Tensor, *, thorough: bool) -> Subject:

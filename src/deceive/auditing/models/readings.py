@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from deceive.auditing.models.answers import Answers, columns_of, kind_of_single
-from deceive.networks.squashing import logs_of
+from deceive.networks.squashing import are_probabilities, logs_of
 
 # A probability is taken for at most this far from 0 and 1, so that its log-odds are finite.
 _LEAST = 1e-7
@@ -67,3 +67,10 @@ class Reading:
             self = replace(self, answers=kind_of_single(scores))
             return self(scores).argmax(1)
         return replace(self, answers="logits", none_of_them=False)(scores).argmax(1)
+
+    def losses(self, scores: Tensor, labels: Tensor) -> Tensor:
+        """The cross-entropy (N,) of labels (N,), whatever kind of scores (N, K) these are."""
+        kind: Answers = "probabilities" if are_probabilities(columns_of(scores)) else "logits"
+        kind = kind_of_single(scores) if self.single else kind
+        logits = replace(self, answers=kind, none_of_them=False)(scores)
+        return F.cross_entropy(logits.float(), labels, reduction="none")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -29,6 +30,15 @@ _POOR = 0.5
 _IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
 
 
+class Read(NamedTuple):
+    """How a model reads N images in a scaling."""
+
+    right: Tensor
+    """Which it reads correctly, (N,) bool."""
+    loss: Tensor
+    """The cross-entropy of each label, (N,)."""
+
+
 def usual(data: RealData) -> list[Scaling]:
     """The scalings that models are usually trained with, the likeliest first.
 
@@ -49,7 +59,7 @@ def usual(data: RealData) -> list[Scaling]:
 
 
 def best_read(
-    right: Callable[[Scaling, Labelled], Tensor],
+    read_in: Callable[[Scaling, Labelled], Read],
     tried: Sequence[Scaling],
     data: RealData,
     *,
@@ -58,13 +68,15 @@ def best_read(
 ) -> tuple[Scaling, list[str]]:
     """The scaling with which a model reads most validation images, and notes about it.
 
-    Tries each scaling on a sample, and those close to the best on all images. The best wins by any
-    margin; ties go to the first. Others within chance of it are named. If the model reads few
-    images in every scaling, a note says so; if none beats guessing, the result is [0, 1].
+    Tries each scaling on a sample, and those within chance of the best on all images. Of these the
+    one with the least mean cross-entropy wins, as a network was trained to make that small: many
+    read as many images at another scale, but with the wrong confidence. Ties go to the first. The
+    others are named. If the model reads few images in every scaling, a note says so; if none beats
+    guessing, the result is [0, 1].
 
     Args:
-        right: returns which images of a split the model reads correctly in a scaling, (N,) bool. It
-            may raise `InputError`: a model may not accept every scaling.
+        read_in: returns how the model reads a split in a scaling. It may raise `InputError`: a
+            model may not accept every scaling.
         tried: the scalings, the likeliest first, as `usual` gives them.
         data: the real images.
         sample: how many validation images to try each on.
@@ -75,10 +87,10 @@ def best_read(
     """
     validation, errors = data.validation, []
     first = Split(validation.read(slice(sample)), validation.labels[:sample])
-    read: dict[Scaling, Tensor] = {}
+    read: dict[Scaling, Read] = {}
     for scaling in tried:
         try:
-            read[scaling] = right(scaling, first)
+            read[scaling] = read_in(scaling, first)
         except InputError as error:
             errors.append(error)
     if not read:
@@ -86,41 +98,46 @@ def best_read(
     close = _close(read)
     stands_plain = Scaling() in read
     if thorough and len(close) > 1 and len(validation) > len(first):
-        read = {scaling: right(scaling, validation) for scaling in close}
+        read = {scaling: read_in(scaling, validation) for scaling in close}
         close = _close(read)
     best = close[0]
-    skilled = skill(share_of(read[best]), data.n_classes)
+    skilled = skill(share_of(read[best].right), data.n_classes)
     if skilled < NEAR_CHANCE and stands_plain:
         return Scaling(), []
     said = _said(best, close[1:], read)
-    return best, [*said, *_doubt(share_of(read[best]), tried)] if skilled < _POOR else said
+    return best, [*said, *_doubt(share_of(read[best].right), tried)] if skilled < _POOR else said
 
 
-def _close(read: Mapping[Scaling, Tensor]) -> list[Scaling]:
-    """The best scaling first, then those within chance of it."""
-    best = max(read, key=lambda scaling: int(read[scaling].sum()))
-    others = []
-    for scaling, right in read.items():
-        behind = int(read[best].sum()) - int(right.sum())
-        apart = int((read[best] != right).sum())  # the variance if each of these were chance
-        if scaling != best and behind <= _ERRORS * apart**0.5:
-            others.append(scaling)
-    return [best, *others]
+def _close(read: Mapping[Scaling, Read]) -> list[Scaling]:
+    """The scalings within chance of reading most images, the best first.
+
+    Without a misread image the loss says nothing: it falls with the scale of the logits.
+    """
+    most = max((each.right for each in read.values()), key=lambda right: int(right.sum()))
+    close = []
+    for scaling, (right, _) in read.items():
+        behind = int(most.sum()) - int(right.sum())
+        apart = int((most != right).sum())  # the variance if each of these were chance
+        if behind <= _ERRORS * apart**0.5:
+            close.append(scaling)
+    if most.all():
+        return sorted(close, key=lambda scaling: -int(read[scaling].right.sum()))
+    return sorted(close, key=lambda scaling: read[scaling].loss.mean().nan_to_num(torch.inf).item())
 
 
-def _said(best: Scaling, close: list[Scaling], read: Mapping[Scaling, Tensor]) -> list[str]:
+def _said(best: Scaling, close: list[Scaling], read: Mapping[Scaling, Read]) -> list[str]:
     if best == Scaling() and not close:
         return []
-    count = len(read[best])
+    count = len(read[best].right)
     said = (
-        f"It reads best with {best} ({share_of(read[best]):.2%} of {count:,} validation images), "
-        "so that is the scaling used."
+        f"It reads best with {best} ({share_of(read[best].right):.2%} of {count:,} validation "
+        "images), so that is the scaling used."
     )
     if close:
-        others = "; with ".join(f"{each} ({share_of(read[each]):.2%})" for each in close)
+        others = "; with ".join(f"{each} ({share_of(read[each].right):.2%})" for each in close)
         said += (
-            f" Too close to tell apart: with {others}. If the model was trained with one of these, "
-            "set it: --bounds, or --mean and --std."
+            f" It reads about as many with {others}. If it was trained with one of these, set it: "
+            "--bounds, or --mean and --std."
         )
     return [said]
 
@@ -128,8 +145,9 @@ def _said(best: Scaling, close: list[Scaling], read: Mapping[Scaling, Tensor]) -
 def _doubt(accuracy: float, tried: Sequence[Scaling]) -> list[str]:
     return [
         f"It reads only {accuracy:.2%} of the validation images. If it normally reads more, it was "
-        "trained on images that are prepared in another way: set --bounds, or --mean and --std, or "
-        f"prepare them with --preprocess module:function. Tried: {'; '.join(map(str, tried))}."
+        "trained on images that are prepared in another way: set their size (--size, or --resize "
+        "and --crop), their scaling (--bounds, or --mean and --std), or your own --preprocess "
+        f"module:function. Scalings tried: {'; '.join(map(str, tried))}."
     ]
 
 
