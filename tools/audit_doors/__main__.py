@@ -36,7 +36,9 @@ _ABOUT = (
     "The models were trained on them for seconds, so they read badly. A cell gives the share of "
     "test pictures that the audit says the model reads, and the share of candidates that fooled "
     "it at 0.99: in the white box if it has a gradient. The last column is what the model reads "
-    "of the same test pictures without `deceive`. Data with no splits has another test set.\n\n"
+    "of all {test:,} test pictures without `deceive`. Of IDX files the audit tests on all of them "
+    "too; elsewhere half of them set thresholds, and data with no splits is cut in another way."
+    "\n\n"
 )
 
 
