@@ -29,6 +29,10 @@ _LINES = {
 _FAINT = "#8a8a8e"
 
 
+# The names of the classes.
+_DIGITS = "0123456789"
+
+
 def quality_against_time(rows: Sequence[Row]) -> Figure:
     """Fréchet distance against minutes of training, both logarithmic; a point for each training.
 
@@ -100,7 +104,9 @@ def ends(rows: Sequence[Row], *, columns: int = 10) -> Figure:
             axes.set_axis_on()
             axes.imshow(image, cmap="gray", vmin=0, vmax=255)
             axes.set(xticks=(), yticks=())
-            axes.set_xlabel(f"{caption(target, confidence)}\n{in_words(judged)}", fontsize=9)
+            axes.set_xlabel(
+                f"{caption(target, confidence)}\n{in_words(judged, _DIGITS)}", fontsize=9
+            )
             if below == 0:
                 name, _, effort = row["attack"].rpartition(", ")
                 axes.set_title(f"{_broken(name)}\n{effort}", fontsize=8)

@@ -292,7 +292,7 @@ def test_settings_from_before_there_were_kinds_are_read(preset, tmp_path):
 
 
 def test_old_settings_that_no_kind_has_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"emerging rounds; confidence: Extra"):
+    with pytest.raises(InputError, match=r"emerging rounds; confidence: expected no such field"):
         read_settings(OLD_OF["draw"] | {"confidence": 0.9}, "here")
     with pytest.raises(InputError, match=r"here: kind of rounds: expected one of emerging, .*None"):
         read_settings({"rounds": 3}, "here")

@@ -6,13 +6,17 @@ import torch
 from torch import Tensor
 
 from deceive.auditing.shares import share_of
+from deceive.common.seeds import generator_for
 from deceive.judging.measures import skill
 
 # Images per class from which another order is no chance find.
 _PER_CLASS = 5
 
-# Less skill than the first is poor, more than the second is good.
-_POOR, _GOOD = 0.5, 0.6
+# With more skill than this no order is doubted.
+_POOR = 0.5
+
+# Another order has to read so many more of the images, and so many standard errors more.
+_MORE, _ERRORS = 0.1, 3.0
 
 # Classes to name in a sentence.
 _NAMED = 3
@@ -35,10 +39,14 @@ def another_order(chosen: Tensor, labels: Tensor, names: Sequence[str]) -> list[
     n_classes = len(names)
     if len(labels) < _PER_CLASS * n_classes or skill(share_of(chosen == labels), n_classes) > _POOR:
         return []
-    best = _best_order(chosen, labels, n_classes)
-    would = share_of(best[labels] == chosen)
-    if skill(would, n_classes) < _GOOD:
+    # Found on half of the images, and tried on the rest.
+    halves = torch.randperm(len(labels), generator=generator_for(0, 0)).chunk(2)
+    best = _best_order(chosen[halves[0]], labels[halves[0]], n_classes)
+    now, then = (chosen == labels)[halves[1]], (best[labels] == chosen)[halves[1]]
+    gained, differ = int(then.sum()) - int(now.sum()), int((then != now).sum())
+    if gained < max(_MORE * len(now), _ERRORS * differ**0.5):
         return []
+    would = share_of(best[labels] == chosen)
     moved = [
         f"“{names[label]}” is output {int(output)}"
         for label, output in enumerate(best)
