@@ -1,5 +1,6 @@
 """How long a model takes, measured with a clock that is passed in."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -17,6 +18,12 @@ Clock = Callable[[], float]
 # A measurement of this many seconds is long enough; a shorter one is repeated with more images, and
 # a very short one is the best of several, as other processes disturb it.
 _LONG, _SHORT, _REPEATS = 0.2, 0.02, 5
+
+# A slow call is timed with at most this many images, and at least twice as many as the few.
+_LARGER, _AT_LEAST = 16, 4
+
+# So much longer than the few images may the larger batch take in any case.
+_HARDLY_LONGER = 1.5
 
 # A step of this many seconds an image is slow.
 _SLOW = 0.3
@@ -36,6 +43,19 @@ class Cost:
     def of(self, calls: float, images: float) -> float:
         """Seconds of this many calls with so many images in all."""
         return self.call * calls + self.image * images
+
+    def images_in(self, seconds: float, batch: int) -> float:
+        """How many images fit into so many seconds, in full batches; the first call is free.
+
+        >>> Cost(call=0.5, image=0.25).images_in(4, batch=4), Cost(call=5).images_in(4, batch=9)
+        (10.0, 9)
+        """
+        if self == Cost():
+            return math.inf
+        full, rest = divmod(seconds, self.of(1, batch))
+        more = (rest - self.call) / self.image if self.image and rest > self.call else 0.0
+        first = min(batch, seconds / self.image) if self.image else batch
+        return max(first, full * batch + more)
 
     def __add__(self, other: "Cost") -> "Cost":
         return Cost(self.call + other.call, self.image + other.image)
@@ -59,7 +79,9 @@ class Pace:
     """Whether the step is one in float32, because that is quicker."""
 
 
-def cost_of(work: Callable[[Tensor], object], images: Images, clock: Clock, most: int) -> Cost:
+def cost_of(
+    work: Callable[[Tensor], object], images: Images, clock: Clock, most: int, spare: float = 0.0
+) -> Cost:
     """What it costs to do this with images (n, C, H, W), of a few and then of more at once.
 
     Args:
@@ -67,6 +89,7 @@ def cost_of(work: Callable[[Tensor], object], images: Images, clock: Clock, most
         images: to do it with, again and again.
         clock: returns the time in seconds.
         most: the most images at once.
+        spare: work that takes more seconds an image is measured with the first two images only.
     """
 
     def seconds(count: int) -> float:
@@ -85,27 +108,45 @@ def cost_of(work: Callable[[Tensor], object], images: Images, clock: Clock, most
     while taken < _LONG and count < most:
         count = min(4 * count, most)
         taken = seconds(count)
-    if count == few:
-        return Cost(image=least / few)
+    if count == few and few < most and least <= few * spare:
+        one = min(seconds(1), least)  # tells whether more images take much longer
+        count = _larger(_line(1, one, few, least), most, max(spare, _HARDLY_LONGER * least))
+        taken = seconds(count) if count > few else taken
+    return Cost(image=least / few) if count == few else _line(few, least, count, taken)
+
+
+def _line(few: int, least: float, count: int, taken: float) -> Cost:
+    """The cost at which so few images take the least time, and more of them take the other."""
     image = max(0.0, taken - least) / (count - few)
-    return Cost(call=max(0.0, least - few * image), image=image)
+    call = max(0.0, least - few * image)
+    return Cost(call, image if call else taken / count)
 
 
-def quicker_step(net: FrozenCopy, images: Images, clock: Clock, most: int) -> tuple[Cost, bool]:
+def _larger(cost: Cost, most: int, seconds: float) -> int:
+    """The size of a larger batch that one call of so many seconds can take, or 2 for none."""
+    fit = (seconds - cost.call) / cost.image if cost.image else most
+    count = int(min(most, _LARGER, fit))
+    return count if count >= min(most, _AT_LEAST) else 2
+
+
+def quicker_step(
+    net: FrozenCopy, images: Images, clock: Clock, most: int, spare: float = 0.0
+) -> tuple[Cost, bool]:
     """What a step along the gradient of a frozen copy costs, and whether it is one in float32.
 
     The processor's own type is tried first. Where that is slow (it is for large linear layers, if
     the processor only imitates it), float32 is tried as well, which leaves the copy in float32.
     """
-    cost = step_cost(net, images, clock, most)
-    if net.is_exact or cost.image < _SLOW:
+    batch = min(most, batch_for(net.image_shape, gradient=True))
+    cost = step_cost(net, images, clock, batch, spare)
+    if net.is_exact or cost.of(1, batch) < _SLOW * batch:
         return cost, False
     net.work_exactly()
-    exact = step_cost(net, images, clock, most)
-    return (exact, True) if exact.image < cost.image else (cost, False)
+    exact = step_cost(net, images, clock, batch, spare)
+    return (exact, True) if exact.of(1, batch) < cost.of(1, batch) else (cost, False)
 
 
-def step_cost(net: FrozenCopy, images: Images, clock: Clock, most: int) -> Cost:
+def step_cost(net: FrozenCopy, images: Images, clock: Clock, most: int, spare: float) -> Cost:
     """What a step along the gradient of a frozen copy costs."""
 
     def step(some: Tensor) -> None:
@@ -113,7 +154,7 @@ def step_cost(net: FrozenCopy, images: Images, clock: Clock, most: int) -> Cost:
         with torch.enable_grad():
             gradient_of(net.logits(leaf).amax(1), leaf)
 
-    return cost_of(step, images, clock, min(most, batch_for(net.image_shape, gradient=True)))
+    return cost_of(step, images, clock, most, spare)
 
 
 def read_cost(images: Images, clock: Clock) -> float:

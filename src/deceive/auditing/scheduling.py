@@ -28,6 +28,9 @@ _ALL = 10**9
 # and into the batch that identifies the model.
 _FOR_MEAN, _FOR_SCALING, _FOR_IDENTITY = 0.05, 0.1, 0.03
 
+# Of the budget, what an image may take for more than a few to be timed.
+_FOR_TIMING = 0.02
+
 # Scalings that are tried, and how often images are asked about for the identity.
 _SCALINGS, _TIMES = 7, 4
 
@@ -56,16 +59,18 @@ def first_look(loaded: Loaded, data: RealData, limit: Budget) -> Before:
     if limit.seconds is None:
         return EVERYTHING
     read = read_cost(data.validation, limit.clock)
-    each = _raw_cost(loaded, data.validation, limit).image + read
+    batch = batch_for(data.image_shape)
+    raw = _raw_cost(loaded, data.validation, limit)
 
-    def as_many(share: float, seconds: float, least: int) -> int:
-        fit = share * limit.seconds / seconds if limit.seconds and seconds else _ALL
-        return max(least, min(_ALL, int(fit)))
+    def as_many(share: float, cost: Cost, times: int, least: int) -> int:
+        fit = cost.images_in(share * (limit.seconds or 0) / times, batch)
+        return max(least, int(min(_ALL, fit)))
 
-    asked = as_many(_FOR_IDENTITY, _TIMES * each, _LEAST_ASKED)
+    each = raw + Cost(image=read)
+    asked = as_many(_FOR_IDENTITY, each, _TIMES, _LEAST_ASKED)
     return Before(
-        train=as_many(_FOR_MEAN, read, _LEAST_READ),
-        validation=as_many(_FOR_SCALING, _SCALINGS * each, _LEAST_TRIED),
+        train=as_many(_FOR_MEAN, Cost(image=read), 1, _LEAST_READ),
+        validation=as_many(_FOR_SCALING, each, _SCALINGS, _LEAST_TRIED),
         asked=min(EVERYTHING.asked, asked),
         thorough=asked >= EVERYTHING.asked,
     )
@@ -79,9 +84,13 @@ def _raw_cost(loaded: Loaded, images: Images, limit: Budget) -> Cost:
         return logits_of(model, some) if isinstance(model, nn.Module) else model(some.clone())
 
     try:
-        return cost_of(ask, images, limit.clock, batch_for(images.image_shape))
+        return cost_of(ask, images, limit.clock, batch_for(images.image_shape), _spare(limit))
     except Exception:
         return Cost()
+
+
+def _spare(limit: Budget) -> float:
+    return _FOR_TIMING * (limit.seconds or 0)
 
 
 def plan(context: Context, parts: list[Part], limit: Budget, before: Before) -> Planned:
@@ -139,15 +148,15 @@ def _pace(context: Context, limit: Budget) -> Pace:
     """The pace of the model and its judges; nothing for what fails, which the parts say."""
     data, clock = context.data, limit.clock
     noise = GarbageImages("squares", _ALL, data.validation, 0)
-    most = batch_for(data.image_shape)
+    most, spare = batch_for(data.image_shape), _spare(limit)
     question, step, judges, made, exactly = Cost(), None, Cost(), 0.0, False
     with suppress(Exception):
         made = read_cost(noise, clock)
-        question = cost_of(context.subject.logits, noise, clock, most)
+        question = cost_of(context.subject.logits, noise, clock, most, spare)
         for judge in context.judges:
-            judges += cost_of(judge.logits, noise, clock, most)
+            judges += cost_of(judge.logits, noise, clock, most, spare)
     if context.subject.module is not None:
         step = Cost()
         with suppress(Exception):
-            step, exactly = quicker_step(context.climbed, noise, clock, most)
+            step, exactly = quicker_step(context.climbed, noise, clock, most, spare)
     return Pace(question, step, judges, read_cost(data.validation, clock), made, exactly)
