@@ -127,7 +127,7 @@ def garbage(kind: str, **passes: float) -> Garbage:
     """Garbage of which these shares pass each score's threshold."""
     scores = {name: {"auroc": 0.5, "fpr_at_95_tpr": share} for name, share in passes.items()}
     nothing = dict.fromkeys(("mean_confidence", "asked_share", "own_share", "caught"))
-    counts = {"kind": kind, "images": 10, "not_finite": 0}
+    counts = {"kind": kind, "images": 1000, "not_finite": 0}
     return Garbage.model_validate(counts | nothing | {"scores": scores})
 
 

@@ -1,5 +1,7 @@
 """An audit in words: its sentences, and the command that makes it again."""
 
+from typing import Any
+
 import pytest
 
 from conftest import Bands
@@ -7,6 +9,7 @@ from deceive.auditing import Interface, audit
 from deceive.auditing.models.interface import FOUND_OUT, Scaling, as_json
 from deceive.auditing.record.again import command_of
 from deceive.auditing.record.rows import Again
+from deceive.auditing.record.schema import AuditReport
 from deceive.auditing.settings import QUICK, THOROUGH
 from deceive.auditing.shares import sure
 from deceive.auditing.verdict import still_to_come, verdict
@@ -15,6 +18,7 @@ from worlds.audits import (
     TINY,
     band_data,
 )
+from worlds.records import OUTCOME, audit_content
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -68,3 +72,83 @@ def test_long_lists_are_cut(data):
     assert still_to_come(report).startswith("reading real images; garbage: uniform; ")
     assert still_to_come(report).endswith(" more")
     assert verdict(report) == []
+
+
+SHY: list[dict[str, Any]] = [
+    {"name": "asked", "confidence": 0.99, "test_share": 0.03},
+    {"name": "own", "confidence": 0.372, "test_share": 0.93},
+]
+
+
+def said(**changes: Any) -> list[str]:
+    return verdict(AuditReport.model_validate(audit_content(**changes)))
+
+
+def shy(outcome: dict[str, Any]) -> list[dict[str, Any]]:
+    """The headlines of a model that is never sure at the confidence asked for."""
+    asked = OUTCOME | {"candidates": 6, "fooling_rate": 0.0, "gibberish_rate": 0.0, "median": None}
+    own = OUTCOME | {"threshold": "own", "candidates": 6, "gibberish_median": 5} | outcome
+    return [{"box": "white", "outcomes": [asked, own]}]
+
+
+def test_of_a_shy_model_its_own_threshold_comes_first():
+    sentences = said(thresholds=SHY, headlines=shy({"gibberish_rate": 1.0}))
+    assert sentences[0] == (
+        "An attacker with its gradient makes it at least 37.2% sure, its own threshold, of "
+        "gibberish with 6 of 6 candidates, 100.0%, in a median of 5 steps."
+    )
+    assert sentences[1].startswith("It is sure, at least 37.2%, of no garbage")
+    assert (
+        "It is shy: it is 99% sure of only 3.0% of the real test images, so its own threshold "
+        "counts, the confidence that 95% of the validation images it reads correctly reach; at 99% "
+        "the rate is 0.0%."
+    ) in sentences
+    assert " ".join(sentences).count("the confidence that 95%") == 1
+    none = said(thresholds=SHY, headlines=shy({"fooling_rate": 0.0, "gibberish_rate": 0.0}))
+    assert none[0].startswith(
+        "None of 6 candidates made it 37.2% sure, its own threshold, of gibberish; "
+    )
+
+
+def test_of_other_models_the_threshold_asked_for_comes_first():
+    sentences = said()
+    assert "at least 99% sure of gibberish with 168 of 210 candidates, 80.0%" in sentences[0]
+    assert any(each.startswith("Its own threshold is 99.76%, the conf") for each in sentences)
+    assert not any("shy" in each for each in sentences)
+
+
+def test_judges_that_read_little_are_told_right_after_the_rate():
+    weak = (
+        "The judge reads only 53.1% of the test images, so the gibberish rate may be too low; the "
+        "fooling rate is 100.0%."
+    )
+    assert said(judge_accuracy=0.531)[1] == weak
+    # Less than the model by more than five points, here 99.5%.
+    assert said(judge_accuracy=0.94)[1].startswith("The judge reads only 94.0%")
+    assert not any("reads only" in each for each in said(judge_accuracy=0.95))
+    # Where all that fools it counts as gibberish, their votes hide nothing.
+    assert not any("reads only" in each for each in said(judge_accuracy=0.531, asked=1.0))
+
+
+def test_where_every_figure_is_meaningless_the_accuracy_is_the_last_word():
+    clean = audit_content()["clean"] | {"accuracy": 0.101, "class_accuracy": 0.101}
+    assert said(clean=clean, warnings=["It reads nothing."]) == [
+        "It reads nothing.",
+        "It reads 10.10% of the test images correctly; the expected calibration error of its "
+        "confidence is 0.2%.",
+    ]
+
+
+def test_how_to_apply_the_advice_follows_it():
+    sentences = said()
+    (place,) = (n for n, each in enumerate(sentences) if 'auditing.Gate("RUN FOLDER")' in each)
+    assert sentences[place - 1].startswith("Use the confidence")
+    assert not any("Gate" in each for each in said(limits=[], advice=None))
+
+
+def test_a_share_of_few_images_comes_with_their_number():
+    few = audit_content()["garbage"][0] | {"images": 9, "not_finite": 1, "kind": "optimised"}
+    advice = audit_content()["advice"] | {"stopped": {"optimised": 0.75}}
+    sentences = " ".join(said(garbage=[few], advice=advice))
+    assert "stops 75.0% of the images optimised against it (6 of 8)." in sentences
+    assert "stops 80.0% of the uniform noise." in " ".join(said())

@@ -12,6 +12,9 @@ _HELPS = 0.5
 # From here on a share counts as nearly all.
 _NEARLY_ALL = 0.95
 
+# Below this number of images a share is given with their number.
+_FEW = 100
+
 # What each score is to its user, and whether real images are above the threshold or below.
 _USES: dict[ScoreName, tuple[str, str]] = {
     "msp": ("confidence", "above"),
@@ -43,7 +46,7 @@ def advice_in_words(report: AuditReport) -> list[str]:
         use = f"No score stops half of the garbage. The best is the {score}: answering only {when}"
     said = (
         f"{use} keeps {limit.validation_share:.1%} of the validation images and "
-        f"{limit.test_share:.1%} of the test images, and stops {_stopped(advice)}."
+        f"{limit.test_share:.1%} of the test images, and stops {_stopped(report, advice)}."
     )
     return [
         said,
@@ -81,16 +84,10 @@ def limit_in_words(limit: Limit) -> str:
     return f"{_USES[limit.score][1]} {value_of(limit)}"
 
 
-def _stopped(advice: Advice) -> str:
-    """How much of each kind it stops: what is stopped least comes first.
-
-    >>> from deceive.auditing.record.advice import Limit
-    >>> limit = Limit(score="energy", threshold=1, validation_share=1, test_share=1)
-    >>> _stopped(Advice(limit=limit, stopped={"uniform": 1, "smooth": 0.98, "squares": 0.3}))
-    '30.0% of the overlapping squares and at least 98.0% of every other kind of garbage'
-    """
+def _stopped(report: AuditReport, advice: Advice) -> str:
+    """How much of each kind it stops: what is stopped least comes first."""
     worst = sorted(advice.stopped.items(), key=lambda each: each[1])
-    parts = [f"{share:.1%} of the {_garbage(kind)}" for kind, share in worst if share < _NEARLY_ALL]
+    parts = [_part(report, kind, share) for kind, share in worst if share < _NEARLY_ALL]
     others = [share for _, share in worst if share >= _NEARLY_ALL]
     if others:
         share = "all" if others[0] == 1 else f"at least {_floored(others[0])}"
@@ -117,7 +114,7 @@ def _where_nothing_helps(report: AuditReport, advice: Advice) -> list[str]:
         best = max(known, key=lambda each: each.stopped.get(kind, 0))
         most = f"{best.stopped[kind]:.1%}"
         if best.stopped[kind] < _HELPS:
-            hopeless.append(f"{most} of the {_garbage(kind)}")
+            hopeless.append(_part(report, kind, best.stopped[kind]))
         elif share < _HELPS:
             said.append(f"Of the {_garbage(kind)} “{SCORES[best.limit.score]}” stops more: {most}.")
     if hopeless:
@@ -126,6 +123,14 @@ def _where_nothing_helps(report: AuditReport, advice: Advice) -> list[str]:
             "guard in front."
         )
     return said
+
+
+def _part(report: AuditReport, kind: str, share: float) -> str:
+    """A share of a kind of garbage, with its number of images if there are few."""
+    garbage = report.kind_of_garbage(kind)
+    images = 0 if garbage is None else garbage.images - garbage.not_finite
+    few = f" ({round(share * images)} of {images})" if 0 < images < _FEW else ""
+    return f"{share:.1%} of the {_garbage(kind)}{few}"
 
 
 def _garbage(kind: str) -> str:

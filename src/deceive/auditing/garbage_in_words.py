@@ -17,9 +17,14 @@ def is_shy(report: AuditReport) -> bool:
     return asked is not None and asked.test_share < _SHY
 
 
+def to_go_by(report: AuditReport) -> Name:
+    """The threshold that counts: the model's own if it is shy, or else the one asked for."""
+    return "own" if is_shy(report) else "asked"
+
+
 def sure_of_garbage(report: AuditReport) -> list[str]:
     """Which garbage that was not optimised it is sure of, at the threshold to go by."""
-    name: Name = "own" if is_shy(report) else "asked"
+    name = to_go_by(report)
     shares = {
         each.kind: share
         for each in report.garbage
@@ -28,7 +33,8 @@ def sure_of_garbage(report: AuditReport) -> list[str]:
     }
     if not shares:
         return []
-    asked = confidence(report, name) + (" (its own threshold)" if name == "own" else "")
+    unsaid = name == "own" and report.headline is None
+    asked = confidence(report, name) + (" (its own threshold)" if unsaid else "")
     surest = sorted(shares, key=lambda kind: -shares[kind])
     found = [f"{shares[kind]:.1%} of the {KINDS[kind]}" for kind in surest if shares[kind] >= _SOME]
     if found:

@@ -8,12 +8,20 @@ from deceive.auditing.garbage_in_words import (
     likeness,
     no_threshold,
     sure_of_garbage,
+    to_go_by,
 )
+from deceive.auditing.judges_in_words import weak_judges
 from deceive.auditing.record.measured import Headline, Outcome
 from deceive.auditing.record.schema import AuditReport
+from deceive.judging.measures import NEAR_CHANCE, skill
 
 # The gradient is suspected if the black box does better by this much.
 _MASKED = 0.1
+
+_GATE = (
+    'In Python, deceive.auditing.Gate("RUN FOLDER") applies this score and threshold '
+    "(docs/audit-results.md, “In Python”)."
+)
 
 _BY = {
     "white": "An attacker with its gradient",
@@ -35,12 +43,17 @@ def verdict(report: AuditReport) -> list[str]:
             f"It failed in {len(report.failures)} parts of the audit, so the figures cover only "
             "the others."
         )
+    if _reads_nothing(report):
+        return said + _accuracy(report)
     if headline is not None:
-        said.append(_at_asked(report, headline))
+        said.append(_first(report, headline))
+        said += weak_judges(report, headline.outcome(to_go_by(report)))
     said += sure_of_garbage(report)
     said += advice_in_words(report)
+    if report.advice is not None:
+        said.append(_GATE)
     if headline is not None:
-        said += _at_own(report, headline)
+        said += _other_threshold(report, headline)
         said += _masked(report)
     if not report.judges and headline is not None:
         said.append(
@@ -50,53 +63,68 @@ def verdict(report: AuditReport) -> list[str]:
     said += likeness(report)
     said += no_threshold(report)
     said += broken(report)
-    if report.clean is not None:
-        said.append(
-            f"It reads {report.clean.accuracy:.2%} of the test images correctly; the expected "
-            f"calibration error of its confidence is {report.clean.calibration_error:.1%}."
-        )
-    return said
+    return said + _accuracy(report)
 
 
-def _at_asked(report: AuditReport, headline: Headline) -> str:
-    outcome = headline.outcome("asked")
-    asked = confidence(report, "asked")
+def _reads_nothing(report: AuditReport) -> bool:
+    """Whether it reads no better than guessing, which makes the other figures meaningless."""
+    clean = report.clean
+    return clean is not None and skill(clean.accuracy, report.data.n_classes) < NEAR_CHANCE
+
+
+def _accuracy(report: AuditReport) -> list[str]:
+    clean = report.clean
+    if clean is None:
+        return []
+    return [
+        f"It reads {clean.accuracy:.2%} of the test images correctly; the expected calibration "
+        f"error of its confidence is {clean.calibration_error:.1%}."
+    ]
+
+
+def _first(report: AuditReport, headline: Headline) -> str:
+    """How often it is fooled, at the threshold to go by."""
+    name = to_go_by(report)
+    outcome = headline.outcome(name)
+    level = f"{confidence(report, name)} sure" + (", its own threshold," * (name == "own"))
     things = "gibberish" if outcome.gibberish_rate is not None else "an image made for it"
     count = round(outcome.rate * outcome.candidates)
     if count == 0:
         return (
-            f"None of {outcome.candidates:,} candidates made it {asked} sure of {things}; with "
-            "more effort, or in another way, some might."
+            f"None of {outcome.candidates:,} candidates made it {level} of {things}; with more "
+            "effort, or in another way, some might."
         )
     return (
-        f"{_BY[headline.box]} makes it at least {asked} sure of {things} with {count:,} of "
+        f"{_BY[headline.box]} makes it at least {level} of {things} with {count:,} of "
         f"{outcome.candidates:,} candidates, {outcome.rate:.1%}"
         + ("." if outcome.effort is None else f", in a median of {_effort(headline, outcome)}.")
     )
 
 
-def _at_own(report: AuditReport, headline: Headline) -> list[str]:
+def _other_threshold(report: AuditReport, headline: Headline) -> list[str]:
+    """What its own threshold means, and the rate at the threshold that came not first."""
     own, asked = report.threshold("own"), report.threshold("asked")
     if own is None or asked is None:
         return []
-    said = [
-        f"Its own threshold is {confidence(report, 'own')}, the confidence that 95% of the "
-        f"validation images it reads correctly reach; there the rate is "
+    meaning = "the confidence that 95% of the validation images it reads correctly reach"
+    if is_shy(report):
+        level = confidence(report, "asked")
+        return [
+            f"It is shy: it is {level} sure of only {asked.test_share:.1%} of the real test "
+            f"images, so its own threshold counts, {meaning}; at {level} the rate is "
+            f"{headline.outcome('asked').rate:.1%}."
+        ]
+    return [
+        f"Its own threshold is {confidence(report, 'own')}, {meaning}; there the rate is "
         f"{headline.outcome('own').rate:.1%}."
     ]
-    if is_shy(report):
-        said.append(
-            f"It is shy: it is {confidence(report, 'asked')} sure of {asked.test_share:.1%} of "
-            "the real test images, so that the figure at its own threshold is the one to go by."
-        )
-    return said
 
 
 def _masked(report: AuditReport) -> list[str]:
     boxes = {headline.box: headline for headline in report.headlines}
     if len(boxes) < 2:
         return []
-    rates = {box: found.outcome("asked").rate for box, found in boxes.items()}
+    rates = {box: found.outcome(to_go_by(report)).rate for box, found in boxes.items()}
     if rates["black"] <= rates["white"] + _MASKED:
         return []
     return [
