@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from deceive.auditing.attacks import CHUNK
 from deceive.auditing.budget import Budget
 from deceive.auditing.context import Context
 from deceive.auditing.estimate import Facts, estimated
@@ -109,7 +110,7 @@ def plan(context: Context, parts: list[Part], limit: Budget, before: Before) -> 
     settings = planned(asked, facts, _MARGIN * limit.left)
     return Planned(
         before=before,
-        groups=_groups(facts.pace, settings.steps, limit.seconds),
+        groups=_groups(facts, settings.steps, limit.seconds),
         settings=settings,
         reductions=reductions(asked, settings, facts),
         exactly=facts.pace.exactly,
@@ -117,16 +118,19 @@ def plan(context: Context, parts: list[Part], limit: Budget, before: Before) -> 
     )
 
 
-def _groups(pace: Pace, steps: int, seconds: float) -> Groups:
+def _groups(facts: Facts, steps: int, seconds: float) -> Groups:
     """Groups that take a small part of the budget."""
-    step = pace.step.image if pace.step is not None else pace.question.image
+    pace, batch = facts.pace, batch_for(facts.shape)
+    step = pace.step if pace.step is not None else pace.question
+    chunk = batch_for(facts.shape, CHUNK, gradient=True)
 
-    def as_many(each: float, most: int) -> int:
-        return max(1, min(most, int(_GROUP * seconds / each) if each else most))
+    def as_many(cost: Cost, batch: int, most: int) -> int:
+        return max(1, int(min(most, cost.images_in(_GROUP * seconds, batch))))
 
+    climb = Cost(steps * step.call, steps * step.image)
     return Groups(
-        questions=as_many(pace.question.image + pace.read, WHOLE.questions),
-        candidates=as_many(steps * step, WHOLE.candidates),
+        questions=as_many(pace.question + Cost(image=pace.read), batch, WHOLE.questions),
+        candidates=as_many(climb, chunk, WHOLE.candidates),
     )
 
 
