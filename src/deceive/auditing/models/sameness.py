@@ -1,5 +1,7 @@
 """Whether two models are one network, by their answers."""
 
+from weakref import WeakKeyDictionary
+
 import torch
 from torch import Tensor
 
@@ -39,7 +41,7 @@ def same_network(one: Subject, other: Subject, data: RealData) -> bool:
     on which independent networks disagree: then one may be the other at another temperature,
     one-hot, or rounded.
     """
-    mine, its = (answers_of(each, data) for each in (one, other))
+    mine, its = (_answers(each, data) for each in (one, other))
     pairs = [
         (_of_classes(one, mine[half]), _of_classes(other, its[half]))
         for half in mine.keys() & its.keys()
@@ -59,6 +61,17 @@ def same_network(one: Subject, other: Subject, data: RealData) -> bool:
         return False  # the audit's own parts will meet this error and report it
     told = any(2 * int(_clear(*pair).sum()) > _DISPUTED for pair in shown)
     return told and all(_choose_alike(*pair) for pair in shown)
+
+
+_KNOWN: WeakKeyDictionary[Subject, tuple[RealData, dict[str, Tensor]]] = WeakKeyDictionary()
+
+
+def _answers(subject: Subject, data: RealData) -> dict[str, Tensor]:
+    """`answers_of`, asked once for as long as the model is there and the data are the same."""
+    known = _KNOWN.get(subject)
+    if known is None or known[0] is not data:
+        known = _KNOWN[subject] = (data, answers_of(subject, data))
+    return known[1]
 
 
 def answers_of(subject: Subject, data: RealData, half: int = HALF) -> dict[str, Tensor]:

@@ -80,14 +80,20 @@ def _reads(name: str, context: Context) -> bool:
 
 
 def transfer_parts(context: Context) -> list[Part]:
-    """A part for each shipped network of this very data but the model and its only judge."""
+    """A part for each surrogate."""
     if not context.settings.searched:
         return []
+    names = surrogates_of(context) if context.surrogates is None else context.surrogates
+    return [TransferPart(name) for name in names]
+
+
+def surrogates_of(context: Context) -> tuple[str, ...]:
+    """The shipped networks of this very data, except the model and its only judge."""
     taken = [context.subject, *(context.judges if len(context.judges) == 1 else ())]
     fitting = [name for name in SURROGATES if name in shipped_names() and _reads(name, context)]
     networks = {name: meet(load_model(name), context.data) for name in fitting}
-    return [
-        TransferPart(name)
+    return tuple(
+        name
         for name, network in networks.items()
         if not any(same_network(network, each, context.data) for each in taken)
-    ]
+    )
