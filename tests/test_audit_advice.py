@@ -124,7 +124,7 @@ def test_scores_are_fitted_on_some_validation_images_and_limited_by_the_others(d
 
 
 def garbage(kind: str, **passes: float) -> Garbage:
-    """Garbage of which these shares pass each score's threshold."""
+    """Garbage, with the share that passes each score's threshold."""
     scores = {name: {"auroc": 0.5, "fpr_at_95_tpr": share} for name, share in passes.items()}
     nothing = dict.fromkeys(("mean_confidence", "asked_share", "own_share", "caught"))
     counts = {"kind": kind, "images": 1000, "not_finite": 0}

@@ -162,7 +162,10 @@ def test_few_damaged_pictures_are_left_out_and_named(tmp_path: Path) -> None:
 def test_many_damaged_pictures_are_refused(tmp_path: Path) -> None:
     lay(tmp_path, {"cat": 20, "dog": 20})
     (tmp_path / "dog/020.png").write_bytes(b"")
-    with pytest.raises(InputError, match=r"at most 1% can't be read, got 1 .* dog/020.png \(not a"):
+    with pytest.raises(
+        InputError,
+        match=r"at most 1% of the pictures to be unreadable, got 1 .* dog/020.png \(not a",
+    ):
         load_data(tmp_path)
 
 

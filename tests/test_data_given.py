@@ -152,7 +152,7 @@ class Broken(Pairs):
         (LEVELS, "data: expected a data set: .* got ndarray"),
         ((LEVELS, LABELS[:-1]), "data: expected 30 labels, one for each picture, got 29"),
         (Pairs(normalise(UNIT)), "data: expected values from 0 to 1, .* before their normal"),
-        (Pairs([1.0] * 30), "can't be read"),
+        (Pairs([1.0] * 30), "to be unreadable"),
         ([1, 2, 3], r"data: expected items \(image, label\), or dicts .*, got int"),
         (Tensors(UNIT), "expected items"),
         (Broken(UNIT), r"data\[1\]: expected an item .*, got OSError: the disk is gone"),

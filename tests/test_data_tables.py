@@ -133,7 +133,10 @@ def test_tables_that_are_refused(tmp_path: Path) -> None:
     pa.parquet.write_table(
         pa.table({"image": [b"no", b"picture"] * 10, "label": [0, 1] * 10}), path
     )
-    with pytest.raises(InputError, match=r"at most 1% can't be read, .* it.parquet\[\d+\] \(not a"):
+    with pytest.raises(
+        InputError,
+        match=r"at most 1% of the pictures to be unreadable, .* it.parquet\[\d+\] \(not a",
+    ):
         open_data(path)
 
 

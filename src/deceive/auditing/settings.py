@@ -84,7 +84,7 @@ class AuditSettings(BaseModel):
 
 
 def preset(**values: Any) -> AuditSettings:
-    """Settings of which none counts as set explicitly, so that a plan may reduce them all."""
+    """Settings that a plan may reduce: none counts as set by the user."""
     made = AuditSettings(**values)
     made.model_fields_set.clear()
     return made

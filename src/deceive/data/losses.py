@@ -28,7 +28,7 @@ class Losses:
         lost = len(self.why)
         if lost > self.total / 100 or lost > max(_FEW, len(self.tried) / 100):
             raise InputError(
-                f"{self.where}: expected pictures of which at most 1% can't be read, got "
+                f"{self.where}: expected at most 1% of the pictures to be unreadable, got "
                 f"{lost:,} of the first {len(self.tried):,}: {self._named()}"
             )
 

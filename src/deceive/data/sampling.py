@@ -57,7 +57,7 @@ def sample_of(split: Labelled, most: int, seed: int) -> Labelled:
 
 @dataclass(frozen=True, eq=False)
 class SampledData:
-    """Real data, of which an audit reads a sample of each split."""
+    """A sample of each split of real data: what an audit reads."""
 
     train: Labelled | None
     validation: Labelled
