@@ -91,6 +91,16 @@ def test_squares_are_black_and_white_and_the_first_of_them_large():
         assert single.min() > 0
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_squares_are_painted_one_by_one(shape):
+    generator = generator_for(7, 3)
+    image = torch.zeros(1, *shape)
+    for spent in torch.linspace(0, 1, 30).tolist():
+        side = max(1, round(min(shape[1:]) / 2 * (1 - spent) ** 2))
+        image = with_square(image, side, torch.rand(2 + shape[0], generator=generator)[None])
+    assert torch.equal(begin("squares", range(3, 4), shape, 7), image)
+
+
 @pytest.mark.usefixtures("untouched_rng")
 def test_the_global_generator_is_left_alone():
     for name in STARTS:
