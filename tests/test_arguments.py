@@ -1,6 +1,7 @@
 """Every public function says in a sentence that a value is of a wrong type."""
 
 import inspect
+import itertools
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -187,6 +188,28 @@ def test_the_sentence_says_what_was_expected_and_what_came(name, value, said):
     with pytest.raises(InputError) as raised:
         deceive.fool(**call)
     assert str(raised.value).startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("function", "name"),
+    [
+        (deceive.AuditSettings, "ways"),
+        (deceive.AuditSettings, "starts"),
+        (deceive.EmergingSettings, "shown"),
+        (deceive.ResistingSettings, "starts"),
+        (deceive.RetrainingSettings, "shown"),
+        (deceive.Scaling, "mean"),
+        (deceive.Scaling, "bounds"),
+        (deceive.Preparation, "size"),
+    ],
+)
+@pytest.mark.parametrize(
+    "endless",
+    [range(10**12), itertools.repeat("sign"), ["sign"] * 10**6],
+    ids=["huge", "endless", "long"],
+)
+def test_a_setting_that_lists_is_not_read_to_its_end(function, name, endless):
+    assert "expected" in (outcome_of(function, name, endless) or "")
 
 
 def test_what_is_declared_is_named_in_the_signature():

@@ -1,5 +1,7 @@
 """A short campaign: every reader meets seeded damage, every kind of run is killed and resumed."""
 
+import gzip
+import io
 import json
 import os
 import random
@@ -7,10 +9,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from soak import mutations
 from soak.counts import Counts, Tally, keep, unwritten, written
 from soak.kills import differences, halves
+from soak.mutations.bombs import array_of_zeros, zeros_packed
 from soak.readers import READERS
 
 GOOD = json.dumps({"name": "a", "sizes": [1, 2, {"deep": None}], "share": 0.5}).encode()
@@ -91,6 +95,14 @@ def test_damaged_json_is_mostly_still_json_and_some_of_it_has_a_key_twice():
         except RecursionError:
             continue
     assert any(len(dict(found)) < len(found) for found in pairs)
+
+
+def test_bombs_are_whole_files_of_zeros():
+    size = 2**22
+    assert gzip.decompress(zeros_packed(size)) == bytes(size)
+    zeros = np.load(io.BytesIO(array_of_zeros("images.npy", size)))["images"]
+    assert (zeros.shape, zeros.dtype, zeros.any()) == ((size,), np.uint8, False)
+    assert len(array_of_zeros("images.npy", size)) < size / 500
 
 
 def test_half_a_file_and_one_that_differs_are_found_and_temporary_ones_are_not(tmp_path):

@@ -60,6 +60,11 @@ class AuditSettings(BaseModel):
     seed: int = Field(default=0, ge=0, lt=checks.SEEDS)
     """The seed of all random numbers."""
 
+    @field_validator("ways", "starts", mode="before")
+    @classmethod
+    def _listed(cls, values: object) -> tuple[object, ...]:
+        return checks.short_list(values)
+
     @field_validator("ways", "starts")
     @classmethod
     def _each_once(cls, names: tuple[str, ...]) -> tuple[str, ...]:

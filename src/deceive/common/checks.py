@@ -25,6 +25,9 @@ GREATEST = 1000.0
 # Seeds are below it, so that derived seeds, counted up from them, still fit into torch's 64 bits.
 SEEDS = 2**63
 
+# More than a setting lists.
+_LONG = 100_000
+
 # How far rounding in float32 may move a share beyond 0 and 1.
 _ROUNDING = 1e-6
 
@@ -179,6 +182,22 @@ def listed(name: str, values: Iterable[Checked], shape: Sequence[int]) -> list[C
     several = list(islice(values, _most_images(shape) + 1))
     in_memory(name, len(several), shape)
     return several
+
+
+def short_list(values: object) -> tuple[Any, ...]:
+    """The values of a list or a tuple, for a field validator that runs before pydantic's.
+
+    Pydantic would take the values of an endless iterator or of a huge range, one by one, and keep
+    an error for each wrong one. Raises `ValueError`.
+
+    >>> short_list(["a", "b"])
+    ('a', 'b')
+    """
+    if not isinstance(values, list | tuple):
+        raise ValueError(f"expected a list, got {type(values).__name__}")
+    if len(values) > _LONG:
+        raise ValueError(f"expected at most {_LONG:,} of them, got {len(values):,}")
+    return tuple(values)
 
 
 def _most_images(shape: Sequence[int]) -> int:

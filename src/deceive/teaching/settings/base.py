@@ -73,9 +73,7 @@ class RoundsSettings(BaseModel):
     @field_validator("starts", "shown", mode="before", check_fields=False)
     @classmethod
     def _listed(cls, values: object) -> tuple[object, ...]:
-        if not isinstance(values, list | tuple):  # a range may be huge
-            raise ValueError(f"expected a list, got {type(values).__name__}")
-        return tuple(values)
+        return checks.short_list(values)
 
     def check(self, data: Dataset) -> None:
         """Raise `InputError` if they don't fit the data, the machine or the processes."""
