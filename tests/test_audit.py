@@ -14,8 +14,10 @@ from conftest import Bands, Tilted, same_state, state_of
 from deceive.auditing import Interface, audit, json_schema
 from deceive.auditing.attacks import WAYS
 from deceive.auditing.candidates import WHITE_STARTS
+from deceive.auditing.guessing import at_chance
 from deceive.auditing.models.interface import Scaling
 from deceive.auditing.record.rows import attacked_in
+from deceive.auditing.tables import tables_of
 from deceive.auditing.verdict import verdict
 from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset, Split
@@ -111,15 +113,27 @@ def test_a_shy_model_is_told_by_its_own_threshold(data):
     report = audit(shy, data, judge=Strict(), settings=TINY)
     assert outcome(report).fooling_rate == 0
     asked, own = report.threshold("asked"), report.threshold("own")
-    assert asked.test_share == 0
+    assert asked.test_share == asked.any_class_share == 0
     assert own.confidence < shy.summit < 0.99
     assert 0.9 <= own.test_share <= 1
     assert outcome(report, threshold="own").gibberish_rate == pytest.approx(3 / 4)
     assert report.rate("asked") == 0
     assert report.worst_rate == pytest.approx(3 / 4)
     said = " ".join(verdict(report))
-    assert "sure, its own threshold, of gibberish with 33 of 44 candidates" in verdict(report)[0]
+    assert "sure (its own threshold) of gibberish with 33 of 44 candidates" in verdict(report)[0]
     assert "It is shy" in said
+
+
+def test_one_answer_to_all_images_is_told():
+    names = ("cat", "dog", "owl")
+    (said,) = at_chance(1 / 3, torch.zeros(30, dtype=torch.int64), names)
+    assert said.startswith("It reads 33.3% of the test images, no better than guessing (33.3%)")
+    assert "Its answer to all of them is “cat”: it has learnt nothing" in said
+    (said,) = at_chance(0.1, torch.full((30,), 3), names)
+    assert "Its answer to all of them is output 3" in said
+    (said,) = at_chance(0.3, torch.arange(30) % 3, names)
+    assert "Output k must be the class of label k" in said
+    assert at_chance(0.5, torch.zeros(30, dtype=torch.int64), names) == []
 
 
 def test_without_a_judge_the_fooling_rate_alone_is_given(data):
@@ -186,6 +200,8 @@ def test_a_model_that_reads_no_better_than_guessing_is_a_warning(data):
     for remedy in ("--bounds, or --mean and --std", "--output"):
         assert remedy in warning
     assert "Output k must be the class of label k" in warning
+    assert [each.any_class_share > each.test_share for each in report.thresholds] == [True, True]
+    assert not any(each.columns[0] == "score" for each in tables_of(report))
     assert audit(Bands(sure=12), data, judge=None, settings=TINY).warnings == []
 
 

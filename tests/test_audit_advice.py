@@ -1,9 +1,13 @@
 """Which score an audit recommends, where its scores come from, and what it says of them."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+import deceive
 from conftest import Bands
 from deceive.auditing import AuditSettings, Gate, audit
 from deceive.auditing.advising import advice_in_words, value_of
@@ -15,6 +19,7 @@ from deceive.auditing.parts.garbage import GarbagePart
 from deceive.auditing.record.advice import Limit, advise
 from deceive.auditing.record.measured import Garbage
 from deceive.auditing.record.schema import AuditReport
+from deceive.auditing.verdict import verdict
 from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset, in_batches
 from worlds.audits import band_data, context_of, quiet
@@ -174,7 +179,9 @@ def test_advice_in_words():
         "7.314: that keeps 95.0% of the validation images and 94.0% of the test images, and stops "
         "20.0% of the images optimised against it and all of every other kind of garbage."
     )
-    assert against.startswith("The optimised images aimed at its confidence, not at this score")
+    assert against.startswith(
+        "The optimised images were made to raise its confidence, not this score"
+    )
     assert nothing == (
         "No score stops more than 20.0% of the images optimised against it: retrain with a rubbish "
         "class, or put a guard in front."
@@ -220,6 +227,32 @@ def test_a_threshold_is_given_in_the_units_of_its_score():
     assert of("msp", 30.0) == "100.0000% (log-odds 30)"
 
 
+def as_told(report: AuditReport, folder: Path, outputs: Tensor, features: Tensor) -> Tensor:
+    """What the Python in the verdict says of a model's outputs."""
+    (told,) = (each for each in verdict(report, folder) if each.startswith("In Python, "))
+    line, call = re.search(r"(gate = .*?\)) loads .* and (gate\(.*?\)) says", told).groups()
+    names = {"deceive": deceive, "features": features, report.model.answers: outputs}
+    exec(line, names)
+    return eval(call, names)
+
+
+@pytest.mark.parametrize("kind", ["probabilities", "sigmoids", "one sigmoid"])
+def test_a_gate_takes_what_the_model_returns(tmp_path, kind):
+    two = band_data(Bands(n_classes=2))
+
+    def model(images):
+        logits = Bands(n_classes=2, sure=6)(images).detach()
+        if kind == "probabilities":
+            return logits.softmax(1).numpy()
+        scores = (logits - 3).sigmoid() if kind == "sigmoids" else logits.softmax(1)[:, 1:]
+        return scores.numpy()
+
+    report = audit(model, two, judge=None, settings=LITTLE, out=tmp_path)
+    outputs = torch.from_numpy(model(two.test.images))
+    passed = as_told(report, tmp_path, outputs, outputs).double().mean().item()
+    assert passed == pytest.approx(report.advice.limit.test_share, abs=0.02)
+
+
 def test_a_gate_scores_as_the_audit_did(data, tmp_path):
     network = with_features()
     report = audit(network, data, judge=None, settings=LITTLE, out=tmp_path)
@@ -231,6 +264,7 @@ def test_a_gate_scores_as_the_audit_did(data, tmp_path):
         assert passed == pytest.approx(limit.test_share, abs=0.02)  # rounding may move an image
     best = Gate(tmp_path)
     assert best.limit == report.advice.limit
+    assert torch.equal(as_told(report, tmp_path, logits, features), best(logits, features))
     noise = torch.rand(20, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     assert not Gate(tmp_path, "mahalanobis")(network(noise), 2 * noise.flatten(1)).any()
     with pytest.raises(InputError, match=r"features: expected \(60, 16\) for the score 'vim'"):

@@ -156,9 +156,9 @@ def test_an_audit_from_end_to_end(place, capsys):
     assert report.complete
     assert report.rate("asked") == pytest.approx(0.75)
     assert "75.0%" in out
-    assert "An attacker with its gradient makes it at least 99% sure of gibberish" in out
+    assert "An attacker who follows its gradient makes it at least 99% sure of gibberish" in out
     page = (folder / "report.html").read_text()
-    assert "How sure is sure of garbage?" in page
+    assert "How sure is bands_of_ones_own:sure of garbage?" in page
     assert not re.search(r'(src|href)="(?!data:)', page)  # all in one file
     assert page.count("<img") >= 4 + 1 + 4 + 5
     assert "75.0%" in page
@@ -191,7 +191,7 @@ def test_an_audit_from_end_to_end(place, capsys):
     assert code == 0
     assert "leaderboard.md: 2 models" in out
     assert (
-        "| sure (fewer attacks) | bands | 100.00% | 75.0% |"
+        "| bands\\_of\\_ones\\_own:sure (fewer attacks) | bands | 100.00% | 75.0% |"
         in (place / "leaderboard.md").read_text()
     )
 
@@ -411,7 +411,7 @@ def test_a_model_that_resists_draws_its_page_too(place, capsys):
     code, out, _ = audit(capsys, "shy", "--judge", "bands_of_ones_own:strict")
     assert code == 0
     said = " ".join(out.split())
-    assert "86.7% sure, its own threshold, of gibberish with 33 of 44 candidates" in said
+    assert "86.7% sure (its own threshold) of gibberish with 33 of 44 candidates" in said
     assert "at 99% the rate is 0.0%" in said
     assert "only" in (place / "runs/audit-shy/report.html").read_text()
 

@@ -9,13 +9,11 @@ from pydantic import ValidationError
 
 from conftest import Bands
 from deceive.auditing import audit, read_report
-from deceive.auditing.about import subject_row
 from deceive.auditing.attacks import WAYS
 from deceive.auditing.budget import Budget
 from deceive.auditing.models.interface import Interface, Scaling
 from deceive.auditing.parts.plan import parts_of
 from deceive.auditing.record.assemble import assemble, write_audit
-from deceive.auditing.record.planned import Planned
 from deceive.auditing.settings import AuditSettings, WayName
 from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset
@@ -165,8 +163,6 @@ def test_the_settings_name_the_attacks(data, tmp_path):
     along = [name.split("/")[:2] for name in names if name.startswith(("attack/", "curve/"))]
     assert along == [["attack", "sign"]] * 6 + [["curve", "sign"]] * 6
     assert get_args(WayName) == tuple(WAYS)
-    notes = subject_row(context, parts_of(context), Planned.whole(settings), []).notes
-    assert "Gradient attacks run: sign alone." in notes
     for ways, said in [((), "at least 1 item"), (("sign", "sign"), "each once")]:
         with pytest.raises(ValidationError, match=said):
             AuditSettings(ways=ways)

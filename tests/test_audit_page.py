@@ -52,7 +52,7 @@ def test_it_begins_with_real_images_as_the_model_reads_them(page):
     assert "grey, 4×4, pixels from 0 to 1" in first
     assert re.findall(r"“(\d)”\nread as “(\d)”", first) == [(each, each) for each in "0123"]
     assert first.count("<img") == 4
-    assert "An attacker with its gradient" in rest
+    assert "An attacker who follows its gradient" in rest
 
 
 def test_the_recommended_score_is_marked_in_the_table(page):

@@ -1,5 +1,6 @@
 """An audit in words: its sentences, and the command that makes it again."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -94,26 +95,26 @@ def shy(outcome: dict[str, Any]) -> list[dict[str, Any]]:
 def test_of_a_shy_model_its_own_threshold_comes_first():
     sentences = said(thresholds=SHY, headlines=shy({"gibberish_rate": 1.0}))
     assert sentences[0] == (
-        "An attacker with its gradient makes it at least 37.2% sure, its own threshold, of "
+        "An attacker who follows its gradient makes it at least 37.2% sure (its own threshold) of "
         "gibberish with 6 of 6 candidates, 100.0%, in a median of 5 steps."
     )
-    assert sentences[1].startswith("It is sure, at least 37.2%, of no garbage")
+    assert sentences[1].startswith("It is never at least 37.2% sure of garbage")
     assert (
-        "It is shy: it is 99% sure of only 3.0% of the real test images, so its own threshold "
-        "counts, the confidence that 95% of the validation images it reads correctly reach; at 99% "
+        "It is shy: it is 99% sure of only 3.0% of the real test images. So its own threshold "
+        "counts, the confidence that 95% of the correctly read validation images reach; at 99% "
         "the rate is 0.0%."
     ) in sentences
     assert " ".join(sentences).count("the confidence that 95%") == 1
     none = said(thresholds=SHY, headlines=shy({"fooling_rate": 0.0, "gibberish_rate": 0.0}))
     assert none[0].startswith(
-        "None of 6 candidates made it 37.2% sure, its own threshold, of gibberish; "
+        "None of 6 candidates made it 37.2% sure (its own threshold) of gibberish; "
     )
 
 
 def test_of_other_models_the_threshold_asked_for_comes_first():
     sentences = said()
     assert "at least 99% sure of gibberish with 168 of 210 candidates, 80.0%" in sentences[0]
-    assert any(each.startswith("Its own threshold is 99.76%, the conf") for each in sentences)
+    assert any(each.startswith("At its own threshold, 99.76%, the rate") for each in sentences)
     assert not any("shy" in each for each in sentences)
 
 
@@ -134,16 +135,27 @@ def test_where_every_figure_is_meaningless_the_accuracy_is_the_last_word():
     clean = audit_content()["clean"] | {"accuracy": 0.101, "class_accuracy": 0.101}
     assert said(clean=clean, warnings=["It reads nothing."]) == [
         "It reads nothing.",
-        "It reads 10.10% of the test images correctly; the expected calibration error of its "
-        "confidence is 0.2%.",
+        "It reads 10.10% of the test images correctly; its confidence has an expected calibration "
+        "error of 0.2%.",
     ]
 
 
 def test_how_to_apply_the_advice_follows_it():
-    sentences = said()
-    (place,) = (n for n, each in enumerate(sentences) if 'auditing.Gate("RUN FOLDER")' in each)
+    report = AuditReport.model_validate(audit_content())
+    sentences = verdict(report, Path("runs/mine"))
+    (place,) = (n for n, each in enumerate(sentences) if 'auditing.Gate("runs/mine")' in each)
     assert sentences[place - 1].startswith("Use the confidence")
+    assert any('Gate("runs/mine")' in each for each in verdict(report, Path.cwd() / "runs/mine"))
+    assert not any("Gate" in each for each in verdict(report))  # it is in no folder
     assert not any("Gate" in each for each in said(limits=[], advice=None))
+
+
+def test_a_model_that_is_sure_and_wrong_is_not_shy():
+    asked = {"name": "asked", "confidence": 0.99, "test_share": 0.4, "any_class_share": 0.9}
+    assert "99% sure of gibberish" in said(thresholds=[asked, SHY[1]])[0]
+    assert any(
+        "It is shy" in each for each in said(thresholds=[asked | {"any_class_share": 0.45}, SHY[1]])
+    )
 
 
 def test_a_share_of_few_images_comes_with_their_number():

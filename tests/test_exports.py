@@ -175,10 +175,13 @@ def test_the_summary_says_how_it_ended_and_what_was_measured(tmp_path):
     write_summary(path, report(notes=["It is grey."], reductions=["Fewer attacks."]), 0.1)
     text = path.read_text()
     assert text.startswith("## How sure is fast of garbage?\n\n**Failed:** gibberish rate 80.0%")
-    assert "| white | own, 99.76% | 93.0% | 100.0% | 50.0% |" in text
+    assert "| white box | 99.76%, its own | – | 93.0% | 100.0% | 50.0% |" in text
     assert "| uniform noise | 50.0% | 10.0% | 0.912 |" in text
     assert "- It is grey." in text
-    assert "- To fit the budget it did less: Fewer attacks. --budget none does everything." in text
+    less = "To fit its budget, this audit did less than usual: fewer attacks. --budget none does"
+    assert text.index(less) < text.index("An attacker who follows")
+    assert "It reads 99.53% of the test images correctly" in text
+    assert "Gibberish: the same, counting only" in text
     assert "`deceive audit fast` made this audit, in 57 s of work." in text
     for changes, limit, said in (
         ({}, 0.8, "**Passed:** the gibberish rate is at most 80.0%"),

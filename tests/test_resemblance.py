@@ -60,7 +60,7 @@ def test_an_audit_measures_what_fools_its_model():
     assert found.compared_with == 80
     assert found.nearest > found.real_nearest > 0
     (said,) = (each for each in verdict(report) if each.startswith("By their pixels"))
-    assert f"Their nearest real image is {found.nearest:.2f} away" in said
+    assert f"The nearest real image is {found.nearest:.2f} away" in said
 
 
 def test_nothing_is_said_where_nothing_fools_it():

@@ -10,12 +10,12 @@ from deceive.auditing.models.interface import Interface, as_json
 from deceive.auditing.models.loaded import AnyModel
 from deceive.auditing.models.subject import Subject
 from deceive.auditing.parts.part import Part
-from deceive.auditing.parts.transfer import TransferPart
 from deceive.auditing.record.described import Data, Judge, Model
 from deceive.auditing.record.planned import Planned
 from deceive.auditing.record.rows import Again, SubjectRow
 from deceive.auditing.record.schema import VERSION
 from deceive.auditing.settings import AuditSettings
+from deceive.auditing.titles import title_of
 from deceive.data.dataset import RealData
 from deceive.data.source import MNIST
 from deceive.storage.kinds import Row
@@ -74,11 +74,14 @@ def subject_row(
         plan={part.name: part.words for part in parts},
         planned=planned,
         noticed=noticed(context.data),
-        notes=[*subject.notes, *notes, *_not_applicable(context, parts)],
+        notes=[*subject.notes, *notes, *_of_the_run(context)],
         warnings=[*subject.warnings, *warnings],
-        judges=[Judge(name=each.name, accuracy=None, **as_json(each.scaling)) for each in judges],
+        judges=[
+            Judge(name=name, accuracy=None, **as_json(each.scaling))
+            for name, each in zip(_titles(context), judges, strict=True)
+        ],
         again=_again(context),
-        model=_model(subject),
+        model=_model(subject, title_of(context.run.settings["model"])),
         data=_data(context),
     )
 
@@ -97,10 +100,10 @@ def noticed(data: RealData) -> list[str]:
     return [f"{note[:1].upper()}{note[1:].rstrip('.')}." for note in data.notes]
 
 
-def _model(subject: Subject) -> Model:
+def _model(subject: Subject, title: str) -> Model:
     loaded = subject.loaded
     return Model(
-        name=subject.name,
+        name=title,
         format=loaded.format,
         white_box=subject.module is not None,
         n_outputs=subject.n_outputs,
@@ -113,6 +116,14 @@ def _model(subject: Subject) -> Model:
         fingerprint=loaded.fingerprint,
         training_seconds=loaded.training_seconds,
     )
+
+
+def _titles(context: Context) -> list[str]:
+    """The judges' names."""
+    specs = context.run.settings["judges"]
+    if specs == [AUTO]:
+        return [each.name for each in context.judges]
+    return [*map(title_of, specs)]
 
 
 def _data(context: Context) -> Data:
@@ -137,19 +148,11 @@ def _again(context: Context) -> Again:
     )
 
 
-def _not_applicable(context: Context, parts: list[Part]) -> list[str]:
-    """Notes on where the model ran, and on the attacks that this audit leaves out."""
+def _of_the_run(context: Context) -> list[str]:
+    """Notes on where the model ran, and on attacks that it doesn't allow."""
     said = []
     if (where := context.subject.loaded.runs_on) not in ("cpu", "CPUExecutionProvider"):
         said.append(f"It ran on {where}.")
-    searched = context.settings.searched > 0
-    if searched and not any(isinstance(part, TransferPart) for part in parts):
-        said.append(
-            "Fooling images of the shipped networks were not tried on it, since those read "
-            "MNIST's digits alone."
-        )
     if context.subject.module is None:
-        said.append("It is a black box: it was searched, and no gradient was followed.")
-    elif not context.settings.all_ways:
-        said.append(f"Gradient attacks run: {', '.join(context.settings.ways)} alone.")
+        said.append("It is a black box: the attacks saw its answers alone, and no gradient.")
     return said

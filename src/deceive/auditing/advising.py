@@ -5,6 +5,7 @@ import math
 from deceive.auditing.record.advice import Advice, Limit, options
 from deceive.auditing.record.measured import KINDS, SCORES, ScoreName
 from deceive.auditing.record.schema import AuditReport
+from deceive.auditing.shares import in_list
 
 # A score helps little against a kind of garbage if it stops less than this.
 _HELPS = 0.5
@@ -92,17 +93,17 @@ def _stopped(report: AuditReport, advice: Advice) -> str:
     if others:
         share = "all" if others[0] == 1 else f"at least {_floored(others[0])}"
         parts.append(f"{share} of every {'other ' if parts else ''}kind of garbage")
-    return _listed(parts)
+    return in_list(parts)
 
 
 def _optimised_against(advice: Advice, *, complete: bool) -> list[str]:
     if "optimised" not in advice.stopped:
-        return [] if complete else ["Images optimised against it are not scored yet."]
+        return [] if complete else ["Images optimised against it have no scores yet."]
     if advice.limit.score == "msp":
         return []
     return [
-        "The optimised images aimed at its confidence, not at this score; an attacker who knows "
-        "the score can do better."
+        "The optimised images were made to raise its confidence, not this score; an attacker who "
+        "knows the score may do better."
     ]
 
 
@@ -119,7 +120,7 @@ def _where_nothing_helps(report: AuditReport, advice: Advice) -> list[str]:
             said.append(f"Of the {_garbage(kind)} “{SCORES[best.limit.score]}” stops more: {most}.")
     if hopeless:
         said.append(
-            f"No score stops more than {_listed(hopeless)}: retrain with a rubbish class, or put a "
+            f"No score stops more than {in_list(hopeless)}: retrain with a rubbish class, or put a "
             "guard in front."
         )
     return said
@@ -139,9 +140,3 @@ def _garbage(kind: str) -> str:
 
 def _floored(share: float) -> str:
     return f"{math.floor(share * 1000) / 10:.1f}%"
-
-
-def _listed(words: list[str]) -> str:
-    """Words in a list: a, b and c."""
-    *others, last = words
-    return f"{', '.join(others)} and {last}" if others else last

@@ -2,7 +2,8 @@
 
 from deceive.auditing.record.measured import KINDS, Name
 from deceive.auditing.record.schema import AuditReport
-from deceive.auditing.shares import sure
+from deceive.auditing.shares import in_list, sure
+from deceive.common.checks import counted
 
 # A model is called shy if fewer real images than this share reach the asked confidence.
 _SHY = 0.5
@@ -14,7 +15,7 @@ _SOME = 0.01
 def is_shy(report: AuditReport) -> bool:
     """Whether the asked confidence is beyond most real images; its own threshold counts then."""
     asked = report.threshold("asked")
-    return asked is not None and asked.test_share < _SHY
+    return asked is not None and asked.reached < _SHY
 
 
 def to_go_by(report: AuditReport) -> Name:
@@ -38,14 +39,16 @@ def sure_of_garbage(report: AuditReport) -> list[str]:
     surest = sorted(shares, key=lambda kind: -shares[kind])
     found = [f"{shares[kind]:.1%} of the {KINDS[kind]}" for kind in surest if shares[kind] >= _SOME]
     if found:
-        listed = ", ".join(found[:3]) + (f" and {len(found) - 3} more kinds" * (len(found) > 3))
-        return [f"Of garbage that was not optimised, it is sure, at least {asked}, of {listed}."]
+        others = len(found) - 3
+        more = [f"less of {counted(others, 'other kind')}"] if others > 0 else []
+        shares_of = in_list([*found[:3], *more])
+        return [f"It is at least {asked} sure of garbage that was not optimised: of {shares_of}."]
     most = shares[surest[0]]
     if not most:
-        return [f"It is sure, at least {asked}, of no garbage that was not optimised."]
+        return [f"It is never at least {asked} sure of garbage that was not optimised."]
     return [
-        f"It is hardly ever sure, at least {asked}, of garbage that was not optimised: of "
-        f"{most:.1%} of the {KINDS[surest[0]]} at most."
+        f"It is hardly ever at least {asked} sure of garbage that was not optimised: of at most "
+        f"{most:.1%}, the {KINDS[surest[0]]}."
     ]
 
 
@@ -55,10 +58,11 @@ def likeness(report: AuditReport) -> list[str]:
     if found is None or found.nearest is None or found.high_frequencies is None:
         return []
     return [
-        f"By their pixels, {found.alike or 0:.0%} of the images that fool it could be real. Their "
-        f"nearest real image is {found.nearest:.2f} away (of test images {found.real_nearest:.2f}; "
-        f"RMS difference of pixels in [0, 1]); {found.high_frequencies:.0%} of their energy is in "
-        f"high frequencies (of test images {found.real_high_frequencies:.0%}, of static 80%)."
+        f"By their pixels alone, {found.alike or 0:.0%} of the images that fool it could be real. "
+        f"The nearest real image is {found.nearest:.2f} away (for test images "
+        f"{found.real_nearest:.2f}; RMS difference of pixels in [0, 1]), and "
+        f"{found.high_frequencies:.0%} of their energy is in high frequencies (for test images "
+        f"{found.real_high_frequencies:.0%}, for static 80%)."
     ]
 
 
@@ -74,8 +78,8 @@ def no_threshold(report: AuditReport) -> list[str]:
     auroc, kind = min(rivals)
     return [
         f"It is surer of {KINDS[kind]} than of real images more often than not (AUROC "
-        f"{auroc:.3f}, where 0.5 is guessing), so that no threshold on its confidence tells the "
-        "two apart."
+        f"{auroc:.3f}, where 0.5 is guessing), so no threshold on its confidence tells the two "
+        "apart."
     ]
 
 

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from deceive.auditing.fitting_scores import load_fitted
+from deceive.auditing.models.readings import Reading
 from deceive.auditing.record.advice import Limit
 from deceive.auditing.record.measured import SCORES
 from deceive.auditing.record.schema import AuditReport, read_report
@@ -50,26 +51,28 @@ class Gate:
         run = Run.open(Path(folder))
         report = read_report(run.folder / "audit.json")
         self.limit = _limit(report, score, run.folder)
+        self._model = report.model
         outputs = _Outputs(report.model.answers, report.model.rubbish_class)
         self._scorer = Scorer(outputs, None, load_fitted(run))
 
-    def __call__(self, logits: Tensor, features: Tensor | None = None) -> Tensor:
+    def __call__(self, outputs: Tensor, features: Tensor | None = None) -> Tensor:
         """Which images to answer, (N,) bool; for the arguments see `score`."""
-        return self.score(logits, features) >= self.limit.threshold
+        return self.score(outputs, features) >= self.limit.threshold
 
-    def score(self, logits: Tensor, features: Tensor | None = None) -> Tensor:
+    def score(self, outputs: Tensor, features: Tensor | None = None) -> Tensor:
         """The score (N,) float64 of images: the greater, the more they are like real ones.
 
         Args:
-            logits: (N, K), the model's, the data's classes first; for a model that returns
-                probabilities, their logarithm.
+            outputs: (N, K), what the model returns, the data's classes first: its logits, or
+                probabilities where `model.answers` of `audit.json` says so. If the audit found
+                logits before a softmax at its end, those.
             features: (N, D), what goes into the model's last linear layer; `react`, `knn`,
                 `mahalanobis` and `vim` are made of them.
 
         Raises:
             InputError: when the score is made of features, and there are none or others.
         """
-        logits = logits.detach().double().cpu()
+        logits = self._logits(outputs.detach().double().cpu())
         scores = self._scorer.of_logits(logits)
         if self.limit.score in scores:
             return scores[self.limit.score]
@@ -81,6 +84,16 @@ class Gate:
                 + ("none" if features is None else str(tuple(features.shape)))
             )
         return self._scorer.of_features(features.detach().double().cpu(), logits)[self.limit.score]
+
+    def _logits(self, outputs: Tensor) -> Tensor:
+        """Logits as the audit read them: it took logarithms, and added a column to some models."""
+        model, columns = self._model, outputs.shape[-1] if outputs.ndim > 1 else 1
+        reading = Reading(
+            "logits" if (outputs < 0).any() else model.answers,
+            single=columns == 1 and model.n_outputs == 2,
+            none_of_them=columns == model.rubbish_class == model.n_outputs - 1,
+        )
+        return reading(outputs).double()
 
 
 def _limit(report: AuditReport, score: str | None, folder: Path) -> Limit:

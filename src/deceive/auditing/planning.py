@@ -168,6 +168,7 @@ def reductions(asked: AuditSettings, done: AuditSettings, facts: Facts) -> list[
         counts = [
             f"{min(done.real_images, there):,} of {min(asked.real_images, there):,} {split} images"
             for split, there in (("validation", facts.validation), ("test", facts.test))
+            if there > done.real_images
         ]
         said.append(f"It reads {' and '.join(counts)}.")
     if less("garbage_images"):

@@ -1,5 +1,7 @@
 """Computing and formatting shares."""
 
+from collections.abc import Sequence
+
 from torch import Tensor
 
 
@@ -20,6 +22,16 @@ def percent(share: float | None, digits: int = 1) -> str:
     ('12.3%', '100.00%', '–')
     """
     return "–" if share is None else f"{share:.{digits}%}"
+
+
+def in_list(words: Sequence[str]) -> str:
+    """Words in a list.
+
+    >>> in_list(["a", "b", "c"]), in_list(["a"])
+    ('a, b and c', 'a')
+    """
+    *others, last = words
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def sure(confidence: float) -> str:

@@ -5,9 +5,10 @@ from typing import NamedTuple
 
 from deceive.auditing.advising import limit_in_words
 from deceive.auditing.record.advice import options
-from deceive.auditing.record.measured import KINDS, SCORES
+from deceive.auditing.record.measured import KINDS, SCORES, THRESHOLDS
 from deceive.auditing.record.schema import AuditReport
 from deceive.auditing.shares import percent, sure
+from deceive.auditing.verdict import is_meaningless
 
 
 class Table(NamedTuple):
@@ -39,14 +40,17 @@ def headline_table(report: AuditReport) -> Table:
             outcome = each.outcome(threshold.name)
             rows.append(
                 (
-                    each.box,
-                    f"{threshold.name}, {sure(threshold.confidence)}",
+                    f"{each.box} box",
+                    f"{sure(threshold.confidence)}, {THRESHOLDS[threshold.name]}",
+                    percent(threshold.any_class_share),
                     percent(threshold.test_share),
                     percent(outcome.fooling_rate),
-                    percent(outcome.gibberish_rate),
+                    *([percent(outcome.gibberish_rate)] if report.judges else []),
                 )
             )
-    return Table(("box", "threshold", "real images pass", "fooled", "gibberish"), rows)
+    reach = ("real images that reach it", "with their own class")
+    gibberish = ["gibberish"] if report.judges else []
+    return Table(("attacks", "threshold", *reach, "fooled", *gibberish), rows)
 
 
 def garbage_table(report: AuditReport) -> Table:
@@ -63,14 +67,14 @@ def garbage_table(report: AuditReport) -> Table:
             )
         )
     asked = sure(report.settings.confidence)
-    columns = ("garbage", "mean confidence", f"≥ {asked}", "AUROC of its confidence")
+    columns = ("garbage", "mean confidence", f"at least {asked} sure", "AUROC of its confidence")
     return Table(columns, rows)
 
 
 def score_table(report: AuditReport) -> Table:
     """For each score its threshold, and how much it keeps and stops; an arrow recommends one."""
     rows = []
-    for each in options(report.limits, report.garbage):
+    for each in [] if is_meaningless(report) else options(report.limits, report.garbage):
         advised = report.advice is not None and each.limit == report.advice.limit
         rows.append(
             (
@@ -82,5 +86,5 @@ def score_table(report: AuditReport) -> Table:
             )
         )
     return Table(
-        ("score", "answer", "test images kept", "garbage stopped", "of the worst kind"), rows
+        ("score", "answer", "test images kept", "garbage stopped", "worst kind stopped"), rows
     )

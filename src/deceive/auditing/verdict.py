@@ -1,6 +1,9 @@
 """An audit in plain words."""
 
+from pathlib import Path
+
 from deceive.auditing.advising import advice_in_words
+from deceive.auditing.applying import applied
 from deceive.auditing.garbage_in_words import (
     broken,
     confidence,
@@ -10,29 +13,29 @@ from deceive.auditing.garbage_in_words import (
     sure_of_garbage,
     to_go_by,
 )
+from deceive.auditing.guessing import reads_nothing
 from deceive.auditing.judges_in_words import weak_judges
 from deceive.auditing.record.measured import Headline, Outcome
 from deceive.auditing.record.schema import AuditReport
-from deceive.judging.measures import NEAR_CHANCE, skill
+from deceive.common.checks import counted
 
 # The gradient is suspected if the black box does better by this much.
 _MASKED = 0.1
 
-_GATE = (
-    'In Python, deceive.auditing.Gate("RUN FOLDER") applies this score and threshold '
-    "(docs/audit-results.md, “In Python”)."
-)
-
 _BY = {
-    "white": "An attacker with its gradient",
-    "black": "An attacker without its gradient",
+    "white": "An attacker who follows its gradient",
+    "black": "An attacker who sees its answers alone",
 }
 
 
-def verdict(report: AuditReport) -> list[str]:
+def verdict(report: AuditReport, folder: Path | None = None) -> list[str]:
     """The results in sentences, the most important one first; empty without results.
 
     The report's warnings come first, because with any the figures may be misleading.
+
+    Args:
+        report: what the audit found.
+        folder: its run folder, for the lines of Python that apply its advice.
     """
     headline = report.headline
     said = [*report.warnings]
@@ -40,25 +43,24 @@ def verdict(report: AuditReport) -> list[str]:
         said.append("It failed on the real images, and everything else is measured against those.")
     elif report.failures:
         said.append(
-            f"It failed in {len(report.failures)} parts of the audit, so the figures cover only "
-            "the others."
+            f"It failed in {counted(len(report.failures), 'part')} of the audit, so the figures "
+            "cover only the others."
         )
-    if _reads_nothing(report):
+    if is_meaningless(report):
         return said + _accuracy(report)
     if headline is not None:
         said.append(_first(report, headline))
         said += weak_judges(report, headline.outcome(to_go_by(report)))
     said += sure_of_garbage(report)
     said += advice_in_words(report)
-    if report.advice is not None:
-        said.append(_GATE)
+    said += applied(report, folder)
     if headline is not None:
         said += _other_threshold(report, headline)
         said += _masked(report)
     if not report.judges and headline is not None:
         said.append(
-            "There was no judge, so that this is the fooling rate: an image that really shows the "
-            "class counts like one that shows nothing."
+            "There was no judge, so this is the fooling rate: images that really show the class "
+            "count too."
         )
     said += likeness(report)
     said += no_threshold(report)
@@ -66,10 +68,10 @@ def verdict(report: AuditReport) -> list[str]:
     return said + _accuracy(report)
 
 
-def _reads_nothing(report: AuditReport) -> bool:
+def is_meaningless(report: AuditReport) -> bool:
     """Whether it reads no better than guessing, which makes the other figures meaningless."""
     clean = report.clean
-    return clean is not None and skill(clean.accuracy, report.data.n_classes) < NEAR_CHANCE
+    return clean is not None and reads_nothing(clean.accuracy, report.data.n_classes)
 
 
 def _accuracy(report: AuditReport) -> list[str]:
@@ -77,8 +79,8 @@ def _accuracy(report: AuditReport) -> list[str]:
     if clean is None:
         return []
     return [
-        f"It reads {clean.accuracy:.2%} of the test images correctly; the expected calibration "
-        f"error of its confidence is {clean.calibration_error:.1%}."
+        f"It reads {clean.accuracy:.2%} of the test images correctly; its confidence has an "
+        f"expected calibration error of {clean.calibration_error:.1%}."
     ]
 
 
@@ -86,7 +88,7 @@ def _first(report: AuditReport, headline: Headline) -> str:
     """How often it is fooled, at the threshold to go by."""
     name = to_go_by(report)
     outcome = headline.outcome(name)
-    level = f"{confidence(report, name)} sure" + (", its own threshold," * (name == "own"))
+    level = f"{confidence(report, name)} sure" + (" (its own threshold)" * (name == "own"))
     things = "gibberish" if outcome.gibberish_rate is not None else "an image made for it"
     count = round(outcome.rate * outcome.candidates)
     if count == 0:
@@ -106,17 +108,17 @@ def _other_threshold(report: AuditReport, headline: Headline) -> list[str]:
     own, asked = report.threshold("own"), report.threshold("asked")
     if own is None or asked is None:
         return []
-    meaning = "the confidence that 95% of the validation images it reads correctly reach"
+    meaning = "the confidence that 95% of the correctly read validation images reach"
     if is_shy(report):
         level = confidence(report, "asked")
         return [
-            f"It is shy: it is {level} sure of only {asked.test_share:.1%} of the real test "
-            f"images, so its own threshold counts, {meaning}; at {level} the rate is "
+            f"It is shy: it is {level} sure of only {asked.reached:.1%} of the real test "
+            f"images. So its own threshold counts, {meaning}; at {level} the rate is "
             f"{headline.outcome('asked').rate:.1%}."
         ]
     return [
-        f"Its own threshold is {confidence(report, 'own')}, {meaning}; there the rate is "
-        f"{headline.outcome('own').rate:.1%}."
+        f"At its own threshold, {confidence(report, 'own')}, the rate is "
+        f"{headline.outcome('own').rate:.1%}. That threshold is {meaning}."
     ]
 
 
@@ -128,8 +130,8 @@ def _masked(report: AuditReport) -> list[str]:
     if rates["black"] <= rates["white"] + _MASKED:
         return []
     return [
-        f"Search without a gradient does better ({rates['black']:.1%}) than the gradient "
-        f"({rates['white']:.1%}): the gradient is probably masked, and says little."
+        f"Search without a gradient succeeds more often ({rates['black']:.1%}) than the gradient "
+        f"({rates['white']:.1%}): the gradient is probably masked, and its rate says little."
     ]
 
 
@@ -145,8 +147,8 @@ def did_less(report: AuditReport) -> str:
     """What was left out to fit the budget, in a sentence or several; empty if nothing was."""
     if not report.reductions:
         return ""
-    said = " ".join(report.reductions)
-    return f"To fit the budget it did less: {said} --budget none does everything."
+    said = "; ".join(each[:1].lower() + each[1:].rstrip(".") for each in report.reductions)
+    return f"To fit its budget, this audit did less than usual: {said}. --budget none does it all."
 
 
 def still_to_come(report: AuditReport) -> str:

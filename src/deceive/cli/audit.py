@@ -139,7 +139,7 @@ class AuditCommand(Suite, Command):
         page = write_audit_page(Run.open(out))
         self.files.write(report, self.max_gibberish_rate)
         screen = log if self.json else shown
-        say(report, screen)
+        say(report, out, screen)
         screen.print(f"{page}: {report.seconds:.0f} s of work")
         if self.json:
             content = json.loads(report.model_dump_json())

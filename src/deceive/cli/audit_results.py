@@ -1,5 +1,6 @@
 """Printing an audit's results, as tables and sentences."""
 
+from pathlib import Path
 from typing import Any
 
 from rich.table import Table
@@ -7,7 +8,7 @@ from rich.table import Table
 from deceive.cli.screen import Screen, log
 
 
-def say(report: Any, screen: Screen) -> None:
+def say(report: Any, folder: Path, screen: Screen) -> None:
     """Print the results of an audit; failed and missing parts go to stderr."""
     from deceive.auditing.tables import tables_of
     from deceive.auditing.verdict import did_less, failures, still_to_come, verdict
@@ -21,7 +22,7 @@ def say(report: Any, screen: Screen) -> None:
         for row in rows:
             table.add_row(*row)
         screen.print(table)
-    for sentence in verdict(report)[len(report.warnings) :]:
+    for sentence in verdict(report, folder)[len(report.warnings) :]:
         screen.print(sentence)
     if less := did_less(report):
         screen.print(less)

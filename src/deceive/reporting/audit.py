@@ -22,7 +22,7 @@ from deceive.auditing.record.stored import (
     load_real,
     sizes_of,
 )
-from deceive.auditing.verdict import failures, still_to_come, verdict
+from deceive.auditing.verdict import did_less, failures, is_meaningless, still_to_come, verdict
 from deceive.reporting.figures.curves import Curve, curves
 from deceive.reporting.figures.files import png
 from deceive.reporting.figures.galleries import caption
@@ -49,7 +49,9 @@ def write_audit_page(run: Run) -> Path:
         run.folder / "report.html",
         "audit.html.jinja",
         report=report,
-        verdict=verdict(report),
+        verdict=verdict(report, run.folder),
+        less=did_less(report),
+        meaningless=is_meaningless(report),
         missing=still_to_come(report),
         failures=failures(report),
         environment=run.environment,

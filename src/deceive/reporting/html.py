@@ -26,7 +26,8 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     """Render a template of `templates/` into a file, and return the file's path.
 
     A template can use the filters `share` (0.5 → 50.0%), `whole` (0.999 → 99%), `count` (1000 →
-    1,000), `plain` (0.50 → 0.5), `sure` (a confidence, rounded down) and `limit` (when to answer).
+    1,000), `plain` (0.50 → 0.5), `sure` (a confidence, rounded down), `limit` (when to answer) and
+    `setting` (a value of settings, in words).
     `share`, `count` and `plain` show a dash for None.
     """
     environment = Environment(
@@ -42,8 +43,24 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     environment.filters["plain"] = lambda value: _number(value, "g")
     environment.filters["sure"] = sure
     environment.filters["limit"] = limit_in_words
+    environment.filters["setting"] = setting_in_words
     write_text(path, environment.get_template(template).render(values))
     return path
+
+
+def setting_in_words(value: Any) -> str:
+    """A value of settings, as it is written in text.
+
+    >>> [setting_in_words(value) for value in (("sign", "adam"), True, None, 10_000, 0.99)]
+    ['sign, adam', 'yes', 'none', '10,000', '0.99']
+    """
+    if isinstance(value, list | tuple):
+        return ", ".join(map(setting_in_words, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.6g}" if isinstance(value, float) else str(value or "none")
 
 
 def embedded(content: bytes, kind: str = "png") -> str:

@@ -9,6 +9,7 @@ from torch import Tensor
 from deceive.auditing.about import noticed
 from deceive.auditing.context import Context
 from deceive.auditing.fitting_scores import fitted_scorer, only_finite
+from deceive.auditing.guessing import at_chance
 from deceive.auditing.judges import majority
 from deceive.auditing.models.preprocessing import pictures_of
 from deceive.auditing.orders import another_order
@@ -23,7 +24,6 @@ from deceive.common.errors import InputError
 from deceive.common.levels import to_levels
 from deceive.common.progress import Tick
 from deceive.data.dataset import Labelled
-from deceive.judging.measures import NEAR_CHANCE, skill
 from deceive.judging.scores import calibration_error, reached_by
 
 # The share of (correctly read) validation images that reach a threshold taken from them.
@@ -59,11 +59,11 @@ class CleanPart:
             "asked": context.settings.confidence,
             "own": own_threshold(held_out.confidence[held_out.right], *reordered),
         }
-        reached = tested.confidence
+        reached, surest = tested.confidence, classes.amax(1)
         return CleanRow(
             part=self.name,
             noticed=noticed(data),
-            warnings=[*_at_chance(accuracy, data.n_classes), *reordered],
+            warnings=[*at_chance(accuracy, tested.answers, data.class_names), *reordered],
             clean=Clean(
                 not_finite=int((~held_out.finite).sum()) + int((~tested.finite).sum()),
                 accuracy=accuracy,
@@ -78,7 +78,12 @@ class CleanPart:
             judge_accuracy=share_of(majority(seen) == tested.labels) if seen else None,
             judge_accuracies=[share_of(each == tested.labels) for each in seen],
             thresholds=[
-                Threshold(name=name, confidence=value, test_share=share_of(reached >= value))
+                Threshold(
+                    name=name,
+                    confidence=value,
+                    test_share=share_of(reached >= value),
+                    any_class_share=share_of(surest >= value),
+                )
                 for name, value in thresholds.items()
             ],
         )
@@ -105,6 +110,11 @@ class _Read:
     def right(self) -> Tensor:
         """Which images are read correctly, (N,) bool."""
         return (self.probabilities.argmax(1) == self.labels) & self.finite
+
+    @property
+    def answers(self) -> Tensor:
+        """The outputs (M,) chosen for the images that are finite."""
+        return self.probabilities[self.finite].argmax(1)
 
     @property
     def confidence(self) -> Tensor:
@@ -170,16 +180,3 @@ def own_threshold(confidence: Tensor, hint: str = _WRONG_ORDER) -> float:
             f"model: expected some validation images to be read correctly, got none. {hint}"
         )
     return min(max(reached_by(confidence, KEPT), 1e-6), CERTAIN)
-
-
-def _at_chance(accuracy: float, n_classes: int) -> list[str]:
-    """The warning that a model reads no better than guessing, if it applies."""
-    if skill(accuracy, n_classes) >= NEAR_CHANCE:
-        return []
-    return [
-        f"It reads {accuracy:.1%} of the test images, no better than guessing "
-        f"({1 / n_classes:.1%}): the labels or the preprocessing probably don't match, which makes "
-        "every figure here meaningless. Output k must be the class of label k (some libraries sort "
-        "labels by name); name images of its own classes with --data, set the scaling with "
-        "--bounds, or --mean and --std, and choose among several outputs with --output."
-    ]

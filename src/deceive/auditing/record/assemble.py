@@ -2,6 +2,7 @@
 
 from pydantic import ValidationError
 
+from deceive.auditing.guessing import reads_nothing
 from deceive.auditing.record.advice import advise
 from deceive.auditing.record.again import command_of
 from deceive.auditing.record.described import Judge
@@ -90,7 +91,10 @@ def _assembled(run: Run, rows: list[AuditRow], subject: SubjectRow) -> AuditRepo
     garbage = [row.garbage for row in rows if isinstance(row, GarbageRow)]
     limits = clean.limits if clean else []
     likeness = next((row for row in rows if isinstance(row, ResemblanceRow)), None)
-    warnings = [said for row in rows for said in row.warnings] + without_gradient(headlines)
+    first = sorted(rows, key=lambda row: not isinstance(row, CleanRow))  # if it reads nothing
+    warnings = [said for row in first for said in row.warnings]
+    if not (clean and reads_nothing(clean.clean.accuracy, subject.data.n_classes)):
+        warnings += without_gradient(headlines)
     return AuditReport(
         deceive=__version__,
         command=_command(run.settings, subject),

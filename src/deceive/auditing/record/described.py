@@ -23,7 +23,7 @@ class Model(Finding):
     """What was audited, and how it was shown its images."""
 
     name: ShortName
-    """A short name: of the file, the factory or the class."""
+    """What its user calls it: `net.onnx`, `my.py:net`, `timm:resnet18`; of an object, its class."""
     format: Format
     """The format it came in."""
     white_box: bool

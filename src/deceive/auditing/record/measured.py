@@ -16,6 +16,9 @@ Name = Literal["asked", "own"]
 Box = Literal["white", "black"]
 """Whether an attack follows the model's gradient, or sees its answers alone."""
 
+# Thresholds, in words.
+THRESHOLDS: dict[Name, str] = {"asked": "asked for", "own": "its own"}
+
 # Kinds of garbage, in words.
 KINDS = {
     "uniform": "uniform noise",
@@ -86,7 +89,15 @@ class Threshold(Finding):
     confidence: Share
     """Softmax probability, at temperature 1, over all outputs."""
     test_share: Share
-    """Share of the test images that get at least this confidence in their label."""
+    """Share of the test images that get at least this confidence in their own class."""
+    any_class_share: Share | None = None
+    """Share of the test images that get at least this confidence in a class, right or wrong; null
+    in earlier audits."""
+
+    @property
+    def reached(self) -> float:
+        """Share of the test images that reach it; in earlier audits, with their own class."""
+        return self.test_share if self.any_class_share is None else self.any_class_share
 
 
 class Outcome(Finding):

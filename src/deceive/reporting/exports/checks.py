@@ -103,7 +103,8 @@ def _rate(report: AuditReport, at: Name, limit: float | None) -> Check:
         kind_of_rate(report): percent(rate),
         "allowed": "any" if limit is None else percent(limit),
         "threshold": sure(threshold.confidence),
-        "real images that pass": percent(threshold.test_share),
+        "real images that reach it": percent(threshold.any_class_share),
+        "real images that reach it with their own class": percent(threshold.test_share),
     }
     for each in report.headlines:
         outcome = each.outcome(at)

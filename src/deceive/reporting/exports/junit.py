@@ -41,7 +41,7 @@ def write_junit(path: Path, report: AuditReport, limit: float | None = None) -> 
     for key, value in _properties(report, limit).items():
         ET.SubElement(properties, "property", {"name": key, "value": _legal(value)})
     for check in checks:
-        _add(suite, check, f"deceive.{report.model.name}")
+        _add(suite, check, f"deceive.{report.model.name.replace('.', '_')}")
     said = [*verdict(report), *report.reductions, *report.notes]
     ET.SubElement(suite, "system-out").text = _legal("\n".join(said))
     ET.indent(suites)

@@ -9,8 +9,15 @@ from deceive.common.files import write_errors, write_text
 from deceive.common.markdown import code, table, words
 from deceive.reporting.exports.checks import kind_of_rate, over
 
-# As many sentences of the verdict are in the summary; the page has them all.
+# As many sentences of the verdict are in the summary, and the last one, which is its accuracy; the
+# page has them all.
 _SENTENCES = 3
+
+_WORDS = """\
+Threshold: the confidence that counts as sure; “its own” is what 95% of the correctly read
+validation images reach. Fooled: the share of candidates, images optimised for a class, of whose
+class it is that sure. Gibberish: the same, counting only images in which most judges don't see that
+class. AUROC: the chance that it is surer of a real image than of the garbage; 0.5 is guessing."""
 
 
 def write_summary(path: Path, report: AuditReport, limit: float | None = None) -> None:
@@ -35,17 +42,21 @@ def append_summary(path: Path, report: AuditReport, limit: float | None = None) 
 
 def summary(report: AuditReport, limit: float | None = None) -> str:
     """The summary: what it came to, the verdict's first sentences, tables, notes, the command."""
-    sentences = verdict(report)[len(report.warnings) :][:_SENTENCES]
+    sentences = verdict(report)[len(report.warnings) :]
+    if report.clean is not None:
+        sentences = [*sentences[:-1][:_SENTENCES], sentences[-1]]
     blocks = [
         f"## How sure is {words(report.model.name)} of garbage?",
         _outcome(report, limit),
         *(f"> **Warning.** {words(each)}" for each in report.warnings),
+        words(did_less(report)),
         " ".join(map(words, sentences)),
         *(
             table(each.columns, [[words(cell) for cell in row] for row in each.rows])
             for each in (headline_table(report), garbage_table(report))
             if each.rows
         ),
+        *([_WORDS.replace("\n", " ")] if report.headlines and report.garbage else []),
         "\n".join(f"- {words(each)}" for each in _remarks(report)),
         f"{code(report.command)} made this audit, in {report.seconds:.0f} s of work.",
     ]
@@ -66,10 +77,9 @@ def _outcome(report: AuditReport, limit: float | None) -> str:
 
 
 def _remarks(report: AuditReport) -> list[str]:
-    """What was left out, notes, failed parts and missing parts."""
-    missing, less = still_to_come(report), did_less(report)
+    """Notes, failed parts and missing parts."""
+    missing = still_to_come(report)
     return [
-        *([less] if less else []),
         *report.notes,
         *(f"Failed: {each}" for each in failures(report)),
         *([f"Not done: {missing}."] if missing else []),

@@ -1,0 +1,31 @@
+"""How to apply an audit's advice in Python, in words."""
+
+import os
+from pathlib import Path
+
+from deceive.auditing.record.schema import AuditReport
+
+# The scores of what goes into the last linear layer.
+_OF_FEATURES = ("react", "knn", "mahalanobis", "vim")
+
+
+def applied(report: AuditReport, folder: Path | None) -> list[str]:
+    """The lines of Python that apply the advice, in a sentence; none without advice or a folder."""
+    if report.advice is None or folder is None:
+        return []
+    outputs = report.model.answers.replace("-", "_")
+    if report.advice.limit.score in _OF_FEATURES:
+        call = f"gate({outputs}, features)"
+        what = "; its features are what goes into its last linear layer"
+    else:
+        call, what = f"gate({outputs})", ""
+    return [
+        f'In Python, gate = deceive.auditing.Gate("{_place(folder)}") loads this score and its '
+        f"threshold, and {call} says which answers to trust{what}."
+    ]
+
+
+def _place(folder: Path) -> str:
+    """The folder, from here if it is below."""
+    here = os.path.relpath(folder)
+    return Path(folder if here.startswith("..") else here).as_posix()
