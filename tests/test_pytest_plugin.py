@@ -83,7 +83,7 @@ def test_each_check_is_an_item(run, pytester):
             f"collected {len(KEYS)} items",
             "*_ deceive::rate-asked _*",
             "fooling rate 100.0%, more than 5.0%",
-            "  real images that pass: 100.0%",
+            "  real images that reach it: 100.0%",
             "FAILED deceive::rate-asked - fooling rate 100.0%, more than 5.0%",
         ]
     )
