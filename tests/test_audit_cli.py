@@ -209,6 +209,7 @@ def test_a_model_near_chance_passes_no_gate(place, capsys):
     assert "the figures may be misleading" in err
     page = (place / "runs/audit-relabelled/report.html").read_text()
     assert page.index("Warning.") < page.index("The rates at both thresholds")
+    assert "What to do with it" not in page  # no score means anything
     assert audit(capsys, "relabelled", *options, "0.5")[0] == 1
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import re
 from dataclasses import replace
 
@@ -62,6 +63,41 @@ def test_the_recommended_score_is_marked_in_the_table(page):
     assert table.index("optimised</th>") < table.index("uniform noise</th>")
     assert table.count('scope="row"') == 6  # this network has no features
     assert "Static, or the real thing?" in page
+
+
+def test_every_cell_names_its_column(page):
+    """A phone shows each row as a card."""
+    cells = re.findall(r"<td[^>]*>", page)
+    assert len(cells) > 50
+    assert all(re.fullmatch('<td data-label="[^"]+">', cell) for cell in cells)
+
+
+def test_settings_are_written_in_words(page):
+    facts = page[page.index('<dl class="facts">') :]
+    assert "<dt>gradient attacks</dt><dd>momentum</dd>" in facts
+    assert "<dt>every search</dt><dd>no</dd>" in facts
+    assert not re.search(r"<dd>[(\[']", facts)
+    assert "made for …" not in page  # those images are for users with MNIST
+
+
+def test_a_black_box_has_no_settings_of_gradients(tmp_path):
+    box = Bands(sure=12)
+    audit(lambda images: box(images), band_data(), judge=None, settings=LITTLE, out=tmp_path)
+    page = write_audit_page(Run.open(tmp_path)).read_text(encoding="utf-8")
+    assert "<dt>gradient attacks</dt>" not in page
+    assert "<dt>momentum" not in page
+    assert "MNIST" not in page
+
+
+def test_what_was_left_out_is_told_once_and_first(tmp_path):
+    audit(Bands(sure=12), band_data(), judge=None, settings=LITTLE, out=tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
+    rows[0]["planned"]["reductions"] = ["It reads 20 of 80 test images.", "Steps: 5 instead of 9."]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page = write_audit_page(Run.open(tmp_path)).read_text(encoding="utf-8")
+    less = "it reads 20 of 80 test images; steps: 5 instead of 9. <code>--budget</code> none"
+    assert page.count("instead of 9") == 1
+    assert page.index(less) < page.index("What the model is shown")
 
 
 def test_what_a_function_makes_of_images_can_be_shown():

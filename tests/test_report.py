@@ -15,6 +15,7 @@ from deceive.cli.commands import parse
 from deceive.common.errors import InputError
 from deceive.reporting.figures import TITLES, png, study_captions, study_filmstrip
 from deceive.reporting.findings import study_findings
+from deceive.reporting.html import setting_in_words
 from deceive.reporting.study import missing_parts, write_study_page
 from deceive.storage.runs import Run
 from deceive.study import command_of, settings_of
@@ -97,7 +98,7 @@ def test_every_rows_numbers_are_in_the_table(finished):
 
 def test_settings_versions_and_command_are_there(finished, page):
     for value in [*STUDY.values(), *finished.environment.values()]:
-        assert value is None or str(value) in page.text
+        assert value is None or setting_in_words(value) in page.text
     assert command_of(settings_of(STUDY)) in page.text
     assert "4.0 minutes" in page.text
 

@@ -7,9 +7,8 @@ from numpy.typing import NDArray
 
 from deceive.auditing.judges import in_words
 from deceive.auditing.models.interface import Scaling
-from deceive.auditing.record.advice import options
 from deceive.auditing.record.assemble import write_audit
-from deceive.auditing.record.measured import KINDS, SCORES
+from deceive.auditing.record.measured import KINDS
 from deceive.auditing.record.outcomes import gibberish, stored_outcomes
 from deceive.auditing.record.rows import AUDIT, attacked_in, followed_in
 from deceive.auditing.record.schema import AuditReport
@@ -22,7 +21,8 @@ from deceive.auditing.record.stored import (
     load_real,
     sizes_of,
 )
-from deceive.auditing.verdict import did_less, failures, is_meaningless, still_to_come, verdict
+from deceive.auditing.verdict import did_less, failures, still_to_come, verdict
+from deceive.reporting import audit_tables
 from deceive.reporting.figures.curves import Curve, curves
 from deceive.reporting.figures.files import png
 from deceive.reporting.figures.galleries import caption
@@ -51,13 +51,12 @@ def write_audit_page(run: Run) -> Path:
         report=report,
         verdict=verdict(report, run.folder),
         less=did_less(report),
-        meaningless=is_meaningless(report),
         missing=still_to_come(report),
         failures=failures(report),
         environment=run.environment,
-        kinds=KINDS,
-        scores=SCORES,
-        options=options(report.limits, report.garbage),
+        tables=audit_tables,
+        ranked=audit_tables.scores(report),
+        borrowed=any(each.name.startswith("made for") for each in report.attacks),
         large=is_large(report.model.image_shape),
         real=_real_images(run, report),
         prepared=_prepared(report),

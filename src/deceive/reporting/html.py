@@ -1,22 +1,25 @@
 """Self-contained HTML pages from templates."""
 
 import base64
-import math
+import re
 from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FunctionLoader, StrictUndefined
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
-from deceive.auditing.advising import limit_in_words
 from deceive.auditing.shares import sure
 from deceive.common.files import write_text
 from deceive.reporting.figures.files import photograph, png
 
 # The longest side of an image that is shown pixel by pixel.
 _PIXELS = 100
+
+# Flags, and lines of Python, in a sentence.
+_CODE = re.compile(r'(--[a-z][a-z-]+|gate = [\w.]+\(".*?"\)|gate\([a-z_, ]+\))')
 
 Picture = tuple[str, str]
 """An image's source and its caption."""
@@ -25,10 +28,9 @@ Picture = tuple[str, str]
 def write_page(path: Path, template: str, **values: Any) -> Path:
     """Render a template of `templates/` into a file, and return the file's path.
 
-    A template can use the filters `share` (0.5 → 50.0%), `whole` (0.999 → 99%), `count` (1000 →
-    1,000), `plain` (0.50 → 0.5), `sure` (a confidence, rounded down), `limit` (when to answer) and
-    `setting` (a value of settings, in words).
-    `share`, `count` and `plain` show a dash for None.
+    A template can use the filters `share` (0.5 → 50.0%), `count` (1000 → 1,000), `plain` (0.50 →
+    0.5), `sure` (a confidence, rounded down), `marked` (a sentence with code in it) and `setting`
+    (a value of settings, in words). `share`, `count` and `plain` show a dash for None.
     """
     environment = Environment(
         loader=FunctionLoader(_source),
@@ -38,11 +40,10 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
         lstrip_blocks=True,
     )
     environment.filters["share"] = lambda value, digits=1: _number(value, f".{digits}%")
-    environment.filters["whole"] = lambda value: f"{math.floor(round(value * 100, 6))}%"
     environment.filters["count"] = lambda value: _number(value, ",")
     environment.filters["plain"] = lambda value: _number(value, "g")
     environment.filters["sure"] = sure
-    environment.filters["limit"] = limit_in_words
+    environment.filters["marked"] = marked
     environment.filters["setting"] = setting_in_words
     write_text(path, environment.get_template(template).render(values))
     return path
@@ -61,6 +62,19 @@ def setting_in_words(value: Any) -> str:
     if isinstance(value, int):
         return f"{value:,}"
     return f"{value:.6g}" if isinstance(value, float) else str(value or "none")
+
+
+def marked(sentence: str) -> Markup:
+    """A sentence as HTML, with the flags and the Python in it as code.
+
+    >>> marked("<b> & --budget none")
+    Markup('&lt;b&gt; &amp; <code>--budget</code> none')
+    """
+    parts = _CODE.split(sentence)
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if place % 2 else escape(part)
+        for place, part in enumerate(parts)
+    )
 
 
 def embedded(content: bytes, kind: str = "png") -> str:
