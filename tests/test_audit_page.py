@@ -59,7 +59,7 @@ def test_it_begins_with_real_images_as_the_model_reads_them(page):
 def test_the_recommended_score_is_marked_in_the_table(page):
     (row,) = re.findall(r'<tr class="best">.*?</tr>', page, re.DOTALL)
     assert "above" in row or "below" in row
-    table = page[page.index("What to do with it") : page.index("Images that it takes")]
+    table = page[page.index("What to do with it") : page.index("Images optimised to fool it")]
     assert table.index("optimised</th>") < table.index("uniform noise</th>")
     assert table.count('scope="row"') == 6  # this network has no features
     assert "Static, or the real thing?" in page
