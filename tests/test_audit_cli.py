@@ -310,7 +310,7 @@ def test_a_process_that_hangs_ends(place):
 @pytest.mark.parametrize(
     ("model", "code", "said"),
     [
-        ("exits", 3, "and 1 more: SystemExit(0)"),
+        ("exits", 3, "and 1 more: SystemExit: 0"),
         ("leaves", 3, "os._exit(0) during an audit"),
         ("cancelled", 3, "CancelledError"),
         ("interrupts", 130, "interrupted"),
@@ -394,7 +394,7 @@ def test_importing_a_script_that_exits_is_no_success(place, capsys, monkeypatch)
     with pytest.raises(SystemExit) as end:
         main(["audit", "a_script:model", "--data", "bands", "--max-gibberish-rate", "0.01"])
     assert end.value.code == 2
-    assert "it raised SystemExit(0)" in " ".join(capsys.readouterr().err.split())
+    assert "it raised SystemExit: 0" in " ".join(capsys.readouterr().err.split())
 
 
 def test_nan_is_said_and_not_complete(place, capsys):

@@ -37,8 +37,9 @@ from deceive.auditing.scheduling import first_look, plan, planned_in
 from deceive.auditing.settings import QUICK, AuditSettings
 from deceive.auditing.trained_judge import with_trained
 from deceive.common import arguments
-from deceive.common.errors import DamageError, InputError, WriteError, raised
+from deceive.common.errors import DamageError, InputError, WriteError
 from deceive.common.progress import Task, Tick
+from deceive.common.raising import raised
 from deceive.data.sampling import SampledData
 from deceive.storage.runs import Run
 

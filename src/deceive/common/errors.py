@@ -37,19 +37,6 @@ class UnsteadyWarning(UserWarning):
     """A model's answers vary between calls or depend on the rest of the batch."""
 
 
-def raised(error: BaseException) -> str:
-    """An error that a user's code raised, with its type; an `OSError` with the file it is about.
-
-    >>> raised(ValueError("no such layer"))
-    "ValueError('no such layer')"
-    >>> raised(FileNotFoundError(2, "No such file or directory", "weights.pt"))
-    "FileNotFoundError('No such file or directory: weights.pt')"
-    """
-    if isinstance(error, OSError) and error.filename is not None:
-        return f"{type(error).__name__}({f'{error.strerror}: {error.filename}'!r})"
-    return repr(error)
-
-
 def warn(message: str, category: type[UserWarning] = UserWarning) -> None:
     """Warn at the user's own line: the first caller that is neither ours nor torch's."""
     frame, level = sys._getframe(), 1

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from deceive.common import arguments, checks
-from deceive.common.errors import InputError, UnsteadyWarning, raised, warn
+from deceive.common.errors import InputError, UnsteadyWarning, warn
 from deceive.common.levels import Bounds, Shape
+from deceive.common.raising import raised
 from deceive.fooling.objectives import OBJECTIVES, Objective
 from deceive.fooling.starts import Starts, begin
 from deceive.networks.frozen import FrozenCopy

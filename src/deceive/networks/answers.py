@@ -2,7 +2,8 @@
 
 from torch import Tensor, nn
 
-from deceive.common.errors import InputError, raised
+from deceive.common.errors import InputError
+from deceive.common.raising import raised
 
 
 def answer_of(name: str, model: nn.Module, images: Tensor, *told: Tensor) -> object:

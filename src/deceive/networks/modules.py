@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from deceive.common.errors import InputError, raised, warn
+from deceive.common.errors import InputError, warn
+from deceive.common.raising import raised
 
 
 def original(model: nn.Module) -> nn.Module:

@@ -22,13 +22,14 @@ from deceive.auditing.models.doors.objects import of_object
 from deceive.auditing.models.importing import imported, is_importable, own_code
 from deceive.auditing.models.interface import DeviceName
 from deceive.auditing.models.loaded import AnyModel, Format, Loaded
+from deceive.auditing.models.missing import no_model
 from deceive.auditing.models.onnx_model import open_onnx
 from deceive.auditing.models.torch_files import READERS, kind_of_archive
 from deceive.auditing.models.wants import NOTHING, Wants, declared_shape
 from deceive.common.errors import InputError
 from deceive.common.files import read_errors
 from deceive.common.runtime import forbid_telemetry
-from deceive.storage.models import load_card, load_network, shipped_in_words, shipped_names
+from deceive.storage.models import load_card, load_network, shipped_names
 
 WANT_TRUST: tuple[Format, ...] = ("torch.export", "TorchScript")
 """Formats that can execute code when they are opened."""
@@ -70,20 +71,16 @@ def load_model(model: AnyModel, *, trust: bool = False, device: DeviceName = "au
     door, _, rest = spec.partition(":")
     if rest and door in DOORS:
         return DOORS[door](rest, trust=trust)
-    if spec in shipped_names() or spec.lower().endswith(".safetensors"):
-        return _ours(spec)
     path = Path(spec)
     with read_errors(path):
         there = path.is_file()
-    if there:
+    if spec in shipped_names() or (there and spec.lower().endswith(".safetensors")):
+        return _ours(spec)
+    if there and path.suffix != ".py":
         return _file(path, trust, device)
     if is_importable(spec):
         return _from_code(spec)
-    raise InputError(
-        f"model: expected a file, a shipped network ({shipped_in_words()}), "
-        f"package.module:factory, or one of {', '.join(f'{each}:NAME' for each in DOORS)}, "
-        f"got {spec!r}"
-    )
+    raise no_model(spec, DOORS)
 
 
 def _shape_of(program: nn.Module) -> Wants:

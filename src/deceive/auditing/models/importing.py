@@ -9,7 +9,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from deceive.common.errors import InputError, raised
+from deceive.auditing.models.missing import no_such_module, no_such_name, without_name
+from deceive.common.errors import InputError
+from deceive.common.raising import raised
 
 
 @contextmanager
@@ -45,12 +47,18 @@ def imported(what: str, spec: str) -> Any:
     Raises `InputError` that begins with `what`, for any error in that code, and for another spec.
     """
     if not is_importable(spec):
+        code = Path(spec)
+        if code.suffix == ".py" and code.is_file():
+            raise without_name(what, code, spec)
         raise InputError(
             f"{what}: expected package.module:name or path/to/file.py:name, got {spec!r}"
         )
     module, _, name = spec.rpartition(":")
     with own_code(what, spec, module):
-        return getattr(_module(module), name)
+        found = _module(what, module)
+        if not hasattr(found, name):
+            raise no_such_name(what, spec, name, _own_names(found))
+        return getattr(found, name)
 
 
 @contextmanager
@@ -75,10 +83,27 @@ def own_code(what: str, spec: str, module: str) -> Iterator[None]:
         sys.argv = arguments
 
 
-def _module(module: str) -> ModuleType:
+def _own_names(module: ModuleType) -> list[str]:
+    """What a module itself defines that can be called."""
+    own = {name: getattr(each, "__module__", "") for name, each in vars(module).items()}
+    return [
+        name
+        for name, home in own.items()
+        if callable(getattr(module, name)) and home == module.__name__
+    ]
+
+
+def _module(what: str, module: str) -> ModuleType:
     if not module.endswith(".py"):
-        return importlib.import_module(module)
+        try:
+            return importlib.import_module(module)
+        except ModuleNotFoundError as error:
+            if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+                raise  # one that it imports
+            raise no_such_module(what, module) from error
     path = Path(module).resolve()
+    if not path.is_file():
+        raise no_such_module(what, module)
     found = importlib.util.spec_from_file_location(path.stem, path)
     assert found is not None
     assert found.loader is not None

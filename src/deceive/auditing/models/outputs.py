@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from deceive.auditing.models.answers import as_tensor, columns_of, rows
 from deceive.auditing.models.leaves import Leaves, is_array, leaves_of, names_in
 from deceive.auditing.models.loaded import Function, Loaded
-from deceive.common.errors import InputError, raised
+from deceive.common.errors import InputError
+from deceive.common.raising import raised
 from deceive.networks.inference import logits_of
 from deceive.networks.modules import original
 

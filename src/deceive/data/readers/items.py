@@ -11,6 +11,7 @@ from torch import Tensor
 
 from deceive.common.checks import on_one_line
 from deceive.common.errors import InputError
+from deceive.common.raising import raised
 from deceive.data.decoding import decoded, levels_in
 from deceive.data.readers.layout import layout_of
 from deceive.data.readers.reader import Pictures, UnreadableError
@@ -55,8 +56,7 @@ def item_at(items: Any, row: int, where: str) -> Item:
         item = items[row]
     except Exception as error:  # the user's code may raise anything
         raise InputError(
-            f"{where}[{row}]: expected an item (image, label), got {type(error).__name__}: "
-            f"{on_one_line(str(error))}"
+            f"{where}[{row}]: expected an item (image, label), got {raised(error)}"
         ) from error
     return item_of(item, where)
 
@@ -90,7 +90,7 @@ class Items(Pictures):
         except (InputError, UnreadableError):
             raise
         except Exception as error:  # the user's code may raise anything
-            raise UnreadableError(str(error) or type(error).__name__) from error
+            raise UnreadableError(raised(error)) from error
         values = LEVELS if array.dtype == np.uint8 else self._values
         layout = layout_of((1, *array.shape), self._where)
         return torch.from_numpy(values(layout(array), self._where)[0].copy())
