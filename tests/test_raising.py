@@ -1,6 +1,7 @@
 """What is said of errors in a user's own code, and of models that aren't there."""
 
 import pytest
+
 from deceive.auditing.models.formats import load_model
 from deceive.auditing.models.preprocessing import function_of
 from deceive.common.errors import InputError
