@@ -61,7 +61,7 @@ def test_the_error_names_the_users_own_line_or_what_was_meant(place, spec, said)
 
 def test_a_file_without_a_function_is_read_and_not_run(place):
     (place / "loud.py").write_text("raise SystemExit\ndef forward(images): pass\n")
-    with pytest.raises(InputError, match="it defines forward: try loud.py:forward"):
+    with pytest.raises(InputError, match=r"it defines forward: try loud.py:forward"):
         function_of("loud.py")
     with pytest.raises(InputError, match=r"try my.py:brightened"):
         function_of("my.py")
