@@ -134,3 +134,31 @@ def test_files_from_before_the_guard_had_a_name_are_read(tmp_path, images, half)
     path.with_suffix(".json").write_text(json.dumps(card))
     expected = network.half().float() if half else network
     assert torch.equal(load_network(path)(images), expected(images))
+
+
+def test_a_doubted_guard_leaves_the_class_to_the_readers(guard, images):
+    network = Guarded(guard, [reader(1)], doubt=1e-6, guard_doubt=0.999999)
+    whole = network(images)
+    assert torch.equal(whole[:, :4].argmax(1), reader(1)(images).argmax(1))
+    said = guard(images)
+    most = said[:, :4].logsumexp(1) - said[:, 4]
+    assert (whole[:, :4].logsumexp(1) - whole[:, 4] <= most + 1e-5).all()
+
+
+def test_a_detector_bounds_every_class(guard, images):
+    detector = Classifier("fast", 2, SHAPE).eval()
+    network = Guarded(guard, [reader(1)], detector=detector, shifts=((0, 0), (1, 1)))
+    said = detector(images)
+    odds = network(images)[:, :4] - network(images)[:, 4:]
+    assert (odds <= said[:, :1] - said[:, 1:] + 1e-5).all()
+    with pytest.raises(InputError, match="detector: expected a Classifier with 2 outputs, got 5"):
+        Guarded(guard, [reader(1)], detector=guard)
+
+
+def test_large_images_are_shown_to_the_guard_at_its_own_size(guard):
+    big = nn.Sequential(nn.Flatten(), nn.Linear(32 * 24, 4))
+    network = Guarded(guard, [big], shifts=((0, 0), (1, -1)), image_shape=(1, 32, 24))
+    images = torch.rand(3, 1, 32, 24, requires_grad=True)
+    (gradient,) = torch.autograd.grad(network(images).sum(), images)
+    assert network.image_shape == (1, 32, 24)
+    assert (gradient != 0).all()

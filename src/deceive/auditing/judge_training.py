@@ -5,7 +5,6 @@ import math
 import time
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deceive.common import processes
@@ -16,6 +15,7 @@ from deceive.data.dataset import Labelled, RealData
 from deceive.networks.classifier import Classifier
 from deceive.networks.guarded import Network
 from deceive.networks.inference import accuracy
+from deceive.networks.shrinking import fitting, shrunk
 from deceive.storage.card import Card
 from deceive.training.fit import fit
 from deceive.training.recipes import RECIPES
@@ -25,9 +25,6 @@ EXAMINED = 1000
 """At most this many validation and test images tell how well it reads."""
 
 _ARCHITECTURE = "fast"
-
-# The longest side that it reads; larger images are shrunk.
-_SIDE = 64
 
 # It is trained on at most this many values (in half precision), for at most this many epochs, and
 # is shown at most this many pixels in all: what two cores do in half a minute.
@@ -66,7 +63,7 @@ def trained_on(
         tick: called after every step.
     """
     started = time.perf_counter()
-    shape = _fitting(data.image_shape)
+    shape = fitting(data.image_shape)
     x, y = _read(images, shape, seed, seconds / 3)
     with processes.seeded(seed, torch.device("cpu")):
         mean, std = (round(each.item(), 4) for each in (x.float().mean(), x.float().std()))
@@ -130,22 +127,3 @@ def _accuracy(network: Classifier, split: Labelled) -> float:
         [shrunk(split.read(each), network.image_shape) for each in torch.split(places, _BATCH)]
     )
     return accuracy(network, images, split.labels[places])
-
-
-def _fitting(shape: Shape) -> Shape:
-    """The shape (C, h, w) at which images (C, H, W) are read.
-
-    >>> _fitting((1, 28, 28)), _fitting((3, 480, 640))
-    ((1, 28, 28), (3, 48, 64))
-    """
-    channels, *sides = shape
-    scale = min(1, _SIDE / max(sides))
-    height, width = (max(1, round(side * scale)) for side in sides)
-    return channels, height, width
-
-
-def shrunk(images: Tensor, shape: Shape) -> Tensor:
-    """Images (N, C, H, W) at the size of a shape (C, h, w); as they are if it is theirs."""
-    if images.shape[1:] == torch.Size(shape):
-        return images
-    return F.interpolate(images, shape[1:], mode="bilinear", antialias=True).clamp(0, 1)

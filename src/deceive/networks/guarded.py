@@ -10,6 +10,7 @@ from deceive.common import arguments, checks
 from deceive.common.errors import InputError
 from deceive.common.levels import Shape
 from deceive.networks.classifier import Classifier
+from deceive.networks.shrinking import shrunk
 
 Shifts = tuple[tuple[int, int], ...]
 """Pixels (down, right) to move an image by, for each time that a network is asked about it."""
@@ -25,6 +26,13 @@ class Guarded(nn.Module):
 
     The second factor is at most 1, so p(class) / p(rubbish) is at most the guard's, whatever the
     readers say: they can only make the network less sure.
+
+    Two things can be added. If the guard reads worse than the readers, a doubt δ_g about its
+    opinion r leaves the choice of the class to them: exp(g_k) becomes Z ((1 - δ_g) r_k + δ_g / K),
+    where Z is the sum of exp(g_k) over the classes; p(class) / p(rubbish) is then at most
+    Z / exp(g_rubbish). A detector with log-odds h for a real image, whose bounds can be proved
+    (`deceive.certify`), adds Z exp(-h) to p(rubbish), so that p(class) / p(rubbish) is at most
+    exp(h) as well.
 
         >>> import torch
         >>> from torch import nn
@@ -44,10 +52,16 @@ class Guarded(nn.Module):
         shifts: pixels (down, right) to move each image by; the logits are the mean over all shifts
             (test-time augmentation, Krizhevsky et al. 2012). What deceives a network in one place
             seldom does in the next; a digit is one in all. Empty to ask once, without a shift.
+        guard_doubt: δ_g in [0, 1), how often the guard's choice of a class is taken to be a guess.
+        detector: a `Classifier` with two outputs, for a real image and for anything else; asked
+            once, without a shift.
+        image_shape: (C, H, W) of the images, by default the guard's. The guard and the detector
+            are shown larger ones at their own size.
         architecture: the name that `building.network_of` builds such a network by, if it does.
 
     Attributes:
         doubt: a buffer, saved with the weights.
+        image_shape: (C, H, W) of the images it reads.
 
     Raises:
         InputError: when an argument is of another kind or out of range; in `forward`, when a
@@ -60,6 +74,8 @@ class Guarded(nn.Module):
         guard=arguments.of("a Classifier", Classifier),
         readers=arguments.modules,
         shifts=arguments.shifts,
+        detector=arguments.maybe(arguments.of("a Classifier", Classifier)),
+        image_shape=arguments.maybe(arguments.shape),
         architecture=arguments.of("a name", str),
     )
     def __init__(
@@ -69,22 +85,26 @@ class Guarded(nn.Module):
         *,
         doubt: float = 0.01,
         shifts: Shifts = (),
+        guard_doubt: float = 0.0,
+        detector: Classifier | None = None,
+        image_shape: Shape | None = None,
         architecture: str = "",
     ) -> None:
         super().__init__()
         checks.open_interval("doubt", doubt, 0, 1)
+        checks.half_open_interval("guard_doubt", guard_doubt, 0, 1)
         checks.at_least("guard.n_outputs", guard.n_outputs, 3)
-        self.guard = guard
+        if detector is not None and detector.n_outputs != 2:
+            raise InputError(
+                f"detector: expected a Classifier with 2 outputs, got {detector.n_outputs}"
+            )
+        self.guard, self.detector = guard, detector
         self.readers = nn.ModuleList(readers)
         if not self.readers:
             raise InputError("readers: expected at least one, got none")
         self.register_buffer("doubt", torch.tensor(float(doubt)))
-        self.shifts, self.architecture = shifts, architecture
-
-    @property
-    def image_shape(self) -> Shape:
-        """(C, H, W) of the images it reads."""
-        return self.guard.image_shape
+        self.shifts, self.guard_doubt, self.architecture = shifts, guard_doubt, architecture
+        self.image_shape: Shape = image_shape or guard.image_shape
 
     @property
     def n_outputs(self) -> int:
@@ -103,7 +123,7 @@ class Guarded(nn.Module):
 
     def features(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """The guard's penultimate activations (N, num_features)."""
-        return self.guard.features(images, noise)
+        return self.guard.features(shrunk(images, self.guard.image_shape), noise)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """Logits (N, K + 1), the last for rubbish.
@@ -112,24 +132,50 @@ class Guarded(nn.Module):
             images: (N, C, H, W) in [0, 1], or beyond where there is noise in them.
             noise: (N,), standard deviations of the gaussian noise in each image, for the guard.
         """
-        if not self.shifts:
-            return self._logits(images, noise)
-        count = len(self.shifts)
-        moved = torch.cat([_moved(images, *shift) for shift in self.shifts])
-        noise = None if noise is None else noise.repeat(count)
-        return self._logits(moved, noise).view(count, -1, self.n_outputs).mean(0)
+        classes, rubbish, whole = self._asked_everywhere(images, noise)
+        if self.detector is not None:
+            said = self.detector(shrunk(images, self.detector.image_shape))
+            doubted = whole - (said[:, :1] - said[:, 1:])
+            rubbish = torch.logaddexp(rubbish, doubted)
+        return torch.cat([classes, rubbish], 1)
 
-    def _logits(self, images: Tensor, noise: Tensor | None) -> Tensor:
-        logits, classes = self.guard(images, noise), self.n_outputs - 1
+    def _asked_everywhere(
+        self, images: Tensor, noise: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """The logits (N, K) of the classes and (N, 1) of rubbish, and log Z (N, 1)."""
+        small = shrunk(images, self.guard.image_shape)
+        if not self.shifts:
+            return self._asked(images, small, noise)
+        count, scale = len(self.shifts), images.shape[2] / small.shape[2]
+        moved = torch.cat([_moved(small, *shift) for shift in self.shifts])
+        if small is images:
+            shown = moved
+        else:
+            steps = [[round(scale * pixels) for pixels in shift] for shift in self.shifts]
+            shown = torch.cat([_moved(images, down, right) for down, right in steps])
+        noise = None if noise is None else noise.repeat(count)
+        asked = self._asked(shown, moved, noise)
+        classes, rubbish, whole = (each.view(count, -1, each.shape[1]).mean(0) for each in asked)
+        return classes, rubbish, whole
+
+    def _asked(
+        self, images: Tensor, small: Tensor, noise: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        logits, count = self.guard(small, noise), self.n_outputs - 1
         said = [reader(images).float() for reader in self.readers]
         for each in said:  # no `len`, which would fix the batch size of a traced network
-            if each.shape != (images.shape[0], classes):
+            if each.shape != (images.shape[0], count):
                 raise InputError(
-                    f"readers: expected logits ({len(images)}, {classes}), got {tuple(each.shape)}"
+                    f"readers: expected logits ({len(images)}, {count}), got {tuple(each.shape)}"
                 )
         q = (1 - self.doubt) * torch.stack(said).sum(0).softmax(1)
-        doubts = (q + self.doubt / classes).log()
-        return torch.cat([logits[:, :-1] + doubts, logits[:, -1:]], 1)
+        doubts = (q + self.doubt / count).log()
+        opinion, rubbish = logits[:, :-1], logits[:, -1:]
+        whole = opinion.logsumexp(1, keepdim=True)
+        if self.guard_doubt:
+            r = (1 - self.guard_doubt) * opinion.softmax(1) + self.guard_doubt / count
+            opinion = whole + r.log()
+        return opinion + doubts, rubbish, whole
 
 
 Network = Classifier | Guarded
