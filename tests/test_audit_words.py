@@ -164,3 +164,12 @@ def test_a_share_of_few_images_comes_with_their_number():
     sentences = " ".join(said(garbage=[few], advice=advice))
     assert "stops 75.0% of the images optimised against it (6 of 8)." in sentences
     assert "stops 80.0% of the uniform noise." in " ".join(said())
+
+
+def test_candidates_that_ended_at_real_images_are_told():
+    outcomes = [OUTCOME | {"gibberish_rate": 0.0, "fooling_rate": 0.5}] + [
+        OUTCOME | {"threshold": "own", "gibberish_rate": 0.0}
+    ]
+    sentences = said(headlines=[{"box": "white", "outcomes": outcomes}])
+    assert sentences[0].startswith("None of 210 candidates made it 99% sure of gibberish; ")
+    assert sentences[0].endswith("105 ended at images in which most judges see the class too.")

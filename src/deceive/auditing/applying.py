@@ -3,10 +3,8 @@
 import os
 from pathlib import Path
 
+from deceive.auditing.record.measured import OF_FEATURES
 from deceive.auditing.record.schema import AuditReport
-
-# The scores of what goes into the last linear layer.
-_OF_FEATURES = ("react", "knn", "mahalanobis", "vim")
 
 
 def applied(report: AuditReport, folder: Path | None) -> list[str]:
@@ -14,7 +12,7 @@ def applied(report: AuditReport, folder: Path | None) -> list[str]:
     if report.advice is None or folder is None:
         return []
     outputs = report.model.answers.replace("-", "_")
-    if report.advice.limit.score in _OF_FEATURES:
+    if report.advice.limit.score in OF_FEATURES:
         call = f"gate({outputs}, features)"
         what = "; its features are what goes into its last linear layer"
     else:

@@ -57,6 +57,8 @@ def garbage_table(report: AuditReport) -> Table:
     """What the model says of each kind of garbage."""
     rows = []
     for each in report.garbage:
+        if not each.images:
+            continue  # no curve ended at gibberish
         msp = each.scores.get("msp")
         rows.append(
             (

@@ -92,9 +92,11 @@ def _first(report: AuditReport, headline: Headline) -> str:
     things = "gibberish" if outcome.gibberish_rate is not None else "an image made for it"
     count = round(outcome.rate * outcome.candidates)
     if count == 0:
+        real = round(outcome.fooling_rate * outcome.candidates)
+        told = f" {real:,} ended at images in which most judges see the class too." if real else ""
         return (
             f"None of {outcome.candidates:,} candidates made it {level} of {things}; with more "
-            "effort, or in another way, some might."
+            f"effort, or in another way, some might.{told}"
         )
     return (
         f"{_BY[headline.box]} makes it at least {level} of {things} with {count:,} of "

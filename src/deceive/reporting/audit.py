@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from deceive.auditing.judges import in_words
 from deceive.auditing.models.interface import Scaling
 from deceive.auditing.record.assemble import write_audit
-from deceive.auditing.record.measured import KINDS
+from deceive.auditing.record.measured import KINDS, OF_FEATURES
 from deceive.auditing.record.outcomes import gibberish, stored_outcomes
 from deceive.auditing.record.rows import AUDIT, attacked_in, followed_in
 from deceive.auditing.record.schema import AuditReport
@@ -56,6 +56,8 @@ def write_audit_page(run: Run) -> Path:
         environment=run.environment,
         tables=audit_tables,
         ranked=audit_tables.scores(report),
+        kinds=KINDS,
+        featured=any(each.score in OF_FEATURES for each in report.limits),
         borrowed=any(each.name.startswith("made for") for each in report.attacks),
         large=is_large(report.model.image_shape),
         real=_real_images(run, report),

@@ -101,6 +101,8 @@ def garbage(report: AuditReport) -> Grid:
     rubbish = report.model.rubbish_class is not None
     rows = []
     for each in report.garbage:
+        if not each.images:
+            continue  # no curve ended at gibberish
         msp = each.scores.get("msp")
         shares = [each.mean_confidence, each.asked_share, each.own_share]
         shares += [each.caught] if rubbish else []

@@ -61,6 +61,9 @@ SCORES: dict[ScoreName, str] = {
     "vim": "ViM",
 }
 
+# The scores of what goes into a model's last linear layer.
+OF_FEATURES: tuple[ScoreName, ...] = ("react", "knn", "mahalanobis", "vim")
+
 
 class Clean(Finding):
     """How the model reads real images: the test set, unless said otherwise."""
