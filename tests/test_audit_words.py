@@ -167,9 +167,8 @@ def test_a_share_of_few_images_comes_with_their_number():
 
 
 def test_candidates_that_ended_at_real_images_are_told():
-    outcomes = [OUTCOME | {"gibberish_rate": 0.0, "fooling_rate": 0.5}] + [
-        OUTCOME | {"threshold": "own", "gibberish_rate": 0.0}
-    ]
+    asked = OUTCOME | {"gibberish_rate": 0.0, "fooling_rate": 0.5}
+    outcomes = [asked, asked | {"threshold": "own"}]
     sentences = said(headlines=[{"box": "white", "outcomes": outcomes}])
     assert sentences[0].startswith("None of 210 candidates made it 99% sure of gibberish; ")
     assert sentences[0].endswith("105 ended at images in which most judges see the class too.")

@@ -31,9 +31,9 @@ def rounds_findings(rows: list[Row], quality: Row | None) -> list[str]:
         )
     if "gibberish_rate" in last:
         said.append(
-            f"It is 0.99 sure of {last['digits_sure']:.1%} of the real validation images. Of the "
-            f"candidates {last['gibberish_rate']:.1%} are gibberish: it is 0.99 sure of their "
-            "targets, and the judge does not see them."
+            f"Of {last['digits_sure']:.1%} of the real validation images it is 0.99 sure of the "
+            f"right class. Of the candidates {last['gibberish_rate']:.1%} are gibberish: it is "
+            "0.99 sure of their targets, and the judge does not see them."
         )
     if quality:
         said.append(

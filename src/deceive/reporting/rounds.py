@@ -20,7 +20,7 @@ _COLUMNS = {
     "density": "density",
     "coverage": "coverage",
     "rubbish_caught": "rubbish caught",
-    "digits_sure": "real images at 0.99",
+    "digits_sure": "real images read at 0.99",
     "validation_accuracy": "real images read",
 }
 

@@ -52,7 +52,7 @@ _SHARES = {
     "judge_agreement": "the judge sees the target",
     "fooling_rate": "candidates that fool",
     "gibberish_rate": "… and are gibberish",
-    "digits_sure": "real images at 0.99",
+    "digits_sure": "real images read at 0.99",
     "rubbish_caught": "rubbish caught",
     "coverage": "coverage",
     "validation_accuracy": "real images read",
