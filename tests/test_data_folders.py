@@ -79,7 +79,8 @@ def test_one_pile_is_cut_by_the_seed(tmp_path: Path) -> None:
         assert each.labels.bincount().tolist() == [len(each) // 3] * 3
         assert each.labels.tolist() == [number // 20 for number in numbers(each.images)]
     assert data.notes == (
-        "cut by the seed: 36 images for training, 12 for validation, 12 for test",
+        "no test split: 12 of the 60 images (20%), chosen with seed 0, are the test images, and 12 "
+        "the validation images; the other 36 are training images",
     )
     again, other = load_data(tmp_path), load_data(tmp_path, seed=1)
     assert torch.equal(again.test.images, data.test.images)
@@ -270,15 +271,17 @@ def test_what_is_no_picture(content: bytes) -> None:
 def test_a_folder_of_nothing_known_is_told_what_is(tmp_path: Path) -> None:
     (tmp_path / "notes.md").write_text("no data")
     with pytest.raises(
-        InputError, match=r"found nothing known; known are class .*DIR/train/cat/1.jpg"
+        InputError, match=r"found no picture among its files \(1 .md\); put .* as DIR/cat/1.jpg"
     ):
         open_data(tmp_path)
 
 
 def test_pictures_without_classes_are_other_data_at_most(tmp_path: Path) -> None:
     lay(tmp_path, {"pile": 20})
-    with pytest.raises(InputError, match=r"at least 2 classes, got 1 class .* DIR/cat/1.jpg"):
+    with pytest.raises(InputError, match=r"a folder for each class, found 20 pictures side by"):
         open_data(tmp_path / "pile")
+    with pytest.raises(InputError, match=r"at least 2 classes, got 1 class \(pile\).* DIR/dog"):
+        open_data(tmp_path)
     assert open_data(tmp_path / "pile", any_labels=True).class_names == ("pile",)
 
 

@@ -62,6 +62,8 @@ def decoded(source: Path | bytes) -> Tensor:
         raise
     except UnidentifiedImageError as error:
         raise UnreadableError("not a picture") from error
+    except FileNotFoundError as error:
+        raise UnreadableError("a link that leads nowhere, or a file that is gone") from error
     except Exception as error:  # a damaged file makes a decoder raise anything
         raise UnreadableError(f"{str(error) or type(error).__name__}") from error
 

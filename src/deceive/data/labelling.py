@@ -53,9 +53,9 @@ def classes_of(
         found = _by_number(flat, names, where, any_labels=any_labels)
     if len(found.names) < 2 and not any_labels:
         raise InputError(
-            f"{where}: expected pictures of at least 2 classes, got "
-            f"{counted(len(found.names), 'class')} ({', '.join(found.names)}); put them into a "
-            "folder for each class, as DIR/cat/1.jpg and DIR/dog/1.jpg"
+            f"{where}: expected pictures of at least 2 classes, got 1 class "
+            f"({', '.join(found.names)}); a classifier tells classes apart, so add pictures of "
+            "another one, as DIR/dog/1.jpg beside DIR/cat/1.jpg"
         )
     return replace(found, names=tuple(map(on_one_line, found.names)))
 

@@ -1,6 +1,6 @@
 """Pictures that can't be read: counted, named, and refused when they are many."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,11 +22,24 @@ class Losses:
     why: dict[str, str] = field(default_factory=dict)
     """What is wrong with each, by its name."""
 
+    known: int = 0
+    """How many of these were seen when the pictures were listed."""
+
+    def know(self, reasons: Mapping[str, str]) -> None:
+        """Count those seen while listing; raises `InputError` when they are more than 1% of all."""
+        self.why.update({on_one_line(name): reason for name, reason in reasons.items()})
+        self.known = len(self.why)
+        if self.known > max(_FEW, self.total / 100):
+            raise InputError(
+                f"{self.where}: expected at most 1% of the pictures to be unreadable, got "
+                f"{self.known:,} of {self.total:,}: {self._named()}"
+            )
+
     def add(self, name: str, reason: str) -> None:
         """Count one; raises `InputError` when they are more than 1%."""
         self.why.setdefault(on_one_line(name), on_one_line(reason, 100))
         lost = len(self.why)
-        if lost > self.total / 100 or lost > max(_FEW, len(self.tried) / 100):
+        if lost > self.total / 100 or lost - self.known > max(_FEW, len(self.tried) / 100):
             raise InputError(
                 f"{self.where}: expected at most 1% of the pictures to be unreadable, got "
                 f"{lost:,} of the first {len(self.tried):,}: {self._named()}"
@@ -37,8 +50,9 @@ class Losses:
         """A sentence that counts and names them, if there are any."""
         if not self.why:
             return ()
+        among = f"the {self.total:,}" if self.known else f"the first {len(self.tried):,}"
         return (
-            f"{counted(len(self.why), 'picture')} of the first {len(self.tried):,} can't be read, "
+            f"{counted(len(self.why), 'picture')} of {among} can't be read, "
             f"and others of the same class stand in: {self._named()}",
         )
 

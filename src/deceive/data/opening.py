@@ -13,7 +13,7 @@ from deceive.common.checks import at_least
 from deceive.common.checks import seed as check_seed
 from deceive.common.errors import InputError
 from deceive.common.levels import Shape
-from deceive.data.idx import by, instead, reason
+from deceive.data.idx import by, reason
 from deceive.data.labelling import classes_of
 from deceive.data.lazy import LazyDataset, LazySplit
 from deceive.data.losses import Losses
@@ -24,6 +24,7 @@ from deceive.data.readers.known import READERS
 from deceive.data.readers.reader import Found
 from deceive.data.source import MNIST, Source
 from deceive.data.splitting import Rows, cut
+from deceive.data.unknown import nothing_known
 
 _SAMPLED = 48
 """Pictures decoded on opening, to learn channels and size."""
@@ -112,18 +113,9 @@ def _found(place: Path) -> Found:
         for reader in READERS:
             if reader.recognises(place):
                 return reader.read(place)
-        raise InputError(_nothing_known(place))
+        raise InputError(nothing_known(place, READERS))
     except OSError as error:
         raise InputError(f"{place}: expected a readable folder; {reason(error)}") from error
-
-
-def _nothing_known(place: Path) -> str:
-    expected = f"{place}: expected a folder or file of labelled pictures, found"
-    if not place.exists():
-        return f"{expected} nothing"
-    known = "; ".join(f"{each.name} ({each.example})" for each in reversed(READERS))
-    found = "nothing known" if place.is_dir() else instead(place)
-    return f"{expected} {found}; known are {known}; and hf:ORG/NAME"
 
 
 def dataset_of(
@@ -154,6 +146,7 @@ def dataset_of(
         where=where,
     )
     losses = Losses(sum(len(each) for each in raw.values()), where)
+    losses.know(found.lost)
 
     def lazy(rows: Rows | None) -> LazySplit | None:
         if rows is None:

@@ -1,7 +1,7 @@
 """What pictures are used for: training, choosing, and the final figures."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -72,7 +72,8 @@ def cut(
         (part,) = labels
         order = spread(labels[part], seed, part)
         if part in ("all", "train"):
-            return _cut_pile(part, order, validation, where)
+            found = _cut_pile(part, order, validation, where)
+            return replace(found, notes=(_said(found, seed, audited=from_test),))
         return _halved(part, order, None, where)
     train = Rows("train", orders["train"]) if "train" in labels else None
     if "validation" not in labels and from_test and not in_order:
@@ -115,26 +116,44 @@ def _cut_pile(pile: PartName, order: Tensor, validation: int | None, where: str)
     held = min(_MOST["validation"], count // _SHARE) if validation is None else validation
     tested = min(_MOST["test"], count // _SHARE)
     if held < 1 or tested < 1 or held + tested >= count:
+        least = max(_SHARE, held + 2)
         raise InputError(
-            f"{where}: expected enough images for training, validation ({max(held, 1):,}) and "
-            f"test ({max(tested, 1):,}), got {count:,}"
+            f"{where}: expected at least {least:,} images, so that some are left for each of "
+            f"training, validation and test, got {count:,}; about 100 of each class make rates "
+            "that mean something"
         )
-    left = count - held - tested
-    note = (
-        f"cut by the seed: {left:,} images for training, {held:,} for validation, "
-        f"{tested:,} for test"
-    )
     return Cut(
         Rows(pile, order[held + tested :]),
         Rows(pile, order[:held]),
         Rows(pile, order[held : held + tested]),
-        (note,),
+        (),
+    )
+
+
+def _said(pile: Cut, seed: int, *, audited: bool) -> str:
+    """What a pile was cut into: no test split: 24 of the 120 images (20%) ….
+
+    In an audit, that the training images aren't used.
+    """
+    left, held, tested = (
+        len(each.rows) if each else 0 for each in (pile.train, pile.validation, pile.test)
+    )
+    count = left + held + tested
+    rest = f"the other {left:,} are training images"
+    if audited:
+        rest += ", which the audit doesn't use, except for --judge train"
+    return (
+        f"no test split: {tested:,} of the {count:,} images ({tested / count:.0%}), chosen with "
+        f"seed {seed}, are the test images, and {held:,} the validation images; {rest}"
     )
 
 
 def _halved(part: PartName, order: Tensor, train: Rows | None, where: str) -> Cut:
     if len(order) < 2:
-        raise InputError(f"{where}: expected at least 2 {part} images, got {len(order)}")
+        raise InputError(
+            f"{where}: expected at least 2 {part} images, one for validation and one for test, got "
+            f"{len(order)}; about 100 of each class make rates that mean something"
+        )
     half = (len(order) + 1) // 2
     note = (
         f"the {len(order):,} {part} images are halved: {half:,} for validation, "

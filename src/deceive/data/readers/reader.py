@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -66,6 +66,8 @@ class Found:
     class_names: Sequence[str] = ()
     """The names of labels 0, 1, …, if the layout has them."""
     notes: tuple[str, ...] = ()
+    lost: Mapping[str, str] = field(default_factory=dict)
+    """Why some pictures can't be read, by name, where listing them shows it."""
     in_order: bool = False
     """Whether pictures keep their order, and validation images are the last to train with."""
     check: Callable[[], None] = lambda: None
