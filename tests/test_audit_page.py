@@ -72,6 +72,19 @@ def test_every_cell_names_its_column(page):
     assert all(re.fullmatch('<td data-label="[^"]+">', cell) for cell in cells)
 
 
+@pytest.mark.parametrize(("width", "media"), [(390, "screen"), (1280, "screen"), (718, "print")])
+def test_no_table_is_wider_than_the_page(page, browser, width, media):
+    shown = browser.new_page(viewport={"width": width, "height": 800})
+    shown.emulate_media(media=media)
+    shown.set_content(page)
+    widths = (
+        "all => all.map(each => each.parentElement.scrollWidth - each.parentElement.clientWidth)"
+    )
+    found = shown.locator("table").evaluate_all(widths)
+    shown.close()
+    assert found == [0] * 5
+
+
 def test_settings_are_written_in_words(page):
     facts = page[page.index('<dl class="facts">') :]
     assert "<dt>gradient attacks</dt><dd>momentum</dd>" in facts

@@ -13,7 +13,11 @@ def title_of(spec: str) -> str:
     ('net.onnx', 'my.py:net', 'my.nets:small')
     >>> title_of("timm:resnet18@weights/mine.safetensors"), title_of("hf:microsoft/resnet-50")
     ('timm:resnet18@mine.safetensors', 'hf:microsoft/resnet-50')
+    >>> title_of((lambda images: images).__name__)
+    'a function'
     """
+    if spec == "<lambda>":
+        return "a function"
     door, colon, rest = spec.rpartition(":")
     if not colon:
         title = Path(rest).name
