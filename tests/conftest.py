@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from deceive.common.levels import Bounds, Shape, to_levels
 from deceive.common.runtime import forbid_telemetry
+from deceive.data.dataset import Dataset
 
 # The fixtures of the page, in a browser.
 pytest_plugins = ["worlds.browser"]
@@ -235,21 +236,20 @@ def bands() -> Bands:
     return Bands()
 
 
+@pytest.fixture(scope="session")
+def data() -> Dataset:
+    """`worlds.audits.band_data`, unless a file has data of its own."""
+    from worlds.audits import band_data
+
+    return band_data()
+
+
 @pytest.fixture(params=["float32", "bfloat16"])
 def precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Each type that the work may be done in, whatever this processor would choose."""
     monkeypatch.setenv("DECEIVE_PRECISION", request.param)
     name: str = request.param
     return name
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """Tiny networks are quickest on one thread, above all beside other work."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

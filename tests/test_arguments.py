@@ -25,8 +25,6 @@ from deceive.training.fit import fit
 from deceive.training.settings import TrainingSettings
 from worlds.audits import TINY, band_data
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 WEIRD = [
     *(None, True, 3, -1, 2.5, float("nan"), float("inf"), 10**5000, 1j, Fraction(1, 2)),
     *("x", "", "3", b"x", Decimal("0.5"), Path("x"), object(), slice(1), ..., int, len),

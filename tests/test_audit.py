@@ -20,7 +20,7 @@ from deceive.auditing.record.rows import attacked_in
 from deceive.auditing.tables import tables_of
 from deceive.auditing.verdict import verdict
 from deceive.common.errors import InputError
-from deceive.data.dataset import Dataset, Split
+from deceive.data.dataset import Split
 from deceive.storage.runs import Run
 from worlds.audits import (
     TINY,
@@ -30,13 +30,6 @@ from worlds.audits import (
     band_data,
     outcome,
 )
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return band_data()
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import deceive
 from conftest import Bands
-from deceive.auditing import AuditSettings, Gate, audit
+from deceive.auditing import Gate, audit
 from deceive.auditing.advising import advice_in_words, value_of
 from deceive.auditing.features import Sample, head_of
 from deceive.auditing.models.formats import load_model
@@ -21,26 +21,9 @@ from deceive.auditing.record.measured import Garbage
 from deceive.auditing.record.schema import AuditReport
 from deceive.auditing.verdict import verdict
 from deceive.common.errors import InputError
-from deceive.data.dataset import Dataset, in_batches
-from worlds.audits import band_data, context_of, quiet
+from deceive.data.dataset import in_batches
+from worlds.audits import LITTLE, context_of, quiet
 from worlds.records import audit_content
-
-LITTLE = AuditSettings(
-    candidates=4,
-    steps=20,
-    ways=("momentum",),
-    curve_candidates=2,
-    searched=2,
-    queries=100,
-    garbage_images=20,
-)
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return band_data()
 
 
 def with_features(*, after: nn.Module | None = None) -> nn.Sequential:

@@ -16,7 +16,6 @@ from deceive.auditing.record.planned import Groups
 from deceive.auditing.record.rows import attacked_in
 from deceive.auditing.settings import CERTAIN, AuditSettings, budgets
 from deceive.auditing.verdict import verdict
-from deceive.data.dataset import Dataset
 from deceive.fooling.fool import fool
 from deceive.fooling.starts import begin
 from deceive.networks.frozen import FrozenCopy
@@ -25,18 +24,10 @@ from worlds.audits import (
     TINY,
     Strict,
     after_clean,
-    band_data,
     context_of,
     outcome,
     quiet,
 )
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return band_data()
 
 
 def test_the_median_is_of_what_the_sentence_counts(data, tmp_path):

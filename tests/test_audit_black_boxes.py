@@ -28,20 +28,13 @@ from deceive.common.levels import from_levels
 from deceive.data.dataset import Dataset, Split
 from deceive.networks.frozen import FrozenCopy
 from deceive.storage.runs import Run
-from worlds.audits import TINY, Strict, band_data
-
-pytestmark = pytest.mark.usefixtures("one_thread")
+from worlds.audits import TINY, Strict
 
 LITTLE = TINY.model_copy(
     update={"candidates": 4, "steps": 10, "curve_candidates": 2, "searched": 6, "queries": 100}
 )
 
 NAMES = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return band_data()
 
 
 @pytest.fixture(scope="module")

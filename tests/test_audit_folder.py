@@ -16,23 +16,14 @@ from deceive.auditing.parts.plan import parts_of
 from deceive.auditing.record.assemble import assemble, write_audit
 from deceive.auditing.settings import AuditSettings, WayName
 from deceive.common.errors import InputError
-from deceive.data.dataset import Dataset
 from deceive.storage.runs import Run
 from worlds.audits import (
     TINY,
     Glaring,
     Strict,
-    band_data,
     context_of,
     crashing,
 )
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return band_data()
 
 
 def test_a_run_goes_on_where_the_time_was_up(data, tmp_path):

@@ -22,13 +22,6 @@ from deceive.networks.frozen import FrozenCopy
 from worlds.audits import band_data
 from worlds.onnx_files import onnx_file
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def data():
-    return band_data()
-
 
 @pytest.fixture(scope="module")
 def expected(data):

@@ -6,17 +6,7 @@ import torch
 
 from deceive.auditing.garbage import GarbageImages
 from deceive.auditing.scoring import logit_scores_of
-from deceive.data.dataset import Dataset, Split
-from worlds.audits import (
-    band_data,
-)
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return band_data()
+from deceive.data.dataset import Split
 
 
 def test_permuted_images_keep_their_pixels(data):

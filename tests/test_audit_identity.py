@@ -24,10 +24,8 @@ from deceive.data.dataset import Split
 from deceive.data.loading import load_data
 from deceive.storage.models import load_network
 from deceive.storage.runs import Run
-from worlds.audits import TINY, WithRubbish, band_data
+from worlds.audits import TINY, WithRubbish
 from worlds.onnx_files import onnx_file
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 MODULE = """
 from conftest import Bands
@@ -43,11 +41,6 @@ def call():
     model = Mine(sure=12)
     return lambda images: model(images).detach().numpy()
 """
-
-
-@pytest.fixture(scope="module")
-def data():
-    return band_data()
 
 
 @pytest.fixture(scope="module")

@@ -10,25 +10,16 @@ from deceive.auditing.models.formats import load_model
 from deceive.auditing.models.interface import Scaling
 from deceive.auditing.models.meeting import meet
 from deceive.common.errors import InputError
-from deceive.data.dataset import Dataset
 from deceive.data.loading import load_data
 from worlds.audits import (
     TINY,
     Always,
     Strict,
     WithRubbish,
-    band_data,
     context_of,
     outcome,
     quiet,
 )
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return band_data()
 
 
 @pytest.mark.parametrize(

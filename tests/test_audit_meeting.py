@@ -17,7 +17,6 @@ from deceive.auditing.models.meeting import meet
 from deceive.auditing.models.scaling import usual
 from deceive.auditing.scoring import logit_scores_of
 from deceive.common.errors import InputError
-from deceive.data.dataset import Dataset
 from deceive.judging.scores import auroc
 from deceive.networks.frozen import FrozenCopy
 from worlds.audits import (
@@ -27,13 +26,6 @@ from worlds.audits import (
     band_split,
     outcome,
 )
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return band_data()
 
 
 class Squashed(Bands):

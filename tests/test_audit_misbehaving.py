@@ -11,23 +11,14 @@ from deceive.auditing import Interface, audit
 from deceive.auditing.models.interface import Scaling
 from deceive.auditing.verdict import verdict
 from deceive.common.errors import InputError, WriteError
-from deceive.data.dataset import Dataset
 from worlds.audits import (
     TINY,
     Glaring,
     Strict,
-    band_data,
     broken,
     crashing,
     outcome,
 )
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return band_data()
 
 
 @pytest.mark.parametrize("black", [False, True])

@@ -9,7 +9,7 @@ from onnx import TensorProto
 from torch import nn
 
 from conftest import Bands
-from deceive.auditing import AuditSettings, audit
+from deceive.auditing import audit
 from deceive.auditing.models.devices import chosen, providers
 from deceive.auditing.models.formats import load_model
 from deceive.auditing.models.interface import FOUND_OUT, Interface, Scaling
@@ -17,26 +17,8 @@ from deceive.auditing.opening import fitting, loaded_model
 from deceive.common.errors import InputError
 from deceive.data.preparation import Preparation
 from deceive.data.prepared import prepared
-from worlds.audits import band_data
+from worlds.audits import LITTLE
 from worlds.onnx_files import onnx_file
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-LEAST = AuditSettings(
-    candidates=4,
-    steps=10,
-    ways=("momentum",),
-    curve_candidates=2,
-    searched=2,
-    queries=100,
-    garbage_images=20,
-)
-
-
-@pytest.fixture(scope="module")
-def data():
-    return band_data()
 
 
 class Picky(Bands):
@@ -68,7 +50,7 @@ PICKY = {
 
 @pytest.mark.parametrize("arranged", PICKY)
 def test_a_module_gets_images_as_it_takes_them(data, arranged):
-    report = audit(PICKY[arranged], data, judge=None, settings=LEAST)
+    report = audit(PICKY[arranged], data, judge=None, settings=LITTLE)
     assert report.failures == []
     assert report.clean.accuracy == 1
     assert report.model.prepared.startswith(f"grey, 4×4, {arranged}")
@@ -78,7 +60,7 @@ def test_a_module_gets_images_as_it_takes_them(data, arranged):
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16])
 def test_any_floating_type_will_do(data, dtype):
-    report = audit(Bands(sure=12).to(dtype), data, judge=None, settings=LEAST)
+    report = audit(Bands(sure=12).to(dtype), data, judge=None, settings=LITTLE)
     assert report.failures == []
     assert report.clean.accuracy == 1
     assert report.model.white_box
@@ -111,7 +93,7 @@ def test_what_takes_nothing_is_left_to_the_meeting(data):
     assert loaded.model is model
     assert real is data
     with pytest.raises(InputError, match=r"takes images of shape .*please"):
-        audit(model, data, judge=None, settings=LEAST)
+        audit(model, data, judge=None, settings=LITTLE)
 
 
 def test_a_declared_size_goes_before_the_data(tmp_path, data):
@@ -145,7 +127,7 @@ def test_a_judge_is_shown_images_in_its_own_shape(data):
         assert images.shape[1] == 1
         return Bands()(nn.functional.avg_pool2d(images, 2)).detach().numpy()
 
-    report = audit(Large(), large, judge=judge, settings=LEAST)
+    report = audit(Large(), large, judge=judge, settings=LITTLE)
     assert report.failures == []
     assert report.judge_accuracy == 1
 
@@ -166,7 +148,7 @@ def test_a_function_prepares_the_images(tmp_path, monkeypatch, data):
 
     for name, white_box in (("torched", True), ("numbers", False)):
         interface = Interface(preprocess=f"own_steps:{name}")
-        report = audit(Signed(sure=12), data, judge=None, interface=interface, settings=LEAST)
+        report = audit(Signed(sure=12), data, judge=None, interface=interface, settings=LITTLE)
         assert report.failures == []
         assert report.clean.accuracy == 1
         assert report.model.white_box == white_box
@@ -221,5 +203,5 @@ def test_arrays_are_data_too():
     rows = np.arange(4)[None, :, None] == labels[:, None, None]
     images = np.where(np.broadcast_to(rows, (120, 4, 4)), 255, rng.integers(0, 50, (120, 4, 4)))
     data = (images.astype(np.uint8)[..., None], labels)
-    report = audit(Bands(sure=12), data, judge=None, settings=LEAST)
+    report = audit(Bands(sure=12), data, judge=None, settings=LITTLE)
     assert report.clean.accuracy == 1

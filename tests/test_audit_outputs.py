@@ -25,16 +25,9 @@ from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset
 from worlds.audits import TINY, Relabelled, band_data, band_split
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 LITTLE = TINY.model_copy(
     update={"candidates": 4, "steps": 10, "curve_candidates": 2, "searched": 2, "queries": 100}
 )
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return band_data()
 
 
 @pytest.fixture(scope="module")

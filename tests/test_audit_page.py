@@ -12,13 +12,13 @@ import torch
 from PIL import Image
 
 from conftest import Bands
-from deceive.auditing import AuditSettings, Interface, audit
+from deceive.auditing import Interface, audit
 from deceive.auditing.models.loaded import Loaded
 from deceive.auditing.models.preprocessing import pictures_of
 from deceive.reporting.audit import write_audit_page
 from deceive.reporting.html import is_large, shown
 from deceive.storage.runs import Run
-from worlds.audits import band_data
+from worlds.audits import LITTLE, band_data
 
 
 class Negative(torch.nn.Module):
@@ -26,19 +26,6 @@ class Negative(torch.nn.Module):
 
     def forward(self, images):
         return 1 - images
-
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-LITTLE = AuditSettings(
-    candidates=4,
-    steps=20,
-    ways=("momentum",),
-    curve_candidates=2,
-    searched=2,
-    queries=100,
-    garbage_images=20,
-)
 
 
 @pytest.fixture(scope="module")

@@ -25,8 +25,6 @@ from deceive.networks.inference import batch_for
 from deceive.storage.runs import Run
 from worlds.audits import TINY, band_data, band_split
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 PLAIN = Interface(Scaling())
 SLOW = Pace(Cost(0.01, 0.5), Cost(0.01, 1.5), Cost(), read=0.01, made=0.001)
 

@@ -8,8 +8,6 @@ from deceive.common.errors import InputError
 from deceive.common.levels import from_levels
 from deceive.networks.inference import logits_of
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 TARGETS = torch.arange(4)
 SHAPE = (1, 4, 4)
 

@@ -3,8 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 from conftest import Bands
 from deceive.auditing import Interface, audit
 from deceive.auditing.models.interface import FOUND_OUT, Scaling, as_json
@@ -14,19 +12,10 @@ from deceive.auditing.record.schema import AuditReport
 from deceive.auditing.settings import QUICK, THOROUGH
 from deceive.auditing.shares import sure
 from deceive.auditing.verdict import still_to_come, verdict
-from deceive.data.dataset import Dataset
 from worlds.audits import (
     TINY,
-    band_data,
 )
 from worlds.records import OUTCOME, audit_content
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return band_data()
 
 
 def test_the_command_names_what_differs_from_the_preset():

@@ -14,8 +14,6 @@ from deceive.fooling.starts import begin
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.inference import confidence_of, logits_of
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 START = begin("uniform", range(4), (1, 4, 4), 0)
 
 

@@ -24,13 +24,12 @@ from deceive.reporting.audit import write_audit_page
 from deceive.reporting.figures import shown_rounds, study_pictures
 from deceive.reporting.rounds import write_rounds_page
 from deceive.reporting.study import write_study_page
-from deceive.storage.card import Card
 from deceive.storage.models import load_network, save_network
 from deceive.storage.runs import Run, round_name
 from deceive.teaching import PRESETS, EmergingSettings, RetrainingSettings
 from deceive.teaching.checkpoint import load, save
 from deceive.teaching.loop import game_of
-from worlds.records import audit_content, study_folder
+from worlds.records import CARD, audit_content, study_folder
 
 
 def survive(path, kinds, read, count, first=0):
@@ -54,11 +53,6 @@ def survive(path, kinds, read, count, first=0):
     assert refused > count / 5
 
 
-@pytest.fixture(autouse=True)
-def _quick(one_thread):
-    """All of it is tiny."""
-
-
 @pytest.fixture(scope="module")
 def data():
     images = torch.rand(24, 1, 8, 8, generator=torch.Generator().manual_seed(0))
@@ -68,18 +62,8 @@ def data():
 
 def test_weights_and_cards(tmp_path):
     path = tmp_path / "net.safetensors"
-    card = Card(
-        architecture="reader",
-        n_outputs=2,
-        image_shape=(1, 8, 8),
-        seed=0,
-        settings={"epochs": 2.0},
-        data_checksum="",
-        seconds=1.0,
-        validation_accuracy=0.5,
-        test_accuracy=0.5,
-        command="deceive train",
-        torch="2",
+    card = CARD.model_copy(
+        update={"architecture": "reader", "n_outputs": 2, "image_shape": (1, 8, 8)}
     )
     save_network(Classifier("reader", 2, (1, 8, 8)), path, card)
     survive(path, mutations.SAFETENSORS, lambda: load_network(path), 60)

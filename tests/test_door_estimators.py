@@ -14,15 +14,8 @@ from deceive.auditing.models.formats import load_model
 from deceive.auditing.models.interface import FOUND_OUT
 from deceive.auditing.opening import fitting
 from deceive.common.errors import InputError
-from worlds.audits import TINY, band_data
+from worlds.audits import TINY
 from worlds.onnx_files import onnx_file
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def data():
-    return band_data()
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,6 @@ from deceive.auditing.models.interface import Scaling
 from deceive.common.errors import InputError
 from worlds.audits import TINY, band_data
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 VIT = {
     "do_normalize": True,
     "do_rescale": True,

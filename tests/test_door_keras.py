@@ -14,7 +14,6 @@ from deceive.common.errors import InputError
 from worlds.audits import TINY, band_data
 
 pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
     # Keras' own: how it makes arrays of tensors, and that .h5 is legacy.
     pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning", "ignore:.*HDF5.*"),
 ]

@@ -21,9 +21,6 @@ from deceive.fooling.starts import STARTS, begin
 from deceive.networks.inference import logits_of
 from worlds.fooling import all_bounds, confidence_alone, convolutional, reread, same
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 # What counts as fooling.
 
 

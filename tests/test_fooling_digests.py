@@ -22,7 +22,6 @@ from deceive.fooling.fool import fool
 from deceive.fooling.result import FoolingResult
 
 pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
     # Small logits that happen to lie in [0, 1].
     pytest.mark.filterwarnings("ignore:the model's outputs"),
 ]

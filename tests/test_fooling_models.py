@@ -22,9 +22,6 @@ from deceive.networks.frozen import FrozenCopy
 from deceive.networks.inference import logits_of
 from worlds.fooling import convolutional, reread, same
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-
 # The model is not touched.
 
 

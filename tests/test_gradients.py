@@ -15,8 +15,6 @@ from deceive.fooling.fool import fool
 from deceive.fooling.rules import RULES
 from deceive.storage.models import load_network
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 class Levels(nn.Module):
     """Rounds pixels to five levels: its gradient is 0 wherever it is."""

@@ -12,8 +12,6 @@ from deceive.networks.modules import device_of
 from deceive.networks.precision import working_dtype
 from deceive.networks.squashing import before_softmax
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 CPU = torch.device("cpu")
 
 

@@ -54,6 +54,20 @@ def killed_after(calls, monkeypatch):
     monkeypatch.setattr(builtins, "open", opening)
 
 
+def kills(thing, reset, monkeypatch):
+    """Write from the same state again and again, each time killed a call later, until it ends."""
+    for calls in count():
+        reset()
+        with monkeypatch.context() as patch:
+            killed_after(calls, patch)
+            try:
+                thing.write(1)
+                return
+            except Killed:
+                pass
+        yield
+
+
 class Network:
     """`save_network`, of one that is there already."""
 
@@ -136,18 +150,12 @@ def test_a_kill_at_any_call_leaves_the_old_or_the_new(kind, tmp_path, monkeypatc
     thing = kind(folder)
     thing.write(0)
     shutil.copytree(folder, tmp_path / "old")
-    found = []
-    for calls in count():
+
+    def reset():
         shutil.rmtree(folder)
         shutil.copytree(tmp_path / "old", folder)
-        with monkeypatch.context() as patch:
-            killed_after(calls, patch)
-            try:
-                thing.write(1)
-                break
-            except Killed:
-                pass
-        found.append(thing.read())
+
+    found = [thing.read() for _ in kills(thing, reset, monkeypatch)]
     assert found == sorted(found)  # once new, it stays new
     assert set(found) == {0, 1}
     assert len(found) >= 4
@@ -164,19 +172,12 @@ def names(folder):
 
 
 def test_a_kill_before_the_first_card_is_there_leaves_the_network(tmp_path, monkeypatch):
-    thing, loaded = Network(tmp_path), []
-    for calls in count():
+    def reset():
         for path in tmp_path.iterdir():
             path.unlink()
-        with monkeypatch.context() as patch:
-            killed_after(calls, patch)
-            try:
-                thing.write(1)
-                break
-            except Killed:
-                pass
-        if thing.path.exists():
-            loaded.append(thing.read())
+
+    thing = Network(tmp_path)
+    loaded = [thing.read() for _ in kills(thing, reset, monkeypatch) if thing.path.exists()]
     assert len(loaded) >= 3
 
 

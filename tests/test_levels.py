@@ -1,14 +1,11 @@
 """Images as levels of grey, and back."""
 
-import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deceive.common.levels import from_levels, to_levels
 from worlds.fooling import all_bounds
-
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @given(all_bounds())

@@ -16,8 +16,6 @@ from deceive.networks.frozen import FrozenCopy
 from deceive.networks.inference import logits_of, probabilities_of
 from deceive.networks.modules import copied
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SHAPE = (1, 6, 6)
 
 

@@ -12,8 +12,6 @@ from deceive.networks.bodies import StemConv
 from deceive.networks.building import GUARDED, NETWORKS, network_of
 from deceive.networks.classifier import MNIST_MEAN, MNIST_STD, Classifier
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SHAPES = [(1, 28, 28), (3, 32, 32)]
 
 

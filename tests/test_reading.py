@@ -25,10 +25,10 @@ from deceive.common.files import parse_json, read_json
 from deceive.data.idx import read_idx
 from deceive.data.loading import load_data
 from deceive.networks.classifier import Classifier
-from deceive.storage.card import Card
 from deceive.storage.models import load_card, load_network, save_network
 from deceive.storage.runs import Run
 from deceive.teaching import PRESETS, changed
+from worlds.records import CARD
 
 DEEP = b'{"a": ' + b"[" * 3000 + b"]" * 3000 + b"}"
 
@@ -100,25 +100,13 @@ def test_deep_json_in_a_card_an_audit_or_settings_is_a_sentence(tmp_path):
 
 
 NETWORK = Classifier("fast", 2, (1, 8, 8))
-CARD = Card(
-    architecture="fast",
-    n_outputs=2,
-    image_shape=(1, 8, 8),
-    seed=0,
-    settings={},
-    data_checksum="",
-    seconds=1.0,
-    validation_accuracy=0.5,
-    test_accuracy=0.5,
-    command="deceive train",
-    torch="2",
-)
+TINY_CARD = CARD.model_copy(update={"n_outputs": 2, "image_shape": (1, 8, 8)})
 
 
 def put(folder, tensors=None, **changes):
     """Weights in a file with a card that fits them but for these changes; its path."""
     path = folder / "net.safetensors"
-    save_network(NETWORK, path, CARD)
+    save_network(NETWORK, path, TINY_CARD)
     if tensors is not None:
         path.write_bytes(save(tensors))
         changes = {"weights_sha256": hashlib.sha256(path.read_bytes()).hexdigest()} | changes

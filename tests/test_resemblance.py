@@ -5,22 +5,10 @@ import pytest
 import torch
 
 from conftest import Bands
-from deceive.auditing import AuditSettings, audit
+from deceive.auditing import audit
 from deceive.auditing.verdict import verdict
 from deceive.judging.resemblance import high_frequencies, nearest
-from worlds.audits import Strict, band_data
-
-LITTLE = AuditSettings(
-    candidates=4,
-    steps=20,
-    ways=("momentum",),
-    curve_candidates=2,
-    searched=2,
-    queries=100,
-    garbage_images=20,
-)
-
-pytestmark = pytest.mark.usefixtures("one_thread")
+from worlds.audits import LITTLE, Strict, band_data
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (3, 6, 9)])

@@ -16,8 +16,6 @@ from deceive.auditing.models.meeting import meet
 from deceive.common.errors import InputError
 from worlds.audits import band_data
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 SMALL = Plan(count=4, steps=300, restarts=2, shown=2)
 
 

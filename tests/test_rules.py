@@ -8,8 +8,6 @@ from deceive.fooling.fool import fool
 from deceive.fooling.rules import RULES
 from deceive.fooling.starts import begin
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def begun(rule, n=2, shape=(1, 2, 2)):
     return torch.zeros(n, RULES[rule].memory, *shape), torch.zeros(n, dtype=torch.int64)

@@ -8,30 +8,13 @@ import pytest
 import torch
 
 from conftest import Bands
-from deceive.auditing import AuditSettings, Interface, audit
+from deceive.auditing import Interface, audit
 from deceive.auditing.judge_training import Shrinking, trained_on
 from deceive.auditing.models.interface import Scaling
 from deceive.auditing.trained_judge import trained_judge
 from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset, Split
-from worlds.audits import band_data, quiet
-
-pytestmark = pytest.mark.usefixtures("one_thread")
-
-LITTLE = AuditSettings(
-    candidates=4,
-    steps=20,
-    ways=("momentum",),
-    curve_candidates=2,
-    searched=2,
-    queries=100,
-    garbage_images=20,
-)
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return band_data()
+from worlds.audits import LITTLE, quiet
 
 
 def test_it_reads_the_data_and_is_the_same_for_the_same_seed(data):

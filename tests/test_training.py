@@ -17,8 +17,6 @@ from deceive.training.calibrating import calibrate
 from deceive.training.fit import TrainingProgress, fit
 from deceive.training.settings import TrainingSettings
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 STILL = {"rotation": 0, "scaling": 0, "translation": 0, "elasticity": 0}
 
 

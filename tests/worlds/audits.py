@@ -36,6 +36,17 @@ TINY = AuditSettings(
     starts=WHITE_STARTS,
 )
 
+# As little as an audit can do and say something of everything.
+LITTLE = AuditSettings(
+    candidates=4,
+    steps=20,
+    ways=("momentum",),
+    curve_candidates=2,
+    searched=2,
+    queries=100,
+    garbage_images=20,
+)
+
 
 def band_split(count: int, seed: int, bands: Bands) -> Split:
     """Images whose label's band is nearly white and whose others are nearly black."""
