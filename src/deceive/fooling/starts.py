@@ -82,7 +82,7 @@ def squares(shape: Shape, generator: Generator) -> Tensor:
     """
     channels, height, width = shape
     chance = torch.rand(_SQUARES, 2 + channels, generator=generator, **_PIXELS)
-    sides = torch.tensor(_sides(min(height, width)))
+    sides = torch.tensor(_sides(min(height, width)), device="cpu")
     room = torch.stack([height - sides, width - sides], 1) + 1
     places = (chance[:, :2] * room).int().tolist()
     colours = chance[:, 2:].round().numpy()[:, :, None, None]
