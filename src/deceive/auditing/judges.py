@@ -4,7 +4,7 @@ Images that deceive one model may also deceive similar ones, and every classifie
 spots. Several classifiers of different families rarely share one (docs/resisting.md).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import combinations, islice
 
@@ -97,18 +97,27 @@ def meet_judges(
                 "There is no judge for this data, so the fooling rate alone is given. One can be "
                 "trained on it (--judge train), and other models for it can be judges (--judge)."
             ]
-        shipped = (
-            met_as_judge(loaded_model(name, interface, trust=False), data, interface)
-            for name in _SHIPPED
-        )
-        others = (each for each in shipped if not same_network(each, subject, data))
-        return tuple(islice(others, _SEATS)), []
+        return tuple(islice(_shipped(subject, data, interface), _SEATS)), []
     judges = tuple(
         _examined(each, data, FOUND_OUT)
         if isinstance(each, Loaded)
         else _examined(_loaded(each, interface, trust=trust), data, interface)
         for each in chosen
     )
+    _check_different(judges, subject, data)
+    return judges, [f"Judge {each.name}: {note}" for each in judges for note in each.notes]
+
+
+def _shipped(subject: Subject, data: RealData, interface: Interface) -> Iterator[Subject]:
+    """The shipped judges, but not the network that they would judge."""
+    for name in _SHIPPED:
+        judge = met_as_judge(loaded_model(name, interface, trust=False), data, interface)
+        if not same_network(judge, subject, data):
+            yield judge
+
+
+def _check_different(judges: Sequence[Subject], subject: Subject, data: RealData) -> None:
+    """Raise `InputError` when a judge is the subject or another judge, by its answers."""
     for judge in judges:
         if same_network(judge, subject, data):
             raise InputError(
@@ -121,7 +130,6 @@ def meet_judges(
                 f"judge: expected models that differ, got {one.name} and {other.name}, which give "
                 "the same answers; drop one, or one network votes twice"
             )
-    return judges, [f"Judge {each.name}: {note}" for each in judges for note in each.notes]
 
 
 def _loaded(model: AnyModel, interface: Interface, *, trust: bool) -> Loaded:

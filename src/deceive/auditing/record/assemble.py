@@ -6,7 +6,7 @@ from deceive.auditing.guessing import reads_nothing
 from deceive.auditing.record.advice import advise
 from deceive.auditing.record.again import command_of
 from deceive.auditing.record.described import Judge
-from deceive.auditing.record.measured import Failure
+from deceive.auditing.record.measured import Failure, Headline
 from deceive.auditing.record.outcomes import (
     attacks_of,
     headlines_of,
@@ -75,15 +75,7 @@ def assemble(run: Run) -> AuditReport:
 
 
 def _assembled(run: Run, rows: list[AuditRow], subject: SubjectRow) -> AuditReport:
-    done = {row.part for row in rows}
-    failures = {
-        row.of: row.reason for row in rows if isinstance(row, FailureRow) and row.of not in done
-    }
-    missing = [
-        words for name, words in subject.plan.items() if name not in done and name not in failures
-    ]
-    if "clean" in failures:
-        missing = []  # everything else needs it, so more time would not help
+    missing, failures = _undone(rows, subject)
     sizes = sizes_of(subject.model.image_shape, subject.data.n_classes)
     stored = [(each, stored_outcomes(run, each, sizes)) for each in attacked_in(run)]
     headlines = headlines_of(stored)
@@ -91,17 +83,13 @@ def _assembled(run: Run, rows: list[AuditRow], subject: SubjectRow) -> AuditRepo
     garbage = [row.garbage for row in rows if isinstance(row, GarbageRow)]
     limits = clean.limits if clean else []
     likeness = next((row for row in rows if isinstance(row, ResemblanceRow)), None)
-    first = sorted(rows, key=lambda row: not isinstance(row, CleanRow))  # if it reads nothing
-    warnings = [said for row in first for said in row.warnings]
-    if not (clean and reads_nothing(clean.clean.accuracy, subject.data.n_classes)):
-        warnings += without_gradient(headlines)
     return AuditReport(
         deceive=__version__,
         command=_command(run.settings, subject),
         complete=not missing and not failures,
-        missing=list(dict.fromkeys(missing)),
-        failures=[Failure(part=subject.plan[of], reason=said) for of, said in failures.items()],
-        warnings=list(dict.fromkeys(warnings)),
+        missing=missing,
+        failures=failures,
+        warnings=_warnings(rows, clean, headlines, subject.data.n_classes),
         notes=[*(clean or subject).noticed, *subject.notes],
         model=subject.model,
         data=subject.data,
@@ -121,6 +109,32 @@ def _assembled(run: Run, rows: list[AuditRow], subject: SubjectRow) -> AuditRepo
         resemblance=likeness.resemblance if likeness else None,
         seconds=round(sum(row.seconds for row in rows), 2),
     )
+
+
+def _undone(rows: list[AuditRow], subject: SubjectRow) -> tuple[list[str], list[Failure]]:
+    """What is left to do, each once and in words, and what failed."""
+    done = {row.part for row in rows}
+    failed = {
+        row.of: row.reason for row in rows if isinstance(row, FailureRow) and row.of not in done
+    }
+    left = dict.fromkeys(
+        words for name, words in subject.plan.items() if name not in done and name not in failed
+    )
+    if "clean" in failed:
+        left = {}  # everything else needs it, so more time would not help
+    failures = [Failure(part=subject.plan[of], reason=said) for of, said in failed.items()]
+    return list(left), failures
+
+
+def _warnings(
+    rows: list[AuditRow], clean: CleanRow | None, headlines: list[Headline], n_classes: int
+) -> list[str]:
+    """Each once; those about real images first, for there the model may read nothing."""
+    first = sorted(rows, key=lambda row: not isinstance(row, CleanRow))
+    warnings = [said for row in first for said in row.warnings]
+    if not (clean and reads_nothing(clean.clean.accuracy, n_classes)):
+        warnings += without_gradient(headlines)
+    return list(dict.fromkeys(warnings))
 
 
 def _command(settings: Row, subject: SubjectRow) -> str:
