@@ -22,7 +22,7 @@ from deceive.auditing.record.schema import AuditReport
 from deceive.auditing.verdict import verdict
 from deceive.common.errors import InputError
 from deceive.data.dataset import in_batches
-from worlds.audits import LITTLE, context_of, quiet
+from worlds.audits import LITTLE, band_data, context_of, quiet
 from worlds.records import audit_content
 
 

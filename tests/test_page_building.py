@@ -7,6 +7,7 @@ import threading
 import urllib.request
 
 import pytest
+import torch
 
 from deceive import InputError
 from deceive.cli import main
@@ -14,12 +15,13 @@ from deceive.common.files import write_text
 from deceive.common.locks import LOCK, locked
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import DRAWING
-from deceive.storage.models import load_card, shipped_folder
+from deceive.storage.models import load_card, load_network, shipped_folder, shipped_names
 from deceive.webpage import networks
 from deceive.webpage.build import CLONE, build
 from deceive.webpage.networks import manifest
 from deceive.webpage.notebooks import write_notebooks
 from deceive.webpage.serving import server
+from worlds.graphs import assert_agrees, random_batch
 
 
 def test_the_manifest_says_what_the_cards_say(models_with_rounds):
@@ -69,6 +71,16 @@ def test_the_first_load_and_each_network_are_small(dist):
     first = sum(path.stat().st_size for path in other)
     assert first + listed["fast"]["bytes"] + listed["judge"]["bytes"] <= 15e6
     assert not [path for path in other if path.suffix == ".wasm"]
+
+
+@pytest.mark.shipped
+@pytest.mark.parametrize("name", shipped_names())
+def test_its_networks_answer_as_torch_does(dist, name):
+    network, path = load_network(name), dist / "networks" / f"{name}.onnx"
+    for number in (1, 10, 64):
+        batch = random_batch(network, network.image_shape, number, number)
+        noise = torch.rand(number) if network.hears_noise else None
+        assert_agrees(path, network, *batch, noise=noise)
 
 
 def test_what_is_up_to_date_is_not_built_again(dist):

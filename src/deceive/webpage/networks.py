@@ -19,7 +19,13 @@ from deceive.webpage.built import checksum, read_own
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # The code that decides what an exported network looks like.
-_EXPORTERS = ("storage/export.py", "networks/classifier.py")
+_EXPORTERS = (
+    "networks/*.py",
+    "fooling/objectives.py",
+    "storage/backward.py",
+    "storage/export.py",
+    "storage/tracing.py",
+)
 
 
 def manifest(models: Path) -> dict[str, Any]:
@@ -84,7 +90,7 @@ def write_networks(
     `notebooks` are the titles of the pages that the manifest lists too.
     """
     described = manifest(models)
-    exporter = checksum(_PACKAGE / name for name in _EXPORTERS)
+    exporter = checksum(path for files in _EXPORTERS for path in _PACKAGE.glob(files))
     old = folder / "manifest.json"
     known = read_own(old).get("networks")
     for name, entry in described["networks"].items():
