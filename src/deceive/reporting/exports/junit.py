@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from deceive.auditing.record.schema import AuditReport
-from deceive.auditing.verdict import verdict
+from deceive.auditing.verdict import did_less, verdict
 from deceive.common.files import write_text
 from deceive.reporting.exports.checks import Check, checks_of, parts_of
 
@@ -42,8 +42,8 @@ def write_junit(path: Path, report: AuditReport, limit: float | None = None) -> 
         ET.SubElement(properties, "property", {"name": key, "value": _legal(value)})
     for check in checks:
         _add(suite, check, f"deceive.{report.model.name.replace('.', '_')}")
-    said = [*verdict(report), *report.reductions, *report.notes]
-    ET.SubElement(suite, "system-out").text = _legal("\n".join(said))
+    said = [*verdict(report), did_less(report), *report.notes]
+    ET.SubElement(suite, "system-out").text = _legal("\n".join(filter(None, said)))
     ET.indent(suites)
     text = ET.tostring(suites, encoding="unicode")
     write_text(path, f'<?xml version="1.0" encoding="UTF-8"?>\n{text}\n')
