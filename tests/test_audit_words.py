@@ -1,5 +1,7 @@
 """An audit in words: its sentences, and the command that makes it again."""
 
+import ast
+import re
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +137,9 @@ def test_how_to_apply_the_advice_follows_it():
     (place,) = (n for n, each in enumerate(sentences) if 'auditing.Gate("runs/mine")' in each)
     assert sentences[place - 1].startswith("Use the confidence")
     assert any('Gate("runs/mine")' in each for each in verdict(report, Path.cwd() / "runs/mine"))
+    quoted = verdict(report, Path('runs/my "best"\\model'))[place]
+    (shown,) = re.findall(r"Gate\((.*)\) loads", quoted)
+    assert ast.literal_eval(shown) == 'runs/my "best"\\model'
     assert not any("Gate" in each for each in verdict(report))  # it is in no folder
     assert not any("Gate" in each for each in said(limits=[], advice=None))
 

@@ -1,6 +1,6 @@
 """How to apply an audit's advice in Python, in words."""
 
-import os
+import json
 from pathlib import Path
 
 from deceive.auditing.record.measured import OF_FEATURES
@@ -18,12 +18,13 @@ def applied(report: AuditReport, folder: Path | None) -> list[str]:
     else:
         call, what = f"gate({outputs})", ""
     return [
-        f'In Python, gate = deceive.auditing.Gate("{_place(folder)}") loads this score and its '
+        f"In Python, gate = deceive.auditing.Gate({_place(folder)}) loads this score and its "
         f"threshold, and {call} says which answers to trust{what}."
     ]
 
 
 def _place(folder: Path) -> str:
-    """The folder, from here if it is below."""
-    here = os.path.relpath(folder)
-    return Path(folder if here.startswith("..") else here).as_posix()
+    """The folder as Python writes it, from here if it is below."""
+    whole, here = folder.absolute(), Path.cwd()
+    place = whole.relative_to(here) if whole.is_relative_to(here) else whole
+    return json.dumps(place.as_posix(), ensure_ascii=False)
