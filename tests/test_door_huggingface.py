@@ -116,7 +116,7 @@ def test_it_is_audited_with_its_own_preparation():
     assert report.failures == []
     assert report.clean.accuracy == 1
     assert report.model.white_box
-    assert (report.model.format, report.model.name) == ("transformers", "bands")
+    assert (report.model.format, report.model.name) == ("transformers", "hf:ORG/bands")
     assert said == [
         "Images: colour, resized to 4×4, pixels from 0 to 1, normalised by mean 0.5, 0.5, 0.5 and "
         "std 0.25, 0.25, 0.25, as its image processor says"
