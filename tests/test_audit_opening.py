@@ -154,7 +154,10 @@ def test_a_function_prepares_the_images(tmp_path, monkeypatch, data):
         assert report.model.white_box == white_box
         assert f"through own_steps:{name}" in report.model.prepared
         assert f"--preprocess own_steps:{name}" in report.command
-    for name, said in [("nothing", "a function, got own"), ("absent", "has no attribute")]:
+    for name, said in [
+        ("nothing", "a function, got own"),
+        ("absent", "'absent' in own_steps.py, found none"),
+    ]:
         with pytest.raises(InputError, match=f"preprocess: expected .*{said}"):
             loaded_model(Bands(), Interface(preprocess=f"own_steps.py:{name}"), trust=False)
 

@@ -5,6 +5,7 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, get_args
 
@@ -83,8 +84,9 @@ def remade(played: str, settings: Any) -> str:
     return command_line(*played.split(), *flags_of(settings, PLAYED[played]))
 
 
-def audit_of(settings: AuditSettings, interface: Interface) -> str:
-    declared = {"interface": as_json(interface), "judge_interface": as_json(interface)}
+def audit_of(settings: AuditSettings, interface: Interface, names: list[str] | None = None) -> str:
+    own = as_json(replace(interface, class_names=names))
+    declared = {"interface": own, "judge_interface": as_json(interface)}
     stored = {"model": "x", "judges": ["auto"], **declared, **settings.model_dump(mode="json")}
     return again.command_of(stored, again.Again())
 
@@ -107,19 +109,20 @@ SOME = st.floats(-1e6, 1e6)
     rubbish_class=st.none() | st.integers(0, 99),
     shape=st.sampled_from([{}, {"size": (48, 192)}, {"resize": 9}, {"resize": 9, "crop": (8, 7)}]),
     device=st.sampled_from(["auto", "cpu"]),
+    names=st.none() | st.just(["tench, Tinca tinca", 'the "cat"', "dog"]),
 )
 def test_the_command_of_an_audit_declares_the_same_interface(
-    bounds, output, rubbish_class, shape, device
+    bounds, output, rubbish_class, shape, device, names
 ):
     scaling = bounds and Scaling(bounds)
     preprocess = None if scaling else "prepare.py:as_trained"
     interface = Interface(
         scaling, output, rubbish_class, **shape, preprocess=preprocess, device=device
     )
-    _, *words = shlex.split(audit_of(QUICK, interface))
-    asked = parse(words)
-    declared = asked.declared
-    assert declared.interface("") == declared.interface("judge_") == interface
+    _, *words = shlex.split(audit_of(QUICK, interface, names))
+    declared = parse(words).declared
+    assert declared.interface("judge_") == interface
+    assert declared.interface("") == replace(interface, class_names=names)
 
 
 def test_only_what_differs_has_a_flag():

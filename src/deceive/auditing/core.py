@@ -2,7 +2,7 @@
 
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -71,6 +71,7 @@ def _quiet(words: str) -> None:
 @arguments.taking(
     judge=arguments.maybe(arguments.models),
     interface=arguments.of("an Interface", Interface),
+    class_names=arguments.maybe(arguments.names),
     judge_interface=arguments.of("an Interface", Interface),
     settings=arguments.of("AuditSettings", AuditSettings),
     out=arguments.maybe(arguments.place),
@@ -86,6 +87,7 @@ def audit(
     interface: Interface = FOUND_OUT,
     judge_interface: Interface = FOUND_OUT,
     other_data: Place = None,
+    class_names: Sequence[str] | None = None,
     settings: AuditSettings = QUICK,
     out: Path | str | None = None,
     budget: Budget | float | Literal["auto"] | None = "auto",
@@ -112,6 +114,8 @@ def audit(
         interface: the model's scaling, output and rubbish class; by default they are detected.
         judge_interface: the same for all judges given. Wrap judges that need different ones.
         other_data: images of other things, of the same shape: garbage to this model.
+        class_names: a name for each of the model's outputs, in their order; instead of the
+            interface's `class_names`.
         settings: how much to do: `QUICK`, `THOROUGH`, or your own settings.
         out: the run folder, where the same call can continue and `audit.json` is written; by
             default only the result is returned.
@@ -153,6 +157,8 @@ def audit(
     if isinstance(budget, str):
         budget = usual_budget(settings)
     limit = budget if isinstance(budget, Budget) else Budget(budget)
+    if class_names is not None:
+        interface = replace(interface, class_names=tuple(class_names))
     earlier = planned_in(out)  # a run keeps the plan that it began with
 
     # Find out how the model and its judges want their images.

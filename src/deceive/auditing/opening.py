@@ -7,6 +7,7 @@ from typing import Any
 
 from torch import nn
 
+from deceive.auditing.class_names import named
 from deceive.auditing.models.accepting import accepted
 from deceive.auditing.models.devices import placed
 from deceive.auditing.models.formats import load_model
@@ -14,6 +15,7 @@ from deceive.auditing.models.interface import FOUND_OUT, Interface, Scaling, as_
 from deceive.auditing.models.loaded import AnyModel, Loaded
 from deceive.auditing.models.meeting import meet
 from deceive.auditing.models.onnx_model import OnnxModel
+from deceive.auditing.models.preprocess_check import check_preprocess
 from deceive.auditing.models.preprocessing import with_preprocess
 from deceive.auditing.models.subject import Subject
 from deceive.auditing.models.wants import as_many_pixels, preparation_of
@@ -70,6 +72,9 @@ def fitting(
         wanted = preparation if own else replace(preparation, channels=channels)
     if wanted != preparation:
         data = _opened(place, wanted)
+    data = named(data, interface.class_names)
+    if interface.preprocess is not None:
+        check_preprocess(loaded, data.validation.read(slice(2)))
     words = ", ".join(_words(loaded, wanted, data.image_shape, interface))
     return replace(loaded, prepared=words), data, wanted
 

@@ -30,6 +30,9 @@ class Declared:
     (N, C, H, W) in [0, 1] to what the model takes."""
     output: str | None = None
     """For a model with several outputs: the one to read, by name or by number from 0."""
+    class_names: str | None = None
+    """A name for each of the model's outputs, in their order: A,B,C, or a file with one name a
+    line. Classes of the data that are numbers get these names."""
     rubbish_class: int | None = None
     """The index of the output that stands for none of the classes."""
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
@@ -57,6 +60,7 @@ class Declared:
     def interface(self, prefix: Literal["", "judge_"]) -> Any:
         """What the flags with this prefix declare. Raises `InputError` that begins with a flag."""
         from deceive.auditing import Interface, Scaling
+        from deceive.auditing.class_names import names_in
 
         def given(*names: str) -> dict[str, Any]:
             values = {name: getattr(self, prefix + name) for name in names}
@@ -67,6 +71,8 @@ class Declared:
             declared: dict[str, Any] = {
                 name: sides(name, value) for name, value in given("size", "crop").items()
             }
+            if not prefix and self.class_names is not None:
+                declared["class_names"] = names_in(self.class_names)
             return Interface(
                 scaling=Scaling(**scaling) if scaling else None,
                 device=self.device,
@@ -74,4 +80,5 @@ class Declared:
                 **given("output", "rubbish_class", "resize", "preprocess"),
             )
         except InputError as error:
-            raise InputError(f"--{prefix.replace('_', '-')}{error}") from error
+            name, colon, rest = str(error).partition(":")
+            raise InputError(f"--{(prefix + name).replace('_', '-')}{colon}{rest}") from error

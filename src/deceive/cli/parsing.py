@@ -121,14 +121,17 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def _flags_of(command: Command) -> set[str]:
-    """The names of its fields that are flags, and of its settings'."""
+def _flags_of(command: object) -> set[str]:
+    """The names of a dataclass's fields that are flags, and of its settings' and groups'."""
+    assert dataclasses.is_dataclass(command)
     hints = typing.get_type_hints(type(command), include_extras=True)
     names = set()
     for field in dataclasses.fields(command):
         value = getattr(command, field.name)
         if isinstance(value, BaseModel):
             names |= {*type(value).model_fields}
+        elif dataclasses.is_dataclass(value):
+            names |= _flags_of(value)
         elif tyro.conf.Positional not in typing.get_args(hints[field.name]):
             names.add(field.name)
     return names

@@ -1,5 +1,6 @@
 """Which columns a model's scores have, and what kind of scores they are."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from torch import Tensor, nn
@@ -17,23 +18,47 @@ from deceive.networks.modules import device_of, float_type, original
 from deceive.networks.squashing import before_softmax
 
 
-def arranged(found: Found, data: RealData) -> tuple[Reading, list[str]]:
-    """How the columns of the scores are read, and notes; also checks their number."""
+def arranged(
+    found: Found, data: RealData, declared: Sequence[str] | None = None
+) -> tuple[Reading, list[str]]:
+    """How the columns of the scores are read, and notes; also checks their number.
+
+    Args:
+        found: the scores.
+        data: its classes come first.
+        declared: the names of the outputs, if the user gave them.
+    """
     output = found.loaded.output
     notes = [f"The audit reads its output “{output}”."] if output is not None else []
     n_outputs = found.scores.shape[1]
-    if n_outputs == 1 and data.n_classes == 2:
+    single = n_outputs == 1 and data.n_classes == 2
+    if declared is not None:
+        names = _checked(declared, 2 if single else n_outputs, data)
+    elif single:
         return Reading(single=True), notes
-    names = found.names or found.loaded.wants.class_names
-    if names is None and found.labels is not None:
-        names = names_of_labels(found.scores, found.labels, data.class_names)
-    order, said = order_of(names, data.class_names, n_outputs)
-    if n_outputs < data.n_classes:
+    else:
+        names = found.names or found.loaded.wants.class_names
+        if names is None and found.labels is not None:
+            names = names_of_labels(found.scores, found.labels, data.class_names)
+    order, said = order_of(names, data.class_names, 2 if single else n_outputs)
+    if not single and n_outputs < data.n_classes:
         raise InputError(
             f"model: expected at least {data.n_classes} outputs, one for each of the data's "
             f"classes, got {n_outputs}; name images of the model's own classes with --data DIR"
         )
-    return Reading(order=order), notes + said
+    return Reading(single=single, order=order), notes + said
+
+
+def _checked(names: Sequence[str], n_outputs: int, data: RealData) -> Sequence[str] | None:
+    """Declared names of the outputs; None where the order is the data's."""
+    if n_outputs > len(names) and tuple(names) == data.class_names:
+        return None  # a rubbish class, or others, may follow
+    if len(names) != n_outputs:
+        raise InputError(
+            f"class_names: expected {n_outputs} names, one for each of the model's outputs in "
+            f"their order, got {len(names)}"
+        )
+    return names
 
 
 def read_as(

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 from pydantic import TypeAdapter
 from torch import Tensor
 
+from deceive.auditing.class_names import check_names
 from deceive.common import arguments, checks
 from deceive.common.errors import InputError
 from deceive.common.levels import Bounds
@@ -101,6 +102,9 @@ class Interface:
     preprocess: str | Callable[[Tensor], Any] | None = None
     """In place of a scaling: a function, or where to import it (`module:function`), from images
     (N, C, H, W) in [0, 1] to what the model takes. Gradients pass through it if it uses torch."""
+    class_names: tuple[str, ...] | None = None
+    """A name for each of the model's outputs, in their order, which the data's classes are matched
+    by; if those are numbers, they get these names."""
     device: DeviceName = "auto"
     """Where the model runs."""
 
@@ -109,6 +113,10 @@ class Interface:
         arguments.maybe(arguments.name_or_place)("output", self.output)
         arguments.maybe(arguments.whole)("rubbish_class", self.rubbish_class)
         arguments.maybe(arguments.name_or_function)("preprocess", self.preprocess)
+        arguments.maybe(arguments.names)("class_names", self.class_names)
+        if self.class_names is not None:
+            check_names(self.class_names)
+            object.__setattr__(self, "class_names", tuple(self.class_names))
         checks.one_of("device", self.device, get_args(DeviceName))
         if self.output is not None:
             object.__setattr__(self, "output", str(self.output))

@@ -11,7 +11,7 @@ from deceive.auditing.models.interface import FOUND_OUT, Interface, Scaling, che
 from deceive.auditing.models.loaded import Loaded
 from deceive.auditing.models.outputs import pick
 from deceive.auditing.models.readings import Reading
-from deceive.auditing.models.remarks import of_outputs
+from deceive.auditing.models.remarks import CONSTANT, is_constant, of_outputs
 from deceive.auditing.models.scaling import SAMPLE, Read, best_read, usual
 from deceive.auditing.models.subject import Adapted, Subject, answering
 from deceive.data.dataset import Labelled, RealData, in_batches
@@ -54,12 +54,14 @@ def meet(
     tried = _scalings(loaded, data, interface)
     found = pick(loaded, [each(first) for each in tried], data.n_classes, interface.output)
     loaded, n_outputs = found.loaded, found.scores.shape[1]
-    reading, notes = arranged(found, data)
+    reading, notes = arranged(found, data, interface.class_names)
     rubbish = rubbish_of(loaded, interface.rubbish_class, data.n_classes, n_outputs, reading)
     scaling = tried[0]
     if len(tried) > 1:
         scaling, said = _best(loaded, reading, tried, data, sample, thorough=thorough)
         notes += said
+    if is_constant(found.scores) and is_constant(outputs_of(loaded, scaling(first))):
+        notes.append(CONSTANT.format(len(first)))
     loaded, reading, said = read_as(loaded, reading, scaling(first), rubbish)
     notes += [*said, *of_outputs(reading, n_outputs, data.n_classes, rubbish)]
     plain = scaling == Scaling() and reading.is_plain and found.is_flat

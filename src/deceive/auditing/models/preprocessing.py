@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from deceive.auditing.models.importing import imported
 from deceive.auditing.models.interface import Interface
-from deceive.auditing.models.loaded import Loaded
+from deceive.auditing.models.loaded import Function, Loaded
 from deceive.common.errors import InputError
 
 Preprocess = Callable[[Tensor], Any]
@@ -27,6 +27,17 @@ class Preprocessed(nn.Module):
         return self.model(_shown(self._preprocess, images))
 
 
+class PreprocessedFunction:
+    """A callable with a function before it: images (N, C, H, W) in [0, 1] in."""
+
+    def __init__(self, model: Function, preprocess: Preprocess) -> None:
+        self.model, self._preprocess = model, preprocess
+
+    def __call__(self, images: Tensor) -> Any:
+        """What the model gives."""
+        return self.model(self._preprocess(images))
+
+
 def with_preprocess(loaded: Loaded, interface: Interface) -> Loaded:
     """The model with the interface's function before it, if it has one.
 
@@ -38,8 +49,9 @@ def with_preprocess(loaded: Loaded, interface: Interface) -> Loaded:
     if isinstance(loaded.model, nn.Module):
         within: nn.Module = Preprocessed(loaded.model, preprocess)
         return replace(loaded, model=within, preprocess=preprocess)
-    model = loaded.model
-    return replace(loaded, model=lambda images: model(preprocess(images)), preprocess=preprocess)
+    return replace(
+        loaded, model=PreprocessedFunction(loaded.model, preprocess), preprocess=preprocess
+    )
 
 
 def pictures_of(loaded: Loaded, images: Tensor) -> Tensor | None:

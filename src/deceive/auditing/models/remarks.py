@@ -1,5 +1,7 @@
 """What is said about a model's outputs, in sentences."""
 
+from torch import Tensor
+
 from deceive.auditing.models.readings import Reading
 from deceive.networks.squashing import Squashing
 
@@ -8,6 +10,23 @@ _NONE_OF_THEM = (
     "{} and adds a rubbish class, “none of them”, with a logit of 0. The confidence in a class is "
     "then its sigmoid, or less where several classes are likely."
 )
+
+
+CONSTANT = (
+    "It gives the same answer for all of the first {} images, so it doesn't look at them, and the "
+    "figures say nothing but that: check its weights, and how its images are prepared."
+)
+
+
+def is_constant(scores: Tensor) -> bool:
+    """Whether the scores (N, K) of several images are the same, but for rounding.
+
+    >>> import torch
+    >>> is_constant(torch.tensor([[1.0, 2.0], [1.0, 2.0]])), is_constant(torch.eye(2))
+    (True, False)
+    """
+    apart = (scores - scores[:1]).abs().max()
+    return len(scores) > 1 and bool(apart <= 1e-6 * scores.abs().max())
 
 
 def of_squashing(squashing: Squashing, reading: Reading) -> str:

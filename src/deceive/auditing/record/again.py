@@ -1,5 +1,6 @@
 """The command that makes an audit again."""
 
+from deceive.auditing.class_names import as_text
 from deceive.auditing.record.rows import Again
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
 from deceive.common.flags import command_line, flag, flags_of
@@ -39,6 +40,8 @@ def _declared(prefix: str, interface: Row) -> list[str]:
     for name in ("resize", "bounds", "mean", "std", "preprocess", "output", "rubbish_class"):
         if declared.get(name) is not None:
             words += flag(f"{prefix}{name}", declared[name])
+    if declared.get("class_names") is not None:
+        words += flag(f"{prefix}class_names", as_text(declared["class_names"]))
     if not prefix and declared.get("device", "auto") != "auto":  # it is the judges' too
         words += flag("device", declared["device"])
     return words
