@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from deceive.auditing.settings import AuditSettings
 from deceive.common import checks
+from deceive.common.errors import InputError
 from deceive.common.progress import Tick
 
 # Seconds that an audit may take if nothing else is said.
@@ -12,6 +13,12 @@ _USUAL = 120.0
 
 # An audit is planned to end within its budget, and ended at this multiple of it.
 _OVERRUN = 1.5
+
+# The least share of the budget that is planned, however long everything before the plan took.
+_LEAST = 0.2
+
+# Seconds of silence after which a call counts as hanging, if its budget isn't longer.
+_PATIENCE = 60.0
 
 
 def usual_budget(settings: AuditSettings) -> float | None:
@@ -34,26 +41,73 @@ class Budget:
     def __init__(
         self, seconds: float | None = None, clock: Callable[[], float] = time.perf_counter
     ) -> None:
-        if seconds is not None:
-            checks.open_interval("budget", seconds, 0, float("inf"))
+        if seconds is not None and not (checks.is_number(seconds) and 0 < seconds < float("inf")):
+            raise InputError(
+                f"budget: expected seconds above 0, or none; got {checks.shown(seconds)}"
+            )
         self.seconds, self.clock = seconds, clock
         self._began = clock()
+        self.heard = self._began
+        """When the call last got on, by the clock."""
+        self._expected = float("inf") if seconds is None else seconds
+
+    @property
+    def spent(self) -> float:
+        """Seconds since it began."""
+        return self.clock() - self._began
 
     @property
     def left(self) -> float:
-        """Seconds left for the parts, and at least half of all; infinite without a limit."""
+        """Seconds left for the parts, and at least a fifth of all; infinite without a limit."""
         if self.seconds is None:
             return float("inf")
-        return max(self.seconds / 2, self.seconds - (self.clock() - self._began))
+        return max(_LEAST * self.seconds, self.seconds - self.spent)
 
-    def watched(self, tick: Tick) -> Tick:
-        """The same tick, except that it raises `OutOfTime` half the budget after its end."""
+    @property
+    def stop(self) -> float:
+        """The seconds after which the call ends; infinite without a limit."""
+        return _OVERRUN * self._expected
+
+    def stretch(self, seconds: float) -> None:
+        """Expect the call to take this long, if that is longer: even the least does."""
+        self._expected = max(self._expected, seconds)
+        self.alive()
+
+    def alive(self) -> None:
+        """Note that the call gets on, and so doesn't hang."""
+        self.heard = self.clock()
+
+    @property
+    def patience(self) -> float:
+        """Seconds until the call counts as hanging, unless it gets on before then.
+
+        They end at twice the budget or a minute beyond it, whichever is later, and not before the
+        call has been silent for as long as the budget, or a minute.
+        """
+        grace = max(self._expected, _PATIENCE)
+        return max(self._began + self._expected, self.heard) + grace - self.clock()
+
+    def listening(self, tick: Tick) -> Tick:
+        """The same tick, which also notes that the call gets on."""
+
+        def heard(done: float, total: float, note: str = "") -> None:
+            self.alive()
+            tick(done, total, note)
+
+        return heard
+
+    def watched(self, tick: Tick, got_on: Callable[[], bool]) -> Tick:
+        """The same tick, except that it raises `OutOfTime` when the call has to stop.
+
+        Args:
+            tick: called first.
+            got_on: whether anything that this call did is kept. Until then it doesn't stop.
+        """
+        heard = self.listening(tick)
 
         def watching(done: float, total: float, note: str = "") -> None:
-            tick(done, total, note)
-            if self.seconds is None:
-                return
-            if self.clock() - self._began > _OVERRUN * self.seconds:
+            heard(done, total, note)
+            if self.heard - self._began > self.stop and got_on():
                 raise OutOfTime
 
         return watching

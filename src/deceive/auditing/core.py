@@ -1,43 +1,31 @@
 """`audit`: measure how sure a classifier is of garbage, part by part, in a resumable run folder."""
 
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from deceive.auditing.about import (
-    identities_of,
-    prepared_in_words,
-    run_settings,
-    spec_of,
-    specs_of,
-    subject_row,
-)
-from deceive.auditing.budget import Budget, OutOfTime, usual_budget
+from deceive.auditing.about import run_settings, spec_of, specs_of
+from deceive.auditing.beginning import begun
+from deceive.auditing.budget import Budget, usual_budget
 from deceive.auditing.context import Context
-from deceive.auditing.grouping import drop_groups
 from deceive.auditing.judges import AUTO, meet_judges
-from deceive.auditing.models.identity import recognise
 from deceive.auditing.models.importing import importable
 from deceive.auditing.models.interface import FOUND_OUT, Interface
 from deceive.auditing.models.loaded import AnyModel
 from deceive.auditing.models.meeting import meet
 from deceive.auditing.opening import Place, declared, fitting, loaded_model, opened_like
-from deceive.auditing.parts.part import Part
-from deceive.auditing.parts.plan import parts_of
-from deceive.auditing.parts.transfer import surrogates_of
 from deceive.auditing.record.assemble import write_audit
-from deceive.auditing.record.planned import Planned
-from deceive.auditing.record.rows import AUDIT, FailureRow, PartRow
+from deceive.auditing.record.rows import AUDIT
 from deceive.auditing.record.schema import AuditReport
-from deceive.auditing.scheduling import first_look, plan, planned_in
+from deceive.auditing.scheduling import first_look, planned_in
 from deceive.auditing.settings import QUICK, AuditSettings
 from deceive.auditing.trained_judge import with_trained
+from deceive.auditing.working import work
 from deceive.common import arguments
-from deceive.common.errors import DamageError, InputError, WriteError
+from deceive.common.errors import InputError, WriteError
 from deceive.common.progress import Task, Tick
 from deceive.common.raising import raised
 from deceive.data.sampling import SampledData
@@ -121,12 +109,14 @@ def audit(
             default only the result is returned.
         budget: seconds that it may take: what is not set in `settings` is reduced until it fits.
             By default 120, or no limit if the settings ask for more than `QUICK` in anything; None
-            for no limit; or a `Budget` with another clock. After half as much again the call
-            returns the results so far.
+            for no limit; or a `Budget` with another clock. A call that takes half as long again
+            returns the results so far, with a piece more than before; a run keeps its plan.
         trust: open files of formats that can run code.
         task: shows progress: called with a description, returns a context manager whose value takes
             (done, total).
-        tell: called with a sentence, before the work begins: how the model is shown images.
+        tell: called with sentences, before the work begins: how the model is shown images; and,
+            where it matters, that it takes longer than the budget, keeps an earlier plan, or is
+            already finished.
 
     Returns:
         An `AuditReport`, the content of `audit.json`. It says whether it is complete, and lists the
@@ -154,9 +144,7 @@ def audit(
     >>> report.complete, report.clean.accuracy
     (True, 1.0)
     """
-    if isinstance(budget, str):
-        budget = usual_budget(settings)
-    limit = budget if isinstance(budget, Budget) else Budget(budget)
+    limit = _limit(budget, settings)
     if class_names is not None:
         interface = replace(interface, class_names=tuple(class_names))
     earlier = planned_in(out)  # a run keeps the plan that it began with
@@ -170,9 +158,11 @@ def audit(
     before = first_look(loaded, real, limit) if earlier is None else earlier.before
     some = SampledData.of(real).at_most(settings.seed, before.validation, train=before.train)
     subject = meet(loaded, some, declared(interface, loaded), thorough=before.thorough)
+    limit.alive()
     named = [] if judge is None else [*judge] if isinstance(judge, list | tuple) else [judge]
     chosen, trained = with_trained(named, real, out, settings.seed, limit, task)
     judges, notes = meet_judges(chosen, subject, some, judge_interface, trust=trust)
+    limit.alive()
     asked = run_settings(
         spec_of(model, subject),
         specs_of(named, judges),
@@ -182,61 +172,25 @@ def audit(
         settings,
     )
 
-    # Begin or continue the run: it has to be the same model.
+    # Begin or continue the run, and do the missing parts, while there is time.
     with _folder(out) as folder:
         run = Run(folder, asked, AUDIT)
         for each in trained:
             each.keep(run)
             notes += each.notes
         context = Context(subject, real, judges, settings, run, others)
-        context = replace(context, surrogates=surrogates_of(context))
-        recognise(run, identities_of(context, before.asked))
-        planned = earlier or plan(context, parts_of(context), limit, before)
-        context = _following(context, planned)
-        parts = parts_of(context)
-        if run.row(part="subject") is None:
-            run.add(subject_row(context, parts, planned, notes).model_dump(mode="json"))
-
-        tell(f"Images: {prepared_in_words(subject)}")
-
-        # Do the missing parts, while there is time.
+        context, missing = begun(context, limit, earlier, before, notes, tell)
         try:
-            for part in parts:
-                if run.row(part=part.name) is None:
-                    with task(part.words) as report:
-                        row = _attempt(part, context, limit.watched(report))
-                    run.add(row.model_dump(mode="json"))
-                    drop_groups(run, part.name)
-                    if isinstance(row, FailureRow) and row.of == "clean":
-                        break  # everything else is measured against it
-        except OutOfTime:
-            pass  # the report names the parts that are missing
+            work(context, missing, limit, task)
         finally:
             found = write_audit(run)
     return found
 
 
-def _following(context: Context, planned: Planned) -> Context:
-    """What a plan makes of an audit: its settings, and a sample of the real images."""
-    settings, real = planned.settings, planned.settings.real_images
-    data = SampledData.of(context.data).at_most(settings.seed, real, test=real)
-    return replace(
-        context, data=data, settings=settings, groups=planned.groups, exactly=planned.exactly
-    )
-
-
-def _attempt(part: Part, context: Context, tick: Tick) -> PartRow | FailureRow:
-    """Do a part; if the model fails, write a row that says so."""
-    started = time.perf_counter()
-    try:
-        tick(0, 1)
-        row = part.run(context, tick)
-    except (OutOfTime, KeyboardInterrupt, WriteError, DamageError):
-        raise  # none of these is the model's fault
-    except BaseException as error:  # a user's model may raise anything, and call sys.exit
-        said = str(error) if isinstance(error, InputError) else raised(error)
-        return FailureRow(part="failure", of=part.name, reason=said.splitlines()[0])
-    return row.model_copy(update={"seconds": round(time.perf_counter() - started, 2)})
+def _limit(budget: Budget | float | str | None, settings: AuditSettings) -> Budget:
+    if isinstance(budget, Budget):
+        return budget
+    return Budget(usual_budget(settings) if isinstance(budget, str) else budget)
 
 
 @contextmanager

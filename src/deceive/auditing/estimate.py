@@ -117,3 +117,8 @@ SECTIONS: Mapping[Section, Callable[[AuditSettings, Facts], float]] = {
 def estimated(settings: AuditSettings, facts: Facts) -> dict[Section, float]:
     """Seconds that each section takes at most."""
     return {name: seconds(settings, facts) for name, seconds in SECTIONS.items()}
+
+
+def total(settings: AuditSettings, facts: Facts) -> float:
+    """Seconds that all sections take together at most."""
+    return sum(estimated(settings, facts).values())

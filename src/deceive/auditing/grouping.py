@@ -52,6 +52,11 @@ def in_groups(
     return done
 
 
+def kept_groups(run: Run) -> frozenset[str]:
+    """The names of the groups that are kept, of all parts."""
+    return run.arrays_like("*-from-*")
+
+
 def drop_groups(run: Run, part: str) -> None:
     """Forget the groups of a part that is whole."""
     run.drop_arrays(f"{arrays_name(part)}*-from-*")

@@ -15,9 +15,9 @@ from deceive.networks.inference import batch_for
 Clock = Callable[[], float]
 """Returns the time in seconds."""
 
-# A measurement of this many seconds is long enough; a shorter one is repeated with more images, and
-# a very short one is the best of several, as other processes disturb it.
-_LONG, _SHORT, _REPEATS = 0.2, 0.02, 5
+# A measurement of this many seconds is long enough; a shorter one is repeated with so many times
+# the images, and a very short one is the best of several, as other processes disturb it.
+_LONG, _SHORT, _REPEATS, _GROWTH = 0.2, 0.02, 5, 4
 
 # A slow call is timed with at most this many images, and at least twice as many as the few.
 _LARGER, _AT_LEAST = 16, 4
@@ -43,6 +43,10 @@ class Cost:
     def of(self, calls: float, images: float) -> float:
         """Seconds of this many calls with so many images in all."""
         return self.call * calls + self.image * images
+
+    def times(self, times: float) -> "Cost":
+        """What it costs to do the same so many times."""
+        return Cost(times * self.call, times * self.image)
 
     def images_in(self, seconds: float, batch: int) -> float:
         """How many images fit into so many seconds, in full batches; the first call is free.
@@ -89,7 +93,8 @@ def cost_of(
         images: to do it with, again and again.
         clock: returns the time in seconds.
         most: the most images at once.
-        spare: work that takes more seconds an image is measured with the first two images only.
+        spare: seconds that it may take to time more images at once than a very short time shows;
+            work that takes more seconds an image is measured with the first two images only.
     """
 
     def seconds(count: int) -> float:
@@ -105,8 +110,8 @@ def cost_of(
     work(images.read(torch.arange(few) % len(images)))  # the first call sets things up
     least = taken = seconds(few)
     count = few
-    while taken < _LONG and count < most:
-        count = min(4 * count, most)
+    while count < most and taken < _LONG and (taken < _SHORT or _GROWTH * taken <= spare):
+        count = min(_GROWTH * count, most)
         taken = seconds(count)
     if count == few and few < most and least <= few * spare:
         one = min(seconds(1), least)  # tells whether more images take much longer

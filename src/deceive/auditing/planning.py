@@ -154,6 +154,13 @@ def _with(settings: AuditSettings, **changed: Any) -> AuditSettings:
     return made
 
 
+def without_flags(settings: AuditSettings) -> AuditSettings:
+    """The same settings, all of which a plan may reduce."""
+    made = settings.model_copy()
+    made.model_fields_set.clear()
+    return made
+
+
 def reductions(asked: AuditSettings, done: AuditSettings, facts: Facts) -> list[str]:
     """What an audit does less than was asked, a sentence for each kind."""
     said = []

@@ -9,17 +9,18 @@ from torch import nn
 from deceive.auditing.attacks import CHUNK
 from deceive.auditing.budget import Budget
 from deceive.auditing.context import Context
-from deceive.auditing.estimate import Facts, estimated
+from deceive.auditing.estimate import Facts, total
 from deceive.auditing.garbage import GARBAGE, GarbageImages
 from deceive.auditing.models.loaded import Loaded
 from deceive.auditing.pace import Cost, Pace, cost_of, quicker_step, read_cost
 from deceive.auditing.parts.part import Part
 from deceive.auditing.parts.transfer import TransferPart
-from deceive.auditing.planning import planned, reductions
+from deceive.auditing.planning import planned, reductions, without_flags
 from deceive.auditing.record.planned import EVERYTHING, WHOLE, Before, Groups, Planned
 from deceive.auditing.record.rows import AUDIT, SubjectRow, typed_rows
+from deceive.auditing.settings import AuditSettings
 from deceive.common.errors import InputError
-from deceive.data.dataset import Images, RealData
+from deceive.data.dataset import Images, RealData, Stack
 from deceive.networks.inference import batch_for, logits_of
 from deceive.storage.runs import Run
 
@@ -29,8 +30,11 @@ _ALL = 10**9
 # and into the batch that identifies the model.
 _FOR_MEAN, _FOR_SCALING, _FOR_IDENTITY = 0.05, 0.1, 0.03
 
-# Of the budget, what an image may take for more than a few to be timed.
-_FOR_TIMING = 0.02
+# Of the budget, what goes into timing each: the model as it comes, questions, steps, all judges.
+_FOR_TIMING = 0.005
+
+# Garbage images that are made for the clock, and shown again and again.
+_TIMED_WITH = 16
 
 # Scalings that are tried, and how often images are asked about for the identity.
 _SCALINGS, _TIMES = 7, 4
@@ -108,17 +112,21 @@ def plan(context: Context, parts: list[Part], limit: Budget, before: Before) -> 
         return Planned.whole(asked, before)
     facts = _facts(context, parts, limit)
     settings = planned(asked, facts, _MARGIN * limit.left)
+    estimate = total(settings, facts)
+    is_least = estimate <= total(planned(without_flags(asked), facts, 0), facts)
     return Planned(
+        budget=limit.seconds,
+        expected=max(limit.seconds, limit.spent + estimate) if is_least else limit.seconds,
         before=before,
-        groups=_groups(facts, settings.steps, limit.seconds),
+        groups=_groups(facts, settings, limit.seconds),
         settings=settings,
         reductions=reductions(asked, settings, facts),
         exactly=facts.pace.exactly,
-        estimate=round(sum(estimated(settings, facts).values()), 2),
+        estimate=round(estimate, 2),
     )
 
 
-def _groups(facts: Facts, steps: int, seconds: float) -> Groups:
+def _groups(facts: Facts, settings: AuditSettings, seconds: float) -> Groups:
     """Groups that take a small part of the budget."""
     pace, batch = facts.pace, batch_for(facts.shape)
     step = pace.step if pace.step is not None else pace.question
@@ -127,10 +135,10 @@ def _groups(facts: Facts, steps: int, seconds: float) -> Groups:
     def as_many(cost: Cost, batch: int, most: int) -> int:
         return max(1, int(min(most, cost.images_in(_GROUP * seconds, batch))))
 
-    climb = Cost(steps * step.call, steps * step.image)
     return Groups(
         questions=as_many(pace.question + Cost(image=pace.read), batch, WHOLE.questions),
-        candidates=as_many(climb, chunk, WHOLE.candidates),
+        candidates=as_many(step.times(settings.steps), chunk, WHOLE.candidates),
+        searched=as_many(pace.question.times(settings.queries), batch, WHOLE.searched),
     )
 
 
@@ -150,17 +158,19 @@ def _facts(context: Context, parts: list[Part], limit: Budget) -> Facts:
 
 def _pace(context: Context, limit: Budget) -> Pace:
     """The pace of the model and its judges; nothing for what fails, which the parts say."""
-    data, clock = context.data, limit.clock
-    noise = GarbageImages("squares", _ALL, data.validation, 0)
+    data, clock, judges = context.data, limit.clock, context.judges
+    garbage = GarbageImages("squares", _TIMED_WITH, data.validation, 0)
     most, spare = batch_for(data.image_shape), _spare(limit)
-    question, step, judges, made, exactly = Cost(), None, Cost(), 0.0, False
+    question, step, asking, made, exactly = Cost(), None, Cost(), 0.0, False
+    started = clock()
+    noise = Stack(garbage.read(slice(None)))
+    made = (clock() - started) / _TIMED_WITH
     with suppress(Exception):
-        made = read_cost(noise, clock)
         question = cost_of(context.subject.logits, noise, clock, most, spare)
-        for judge in context.judges:
-            judges += cost_of(judge.logits, noise, clock, most, spare)
+        for judge in judges:
+            asking += cost_of(judge.logits, noise, clock, most, spare / len(judges))
     if context.subject.module is not None:
         step = Cost()
         with suppress(Exception):
             step, exactly = quicker_step(context.climbed, noise, clock, most, spare)
-    return Pace(question, step, judges, read_cost(data.validation, clock), made, exactly)
+    return Pace(question, step, asking, read_cost(data.validation, clock), made, exactly)

@@ -110,6 +110,8 @@ def with_trained(
         return [*named], []
     folder, seconds = None if out is None else Path(out), _SHARE * limit.left
     with task("training a judge") as report:
-        judge = trained_judge(data, folder, seed=seed, seconds=seconds, tick=report)
+        judge = trained_judge(
+            data, folder, seed=seed, seconds=seconds, tick=limit.listening(report)
+        )
     chosen = [judge.loaded if isinstance(each, str) and each == TRAIN else each for each in named]
     return chosen, [judge]

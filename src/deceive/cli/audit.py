@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self, TextIO
 
 import tyro
 
-from deceive.auditing.budget import usual_budget
+from deceive.auditing.budget import Budget, usual_budget
 from deceive.auditing.settings import QUICK, THOROUGH, AuditSettings
 from deceive.cli.audit_results import say
 from deceive.cli.declared import Declared
@@ -80,18 +80,18 @@ class AuditCommand(Suite, Command):
         )
 
     def run(self) -> int:
-        from deceive.auditing import audit
-
+        budget = usual_budget(self.settings) if self.budget is None else self.budget
+        limit = Budget(None if budget == "none" else budget)
         if self.max_gibberish_rate is not None:
             checks.half_open_interval("--max-gibberish-rate", self.max_gibberish_rate, 0, 1)
         out = self.out or Path("runs") / _audit_name(self.model, self.thorough)
         self.files.check(out, json=self.json)
-        budget = usual_budget(self.settings) if self.budget is None else self.budget
-        budget = None if budget == "none" else budget
+        from deceive.auditing import audit  # takes seconds, which the budget counts
+
         with claimed(out, fresh=self.fresh):
             with (
                 stdout_apart() as stdout,
-                cut_off(budget, partial(self._hang, out, stdout)),
+                cut_off(limit, partial(self._hang, out, stdout)),
                 no_way_out(),
             ):
                 report = audit(
@@ -103,7 +103,7 @@ class AuditCommand(Suite, Command):
                     other_data=self.other_data,
                     settings=self.settings,
                     out=out,
-                    budget=budget,
+                    budget=limit,
                     trust=self.trust,
                     task=partial(task, transient=True),
                     tell=log.print,

@@ -10,37 +10,60 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import NoReturn, TextIO
 
+from deceive.auditing.budget import Budget
 from deceive.cli import screen
 from deceive.cli.supervised import leave
-from deceive.common import checks
-
-# A model counts as hanging at twice the budget or this many seconds beyond it, whichever is later.
-_OVERRUN = 60.0
 
 
 @contextmanager
-def cut_off(budget: float | None, end: Callable[[], int]) -> Iterator[None]:
-    """End the process if the block exceeds the budget (seconds) by far.
+def cut_off(limit: Budget, end: Callable[[], int]) -> Iterator[None]:
+    """End the process if the block exceeds its budget by far, and doesn't get on.
 
     An audit checks its budget between calls into the model. This ends calls that never return,
     because Python can't interrupt foreign code.
 
     Args:
-        budget: None for no limit.
+        limit: its patience says when.
         end: called before the process ends; returns the exit code.
     """
-    if budget is None:
+    if limit.seconds is None:
         yield
         return
-    checks.open_interval("budget", budget, 0, float("inf"))
-    patience = min(budget + max(budget, _OVERRUN), threading.TIMEOUT_MAX)
-    timer = threading.Timer(patience, _leave_after, (end,))
-    timer.daemon = True
-    timer.start()
+    watch = _Watch(limit, end)
+    watch.begin()
     try:
         yield
     finally:
-        timer.cancel()
+        watch.cease()
+
+
+class _Watch:
+    """Waits until a call counts as hanging, and ends the process then."""
+
+    def __init__(self, limit: Budget, end: Callable[[], int]) -> None:
+        self.limit, self.end, self.over = limit, end, False
+
+    def begin(self) -> None:
+        """Wait from now on."""
+        patience = min(max(self.limit.patience, 0.0), threading.TIMEOUT_MAX)
+        self.timer = threading.Timer(patience, self.up, (self.limit.heard,))
+        self.timer.daemon = True
+        self.timer.start()
+
+    def cease(self) -> None:
+        """Wait no more."""
+        self.over = True
+        self.timer.cancel()
+
+    def up(self, heard: float) -> None:
+        """End the process, unless the call has got on since it was heard then."""
+        if self.over:
+            return
+        if self.limit.heard == heard:
+            _leave_after(self.end)
+        self.begin()
+        if self.over:  # it came back meanwhile
+            self.timer.cancel()
 
 
 def _leave_after(end: Callable[[], int]) -> None:

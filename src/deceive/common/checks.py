@@ -48,9 +48,8 @@ Count = Annotated[int, Field(ge=0, le=10**15)]
 def open_interval(name: str, value: float, low: float, high: float) -> None:
     """Raise `InputError` unless low < value < high (and value is a number, not NaN)."""
     if not (is_number(value) and low < value < high):
-        raise InputError(
-            f"{name}: expected a number between {low:g} and {high:g}, got {shown(value)}"
-        )
+        within = f"above {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+        raise InputError(f"{name}: expected a number {within}, got {shown(value)}")
 
 
 def half_open_interval(name: str, value: float, low: float, high: float) -> None:

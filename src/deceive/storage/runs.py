@@ -179,10 +179,14 @@ class Run:
         """
         return read_arrays(self.folder / "arrays" / f"{name}.npz", layout, **sizes)
 
+    def arrays_like(self, pattern: str) -> frozenset[str]:
+        """The names of the arrays with names like this (`*` stands for anything)."""
+        return frozenset(path.stem for path in (self.folder / "arrays").glob(f"{pattern}.npz"))
+
     def drop_arrays(self, pattern: str) -> None:
-        """Delete the arrays with names like this (`*` stands for anything)."""
-        for path in (self.folder / "arrays").glob(f"{pattern}.npz"):
-            path.unlink(missing_ok=True)
+        """Delete the arrays with names like this."""
+        for name in self.arrays_like(pattern):
+            (self.folder / "arrays" / f"{name}.npz").unlink(missing_ok=True)
 
     def weights(self, name: str) -> Path:
         """Where the weights of a network of this run are."""

@@ -51,7 +51,7 @@ class SearchPart:
             context.run,
             self.name,
             numbers,
-            max(1, min(at_once, context.groups.candidates)),
+            max(1, min(at_once, context.groups.searched)),
             lambda some: self._found(context, some, targets[some.start : some.stop], tick),
             SEARCHED,
             **context.sizes,

@@ -29,16 +29,23 @@ class Groups(Finding):
     questions: int = Field(ge=1)
     """Images the model is asked about before its answers are kept."""
     candidates: int = Field(ge=1)
-    """Candidates of an attack or a search before they are kept."""
+    """Candidates of an attack before they are kept."""
+    searched: int = Field(ge=1)
+    """Candidates of a search before they are kept."""
 
 
-WHOLE = Groups(questions=10**9, candidates=100)
+WHOLE = Groups(questions=10**9, candidates=100, searched=100)
 """Without a budget: parts are done whole, in groups of a hundred candidates."""
 
 
 class Planned(Finding):
     """The first row's account of how much the audit does."""
 
+    budget: float | None = Field(gt=0)
+    """Seconds that it was planned for; null without a limit."""
+    expected: float | None = Field(gt=0)
+    """Seconds that a call with this budget should take: more than the budget where even the least
+    of everything does."""
     before: Before
     groups: Groups
     settings: AuditSettings
@@ -53,4 +60,12 @@ class Planned(Finding):
     @classmethod
     def whole(cls, settings: AuditSettings, before: Before = EVERYTHING) -> "Planned":
         """All that was asked."""
-        return cls(before=before, groups=WHOLE, settings=settings, reductions=[], estimate=None)
+        return cls(
+            budget=None,
+            expected=None,
+            before=before,
+            groups=WHOLE,
+            settings=settings,
+            reductions=[],
+            estimate=None,
+        )

@@ -1,0 +1,65 @@
+"""What an audit says about its time before the work begins."""
+
+from pathlib import Path
+
+from deceive.auditing.budget import Budget
+from deceive.auditing.record.planned import Planned
+
+_ANEW = "--fresh, or another folder (--out), plans anew."
+
+
+def ahead(planned: Planned, limit: Budget) -> str:
+    """What a new plan takes, if that is more than its budget; else empty."""
+    if planned.budget is None or planned.expected is None or planned.estimate is None:
+        return ""
+    budget, total = in_seconds(planned.budget), in_seconds(limit.spent + planned.estimate)
+    if planned.expected > planned.budget:
+        return (
+            f"Time: up to about {total}, more than the budget of {budget}, as even the least takes "
+            "so long with this model."
+        )
+    if limit.spent + planned.estimate > limit.stop:
+        return (
+            f"Time: up to about {total} with what was set. This call ends after about "
+            f"{in_seconds(limit.stop)}, and the same one continues."
+        )
+    return ""
+
+
+def again(planned: Planned, limit: Budget, folder: Path, *, finished: bool) -> str:
+    """What an earlier plan means to this call; empty if it just continues."""
+    if planned.budget == limit.seconds:
+        if not finished:
+            return ""
+        return f"This audit is already finished: {_report_in(folder)}. --fresh starts over."
+    made = f"planned {_length(planned.budget)}"
+    if finished and planned.reductions:
+        return (
+            f"This audit was {made} and is already finished: {_report_in(folder)}. Another budget "
+            f"adds nothing to it; {_ANEW}"
+        )
+    if finished:
+        return (
+            f"This audit is already finished, and nothing was left out: {_report_in(folder)}. "
+            "--fresh starts over."
+        )
+    works = "until it is finished" if limit.seconds is None else _length(limit.seconds)
+    return f"This audit stays as it was {made}; this call works on it {works}. {_ANEW}"
+
+
+def in_seconds(seconds: float) -> str:
+    """A length of time.
+
+    >>> in_seconds(1234.5), in_seconds(0.25)
+    ('1,234 s', '0.25 s')
+    """
+    return f"{seconds:,.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
+
+
+def _length(budget: float | None) -> str:
+    return "without a limit of time" if budget is None else f"for {in_seconds(budget)}"
+
+
+def _report_in(folder: Path) -> Path:
+    page = folder / "report.html"
+    return page if page.is_file() else folder / "audit.json"
