@@ -26,13 +26,16 @@ from worlds.audits import (
 )
 
 
-def test_a_run_goes_on_where_the_time_was_up(data, tmp_path):
+@pytest.mark.parametrize("seconds", [130, 150])
+def test_a_run_goes_on_where_the_time_was_up(data, tmp_path, seconds):
     options = {"judge": Strict(), "settings": TINY, "interface": Interface(Scaling())}
     looks = itertools.count()
     whole = audit(Bands(sure=12), data, out=tmp_path / "whole", **options)
     calls = 0
     while True:
-        budget = Budget(150, lambda: float(next(looks)))  # each look at this clock takes a second
+        budget = Budget(
+            seconds, lambda: float(next(looks))
+        )  # each look at this clock takes a second
         report = audit(Bands(sure=12), data, out=tmp_path / "bits", budget=budget, **options)
         calls += 1
         if report.complete:
