@@ -293,7 +293,10 @@ def test_a_call_that_does_not_come_back_is_cut_off(place, capsys, monkeypatch):
 
 def test_a_process_that_hangs_ends(place):
     """Before there is anything to keep, and in code that no exception gets out of."""
-    call = "from deceive.cli import main, untrusted; untrusted._OVERRUN = 1; main()"
+    call = (
+        "from deceive.auditing import budget; budget._PATIENCE = 1; "
+        "from deceive.cli import main; main()"
+    )
     asked = ["audit", "bands_of_ones_own:never", "--data", "bands", "--budget", "1"]
     paths = os.pathsep.join([str(Path(__file__).parent), *sys.path])
     ended = subprocess.run(
