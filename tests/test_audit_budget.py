@@ -14,11 +14,9 @@ from deceive.auditing.budget import Budget, OutOfTime
 from deceive.auditing.pace import cost_of
 from deceive.common.errors import InputError
 from deceive.common.progress import Tick
-from deceive.data.dataset import Dataset, Stack
+from deceive.data.dataset import Stack
 from deceive.storage.runs import Run
-from worlds.audits import TINY, band_data, quiet
-
-pytestmark = pytest.mark.usefixtures("one_thread")
+from worlds.audits import TINY, quiet
 
 OPTIONS = {"judge": None, "interface": Interface(Scaling())}
 
@@ -45,11 +43,6 @@ class Slow(Bands):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         self.clock.now += len(images)
         return super().forward(images)
-
-
-@pytest.fixture(scope="module")
-def data() -> Dataset:
-    return band_data()
 
 
 @contextmanager

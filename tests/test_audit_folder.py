@@ -33,9 +33,7 @@ def test_a_run_goes_on_where_the_time_was_up(data, tmp_path, seconds):
     whole = audit(Bands(sure=12), data, out=tmp_path / "whole", **options)
     calls = 0
     while True:
-        budget = Budget(
-            seconds, lambda: float(next(looks))
-        )  # each look at this clock takes a second
+        budget = Budget(seconds, lambda: float(next(looks)))  # a look at this clock takes a second
         report = audit(Bands(sure=12), data, out=tmp_path / "bits", budget=budget, **options)
         calls += 1
         if report.complete:
