@@ -45,7 +45,8 @@ class Guarded(nn.Module):
         True
 
     Args:
-        guard: gives a logit for each of K classes, and a last one for rubbish.
+        guard: gives a logit for each of K classes, and a last one for rubbish: a `Classifier`, or a
+            guarded network itself, in front of further readers.
         readers: at least one, of any kind: images (N, C, H, W) in [0, 1] in, logits (or
             log-probabilities) of the K classes (N, K) out.
         doubt: δ in (0, 1), how often the readers are taken to be wrong, and to have guessed.
@@ -80,7 +81,7 @@ class Guarded(nn.Module):
     )
     def __init__(
         self,
-        guard: Classifier,
+        guard: "Network",
         readers: Sequence[nn.Module] | nn.ModuleList,
         *,
         doubt: float = 0.01,
@@ -168,14 +169,23 @@ class Guarded(nn.Module):
                 raise InputError(
                     f"readers: expected logits ({len(images)}, {count}), got {tuple(each.shape)}"
                 )
-        q = (1 - self.doubt) * torch.stack(said).sum(0).softmax(1)
-        doubts = (q + self.doubt / count).log()
-        opinion, rubbish = logits[:, :-1], logits[:, -1:]
-        whole = opinion.logsumexp(1, keepdim=True)
-        if self.guard_doubt:
-            r = (1 - self.guard_doubt) * opinion.softmax(1) + self.guard_doubt / count
-            opinion = whole + r.log()
-        return opinion + doubts, rubbish, whole
+        opinion = logits[:, :-1]
+        classes = opinion_of_both(
+            opinion, torch.stack(said).sum(0), self.doubt, self.guard_doubt
+        )
+        return classes, logits[:, -1:], opinion.logsumexp(1, keepdim=True)
+
+
+def opinion_of_both(
+    guard: Tensor, readers: Tensor, doubt: Tensor | float, guard_doubt: float
+) -> Tensor:
+    """The logits (N, K) of the classes, of a guard's and of readers' logits (N, K)."""
+    count = guard.shape[1]
+    doubts = ((1 - doubt) * readers.softmax(1) + doubt / count).log()
+    if not guard_doubt:
+        return guard + doubts
+    r = (1 - guard_doubt) * guard.softmax(1) + guard_doubt / count
+    return guard.logsumexp(1, keepdim=True) + r.log() + doubts
 
 
 Network = Classifier | Guarded
@@ -183,8 +193,8 @@ Network = Classifier | Guarded
 
 
 def guard_of(network: Network) -> Classifier:
-    """The guard of a guarded network; any other network itself."""
-    return network.guard if isinstance(network, Guarded) else network
+    """The innermost guard of a guarded network; any other network itself."""
+    return guard_of(network.guard) if isinstance(network, Guarded) else network
 
 
 def _moved(images: Tensor, down: int, right: int) -> Tensor:
