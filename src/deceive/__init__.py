@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from deceive.fooling.drawing import draw as draw
     from deceive.fooling.fool import fool as fool
     from deceive.fooling.result import FoolingResult as FoolingResult
+    from deceive.guarding import GuardedModel as GuardedModel
+    from deceive.guarding import GuardSettings as GuardSettings
+    from deceive.guarding import guard as guard
+    from deceive.guarding import load_guarded as load_guarded
     from deceive.judging.measures import agreement as agreement
     from deceive.networks.classifier import Classifier as Classifier
     from deceive.networks.guarded import Guarded as Guarded
@@ -53,6 +57,7 @@ _HOMES = {
     "fooling.fool": ("fool",),
     "fooling.result": ("FoolingResult",),
     "fooling.ascent": ("Ascent", "Schedule"),
+    "guarding": ("GuardSettings", "GuardedModel", "guard", "load_guarded"),
     "judging.measures": ("agreement",),
     "networks.classifier": ("Classifier",),
     "networks.guarded": ("Guarded",),
@@ -76,7 +81,7 @@ __all__ = sorted(_HOME_OF)
 
 
 # Packages whose own public names are used as `deceive.auditing.Gate`.
-_PACKAGES = ("auditing",)
+_PACKAGES = ("auditing", "guarding")
 
 
 def __getattr__(name: str) -> Any:

@@ -26,7 +26,7 @@ from deceive.auditing.trained_judge import with_trained
 from deceive.auditing.working import work
 from deceive.common import arguments
 from deceive.common.errors import InputError, WriteError
-from deceive.common.progress import Task, Tick
+from deceive.common.progress import Task, quiet, silent
 from deceive.common.raising import raised
 from deceive.data.sampling import SampledData
 from deceive.storage.runs import Run
@@ -43,15 +43,6 @@ def _contained() -> Iterator[None]:
         raise InputError(
             f"model: expected code that lets the audit finish, got {raised(error)}"
         ) from error
-
-
-@contextmanager
-def _silent(description: str) -> Iterator[Tick]:
-    yield lambda done, total, note="": None
-
-
-def _quiet(words: str) -> None:
-    """Tells nothing."""
 
 
 @_contained()
@@ -80,8 +71,8 @@ def audit(
     out: Path | str | None = None,
     budget: Budget | float | Literal["auto"] | None = "auto",
     trust: bool = False,
-    task: Task = _silent,
-    tell: Callable[[str], None] = _quiet,
+    task: Task = silent,
+    tell: Callable[[str], None] = quiet,
 ) -> AuditReport:
     """Measure how sure a classifier is of garbage.
 

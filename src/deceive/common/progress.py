@@ -1,7 +1,7 @@
 """How long-running work reports progress: a task, and its ticks."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 
@@ -13,3 +13,13 @@ class Tick(Protocol):
 
 Task = Callable[[str], AbstractContextManager[Tick]]
 """Called with a description when a piece of work begins; within the block its `Tick` is called."""
+
+
+@contextmanager
+def silent(description: str) -> Iterator[Tick]:
+    """A `Task` that shows nothing."""
+    yield lambda done, total, note="": None
+
+
+def quiet(words: str) -> None:
+    """Tell nothing."""

@@ -72,7 +72,7 @@ class Guarded(nn.Module):
     doubt: Tensor
 
     @arguments.taking(
-        guard=arguments.of("a Classifier", Classifier),
+        guard=arguments.module,
         readers=arguments.modules,
         shifts=arguments.shifts,
         detector=arguments.maybe(arguments.of("a Classifier", Classifier)),
@@ -94,6 +94,8 @@ class Guarded(nn.Module):
         super().__init__()
         checks.open_interval("doubt", doubt, 0, 1)
         checks.half_open_interval("guard_doubt", guard_doubt, 0, 1)
+        if not isinstance(guard, Classifier | Guarded):
+            raise arguments.refusal("guard", "a Classifier or a Guarded network", guard)
         checks.at_least("guard.n_outputs", guard.n_outputs, 3)
         if detector is not None and detector.n_outputs != 2:
             raise InputError(
@@ -170,9 +172,7 @@ class Guarded(nn.Module):
                     f"readers: expected logits ({len(images)}, {count}), got {tuple(each.shape)}"
                 )
         opinion = logits[:, :-1]
-        classes = opinion_of_both(
-            opinion, torch.stack(said).sum(0), self.doubt, self.guard_doubt
-        )
+        classes = opinion_of_both(opinion, torch.stack(said).sum(0), self.doubt, self.guard_doubt)
         return classes, logits[:, -1:], opinion.logsumexp(1, keepdim=True)
 
 

@@ -45,6 +45,18 @@ def calibrate(network: Classifier, images: Tensor, labels: Tensor) -> float:
     logits = answers_of("network", network, images).double()
     labels = labels.cpu().long()
     arguments.within_classes("labels", labels, logits.shape[1], "network")
+    scale = inverse_temperature(logits, labels)
+    network.temper(scale)
+    return 1 / scale
+
+
+def inverse_temperature(logits: Tensor, labels: Tensor) -> float:
+    """What to multiply logits by so that the labels are likeliest, between 0.1 and 10.
+
+    Args:
+        logits: (N, K) float64.
+        labels: (N,) int64.
+    """
     right = logits.gather(1, labels[:, None]).squeeze(1)
     # Newton's method in 1 / temperature, in which the cross-entropy is convex; no step more than
     # halves or doubles it. If every image is read correctly there is no minimum but the bound.
@@ -56,8 +68,7 @@ def calibrate(network: Classifier, images: Tensor, labels: Tensor) -> float:
         curvature = (p * (logits - mean[:, None]).square()).sum(1).mean()
         step = (slope / curvature).clamp(-scale, scale / 2)
         scale = (scale - step).clamp(0.1, 10)
-    network.temper(scale.item())
-    return 1 / scale.item()
+    return scale.item()
 
 
 @torch.no_grad()

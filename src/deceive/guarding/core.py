@@ -1,0 +1,221 @@
+"""`guard`: put a guard in front of a classifier, and audit it before and after."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from deceive.auditing.budget import Budget, usual_budget
+from deceive.auditing.core import audit
+from deceive.auditing.judge_training import trained_on
+from deceive.auditing.judges import AUTO
+from deceive.auditing.models.importing import importable
+from deceive.auditing.models.interface import FOUND_OUT, Interface, Scaling, as_json
+from deceive.auditing.models.loaded import AnyModel
+from deceive.auditing.models.meeting import meet
+from deceive.auditing.opening import Place, declared, fitting, loaded_model
+from deceive.auditing.record.schema import AuditReport
+from deceive.auditing.scheduling import first_look
+from deceive.auditing.settings import QUICK, AuditSettings
+from deceive.common import arguments
+from deceive.common.progress import Task, quiet, silent
+from deceive.data.dataset import RealData
+from deceive.data.sampling import SampledData
+from deceive.data.source import MNIST
+from deceive.guarding.card import GuardedCard, read_card
+from deceive.guarding.guards import GUARDS, guard_for
+from deceive.guarding.loading import composed
+from deceive.guarding.making import Met, fitted
+from deceive.guarding.model import GuardedModel
+from deceive.guarding.rows import GUARD
+from deceive.guarding.sample import check_same, read_sample
+from deceive.guarding.settings import USUAL, GuardSettings
+from deceive.guarding.snippet import write_snippet
+from deceive.storage.models import save_network
+from deceive.storage.runs import Run, weights_in
+
+# Seconds for a judge, where none is given and none is shipped for the data.
+_JUDGE_SECONDS = 60.0
+
+Judges = AnyModel | Sequence[AnyModel] | None
+
+
+@dataclass(frozen=True, eq=False)
+class GuardReport:
+    """What `guard` made and found."""
+
+    folder: Path
+    card: GuardedCard
+    """What the guarded classifier is made of."""
+    before: AuditReport | None
+    """The audit of the classifier; None if it wasn't asked for."""
+    after: AuditReport | None
+    """The audit of the guarded classifier."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether both audits are, as far as they were asked for."""
+        return all(each is None or each.complete for each in (self.before, self.after))
+
+
+@importable()
+@arguments.taking(
+    interface=arguments.of("an Interface", Interface),
+    settings=arguments.of("GuardSettings", GuardSettings),
+    auditing=arguments.maybe(arguments.of("AuditSettings", AuditSettings)),
+    out=arguments.place,
+    use=arguments.maybe(arguments.place),
+    guards=arguments.place,
+    train=arguments.flag,
+    trust=arguments.flag,
+    task=arguments.function,
+    tell=arguments.function,
+)
+def guard(
+    model: AnyModel,
+    data: Place = None,
+    *,
+    out: Path | str,
+    interface: Interface = FOUND_OUT,
+    settings: GuardSettings = USUAL,
+    use: Path | str | None = None,
+    train: bool = False,
+    guards: Path | str = GUARDS,
+    auditing: AuditSettings | None = QUICK,
+    judge: Judges = AUTO,
+    other_data: Place = None,
+    budget: float | Literal["auto"] | None = "auto",
+    trust: bool = False,
+    task: Task = silent,
+    tell: Callable[[str], None] = quiet,
+) -> GuardReport:
+    """Put a guard in front of a classifier, so that garbage doesn't pass, and measure both.
+
+    The guard settles whether an image shows one of the classes, the classifier which: see
+    `Guarded`. A guard is trained once for some data, in the rounds `resist`, and serves every
+    classifier of them; for MNIST one is shipped.
+
+    Args:
+        model: as for `audit`. It isn't changed, and keeps its answers.
+        data: real images of its classes, as for `audit`.
+        out: the folder to make, where the same call can continue; `load_guarded` loads from it.
+        interface: how the model takes images, as for `audit`.
+        settings: how the guard is fitted.
+        use: a guard to use: a shipped network or a safetensors file, of the rounds and the data.
+        train: train a guard even if one is shipped for the data.
+        guards: the folder in which guards that were trained are kept.
+        auditing: how much the audits do; None for no audits.
+        judge: as for `audit`; `auto` trains one for data without shipped judges.
+        other_data: images of other things, as for `audit`.
+        budget: seconds for each audit, as for `audit`.
+        trust: open files of formats that can run code.
+        task: shows progress, as for `audit`.
+        tell: called with a sentence now and then.
+
+    Raises:
+        InputError: when the model or the data can't be used, the guard doesn't fit them, or the
+            folder holds something else.
+        WriteError: when a folder is not writable or the disk is full.
+    """
+    folder, seconds = Path(out), _seconds(budget, auditing)
+    met = _met(model, data, interface, settings, seconds, trust=trust)
+    run = Run(folder, _run_settings(met, interface, settings, use, train=train), GUARD)
+    if run.row(part="guarded") is None:
+        found = guard_for(
+            met.data, settings, given=use, train=train, kept_in=Path(guards), task=task
+        )
+        tell(f"Guard: {found.source}")
+        guarded = fitted(met, found, settings, folder, task)
+        run.add({"part": "guarded", "seconds": found.card.seconds})
+    else:
+        guarded = _again(folder, met)
+    place = write_snippet(folder)
+    if auditing is None:
+        return GuardReport(folder, guarded.card, None, None)
+    judges = _judges(judge, met.data, run, settings.seed, task)
+    shared = {
+        "judge": judges,
+        "other_data": other_data,
+        "settings": auditing,
+        "budget": seconds,
+        "task": task,
+    }
+    tell("The classifier as it is:")
+    before = audit(
+        model, data, interface=interface, out=folder / "before", trust=trust, tell=tell, **shared
+    )
+    tell("Behind the guard:")
+    after = audit(
+        place if met.spec is not None else guarded,
+        met.data if data is not None else None,
+        interface=Interface(scaling=Scaling(), rubbish_class=met.data.n_classes),
+        out=folder / "after",
+        **shared,
+    )
+    return GuardReport(folder, guarded.card, before, after)
+
+
+def _seconds(
+    budget: float | Literal["auto"] | None, auditing: AuditSettings | None
+) -> float | None:
+    if isinstance(budget, str):
+        return usual_budget(auditing or QUICK)
+    return budget
+
+
+def _met(
+    model: AnyModel,
+    data: Place,
+    interface: Interface,
+    settings: GuardSettings,
+    seconds: float | None,
+    *,
+    trust: bool,
+) -> Met:
+    """The classifier, after its first run on the data."""
+    loaded, real, preparation = fitting(
+        loaded_model(model, interface, trust=trust), data, interface
+    )
+    before = first_look(loaded, real, Budget(seconds))
+    some = SampledData.of(real).at_most(settings.seed, before.validation, train=before.train)
+    subject = meet(loaded, some, declared(interface, loaded), thorough=before.thorough)
+    spec = str(model) if isinstance(model, str | Path) else None
+    return Met(subject, real, preparation, interface, spec)
+
+
+def _run_settings(
+    met: Met, interface: Interface, settings: GuardSettings, use: object, *, train: bool
+) -> dict[str, object]:
+    return {
+        "model": met.spec or met.subject.name,
+        "interface": as_json(interface),
+        "data": met.data.folder.name,
+        "data_checksum": met.data.checksum,
+        "use": None if use is None else str(use),
+        "train": train,
+        **settings.model_dump(mode="json"),
+    }
+
+
+def _again(folder: Path, met: Met) -> GuardedModel:
+    """The guarded classifier that an earlier call has made.
+
+    Raises `InputError` when the classifier has changed since.
+    """
+    card = read_card(folder)
+    data, answers = read_sample(folder, card)
+    check_same(met.subject, data, answers, card.reader.name)
+    return composed(folder, card, met.subject)
+
+
+def _judges(judge: Judges, data: RealData, run: Run, seed: int, task: Task) -> Judges:
+    """The judges, with one that is trained for `auto` where none are shipped for the data."""
+    automatic = judge == AUTO or judge in ([AUTO], (AUTO,))
+    if not automatic or data.checksum == MNIST.checksum or data.train is None:
+        return judge
+    path = weights_in(run.folder, "judge")
+    if not path.is_file():
+        with task("training a judge") as tick:
+            network, card = trained_on(data, data.train, seed, _JUDGE_SECONDS, tick)
+        save_network(network, path, card)
+    return [str(path)]

@@ -1,0 +1,95 @@
+"""A guarded classifier: what `guard` makes, and `load_guarded` loads."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from deceive.common import arguments
+from deceive.common.errors import InputError
+from deceive.common.files import read_errors
+from deceive.common.levels import Shape
+from deceive.data.decoding import decoded
+from deceive.data.readers.reader import UnreadableError
+from deceive.guarding.card import GuardedCard
+from deceive.networks.guarded import Guarded
+from deceive.networks.inference import batch_for, logits_of
+
+
+class Answers(NamedTuple):
+    """What a guarded classifier says about N images."""
+
+    classes: Tensor
+    """(N,) int64, the likeliest class of each."""
+    confidence: Tensor
+    """(N,), the probability of that class."""
+    none_of_these: Tensor
+    """(N,), the probability that the image shows none of the classes."""
+    passes: Tensor
+    """(N,) bool, whether the confidence reaches the threshold."""
+
+
+class GuardedModel(nn.Module):
+    """A classifier behind a guard: images (N, C, H, W) in [0, 1] in, logits (N, K + 1) out.
+
+    The last output is for "none of these".
+
+    Attributes:
+        network: the `Guarded` network.
+        card: what it is made of, and what it was set to.
+    """
+
+    def __init__(self, network: Guarded, card: GuardedCard) -> None:
+        super().__init__()
+        self.network, self.card = network, card
+        self.requires_grad_(False).eval()
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """A name for each of the K classes."""
+        return tuple(self.card.class_names)
+
+    @property
+    def image_shape(self) -> Shape:
+        """(C, H, W) of the images."""
+        return self.network.image_shape
+
+    @property
+    def threshold(self) -> float:
+        """The confidence at which an image passes."""
+        return self.card.set.threshold
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Logits (N, K + 1)."""
+        logits: Tensor = self.network(images)
+        return logits
+
+    def prepare(self, picture: Tensor) -> Tensor:
+        """A picture (C, h, w) of any size, uint8 or in [0, 1], as an image (C, H, W)."""
+        return self.card.preparation(picture)
+
+    def read(self, path: Path | str) -> Tensor:
+        """A picture in a file, as an image (C, H, W).
+
+        Raises `InputError` when it can't be read.
+        """
+        with read_errors(Path(path), "a picture"):
+            try:
+                return self.prepare(decoded(Path(path)))
+            except UnreadableError as error:
+                raise InputError(f"{path}: expected a picture; {error}") from error
+
+    @arguments.taking(images=arguments.images)
+    def answer(self, images: Tensor) -> Answers:
+        """What it says about images (N, C, H, W) in [0, 1].
+
+        Raises `InputError` when the images have another shape.
+        """
+        if tuple(images.shape[1:]) != self.image_shape:
+            raise InputError(
+                f"images: expected shape (N, {', '.join(map(str, self.image_shape))}), got "
+                f"{tuple(images.shape)}; prepare brings pictures to it"
+            )
+        p = logits_of(self, images.float(), batch_for(self.image_shape)).softmax(1)
+        confidence, classes = p[:, :-1].max(1)
+        return Answers(classes, confidence, p[:, -1], confidence >= self.threshold)

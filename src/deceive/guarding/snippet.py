@@ -1,0 +1,37 @@
+"""The file beside a guarded classifier that shows it in use, and loads it for other commands."""
+
+from pathlib import Path
+
+from deceive.common.files import write_text
+
+FILE, FUNCTION = "guarded.py", "guarded"
+"""`deceive audit FOLDER/guarded.py:guarded` audits the guarded classifier."""
+
+_SNIPPET = '''"""A guarded classifier in use: python guarded.py picture.png"""
+
+import sys
+from pathlib import Path
+
+import deceive
+
+
+def guarded() -> deceive.GuardedModel:
+    """The guarded classifier, as a torch module: images in [0, 1] in, logits out."""
+    return deceive.load_guarded(Path(__file__).parent)
+
+
+if __name__ == "__main__":
+    model = guarded()
+    for path in sys.argv[1:]:
+        answers = model.answer(model.read(path)[None])
+        name, sure = model.class_names[answers.classes[0]], answers.confidence[0]
+        verdict = f"{name} ({sure:.1%})" if answers.passes[0] else "none of these"
+        print(f"{path}: {verdict}")
+'''
+
+
+def write_snippet(folder: Path) -> str:
+    """Write it, and return where to find the model: path/to/file.py:factory."""
+    path = folder / FILE
+    write_text(path, _SNIPPET)
+    return f"{path.as_posix()}:{FUNCTION}"
