@@ -84,7 +84,9 @@ class AuditCommand(Suite, Command):
         limit = Budget(None if budget == "none" else budget)
         if self.max_gibberish_rate is not None:
             checks.half_open_interval("--max-gibberish-rate", self.max_gibberish_rate, 0, 1)
-        out = self.out or Path("runs") / _audit_name(self.model, self.thorough)
+        out = self.out or Path("runs") / (
+            run_name("audit", self.model) + "-thorough" * self.thorough
+        )
         self.files.check(out, json=self.json)
         from deceive.auditing import audit  # takes seconds, which the budget counts
 
@@ -156,7 +158,8 @@ class AuditCommand(Suite, Command):
         return 0 if report.complete and not report.warnings else 3
 
 
-def _audit_name(model: str, thorough: bool) -> str:
+def run_name(command: str, model: str) -> str:
+    """What the run folder of a command and a model is called."""
     name = model.rpartition(":")[2] if ":" in model else Path(model).stem
     name = re.sub(r"[^\w.-]+", "-", name).strip("-.")
-    return f"audit-{name}" + "-thorough" * thorough
+    return f"{command}-{name}"

@@ -20,6 +20,8 @@ COMMANDS = {
     "draw": "Draw digits from noise by deceiving a network of the rounds; write a PNG, or an .npz.",
     "audit": "Measure how sure a classifier is of garbage, and write a report. Run it again to "
     "resume.",
+    "guard": "Put a guard in front of a classifier, so that garbage doesn't pass, and audit it "
+    "before and after. Run it again to resume.",
     "leaderboard": "Make a table of audits from their audit.json files.",
     "report": "Write the page of a study, of rounds or of an audit again, finished or not.",
     "export": "Write a network as an ONNX graph for programs without torch, if you like with its "

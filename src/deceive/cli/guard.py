@@ -1,0 +1,128 @@
+"""The command `deceive guard`: put a guard in front of a classifier, and audit both."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import tyro
+from rich.table import Table
+
+from deceive.cli.audit import run_name
+from deceive.cli.declared import Declared
+from deceive.cli.folders import claimed
+from deceive.cli.parsing import Command
+from deceive.cli.screen import log, results, task
+from deceive.cli.untrusted import no_way_out, stdout_apart
+from deceive.guarding.settings import USUAL, GuardSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardCommand(Command):
+    """`deceive guard`: its flags, and what it does."""
+
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
+    """Your classifier: whatever `deceive audit` takes. It isn't changed."""
+    settings: Annotated[GuardSettings, tyro.conf.arg(name="")]
+    declared: tyro.conf.OmitArgPrefixes[Declared]
+    """How the model takes its images, where it isn't to be found out."""
+    data: Path | None = None
+    """Real images of its classes, as for `deceive audit`; by default MNIST."""
+    out: Path | None = None
+    """The folder to make; by default runs/guard-NAME."""
+    use: str | None = None
+    """A guard to use: a network of the rounds `resist` for this data, by name or .safetensors."""
+    train: bool = False
+    """Train a guard even if one is shipped for the data, as for MNIST."""
+    guards: Path = Path("runs/guards")
+    """The folder in which trained guards are kept, for the next classifier of the same data."""
+    judge: tuple[str, ...] = ("auto",)
+    """Models that vote on what an image shows, for the audits. auto: three shipped networks for
+    MNIST, and one that is trained on the training images for other data. none: no judging."""
+    other_data: Path | None = None
+    """A folder with images of other things: garbage to this model."""
+    budget: float | Literal["none"] = 120
+    """Seconds for each of the two audits. none: everything."""
+    audits: bool = True
+    """Audit the classifier before and after."""
+    trust: bool = False
+    """Open files of formats that can run code when they are read (.pt2, TorchScript)."""
+    fresh: bool = False
+    """Set aside an earlier run in the same folder, and start over."""
+    json: bool = False
+    """End with one JSON object on stdout."""
+
+    @classmethod
+    def usual(cls, arguments: Sequence[str]) -> Self:
+        return cls(model=tyro.MISSING, settings=USUAL, declared=Declared())
+
+    def run(self) -> int:
+        from deceive.auditing.settings import QUICK
+        from deceive.guarding import guard
+
+        out = self.out or Path("runs") / run_name("guard", self.model)
+        with claimed(out, fresh=self.fresh):
+            with stdout_apart(), no_way_out():
+                report = guard(
+                    self.model,
+                    self.data,
+                    out=out,
+                    interface=self.declared.interface(""),
+                    settings=self.settings,
+                    use=self.use,
+                    train=self.train,
+                    guards=self.guards,
+                    auditing=QUICK if self.audits else None,
+                    judge=None if self.judge == ("none",) else self.judge,
+                    other_data=self.other_data,
+                    budget=None if self.budget == "none" else self.budget,
+                    trust=self.trust,
+                    task=partial(task, transient=True),
+                    tell=log.print,
+                )
+            return self._end(report)
+
+    def _end(self, report: Any) -> int:
+        """Write the pages, print the results, and return the exit code."""
+        from deceive.auditing.verdict import failures, still_to_come
+        from deceive.guarding.comparison import tables_of_both
+        from deceive.reporting.audit import write_audit_page
+        from deceive.storage.runs import Run
+
+        card, folder = report.card, report.folder
+        screen = log if self.json else results
+        for sentence in in_words(card):
+            screen.print(sentence)
+        if report.before is not None and report.after is not None:
+            for columns, rows in tables_of_both(report.before, report.after):
+                table = Table(*columns)
+                for row in rows:
+                    table.add_row(*row)
+                screen.print(table)
+        for name, found in (("before", report.before), ("after", report.after)):
+            if found is None:
+                continue
+            screen.print(f"{write_audit_page(Run.open(folder / name))}: the audit {name}")
+            for failure in failures(found):
+                log.print(f"failed: {failure}", style="bold red")
+            if found.missing:
+                log.print(
+                    f"not done yet: {still_to_come(found)}. The same command continues from here."
+                )
+        screen.print(f"In Python: deceive.load_guarded({json.dumps(folder.as_posix())})")
+        if self.json:
+            print(json.dumps(json.loads(card.model_dump_json())), file=results.file)
+        return 0 if report.complete else 3
+
+
+def in_words(card: Any) -> list[str]:
+    """What was made, in sentences."""
+    said = card.set
+    return [
+        f"Guard: {card.guard.source}. An image passes where the greatest probability of a class is "
+        f"at least {said.threshold:.4g}: {said.kept:.1%} of {said.images:,} validation images do.",
+        f"The classifier reads {said.reader_accuracy:.2%} of them, behind the guard "
+        f"{said.accuracy:.2%}, and {said.passing_accuracy:.2%} of those that pass.",
+    ]
