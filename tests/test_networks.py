@@ -201,7 +201,7 @@ def test_fool_needs_no_more_than_the_network(architecture):
 def test_bad_input():
     with pytest.raises(
         InputError,
-        match="architecture: expected one of draw, fast, guard, judge, reader, sharp, study; got",
+        match="architecture: expected one of detector, draw, fast, guard, judge, reader, sharp, ",
     ):
         Classifier("resnet")
     with pytest.raises(InputError, match="n_outputs: expected a whole number of at least 2, got 1"):

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from deceive.auditing import Interface as Interface
     from deceive.auditing import Scaling as Scaling
     from deceive.auditing import audit as audit
+    from deceive.certifying.core import Certificate as Certificate
+    from deceive.certifying.core import certify as certify
     from deceive.common.errors import InputError as InputError
     from deceive.data.dataset import Dataset as Dataset
     from deceive.data.dataset import Split as Split
@@ -46,6 +48,7 @@ from deceive.common.version import __version__ as __version__
 # Where each public name lives. Looked up on first use, so that `import deceive` is quick.
 _HOMES = {
     "auditing": ("AuditSettings", "Interface", "Scaling", "audit"),
+    "certifying.core": ("Certificate", "certify"),
     "common.errors": ("InputError",),
     "data.dataset": ("Dataset", "Split"),
     "data.given": ("as_data",),

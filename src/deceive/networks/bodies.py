@@ -29,14 +29,21 @@ class _Strided(nn.Module):
         self.linear = nn.Linear(channels * rows * columns, hidden)
         self.widths = (*(layer.out_channels for layer in convolutions), hidden)
 
+    slope = 0.1
+    """Of the activations below 0."""
+
+    @staticmethod
+    def folded(x: Tensor) -> Tensor:
+        """Images (N, C, H, W) with pixels folded 2×2 into channels: (N, 4 C, H / 2, W / 2)."""
+        height, width = x.shape[2:]
+        return F.pixel_unshuffle(F.pad(x, (0, width % 2, 0, height % 2)), 2)
+
     def features(self, x: Tensor, *added: Tensor) -> Tensor:
         """Features (N, hidden) of normalised images (N, C, H, W).
 
         Each layer's `added` (N, width), if there are any, goes in before its activation.
         """
-        height, width = x.shape[2:]
-        x = F.pixel_unshuffle(F.pad(x, (0, width % 2, 0, height % 2)), 2)
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = self.folded(x).contiguous(memory_format=torch.channels_last)
         for number, convolution in enumerate(self.convolutions):
             x = convolution(x)
             x = _rectified(x + added[number][:, :, None, None] if added else x)
@@ -69,7 +76,7 @@ class NoiseBody(_Strided):
 
 def _rectified(x: Tensor) -> Tensor:
     """Leaky, so that no pixel is ever without a gradient (Maas et al. 2013)."""
-    return F.leaky_relu(x, 0.1)
+    return F.leaky_relu(x, _Strided.slope)
 
 
 # The noise level is encoded in this many frequencies, each twice the last.

@@ -150,14 +150,14 @@ class Guarded(nn.Module):
         if not self.shifts:
             return self._asked(images, small, noise)
         count, scale = len(self.shifts), images.shape[2] / small.shape[2]
-        moved = torch.cat([_moved(small, *shift) for shift in self.shifts])
+        placed = torch.cat([moved(small, *shift) for shift in self.shifts])
         if small is images:
-            shown = moved
+            shown = placed
         else:
             steps = [[round(scale * pixels) for pixels in shift] for shift in self.shifts]
-            shown = torch.cat([_moved(images, down, right) for down, right in steps])
+            shown = torch.cat([moved(images, down, right) for down, right in steps])
         noise = None if noise is None else noise.repeat(count)
-        asked = self._asked(shown, moved, noise)
+        asked = self._asked(shown, placed, noise)
         classes, rubbish, whole = (each.view(count, -1, each.shape[1]).mean(0) for each in asked)
         return classes, rubbish, whole
 
@@ -197,6 +197,6 @@ def guard_of(network: Network) -> Classifier:
     return guard_of(network.guard) if isinstance(network, Guarded) else network
 
 
-def _moved(images: Tensor, down: int, right: int) -> Tensor:
+def moved(images: Tensor, down: int, right: int) -> Tensor:
     """Images moved by whole pixels: what leaves them is lost, and black comes in."""
     return F.pad(images, (right, -right, down, -down))
