@@ -79,9 +79,11 @@ def test_one_pile_is_cut_by_the_seed(tmp_path: Path) -> None:
         assert each.labels.bincount().tolist() == [len(each) // 3] * 3
         assert each.labels.tolist() == [number // 20 for number in numbers(each.images)]
     assert data.notes == (
-        "no test split: 12 of the 60 images (20%), chosen with seed 0, are the test images, and 12 "
-        "the validation images; the other 36 are training images",
+        "no test split: 12 of the 60 images, chosen at random (seed 0), are for testing and 12 for "
+        "validation; the other 36 are for training",
     )
+    (audited,) = open_data(tmp_path, from_test=True).notes
+    assert "the audit leaves the other 36 alone, except for --judge train. If" in audited
     again, other = load_data(tmp_path), load_data(tmp_path, seed=1)
     assert torch.equal(again.test.images, data.test.images)
     assert not torch.equal(other.test.images, data.test.images)

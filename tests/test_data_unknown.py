@@ -28,6 +28,10 @@ def put(folder: Path, count: int) -> None:
         ("packed/a.zip", "found an archive; unpack it, and name the folder"),
         ("cats/000.png", "found a single picture; put pictures into a folder for each class"),
         ("cats", r"a folder for each class, found 7 pictures side by side"),
+        (
+            "piles",
+            r"class folders in test and train, found pictures side by side; sort them, as DIR",
+        ),
         ("one", r"at least 2 classes, got 1 class \(cats\); .* add pictures of another one"),
         ("three", r"expected at least 5 images, .* got 3; about 100 of each class"),
         ("textz", "found nothing; did you mean texts"),
@@ -44,6 +48,8 @@ def test_each_has_its_own_sentence(tmp_path: Path, made: str, said: str) -> None
         (tmp_path / name).symlink_to(f"/nowhere/{name.rpartition('/')[2]}".removesuffix("/lost"))
     put(tmp_path / "cats", 7)
     shutil.copytree(tmp_path / "cats", tmp_path / "one" / "cats")
+    for split in ("train", "test"):
+        put(tmp_path / "piles" / split, 7)
     put(tmp_path / "three" / "cat", 2)
     put(tmp_path / "three" / "dog", 1)
     with pytest.raises(InputError, match=said) as caught:
@@ -59,6 +65,27 @@ def test_a_data_set_below_another_folder_is_found_beside_others(tmp_path: Path) 
     (tmp_path / "docs" / "a.txt").write_text("about")
     data = open_data(tmp_path)
     assert data.class_names == ("cat", "dog")
+
+
+@pytest.mark.parametrize(
+    ("folders", "classes", "said"),
+    [
+        ("cat/2020/may cat/2021 dog/all", ("cat", "dog"), "class, as 2020, 2021 to cat; if those"),
+        ("mammal/cat mammal/dog bird", ("bird", "mammal"), "class, as cat, dog to mammal"),
+        ("cat/train cat/test dog/train", ("cat", "dog"), "test, train to cat; for a split, put it"),
+        ("a/b/c/cat a/b/c/dog", ("cat", "dog"), None),
+        ("train/cat train/dog test", ("cat", "dog"), "test, beside the splits, without class fold"),
+    ],
+)
+def test_folders_deeper_than_classes_are_said(
+    tmp_path: Path, folders: str, classes: tuple[str, ...], said: str | None
+) -> None:
+    for name in folders.split():
+        put(tmp_path / name, 10)
+    data = open_data(tmp_path)
+    assert data.class_names == classes
+    assert [note for note in data.notes if said and said in note] or said is None
+    assert len(data.notes) == 1 + (said is not None)
 
 
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:

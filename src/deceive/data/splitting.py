@@ -131,20 +131,19 @@ def _cut_pile(pile: PartName, order: Tensor, validation: int | None, where: str)
 
 
 def _said(pile: Cut, seed: int, *, audited: bool) -> str:
-    """What a pile was cut into: no test split: 24 of the 120 images (20%) ….
-
-    In an audit, that the training images aren't used.
-    """
+    """What a pile was cut into; in an audit, what its training images are for."""
     left, held, tested = (
         len(each.rows) if each else 0 for each in (pile.train, pile.validation, pile.test)
     )
-    count = left + held + tested
-    rest = f"the other {left:,} are training images"
-    if audited:
-        rest += ", which the audit doesn't use, except for --judge train"
+    said = (
+        f"no test split: {tested:,} of the {left + held + tested:,} images, chosen at random (seed "
+        f"{seed}), are for testing and {held:,} for validation; "
+    )
+    if not audited:
+        return f"{said}the other {left:,} are for training"
     return (
-        f"no test split: {tested:,} of the {count:,} images ({tested / count:.0%}), chosen with "
-        f"seed {seed}, are the test images, and {held:,} the validation images; {rest}"
+        f"{said}the audit leaves the other {left:,} alone, except for --judge train. If the model "
+        "was trained on any of these images, its accuracy here is too good"
     )
 
 
