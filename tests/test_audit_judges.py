@@ -9,6 +9,7 @@ from deceive.auditing.judges import meet_judges
 from deceive.auditing.models.formats import load_model
 from deceive.auditing.models.interface import Scaling
 from deceive.auditing.models.meeting import meet
+from deceive.auditing.models.remarks import of_judge
 from deceive.common.errors import InputError
 from deceive.data.loading import load_data
 from worlds.audits import (
@@ -84,6 +85,7 @@ def test_a_judge_is_met_the_same_way_or_told_how(data):
     assert found.judges[0].bounds == (-1, 1)
     assert found.judges[0].accuracy == 1
     assert any("Judge Judge: It reads best with" in note for note in found.notes)
+    assert of_judge("set --size or --data") == "set --judge-size or --data"
     told = {"judge_interface": Interface(Scaling(mean=(0.5,), std=(0.5,))), "settings": TINY}
     report = audit(Bands(sure=12), data, judge=judge, **told)
     assert (report.judges[0].mean, report.judges[0].std) == ([0.5], [0.5])

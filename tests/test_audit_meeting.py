@@ -187,8 +187,12 @@ def test_close_scalings_are_named_and_equals_go_to_the_likelier():
         found = meet(load_model(asking_in_order(known)), data)
         assert found.scaling == best
         (note,) = found.notes
-        assert "about as many with pixels from {} to {} (99.00%".format(*other) in note
-        assert "--bounds, or --mean and --std" in note
+        assert (
+            "about as many with --bounds {} {} (99.00%). If it was trained with that, ".format(
+                *other
+            )
+            in note
+        )
         # Said by the user, it is taken.
         declared = meet(load_model(asking_in_order(known)), data, Interface(Scaling((-1, 1))))
         assert declared.scaling == Scaling((-1, 1))
@@ -212,7 +216,9 @@ def test_a_model_that_reads_few_images_in_every_scaling_gets_a_note(reads):
     assert len(notes) == (reads == 400)
     assert found.warnings == ()
     for note in notes:
-        assert "tried: pixels from 0 to 1; pixels from -1 to 1; " in note
+        assert "Also tried: --bounds 0 1; --mean 0." in note
+        assert note.endswith("; --bounds -0.5 0.5; --bounds 0 255.")
+        assert not any("about as many" in each for each in found.notes)
 
 
 def test_imagenets_scaling_is_tried_on_images_of_three_channels():

@@ -93,6 +93,9 @@ def test_every_part_keeps_a_minimum_and_a_search_is_left_out_before():
         "Candidates of each curve: 0 instead of 20.",
         "There is no search without the gradient.",
     ]
+    # Of so few real images all are read anyway.
+    few = replace(facts(), validation=18, test=20)
+    assert reductions(QUICK, least, few) == said[1:]
     # A black box has nothing but the search.
     black = planned(QUICK, facts(replace(SLOW, step=None)), 1)
     assert (black.searched, black.queries) == (1, 100)

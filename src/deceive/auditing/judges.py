@@ -13,6 +13,7 @@ from torch import Tensor
 
 from deceive.auditing.models.interface import FOUND_OUT, Interface
 from deceive.auditing.models.loaded import AnyModel, Loaded
+from deceive.auditing.models.remarks import of_judge
 from deceive.auditing.models.sameness import same_network
 from deceive.auditing.models.subject import Subject
 from deceive.auditing.opening import loaded_model, met_as_judge
@@ -105,7 +106,9 @@ def meet_judges(
         for each in chosen
     )
     _check_different(judges, subject, data)
-    return judges, [f"Judge {each.name}: {note}" for each in judges for note in each.notes]
+    return judges, [
+        f"Judge {each.name}: {of_judge(note)}" for each in judges for note in each.notes
+    ]
 
 
 def _shipped(subject: Subject, data: RealData, interface: Interface) -> Iterator[Subject]:

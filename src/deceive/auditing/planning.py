@@ -177,7 +177,8 @@ def reductions(asked: AuditSettings, done: AuditSettings, facts: Facts) -> list[
             for split, there in (("validation", facts.validation), ("test", facts.test))
             if there > done.real_images
         ]
-        said.append(f"It reads {' and '.join(counts)}.")
+        if counts:
+            said.append(f"It reads {' and '.join(counts)}.")
     if less("garbage_images"):
         said.append(f"Images of each kind of garbage: {of('garbage_images')}.")
     for name, what in (("ways", "Gradient attacks"), ("starts", "Kinds of start")):

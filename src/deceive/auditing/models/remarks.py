@@ -1,5 +1,7 @@
 """What is said about a model's outputs, in sentences."""
 
+import re
+
 from torch import Tensor
 
 from deceive.auditing.models.readings import Reading
@@ -11,6 +13,8 @@ _NONE_OF_THEM = (
     "then its sigmoid, or less where several classes are likely."
 )
 
+# What stands before the name of a flag that judges have too.
+_JUDGES_TOO = re.compile(r"--(?=(size|resize|crop|bounds|mean|std|preprocess|output|rubbish)\b)")
 
 CONSTANT = (
     "It gives the same answer for all of the first {} images, so it doesn't look at them, and the "
@@ -27,6 +31,15 @@ def is_constant(scores: Tensor) -> bool:
     """
     apart = (scores - scores[:1]).abs().max()
     return len(scores) > 1 and bool(apart <= 1e-6 * scores.abs().max())
+
+
+def of_judge(said: str) -> str:
+    """The same about a judge, whose flags have other names.
+
+    >>> of_judge("If it was trained with --bounds 0 255, set it.")
+    'If it was trained with --judge-bounds 0 255, set it.'
+    """
+    return _JUDGES_TOO.sub("--judge-", said)
 
 
 def of_squashing(squashing: Squashing, reading: Reading) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 from deceive.auditing.models.interface import Scaling
 from deceive.auditing.shares import share_of
 from deceive.common.errors import InputError
+from deceive.common.flags import flag
 from deceive.data.dataset import Images, Labelled, RealData, Split, Stack, in_batches
 from deceive.data.sampling import Sample
 from deceive.judging.measures import NEAR_CHANCE, skill
@@ -105,7 +106,9 @@ def best_read(
     if skilled < NEAR_CHANCE and stands_plain:
         return Scaling(), []
     said = _said(best, close[1:], read)
-    return best, [*said, *_doubt(share_of(read[best].right), tried)] if skilled < _POOR else said
+    if skilled < _POOR:
+        said += _doubt(share_of(read[best].right), [each for each in tried if each not in close])
+    return best, said
 
 
 def _close(read: Mapping[Scaling, Read]) -> list[Scaling]:
@@ -134,21 +137,29 @@ def _said(best: Scaling, close: list[Scaling], read: Mapping[Scaling, Read]) -> 
         "images), so that is the scaling used."
     )
     if close:
-        others = "; with ".join(f"{each} ({share_of(read[each].right):.2%})" for each in close)
-        said += (
-            f" It reads about as many with {others}. If it was trained with one of these, set it: "
-            "--bounds, or --mean and --std."
-        )
+        others = "; ".join(f"{_flags(each)} ({share_of(read[each].right):.2%})" for each in close)
+        one = "one of these" if len(close) > 1 else "that"
+        said += f" It reads about as many with {others}. If it was trained with {one}, set it."
     return [said]
 
 
-def _doubt(accuracy: float, tried: Sequence[Scaling]) -> list[str]:
-    return [
+def _doubt(accuracy: float, others: Sequence[Scaling]) -> list[str]:
+    """The note that it reads few; `others` are the scalings that no other note names."""
+    said = (
         f"It reads only {accuracy:.2%} of the validation images. If it normally reads more, it was "
         "trained on images that are prepared in another way: set their size (--size, or --resize "
         "and --crop), their scaling (--bounds, or --mean and --std), or your own --preprocess "
-        f"module:function. Scalings tried: {'; '.join(map(str, tried))}."
-    ]
+        "module:function."
+    )
+    return [f"{said} Also tried: {'; '.join(map(_flags, others))}." if others else said]
+
+
+def _flags(scaling: Scaling) -> str:
+    """The flags that set it: --bounds -1 1."""
+    fields = {"bounds": scaling.bounds, "mean": scaling.mean, "std": scaling.std}
+    if scaling.mean is not None and scaling.bounds == (0, 1):
+        del fields["bounds"]
+    return " ".join(chain.from_iterable(flag(k, v) for k, v in fields.items() if v is not None))
 
 
 def _moments(splits: Iterable[Labelled]) -> tuple[Tensor, Tensor]:
