@@ -44,6 +44,7 @@ models: $(READY) ## train the shipped networks again; judge-in-noise stays
 	$(BIN)/deceive train --recipe fast --seed 0 --out models/fast.safetensors
 	$(BIN)/deceive train --recipe judge --seed 1 --out models/judge.safetensors
 	$(BIN)/deceive train --recipe study --seed 0 --out models/study.safetensors
+	$(BIN)/deceive train --recipe detector --seed 0 --out models/detector.safetensors
 	$(BIN)/deceive rounds
 	for kind in safetensors json; do \
 	  for each in runs/draw/weights/round-*.$$kind; do \

@@ -59,7 +59,8 @@ BOUNDED = [name for name in ARCHITECTURES if name != "draw"]
 def test_no_image_in_the_ball_leaves_the_bounds(architecture):
     network = lively(seeded(lambda: Classifier(architecture, 3, SHAPE)))
     images, epsilon = rand(3, *SHAPE), 0.02
-    outputs = outputs_of(network, images, epsilon)
+    with torch.no_grad():
+        outputs = outputs_of(network, ball(images, epsilon))
     tried = near(images, epsilon, 300)
     with torch.no_grad():
         logits = network(tried.flatten(0, 1)).view(300, 3, 3).double()
@@ -197,7 +198,7 @@ def test_an_attack_stays_within_the_bounds_and_reaches_them_where_they_are_exact
 def signed(box, function, weight, bias, terms):
     """The rule of an affine map, with an `abs` forgotten."""
     made = affine(box, function, weight, bias, terms)
-    off = function((box.upper - box.lower) / 2, weight.detach().double(), None).abs()
+    off = function((box.upper - box.lower) / 2, weight.double(), None).abs()
     middle = (made.lower + made.upper) / 2
     return Box(middle - off, middle + off)
 

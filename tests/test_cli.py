@@ -124,8 +124,11 @@ def test_a_candidate_out_of_steps_is_said(tmp_path, capsys):
         ),
         (["audit", "fast", "--queries", str(10**30)], "--queries: expected a number below"),
         (["fool", "--start", "fog"], "start: expected one of"),
-        (["train", "--recipe", "slow"], "recipe: expected one of adversarial, fast"),
-        (["train", "--architecture", "slow"], "recipe: expected one of adversarial, fast"),
+        (["train", "--recipe", "slow"], "recipe: expected one of adversarial, detector, fast"),
+        (
+            ["train", "--architecture", "slow"],
+            "recipe: expected one of adversarial, detector, fast",
+        ),
         (["train", "--data", "nowhere"], "nowhere"),
         *(
             ([*command.split(), "--seed", str(2**64)], "seed: ")

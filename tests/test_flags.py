@@ -18,6 +18,7 @@ from deceive import study, teaching
 from deceive.auditing import QUICK, THOROUGH, AuditSettings, Interface, Scaling
 from deceive.auditing.models.interface import as_json
 from deceive.auditing.record import again
+from deceive.certifying.settings import DetectorSettings
 from deceive.cli.commands import COMMANDS, parse
 from deceive.common.errors import InputError
 from deceive.common.flags import command_line, flags_of
@@ -41,6 +42,7 @@ PLAYED = {
     "study": StudySettings(),
     **{f"rounds --preset {name}": settings for name, settings in PRESETS.items()},
     **{f"train --recipe {name}": RECIPES[name] for name in ("study", "robust")},
+    "train --recipe detector": DetectorSettings(),
     "audit x": QUICK,
     "audit x --thorough": THOROUGH,
 }

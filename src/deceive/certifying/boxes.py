@@ -4,7 +4,10 @@ A box holds every value that the network's arithmetic in float32 may give, and e
 weights give in real numbers. For an inner product of n terms, in any order, with or without fused
 multiplications, float32 is off by at most γ(n + 1) times the sum of the terms' sizes, with
 γ(k) = ku / (1 - ku) and u = 2⁻²⁴ (Higham 2002, section 3.1). The boxes are worked out in float64,
-whose own rounding is less than one more u for up to 2²⁶ terms: so γ(n + 2) pays for both.
+whose own rounding, here and where boxes are halved, is less than one more u for up to 2²⁶ terms: so
+γ(n + 2) pays for both.
+
+A box in float32 is good enough to train with, and keeps its gradient.
 """
 
 from collections.abc import Callable
@@ -21,7 +24,7 @@ _UNDERFLOW = 2.0**-90
 
 
 class Box(NamedTuple):
-    """Every value from `lower` to `upper`, of the same shape (N, …), float64."""
+    """Every value from `lower` to `upper`, of the same shape (N, …); float64 where it counts."""
 
     lower: Tensor
     upper: Tensor
@@ -74,12 +77,13 @@ def affine(
     It works out a middle and how far the values are from it, as a linear map of the weights' sizes
     (Gowal et al. 2018).
     """
-    weight = weight.detach().double().cpu()
-    bias = None if bias is None else bias.detach().double().cpu()
     middle = (box.lower + box.upper) / 2
-    reach = torch.maximum(box.upper - middle, middle - box.lower)
+    weight = weight.to(middle)
+    bias = None if bias is None else bias.to(middle)
+    reach = (box.upper - box.lower) / 2
     error = gamma(terms)
     off = reach + error * (middle.abs() + reach)
     around = function(middle, weight, bias)
     off = function(off, weight.abs(), None if bias is None else error * bias.abs())
-    return Box(around - off, around + off).widened(terms * _UNDERFLOW)
+    off = off + terms * _UNDERFLOW
+    return Box(around - off, around + off)

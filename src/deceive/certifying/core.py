@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deceive.certifying.boxes import ROUNDING, Box, ball
-from deceive.certifying.outputs import Outputs, outputs_of_box
+from deceive.certifying.outputs import Outputs, outputs_of
 from deceive.certifying.rules import named
 from deceive.common import arguments, checks
 from deceive.common.errors import InputError
@@ -27,7 +27,14 @@ _RESAMPLED = 2.0**-16
 
 @dataclass(frozen=True, eq=False)
 class Certificate:
-    """What is proved about each of N images."""
+    """What is proved about each of N images.
+
+    >>> import torch
+    >>> from deceive import Certificate
+    >>> proved = Certificate(0.3, 0.99, torch.tensor([0.2, 1.0], dtype=torch.float64))
+    >>> proved.certified.tolist(), proved.share
+    ([True, False], 0.5)
+    """
 
     epsilon: float
     """How far each pixel may be from the image's."""
@@ -100,6 +107,7 @@ def certify(
     return Certificate(float(epsilon), float(threshold), confidence)
 
 
+@torch.no_grad()
 def log_odds(detector: Classifier, images: Tensor, epsilon: float) -> Box:
     """The least and the greatest log-odds (N,) of a detector for any image near these.
 
@@ -109,11 +117,12 @@ def log_odds(detector: Classifier, images: Tensor, epsilon: float) -> Box:
         epsilon: the greatest change of each pixel.
     """
     parts = torch.split(images.detach().cpu(), batch_for(images.shape[1:], 250))
-    made = [_apart(outputs_of_box(detector, ball(part, epsilon))) for part in parts]
+    made = [apart(outputs_of(detector, ball(part, epsilon))) for part in parts]
     return Box(torch.cat([each.lower for each in made]), torch.cat([each.upper for each in made]))
 
 
-def _apart(outputs: Outputs) -> Box:
+def apart(outputs: Outputs) -> Box:
+    """The log-odds (N,) of the first output against the second."""
     return outputs.apart(0).mapped(lambda values: values[:, 1])
 
 
@@ -125,7 +134,7 @@ def _most(network: nn.Module, box: Box, rubbish_class: int | None) -> Tensor:
         odds = _guarded(network, box)
         most = odds.sigmoid()
     else:
-        outputs = outputs_of_box(network, box)
+        outputs = outputs_of(network, box)
         classes = len(outputs.weight)
         chosen = [number for number in range(classes) if number != rubbish_class]
         most = torch.stack([_confidence(outputs, number) for number in chosen]).amax(0)
@@ -144,15 +153,15 @@ def _guarded(network: Guarded, box: Box) -> Tensor:
     small = _shrunk(box, guard.image_shape)
     shifts: Sequence[Any] = network.shifts or ((0, 0),)
     with named("the guard"):
-        asked = [outputs_of_box(guard, _shifted(small, *shift)) for shift in shifts]
+        asked = [outputs_of(guard, _shifted(small, *shift)) for shift in shifts]
     rubbish = network.n_outputs - 1
     above = torch.stack([-each.apart(rubbish).lower[:, :rubbish] for each in asked])
     odds = above.logsumexp(2).mean(0) if network.guard_doubt else above.mean(0).amax(1)
     size = torch.stack([each.size.amax(1) for each in asked]).amax(0)
     if network.detector is not None:
         with named("the detector"):
-            seen = outputs_of_box(network.detector, _shrunk(box, network.detector.image_shape))
-        said = _apart(seen)
+            seen = outputs_of(network.detector, _shrunk(box, network.detector.image_shape))
+        said = apart(seen)
         odds = torch.minimum(odds, said.upper)
         size = size + said.size + seen.size.amax(1)
     # Every value on the way is at most this large.

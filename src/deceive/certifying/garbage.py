@@ -5,7 +5,8 @@ made.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -13,6 +14,7 @@ from torch import Generator, Tensor
 
 from deceive.common.levels import Shape
 
+Way = TypeVar("Way")
 Kind = Callable[[int, Shape, Generator], Tensor]
 """(n, (C, H, W), generator) → images (n, C, H, W) in [0, 1], float32."""
 
@@ -25,7 +27,7 @@ def uniform(n: int, shape: Shape, generator: Generator) -> Tensor:
 def smooth(n: int, shape: Shape, generator: Generator) -> Tensor:
     """Clouds: coarse grids of noise of seven sizes, enlarged bicubically."""
     made = []
-    for part, cells in zip(_parts(n, 7), (2, 3, 4, 5, 7, 9, 14), strict=True):
+    for part, cells in _parts(n, (2, 3, 4, 5, 7, 9, 14)):
         coarse = _randn(part, shape[0], cells, cells, by=generator)
         made.append(F.interpolate(coarse, size=shape[1:], mode="bicubic"))
     return _stretched(_ranged(torch.cat(made)), generator)
@@ -110,10 +112,8 @@ def stripes(n: int, shape: Shape, generator: Generator) -> Tensor:
 
 
 def _texture(n: int, shape: Shape, generator: Generator) -> Tensor:
-    made = [
-        kind(part, shape, generator)
-        for part, kind in zip(_parts(n, 5), (smooth, pink, leaves, stripes, _flat), strict=True)
-    ]
+    kinds = (smooth, pink, leaves, stripes, _flat)
+    made = [kind(part, shape, generator) for part, kind in _parts(n, kinds)]
     mixed = torch.cat(made)[torch.randperm(n, generator=generator, device=generator.device)]
     # Many are bright, as what stands out from a dark ground is.
     lift = _rand(n, 1, 1, 1, by=generator)
@@ -202,8 +202,11 @@ def _randn(*size: int, by: Generator) -> Tensor:
     return torch.randn(size, generator=by, device=by.device, dtype=torch.float32)
 
 
-def _parts(n: int, count: int) -> list[int]:
-    return [(n + number) // count for number in range(count)]
+def _parts(n: int, ways: Sequence[Way]) -> Iterator[tuple[int, Way]]:
+    """How many of n images are made in each way, of those in which some are."""
+    for number, way in enumerate(ways):
+        if part := (n + number) // len(ways):
+            yield part, way
 
 
 def _grid(shape: Shape, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from deceive.certifying.boxes import Box, ball, gamma
+from deceive.certifying.boxes import Box, gamma
 from deceive.certifying.rules import check_plain, named, through
 from deceive.networks.classifier import Classifier
 
@@ -20,23 +20,22 @@ class Outputs(NamedTuple):
     box: Box
     """(N, F)"""
     weight: Tensor
-    """(K, F) float64."""
+    """(K, F)"""
     bias: Tensor
-    """(K,) float64."""
+    """(K,)"""
     rounding: float
     """The relative error of one of its inner products."""
 
     def apart(self, chosen: int) -> Box:
         """By how much the logit `chosen` is above each, (N, K)."""
         weight = self.weight[chosen] - self.weight
-        middle, reach = (self.box.lower + self.box.upper) / 2, self.box.size
-        off = torch.maximum(self.box.upper - middle, middle - self.box.lower)
-        error = self.rounding * (reach @ self.weight.abs().T + self.bias.abs())
+        middle, off = (self.box.lower + self.box.upper) / 2, (self.box.upper - self.box.lower) / 2
+        error = self.rounding * ((middle.abs() + off) @ self.weight.abs().T + self.bias.abs())
         around = middle @ weight.T + (self.bias[chosen] - self.bias)
         # The weights' difference and float64's rounding are paid for as in `boxes`.
         most = off @ weight.abs().T + error + error[:, chosen, None]
         made = Box(around - most, around + most).widened(self.rounding * most)
-        same = torch.arange(len(self.weight)) == chosen
+        same = torch.arange(len(weight), device=weight.device) == chosen
         return made.mapped(lambda values: values.masked_fill(same, 0.0))
 
     @property
@@ -46,17 +45,11 @@ class Outputs(NamedTuple):
         return sizes * (1 + 2 * self.rounding)
 
 
-def outputs_of(network: nn.Module, images: Tensor, epsilon: float) -> Outputs:
-    """The outputs of a network for all images within `epsilon` of these (N, C, H, W).
+def outputs_of(network: nn.Module, box: Box) -> Outputs:
+    """The outputs of a network for all images in a box (N, C, H, W).
 
     Raises `InputError` when a layer can't be bounded.
     """
-    return outputs_of_box(network, ball(images.cpu(), epsilon))
-
-
-@torch.no_grad()
-def outputs_of_box(network: nn.Module, box: Box) -> Outputs:
-    """The outputs of a network for all images in a box (N, C, H, W)."""
     if isinstance(network, Classifier):
         with named("body"):
             return _linear_last(network.head, through(network.body, _normalised(network, box)))
@@ -65,15 +58,15 @@ def outputs_of_box(network: nn.Module, box: Box) -> Outputs:
         if type(last) is nn.Linear:
             return _linear_last(last, through(network[:-1], box))
     box = through(network, box)
-    count = box.lower.shape[1]
-    return Outputs(box, torch.eye(count, dtype=torch.float64), torch.zeros(count).double(), 0.0)
+    unit = torch.eye(box.lower.shape[1]).to(box.lower)
+    return Outputs(box, unit, unit.new_zeros(len(unit)), gamma(0))
 
 
 def _linear_last(layer: nn.Linear, box: Box) -> Outputs:
     check_plain(layer)
-    weight = layer.weight.detach().double().cpu()
-    bias = torch.zeros(len(weight)).double() if layer.bias is None else layer.bias.detach().double()
-    return Outputs(box, weight, bias.cpu(), gamma(layer.in_features))
+    weight = layer.weight.to(box.lower)
+    bias = weight.new_zeros(len(weight)) if layer.bias is None else layer.bias.to(box.lower)
+    return Outputs(box, weight, bias, gamma(layer.in_features))
 
 
 def _normalised(network: Classifier, box: Box) -> Box:

@@ -86,13 +86,13 @@ def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, box: Box) -> Box:
     if layer.running_mean is None or layer.running_var is None:
         raise InputError("network: expected batch normalisation with running statistics, got none")
     side = (1, -1, *[1] * (box.lower.ndim - 2))
-    mean = layer.running_mean.detach().double().cpu().view(side)
-    variance = layer.running_var.detach().double().cpu().view(side)
+    mean = layer.running_mean.to(box.lower).view(side)
+    variance = layer.running_var.to(box.lower).view(side)
     factor, shift = (variance + layer.eps).rsqrt(), torch.zeros_like(mean)
     if layer.weight is not None:
-        factor = factor * layer.weight.detach().double().cpu().view(side)
+        factor = factor * layer.weight.to(box.lower).view(side)
     if layer.bias is not None:
-        shift = layer.bias.detach().double().cpu().view(side)
+        shift = layer.bias.to(box.lower).view(side)
     ends = [(values - mean) * factor + shift for values in box]
     made = Box(torch.minimum(*ends), torch.maximum(*ends))
     return made.widened(gamma(8) * ((box.size + mean.abs()) * factor.abs() + shift.abs()))

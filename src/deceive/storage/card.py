@@ -25,7 +25,7 @@ class Card(BaseModel):
     """The index of the rubbish class, for a network that has one."""
     seed: int
     settings: dict[str, int | float | str]
-    """The `TrainingSettings` or `RoundsSettings` it was trained with."""
+    """The `TrainingSettings`, `DetectorSettings` or `RoundsSettings` it was trained with."""
     ascent: Ascent | None = None
     """How images climb, for a network with which digits emerge; `draw` does the same."""
     round: int | None = Field(default=None, ge=0)
@@ -38,7 +38,7 @@ class Card(BaseModel):
     """What its logits were divided by after training, to calibrate them."""
     validation_accuracy: float = Field(ge=0, le=1)
     """Share of the images that are read rightly; for a network of the rounds, its rubbish output
-    left out."""
+    left out; for a detector, share of the images that pass."""
     test_accuracy: float = Field(ge=0, le=1)
     command: str
     """Makes this network again."""

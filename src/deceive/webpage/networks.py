@@ -36,6 +36,8 @@ def manifest(models: Path) -> dict[str, Any]:
     shipped; else all there are, the least accurate first, with no round.
     """
     cards = {name: load_card(models / f"{name}.safetensors") for name in shipped_names(models)}
+    # A detector reads no classes.
+    cards = {name: card for name, card in cards.items() if card.architecture != "detector"}
     networks = {}
     for name, card in cards.items():
         networks[name] = {
