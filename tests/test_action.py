@@ -5,12 +5,15 @@ import re
 import shlex
 import subprocess
 import sys
+from dataclasses import fields
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
 import yaml
 
+from deceive.cli.commands import parse
+from deceive.cli.declared import Declared
 from worlds.audits import write_bands
 
 CLONE = Path(__file__).parents[1]
@@ -20,9 +23,10 @@ STEPS = {step["name"]: step for step in ACTION["runs"]["steps"]}
 SMALL = "--judge none --candidates 4 --steps 20 --curve-candidates 2 --searched 2 --queries 100 "
 SMALL += "--garbage-images 20 --ways sign --other-data 'my bands'"
 
-# Keeps the calls of pip, and leaves everything else to Python.
+# Keeps the calls of pip, and of a model that isn't there; leaves everything else to Python.
 PYTHON = f"""#!/bin/bash
 if [ "$2" = pip ]; then printf '%s\\n' "$@" > pip-was-asked; exit; fi
+if [ "$4" = my:nothing ]; then printf '%s\\n' "$@" > was-asked; exit 2; fi
 exec {shlex.quote(sys.executable)} "$@"
 """
 
@@ -85,6 +89,23 @@ def test_the_audit_step_writes_all_files_and_outputs(run, tmp_path):
     assert found >= {"report.html", "audit.json", "junit.xml", "badge.svg", "model-index.yaml"}
     assert ET.parse(tmp_path / "deceive-audit/junit.xml").find("testsuite").get("failures") == "2"
     assert "**Failed:**" in (tmp_path / "step.md").read_text()
+
+
+def test_inputs_are_the_flags_that_declare_a_model(run, tmp_path):
+    lists = {"bounds": (-1.0, 1.0), "mean": (0.485, 0.456, 0.406), "std": (0.2, 0.2, 0.2)}
+    texts = {"resize": "9", "crop": "8x7", "preprocess": "my:prepared", "device": "cpu"}
+    texts |= {"output": "-logits", "class-names": "a cat,dog", "rubbish-class": "2", "size": "4"}
+    given = {name: " ".join(map(str, values)) for name, values in lists.items()} | texts
+    declared = {field.name.replace("_", "-") for field in fields(Declared)}
+    assert set(given) == {name for name in declared if not name.startswith("judge-")}
+    ended, _ = run("Audit", model="my:nothing", data="my bands", budget="none", **given)
+    assert ended.returncode == 2
+    _, _, *asked = (tmp_path / "was-asked").read_text().splitlines()
+    command = parse(asked)
+    assert (str(command.data), command.budget) == ("my bands", "none")
+    found = {name: getattr(command.declared, name.replace("-", "_")) for name in given}
+    assert {name: found[name] for name in lists} == lists
+    assert {name: str(found[name]) for name in texts} == texts
 
 
 def test_a_model_that_is_not_there_fails_without_outputs(run, tmp_path):

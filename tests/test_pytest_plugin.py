@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from dataclasses import fields
 from pathlib import Path
 from xml.etree import ElementTree as ET
 
@@ -13,6 +14,7 @@ import torchmetrics
 import deceive.reporting.audit
 import deceive.testing.items
 from deceive.auditing import read_report
+from deceive.cli.declared import Declared
 from deceive.reporting.exports.checks import KEYS
 from worlds.audits import write_bands
 
@@ -22,6 +24,8 @@ CLONE = Path(__file__).parents[1]
 
 # A run forgets the modules that it imports; those that can't be imported twice are imported before.
 IMPORTED = (torchmetrics, deceive.reporting.audit, deceive.testing.items)
+
+FLAG = r"--deceive[a-z-]*"
 
 CONFTEST = """
 import deceive
@@ -111,8 +115,13 @@ def test_a_model_that_breaks_fails(run):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (on("nowhere"), "*has no attribute 'nowhere'*"),
+        (on("nowhere"), "model: expected 'nowhere' in bands_in_a_test, found none; *"),
         (("--deceive", "bands_in_a_test:sure", "--deceive-data", "none"), "none: expected *"),
+        (on("sure", "--deceive-size", "4by4"), "--deceive-size: expected HxW, such as 48x192, *"),
+        (
+            on("sure", "--deceive-bounds", "3", "1", "-k", "complete"),
+            "--deceive-bounds: expected *",
+        ),
         (on("sure", "--deceive-max", "7"), "--deceive-max: expected a number of at least 0 and*"),
     ],
 )
@@ -121,6 +130,16 @@ def test_bad_input_is_said_in_a_sentence(run, arguments, said):
     assert result.ret != 0
     result.stdout.fnmatch_lines([said])
     assert "Traceback" not in result.stdout.str()
+
+
+def test_options_declare_the_model_as_flags_of_the_audit_do(run, pytester):
+    options = ["--deceive-bounds", "0", "2", "--deceive-size", "4", "--deceive-class-names"]
+    result = run(*on("sure", "--deceive-out", "out", *options, "a,b,c,d"), "-k", "real-images")
+    result.assert_outcomes(passed=1, deselected=len(KEYS) - 1)
+    report = read_report(pytester.path / "out/audit.json")
+    assert report.model.bounds == (0, 2)
+    assert report.data.class_names == ["a", "b", "c", "d"]
+    assert "--size 4x4 --bounds 0 2 --class-names a,b,c,d" in report.command
 
 
 def test_a_failed_test_with_the_fixture_shows_what_was_found(run, pytester):
@@ -145,7 +164,9 @@ def test_nothing_heavy_is_imported_before_it_is_used():
 def test_the_docs_name_its_flags(run):
     page = (CLONE / "docs/audit-pipelines.md").read_text()
     shown = run("--help").stdout.str()
-    assert set(re.findall(r"--deceive[a-z-]*", page)) == set(re.findall(r"--deceive[a-z-]*", shown))
+    assert set(re.findall(FLAG, page)) == set(re.findall(FLAG, shown))
+    named = {each.removeprefix("--deceive-").replace("-", "_") for each in re.findall(FLAG, shown)}
+    assert {field.name for field in fields(Declared) if "judge" not in field.name} <= named
 
 
 def test_pytest_finds_it():

@@ -17,7 +17,7 @@ def main(arguments: list[str] | None = None) -> None:
 
         if arguments is not None:
             code = outcome(arguments)
-        elif sys.argv[1:2] == ["audit"]:  # runs foreign code, which must not set the exit code
+        elif sys.argv[1:2] in (["audit"], ["guard"]):  # foreign code must not set the exit code
             from deceive.cli.supervised import supervised
 
             code = supervised(lambda: outcome(sys.argv[1:]))

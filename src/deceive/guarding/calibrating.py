@@ -78,14 +78,10 @@ def calibration_of(said: Said, *, keep: float, confidence: float, doubt: float) 
     asked = confidence
     expected = _expected(said, classes, asked, wanted)
     if not math.isfinite(expected):
-        sure = classes.softmax(1).amax(1).quantile(1 - wanted).item()
+        sure = _probabilities(said, classes, -math.inf).amax(1).quantile(1 - wanted).item()
         asked = _BELOW * min(confidence, sure)
         expected = _expected(said, classes, asked, wanted)
-    rubbish = said.guard[:, -1] + expected
-    if said.detector is not None:
-        whole = said.guard[:, :-1].logsumexp(1)
-        rubbish = torch.logaddexp(rubbish, whole - said.detector)
-    p = torch.cat([classes, rubbish[:, None]], 1).softmax(1)[:, :-1]
+    p = _probabilities(said, classes, expected)
     passes, right = p.amax(1) >= asked, p.argmax(1) == said.labels
     return Calibration(
         power=power,
@@ -143,6 +139,15 @@ def _expected(said: Said, classes: Tensor, confidence: float, share: float) -> f
         room = room - (whole - said.detector - highest).exp()
     most = room.clamp_min(0).log() + highest - said.guard[:, -1]
     return most.sort(descending=True).values[math.ceil(share * len(most)) - 1].item()
+
+
+def _probabilities(said: Said, classes: Tensor, expected: float) -> Tensor:
+    """Of the classes (N, K), with this added to the rubbish logit."""
+    rubbish = said.guard[:, -1] + expected
+    if said.detector is not None:
+        whole = said.guard[:, :-1].logsumexp(1)
+        rubbish = torch.logaddexp(rubbish, whole - said.detector)
+    return torch.cat([classes, rubbish[:, None]], 1).softmax(1)[:, :-1]
 
 
 def _share(flags: Tensor) -> float:

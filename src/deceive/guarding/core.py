@@ -116,6 +116,15 @@ def guard(
         InputError: when the model or the data can't be used, the guard doesn't fit them, or the
             folder holds something else.
         WriteError: when a folder is not writable or the disk is full.
+
+    >>> from dataclasses import replace
+    >>> import deceive
+    >>> digits = deceive.load_data()
+    >>> some = deceive.Split(digits.validation.images[:200], digits.validation.labels[:200])
+    >>> less = replace(digits, validation=some)  # which is quicker
+    >>> report = deceive.guard("study", less, out="mine", auditing=None)
+    >>> report.card.guard.source, report.card.set.threshold
+    ('resist', 0.99)
     """
     folder, seconds = Path(out), _seconds(budget, auditing)
     met = _met(model, data, interface, settings, seconds, trust=trust)

@@ -36,6 +36,9 @@ GUARDS = Path("runs/guards")
 # Values of the training images that are held in memory, and the most images for measuring.
 _VALUES, _MEASURED = 400_000_000, 10_000
 
+# The fewest training images: readers are trained in batches of as many.
+_LEAST = 500
+
 # Seconds for the judge of the rounds, which only measures.
 _JUDGE_SECONDS = 120.0
 
@@ -124,6 +127,7 @@ def _trained(data: RealData, settings: GuardSettings, kept_in: Path, task: Task)
             "seed": settings.seed,
             "training_images": max(100, len(small.train)),
             "shown": (),
+            "measured": 2,
             "judge": "judge",
         }
     )
@@ -151,10 +155,11 @@ def small_dataset(data: RealData, seed: int, task: Task) -> Dataset:
 
     Raises `InputError` when there are no training images.
     """
-    if data.train is None or not len(data.train):
+    count = 0 if data.train is None else len(data.train)
+    if data.train is None or count < _LEAST:
         raise InputError(
-            "data: expected training images to train a guard on, got none; name data with a train "
-            "folder, or a guard that was trained before (--guard)"
+            f"data: expected at least {_LEAST} training images to train a guard on, got {count}; "
+            "name data with more, or a guard that was trained before (--use)"
         )
     shape = fitting(data.image_shape)
     most = max(1000, _VALUES // math.prod(shape))

@@ -35,6 +35,16 @@ def load_guarded(
     Raises:
         InputError: when there is no guarded classifier, its classifier isn't there any more or
             answers differently, or a file is damaged.
+
+    >>> from dataclasses import replace
+    >>> import torch
+    >>> import deceive
+    >>> digits = deceive.load_data()
+    >>> some = deceive.Split(digits.validation.images[:200], digits.validation.labels[:200])
+    >>> _ = deceive.guard("study", replace(digits, validation=some), out="mine", auditing=None)
+    >>> static = torch.rand(5, 1, 28, 28)
+    >>> deceive.load_guarded("mine").answer(static).passes
+    tensor([False, False, False, False, False])
     """
     folder = Path(folder)
     card = read_card(folder)

@@ -13,6 +13,7 @@ from deceive.auditing.models.formats import WANT_TRUST
 from deceive.auditing.models.interface import Interface, as_json
 from deceive.auditing.models.subject import Subject
 from deceive.common.errors import InputError
+from deceive.common.levels import Shape
 from deceive.common.progress import Task
 from deceive.common.version import __version__
 from deceive.data.dataset import RealData
@@ -118,7 +119,7 @@ def _card(
         data_checksum=data.checksum,
         class_names=list(data.class_names),
         image_shape=data.image_shape,
-        preparation=met.preparation,
+        preparation=_whole(met.preparation, data.image_shape),
         reader=_reader_card(met),
         guard=GuardCard(
             source=guard.source,
@@ -129,6 +130,14 @@ def _card(
         set=Set(images=images, **vars(calibration)),
         notes=[*noticed(data), *subject.notes, *subject.warnings],
     )
+
+
+def _whole(preparation: Preparation, shape: Shape) -> Preparation:
+    """The preparation with everything said, so that pictures of any kind get this shape."""
+    channels, *size = shape
+    if not (preparation.size or preparation.resize or preparation.crop):
+        preparation = replace(preparation, size=(size[0], size[1]))
+    return replace(preparation, channels=channels if channels in (1, 3) else None)
 
 
 def _reader_card(met: Met) -> ReaderCard:

@@ -34,6 +34,16 @@ class GuardedModel(nn.Module):
 
     The last output is for "none of these".
 
+    >>> from dataclasses import replace
+    >>> import torch
+    >>> import deceive
+    >>> digits = deceive.load_data()
+    >>> some = deceive.Split(digits.validation.images[:200], digits.validation.labels[:200])
+    >>> _ = deceive.guard("study", replace(digits, validation=some), out="mine", auditing=None)
+    >>> model = deceive.load_guarded("mine")
+    >>> model.image_shape, model.threshold, model(digits.test.images[:5]).argmax(1)
+    ((1, 28, 28), 0.99, tensor([7, 2, 1, 0, 4]))
+
     Attributes:
         network: the `Guarded` network.
         card: what it is made of, and what it was set to.

@@ -1,6 +1,6 @@
 """The test items of `pytest --deceive MODEL`: one for each check of one audit."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from deceive.auditing import AuditReport, audit
+from deceive.cli.declared import Declared
 from deceive.common import checks
 from deceive.common.errors import InputError
 from deceive.reporting.exports.checks import KEYS, Check, checks_of
+from deceive.testing.plugin import declared_fields
 
 
 class Audit(pytest.Collector):
@@ -30,21 +32,39 @@ class Audit(pytest.Collector):
     def outcome(self) -> AuditReport | InputError:
         """What the audit found, or why it couldn't be done."""
         option = self.config.getoption
-        judge = option("deceive_judge")
         given: dict[str, Any] = self.config.hook.pytest_deceive_options(config=self.config) or {}
-        if judge is not None:
-            given["judge"] = None if judge == ["none"] else judge
-        if (budget := option("deceive_budget")) is not None:
-            given["budget"] = None if budget == "none" else budget
-        if (out := option("deceive_out")) is not None:
-            given["out"] = Path(out)
         try:
+            given |= _options(option)
             report = audit(option("deceive"), option("deceive_data"), **given)
-            if out is not None:
-                _write_page(Path(out))
+            if "out" in given:
+                _write_page(given["out"])
         except InputError as error:
             return error
         return report
+
+
+def _options(option: Callable[[str], Any]) -> dict[str, Any]:
+    """The arguments of `audit` that options give. Raises `InputError` that begins with one."""
+    given: dict[str, Any] = {}
+    if (judge := option("deceive_judge")) is not None:
+        given["judge"] = None if judge == ["none"] else judge
+    if (budget := option("deceive_budget")) is not None:
+        given["budget"] = None if budget == "none" else budget
+    if (out := option("deceive_out")) is not None:
+        given["out"] = Path(out)
+    if (other := option("deceive_other_data")) is not None:
+        given["other_data"] = other
+    if option("deceive_trust"):
+        given["trust"] = True
+    values = {name: option(f"deceive_{name}") for name in declared_fields()}
+    values = {name: value for name, value in values.items() if value is not None}
+    if values:
+        try:
+            given["interface"] = Declared(**values).interface("")
+        except InputError as error:
+            said = str(error).removeprefix("--")
+            raise InputError(f"--deceive-{said}") from error
+    return given
 
 
 class CheckItem(pytest.Item):

@@ -6,7 +6,8 @@ pytest loads it wherever deceive is installed, so nothing heavy is imported befo
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from typing import TYPE_CHECKING, Any
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -54,6 +55,30 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help="a model that votes on what an image shows; give it once for each; none: no judges",
     )
     add("--deceive-out", metavar="DIR", help="keep the audit and its page in this folder")
+    add("--deceive-other-data", metavar="DIR", help="images of other things: garbage to this model")
+    add("--deceive-trust", action="store_true", help="open files that can run code when read")
+    for name, hint in declared_fields().items():
+        flag = name.replace("_", "-")
+        add(f"--deceive-{flag}", help=f"as --{flag} of `deceive audit`", **_taking(hint))
+
+
+def declared_fields() -> dict[str, Any]:
+    """The types of what `deceive audit` lets its user declare of a model, by name."""
+    from deceive.cli.declared import Declared
+
+    hints = get_type_hints(Declared)
+    return {name: hint for name, hint in hints.items() if not name.startswith("judge_")}
+
+
+def _taking(hint: Any) -> dict[str, Any]:
+    """How argparse reads values of a type: X, X | None, a tuple, or a literal."""
+    if get_origin(hint) is Literal:
+        return {"choices": get_args(hint)}
+    kind = next((each for each in get_args(hint) if each is not NoneType), hint)
+    if get_origin(kind) is not tuple:
+        return {"type": kind}
+    each, *others = get_args(kind)
+    return {"type": each, "nargs": "+" if others == [...] else 1 + len(others)}
 
 
 def _seconds(text: str) -> float | str:

@@ -1,0 +1,243 @@
+"""A guard in front of anyone's classifier."""
+
+import copy
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+import deceive
+from deceive.auditing.record.measured import Threshold
+from deceive.common.errors import InputError
+from deceive.data.dataset import Dataset
+from deceive.guarding import GuardedModel, GuardSettings, guard, load_guarded
+from deceive.guarding.comparison import tables_of_both
+from deceive.guarding.guards import folder_of
+from deceive.networks.guarded import Guarded
+from worlds.audits import LITTLE
+from worlds.commands import run
+from worlds.guards import READER, Surer, write_guard
+from worlds.quarters import Quarters, quarters_data
+
+SETTINGS = GuardSettings(keep=0.9)
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    return replace(quarters_data(), folder=Path("quarters"))
+
+
+@pytest.fixture(scope="module")
+def noise() -> torch.Tensor:
+    return torch.rand(300, 1, 8, 8, generator=torch.Generator().manual_seed(9))
+
+
+@pytest.fixture(scope="module")
+def folder(data, tmp_path_factory) -> Path:
+    """With a guarded classifier in it, which a factory makes."""
+    place = tmp_path_factory.mktemp("guarded")
+    (place / "reader.py").write_text(READER)
+    spec = f"{place / 'reader.py'}:make"
+    guard(spec, data, out=place / "out", use=write_guard(place), settings=SETTINGS, auditing=None)
+    return place / "out"
+
+
+@pytest.fixture(scope="module")
+def guarded(folder) -> GuardedModel:
+    return load_guarded(folder)
+
+
+def test_real_images_pass_with_their_classes(guarded, data):
+    answers = guarded.answer(data.test.images)
+    assert (answers.classes == data.test.labels).double().mean() >= 0.99
+    assert 0.85 <= answers.passes.double().mean() <= 0.98
+    assert torch.equal(answers.passes, answers.confidence >= guarded.threshold)
+
+
+def test_garbage_does_not_pass(guarded, data, noise):
+    alone = Surer(20.0)(noise).softmax(1).amax(1)
+    assert (alone >= 0.6).double().mean() > 0.1  # its reader is sure of some of it
+    answers = guarded.answer(noise)
+    assert not answers.passes.any()
+    assert (answers.none_of_these > 0.9).double().mean() > 0.9
+
+
+def test_no_image_is_surer_than_the_guard_makes_it(guarded, noise):
+    network = guarded.network
+    ours, whole = network.guard(noise), guarded(noise)
+    assert (whole[:, :4] - whole[:, 4:] <= ours[:, :4] - ours[:, 4:] + 1e-5).all()
+
+
+def test_what_was_set_was_measured_on_validation_images(guarded, data):
+    answers = guarded.answer(data.validation.images)
+    kept = guarded.card.set
+    assert kept.images == len(data.validation)
+    assert kept.kept == pytest.approx(answers.passes.double().mean().item())
+    right = answers.classes == data.validation.labels
+    assert kept.accuracy == pytest.approx(right.double().mean().item())
+    assert kept.passing_accuracy == pytest.approx(right[answers.passes].double().mean().item())
+
+
+def test_it_is_a_module_with_a_gradient_that_others_can_attack(guarded):
+    result = deceive.fool(guarded, [0, 1], count=3, steps=20)
+    assert result.levels.shape == (6, 1, 8, 8)
+    assert copy.deepcopy(guarded)(torch.rand(2, 1, 8, 8)).shape == (2, 5)
+
+
+def test_pictures_of_any_size_are_prepared(guarded, tmp_path, data):
+    from PIL import Image
+
+    levels = (data.test.images[0, 0] * 255).round().byte().numpy()
+    Image.fromarray(levels).resize((8, 8)).convert("RGB").save(tmp_path / "a.png")
+    image = guarded.read(tmp_path / "a.png")
+    assert image.shape == (1, 8, 8)
+    torch.testing.assert_close(image, data.test.images[0], atol=0.003, rtol=0)
+    assert guarded.answer(image[None]).classes.shape == (1,)
+    (tmp_path / "b.png").write_text("no picture")
+    with pytest.raises(InputError, match=r"b\.png: expected a picture"):
+        guarded.read(tmp_path / "b.png")
+    with pytest.raises(InputError, match=r"expected shape \(N, 1, 8, 8\), got \(1, 3, 9, 9\)"):
+        guarded.answer(torch.rand(1, 3, 9, 9))
+
+
+def test_another_classifier_is_not_taken_for_the_guarded_one(folder):
+    with pytest.raises(InputError, match="got one that answers differently"):
+        load_guarded(folder, Surer(3.0))
+
+
+def test_a_black_box_only_multiplies(data, tmp_path):
+    """Its answers count, and the gradient goes through the guard alone."""
+    reader = Surer(20.0)
+
+    def black_box(images: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return reader(images)
+
+    use = write_guard(tmp_path)
+    white = guard(reader, data, out=tmp_path / "a", use=use, settings=SETTINGS, auditing=None)
+    black = guard(black_box, data, out=tmp_path / "b", use=use, settings=SETTINGS, auditing=None)
+    assert (white.card.reader.white_box, black.card.reader.white_box) == (True, False)
+    assert (white.card.reader.spec, black.card.reader.spec) == (None, None)
+    networks = load_guarded(tmp_path / "a", reader), load_guarded(tmp_path / "b", black_box)
+    images = data.test.images[:20].clone().requires_grad_()
+    answers = [network(images) for network in networks]
+    torch.testing.assert_close(answers[0], answers[1])
+    (own,) = torch.autograd.grad(answers[1][:, 0].sum(), images)
+    (guards,) = torch.autograd.grad(networks[1].network.guard(images)[:, 0].sum(), images)
+    torch.testing.assert_close(own, guards)
+    with pytest.raises(InputError, match="expected the classifier that was guarded, black_box"):
+        load_guarded(tmp_path / "b")
+
+
+def test_audits_before_and_behind_the_guard(data, tmp_path):
+    report = guard(
+        Surer(20.0),
+        data,
+        out=tmp_path / "out",
+        use=write_guard(tmp_path),
+        settings=SETTINGS,
+        auditing=LITTLE.model_copy(update={"confidence": 0.6}),
+        judge=None,
+        budget=None,
+    )
+    assert report.complete
+    assert report.before is not None
+    assert report.after is not None
+    assert (report.before.model.rubbish_class, report.after.model.rubbish_class) == (None, 4)
+    tables = tables_of_both(report.before, report.after)
+    assert all(len(row) == len(table.columns) == 3 for table in tables for row in table.rows)
+    worst = {row[0]: row[1:] for row in tables[1].rows}
+    assert set(worst) >= {"from uniform noise", "from a search"}
+    own: list[Threshold] = [each for each in report.after.thresholds if each.name == "own"]
+    assert 0.8 <= own[0].reached <= 1
+
+
+def test_the_same_call_goes_on_where_it_was(data, tmp_path):
+    out, use = tmp_path / "out", write_guard(tmp_path)
+    first = guard(Surer(20.0), data, out=out, use=use, settings=SETTINGS, auditing=None)
+    written = (out / "weights" / "guard.safetensors").stat().st_mtime_ns
+    again = guard(Surer(20.0), data, out=out, use=use, settings=SETTINGS, auditing=None)
+    assert again.card == first.card
+    assert (out / "weights" / "guard.safetensors").stat().st_mtime_ns == written
+    with pytest.raises(InputError, match="same settings, got one that differs in keep"):
+        guard(Surer(20.0), data, out=out, use=use, auditing=None)
+    with pytest.raises(InputError, match="answers differently"):
+        guard(Surer(3.0), data, out=out, use=use, settings=SETTINGS, auditing=None)
+
+
+def test_a_guard_has_to_fit(data, tmp_path):
+    use = write_guard(tmp_path, checksum="others")
+    with pytest.raises(InputError, match="expected one that was trained on the images in quarters"):
+        guard(Surer(20.0), data, out=tmp_path / "a", use=use, auditing=None)
+    with pytest.raises(InputError, match="expected a network whose last output is for rubbish"):
+        guard(Surer(20.0), data, out=tmp_path / "b", use="fast", auditing=None)
+    with pytest.raises(InputError, match="for the 4 classes of the data, got 'resist', for 10"):
+        guard(Surer(20.0), data, out=tmp_path / "c", use="resist", auditing=None)
+
+
+def test_a_guard_is_not_trained_on_a_handful_of_images(data, tmp_path):
+    with pytest.raises(InputError, match=r"expected at least 500 training images .*, got 100"):
+        guard(
+            Surer(20.0), data.first(100), out=tmp_path / "a", guards=tmp_path / "b", auditing=None
+        )
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_classifier_that_guesses_is_refused(data, tmp_path):
+    with pytest.raises(InputError, match="expected a classifier that reads the data, got one that"):
+        guard(Surer(-20.0), data, out=tmp_path / "a", use=write_guard(tmp_path), auditing=None)
+    assert not (tmp_path / "a" / "guarded.json").exists()
+
+
+def test_damaged_folders_are_refused(folder, tmp_path):
+    with pytest.raises(InputError, match=r"guarded\.json"):
+        load_guarded(tmp_path)
+    card = json.loads((folder / "guarded.json").read_text())
+    (tmp_path / "guarded.json").write_text(json.dumps(card | {"image_shape": [1, 9, 9]}))
+    (tmp_path / "arrays").mkdir()
+    (tmp_path / "arrays" / "sample.npz").write_bytes(
+        (folder / "arrays" / "sample.npz").read_bytes()
+    )
+    with pytest.raises(InputError, match="expected images of the card beside it, got others"):
+        load_guarded(tmp_path)
+
+
+def test_a_guard_is_trained_once_for_the_data(data, tmp_path, monkeypatch):
+    """In the rounds, whose readers are left untrained here; the second classifier finds it."""
+    monkeypatch.setattr("deceive.teaching.readers.Readers.train", lambda readers: None)
+    monkeypatch.setattr("deceive.guarding.guards._judge", lambda *_: Quarters())
+    settings = GuardSettings(rounds=2, keep=0.5)
+    data = data.first(500)
+    kept = tmp_path / "guards"
+    first = guard(
+        Surer(20.0), data, out=tmp_path / "a", settings=settings, guards=kept, auditing=None
+    )
+    trained = folder_of(data, settings, kept)
+    assert first.card.guard.source == str(trained / "weights" / "round-000002.safetensors")
+    rows = (trained / "rows.jsonl").stat().st_mtime_ns
+    second = guard(
+        Surer(30.0), data, out=tmp_path / "b", settings=settings, guards=kept, auditing=None
+    )
+    assert second.card.guard.source == first.card.guard.source
+    assert (trained / "rows.jsonl").stat().st_mtime_ns == rows
+    assert isinstance(load_guarded(tmp_path / "a", Surer(20.0)).network.guard, Guarded)
+
+
+@pytest.mark.shipped
+def test_the_command_with_the_shipped_guard(tmp_path, monkeypatch, capsys):
+    """As a user runs it, on MNIST."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("deceive.guarding.making._IMAGES", 400)
+    code, out, _ = run(capsys, "guard", "study", "--no-audits", "--out", "out", "--json")
+    card = json.loads(out)
+    assert code == 0
+    assert card["guard"]["source"] == "resist"
+    assert card["set"]["threshold"] == 0.99
+    assert card["set"]["accuracy"] >= card["set"]["reader_accuracy"] - 0.001
+    assert card["set"]["kept"] >= 0.95
+    guarded = load_guarded("out")
+    static = torch.rand(50, 1, 28, 28, generator=torch.Generator().manual_seed(0))
+    assert not guarded.answer(static).passes.any()
+    assert (tmp_path / "out" / "guarded.py").is_file()
