@@ -86,43 +86,28 @@ class GuardCommand(Command):
 
     def _end(self, report: Any) -> int:
         """Write the pages, print the results, and return the exit code."""
-        from deceive.auditing.verdict import failures, still_to_come
+        from deceive.guarding.caveats import amounts, caveats
         from deceive.guarding.comparison import tables_of_both
-        from deceive.reporting.audit import write_audit_page
+        from deceive.guarding.verdict import verdict
+        from deceive.reporting.guard import write_guard_page
         from deceive.storage.runs import Run
 
-        card, folder = report.card, report.folder
+        folder, before, after = report.folder, report.before, report.after
         screen = log if self.json else results
-        for sentence in in_words(card):
-            screen.print(sentence)
-        if report.before is not None and report.after is not None:
-            for columns, rows in tables_of_both(report.before, report.after):
+        less = ""
+        if before is not None and after is not None:
+            less = amounts(before, after)
+            for columns, rows in tables_of_both(before, after):
                 table = Table(*columns)
                 for row in rows:
                     table.add_row(*row)
                 screen.print(table)
-        for name, found in (("before", report.before), ("after", report.after)):
-            if found is None:
-                continue
-            screen.print(f"{write_audit_page(Run.open(folder / name))}: the audit {name}")
-            for failure in failures(found):
-                log.print(f"failed: {failure}", style="bold red")
-            if found.missing:
-                log.print(
-                    f"not done yet: {still_to_come(found)}. The same command continues from here."
-                )
+        for sentence in [*verdict(report.card, before, after), *([less] if less else [])]:
+            screen.print(sentence)
+        for caveat in caveats(before, after):
+            log.print(caveat, style="bold red")
+        screen.print(f"{write_guard_page(Run.open(folder))}: the report")
         screen.print(f"In Python: deceive.load_guarded({json.dumps(folder.as_posix())})")
         if self.json:
-            print(json.dumps(json.loads(card.model_dump_json())), file=results.file)
+            print(json.dumps(json.loads(report.card.model_dump_json())), file=results.file)
         return 0 if report.complete else 3
-
-
-def in_words(card: Any) -> list[str]:
-    """What was made, in sentences."""
-    said = card.set
-    return [
-        f"Guard: {card.guard.source}. An image passes where the greatest probability of a class is "
-        f"at least {said.threshold:.4g}: {said.kept:.1%} of {said.images:,} validation images do.",
-        f"The classifier reads {said.reader_accuracy:.2%} of them, behind the guard "
-        f"{said.accuracy:.2%}, and {said.passing_accuracy:.2%} of those that pass.",
-    ]

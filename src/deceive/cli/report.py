@@ -27,6 +27,7 @@ class ReportCommand(Command):
         from deceive.auditing.verdict import still_to_come
         from deceive.reporting.audit import write_audit_page
         from deceive.reporting.figures import rounds_pictures, study_pictures
+        from deceive.reporting.guard import write_guard_page
         from deceive.reporting.rounds import write_rounds_page
         from deceive.reporting.study import missing_parts, write_study_page
         from deceive.storage.runs import Run
@@ -41,6 +42,10 @@ class ReportCommand(Command):
             page, found = write_audit_page(run), assemble(run)
             left = f"still to come: {still_to_come(found)}" if found.missing else "all parts"
             show(f"{page}: {left}", {"report": str(page), "missing": found.missing}, self.json)
+            return 0
+        if run.word == "guard":
+            page = write_guard_page(run)
+            show(f"{page}: the guarded classifier", {"report": str(page)}, self.json)
             return 0
         page = write_study_page(run)
         pictures = study_pictures(run)

@@ -3,6 +3,7 @@
 from typing import Literal
 
 from deceive.auditing.record.measured import KINDS, Attack, Garbage, Name
+from deceive.auditing.record.rows import Attacked
 from deceive.auditing.record.schema import AuditReport
 from deceive.auditing.shares import percent, sure
 from deceive.auditing.tables import Table
@@ -11,8 +12,7 @@ Row = tuple[str, ...]
 
 _BOTH = ("before", "behind the guard")
 
-# Starts of attacks, in words.
-_STARTS = {
+STARTS = {
     "uniform": "uniform noise",
     "gaussian": "gaussian noise",
     "smooth": "smooth noise",
@@ -21,6 +21,7 @@ _STARTS = {
     "real": "another real image",
     "search": "a search",
 }
+"""Starts of attacks, in words."""
 
 
 def tables_of_both(before: AuditReport, after: AuditReport) -> list[Table]:
@@ -56,26 +57,27 @@ def _real(before: AuditReport, after: AuditReport) -> list[Row]:
 def _attacks(before: AuditReport, after: AuditReport, name: Name) -> list[Row]:
     """The worst attack from each start at a threshold."""
     rows = []
-    for start, words in _STARTS.items():
-        rates = [_worst(report, start, name) for report in (before, after)]
+    for start, words in STARTS.items():
+        rates = [worst(report, start, name) for report in (before, after)]
         if any(rate is not None for rate in rates):
             rows.append((f"from {words}", *map(percent, rates)))
     return rows
 
 
-def _worst(report: AuditReport, start: str, name: Name) -> float | None:
-    """The greatest rate of all attacks from a start."""
+def worst(report: AuditReport, start: str, name: Name) -> float | None:
+    """The greatest rate of all attacks from a start, one of `STARTS`; None if none was tried."""
     rates = [
         outcome.rate
         for attack in report.attacks
-        if _start_of(attack) == start
+        if start_of(attack) == start
         for outcome in attack.outcomes
         if outcome.threshold == name
     ]
     return max(rates, default=None)
 
 
-def _start_of(attack: Attack) -> str:
+def start_of(attack: Attack | Attacked) -> str:
+    """Where an attack begins: a name of `STARTS`."""
     return "search" if attack.box == "black" else attack.start
 
 

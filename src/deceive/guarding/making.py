@@ -16,7 +16,7 @@ from deceive.common.errors import InputError
 from deceive.common.levels import Shape
 from deceive.common.progress import Task
 from deceive.common.version import __version__
-from deceive.data.dataset import RealData
+from deceive.data.dataset import Labelled, RealData
 from deceive.data.preparation import Preparation
 from deceive.data.sampling import sample_of
 from deceive.guarding.calibrating import Calibration, Said, calibration_of
@@ -25,6 +25,7 @@ from deceive.guarding.guards import Guard
 from deceive.guarding.loading import composed
 from deceive.guarding.model import GuardedModel
 from deceive.guarding.readers import Reader
+from deceive.guarding.refused import save_refused
 from deceive.guarding.sample import save_sample
 from deceive.guarding.settings import GuardSettings
 from deceive.judging.measures import NEAR_CHANCE, skill
@@ -61,7 +62,8 @@ def fitted(
 
     Raises `InputError` when the classifier reads no better than guessing.
     """
-    said = _asked(met, guard, settings, task)
+    split = sample_of(met.data.validation, _IMAGES, settings.seed)
+    said = _asked(met, guard, split, task)
     _check_reads(met, said)
     calibration = calibration_of(
         said, keep=settings.keep, confidence=settings.confidence, doubt=settings.doubt
@@ -71,14 +73,15 @@ def fitted(
     save_network(network, weights_in(folder, "guard"), guard.card)
     save_sample(folder, met.subject, met.data)
     card = _card(met, guard, settings, calibration, len(said.labels))
+    guarded = composed(folder, card, met.subject)
+    save_refused(folder, guarded, split, said.reader)
     write_card(card, folder)  # last: with it, all is there
-    return composed(folder, card, met.subject)
+    return guarded
 
 
 @torch.no_grad()
-def _asked(met: Met, guard: Guard, settings: GuardSettings, task: Task) -> Said:
-    """What both say about validation images."""
-    split = sample_of(met.data.validation, _IMAGES, settings.seed)
+def _asked(met: Met, guard: Guard, split: Labelled, task: Task) -> Said:
+    """What both say about real images."""
     reader, network = Reader(met.subject), guard.network
     batch, started = batch_for(met.data.image_shape), time.perf_counter()
     ours, its = [], []

@@ -26,3 +26,6 @@ def _schemas(settings: Row, row: Row) -> Sequence[type[BaseModel]]:
 
 GUARD = Kind("guard", "a guarded classifier", _Settings, _schemas)
 """Its only row says that the guard is fitted; the audits have run folders of their own."""
+
+AUDITS = {"before": "before the guard", "after": "behind the guard"}
+"""The folders of the two audits in it, and what each is called."""

@@ -1,5 +1,6 @@
 """The page of an audit, made from its folder: rows, settings and arrays. Asks no model."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -84,7 +85,7 @@ def _real_images(run: Run, report: AuditReport) -> list[Picture]:
     """Some real images as the model gets them, each with its class and the model's answer."""
     if not run.has_arrays(REAL):
         return []
-    arrays, pictures, names = load_real(run, _sizes(report)), [], _names(report)
+    arrays, pictures, names = load_real(run, _sizes(report)), [], in_quotes(report.data.class_names)
     for place, label in enumerate(arrays["labels"].tolist()):
         said = _answer(report, int(arrays["answers"][place]), float(arrays["confidence"][place]))
         pictures.append((shown(arrays["levels"][place]), f"{names[label]}\nread as {said}"))
@@ -95,7 +96,7 @@ def _made(run: Run, report: AuditReport) -> list[Picture]:
     """What the user's own function makes of them, if there is one."""
     if not run.has_arrays(REAL):
         return []
-    arrays, names = load_real(run, _sizes(report)), _names(report)
+    arrays, names = load_real(run, _sizes(report)), in_quotes(report.data.class_names)
     labels = arrays["labels"].tolist()
     return [
         (shown(image), names[label])
@@ -119,7 +120,7 @@ def _fooling_images(run: Run, report: AuditReport) -> list[Picture]:
 
     Taken from the first attack that has one, since the first attacks are the simplest.
     """
-    headline, names = report.headline, _names(report)
+    headline, names = report.headline, in_quotes(report.data.class_names)
     found: dict[int, tuple[int, NDArray[np.uint8], str]] = {}
     for attacked in attacked_in(run):
         if headline is None or attacked.box != headline.box:
@@ -142,7 +143,7 @@ def _ends(run: Run, report: AuditReport) -> list[Picture]:
     if followed is None:
         return []
     arrays = load_curve(run, followed, _sizes(report))
-    pictures, names = [], _names(report)
+    pictures, names = [], in_quotes(report.data.class_names)
     for place, target in enumerate(arrays["targets"].tolist()[:_SHOWN]):
         words = caption(names[target], float(arrays["confidence"][-1][place]))
         if "judged" in arrays:
@@ -164,16 +165,17 @@ def _surest_garbage(run: Run, report: AuditReport) -> list[Picture]:
 
 def _answer(report: AuditReport, output: int, confidence: float) -> str:
     """What a model answers, by the name of its class: outputs after the classes have none."""
-    names = _names(report)
+    names = in_quotes(report.data.class_names)
     return caption(names[output] if output < len(names) else f"output {output}", confidence)
 
 
-def _names(report: AuditReport) -> list[str]:
-    """The name of each class, cut if it is long, in quotation marks."""
-    return [
-        f"“{name if len(name) <= _LONGEST else name[: _LONGEST - 1] + '…'}”"
-        for name in report.data.class_names
-    ]
+def in_quotes(names: Sequence[str]) -> list[str]:
+    """Names of classes in quotation marks, cut if they are long.
+
+    >>> in_quotes(["cat"])
+    ['“cat”']
+    """
+    return [f"“{name if len(name) <= _LONGEST else name[: _LONGEST - 1] + '…'}”" for name in names]
 
 
 def _sizes(report: AuditReport) -> Sizes:

@@ -25,12 +25,12 @@ def command_of(settings: Row, again: Again) -> str:
         words += ["--judge", *(settings["judges"] or ["none"])]
     if again.other_data is not None:
         words += ["--other-data", again.other_data]
-    words += _declared("", settings["interface"])
-    words += _declared("judge-", settings["judge_interface"])
+    words += declared_flags("", settings["interface"])
+    words += declared_flags("judge-", settings["judge_interface"])
     return command_line("audit", *words, *flags_of(given, preset))
 
 
-def _declared(prefix: str, interface: Row) -> list[str]:
+def declared_flags(prefix: str, interface: Row) -> list[str]:
     """The flags for what is declared of a model."""
     words = []
     declared = (interface["scaling"] or {}) | interface

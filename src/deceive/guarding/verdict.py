@@ -1,0 +1,153 @@
+"""A guarded classifier in plain words: what passes, and what fooled it before and behind it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from deceive.auditing.garbage_in_words import confidence, to_go_by
+from deceive.auditing.record.measured import KINDS, Name
+from deceive.auditing.record.schema import AuditReport
+from deceive.auditing.shares import in_list, percent, sure
+from deceive.guarding.card import GuardedCard
+from deceive.guarding.comparison import worst
+
+# The starts of attacks that show none of the classes, in words.
+_NOTHING = {
+    "uniform": "noise",
+    "gaussian": "noise",
+    "smooth": "noise",
+    "blank": "black",
+    "squares": "squares",
+}
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Attacks that begin alike, each audit at its threshold."""
+
+    words: str
+    before: float | None
+    """The rate of the worst one; None if none was tried."""
+    after: float | None
+
+
+def verdict(card: GuardedCard, before: AuditReport | None, after: AuditReport | None) -> list[str]:
+    """The results in sentences, the most important one first.
+
+    Args:
+        card: what the guarded classifier was set to.
+        before: the audit of the classifier, finished or not; None without one.
+        after: the audit of the guarded classifier.
+    """
+    said = card.set
+    door = (
+        f"Behind the guard, an image passes if one class gets at least {sure(said.threshold)}: "
+        f"{said.kept:.1%} of {said.images:,} validation images do, and {said.passing_accuracy:.2%} "
+        "of those are read correctly."
+    )
+    if before is None or after is None:
+        return [door, _accuracy("validation", said.accuracy, said.reader_accuracy)]
+    sentences = [door, *_fooled(card, before, after)]
+    if before.clean and after.clean:
+        accuracies = (after.clean.class_accuracy, before.clean.class_accuracy)
+        sentences.append(_accuracy("test", *accuracies))
+    sentences += _through(card, before, after)
+    if before.attacks and not _judged(before, after):
+        sentences.append("There was no judge, so images that really show the class count too.")
+    return sentences
+
+
+def thresholds(card: GuardedCard, before: AuditReport, after: AuditReport) -> tuple[Name, Name]:
+    """The thresholds at which to compare the two audits.
+
+    Behind the guard it is the one asked for, if images pass there. Otherwise both networks' own
+    ones count, which let as many real images pass.
+    """
+    if abs(card.set.threshold - after.settings.confidence) > 1e-9:
+        return "own", "own"
+    return to_go_by(before), "asked"
+
+
+def _accuracy(split: str, behind: float, alone: float) -> str:
+    return (
+        f"Of the {split} images, {behind:.2%} are read correctly behind the guard, and {alone:.2%} "
+        "by the classifier alone."
+    )
+
+
+def _fooled(card: GuardedCard, before: AuditReport, after: AuditReport) -> list[str]:
+    """How often the classifier was fooled, and how often behind the guard."""
+    group = _headline(_groups(card, before, after))
+    if group is None:
+        return []
+    earlier, later = thresholds(card, before, after)
+    made = "gibberish" if _judged(before, after) else "fooling images"
+    level = confidence(before, earlier) + (" (its own threshold)" if earlier == "own" else "")
+    passing = "pass" if later == "asked" else f"reach {confidence(after, later)}, its own threshold"
+    return [
+        f"The worst attack turns {percent(group.before)} of the candidates {group.words} into "
+        f"{made} that the classifier alone is at least {level} sure of; behind the guard, "
+        f"{percent(group.after) if group.after else 'none'} {passing}."
+    ]
+
+
+def _through(card: GuardedCard, before: AuditReport, after: AuditReport) -> list[str]:
+    """What else gets through behind the guard."""
+    groups, (_, later) = _groups(card, before, after), thresholds(card, before, after)
+    told = _headline(groups)
+    others = [each for each in groups if each is not told and each.after is not None]
+    garbage = [each for each in after.garbage if each.kind != "optimised" and each.images]
+    shares = {each.kind: each.own_share if later == "own" else each.asked_share for each in garbage}
+    found = [
+        f"{percent(each.after)} of the candidates {each.words}" for each in others if each.after
+    ]
+    found += [f"{percent(share)} of the {KINDS[kind]}" for kind, share in shares.items() if share]
+    if found:
+        return [f"What still gets through: {in_list(found)}."]
+    nothing = [f"no candidate {each.words}" for each in others]
+    if garbage:
+        nothing.append(f"none of {sum(each.images for each in garbage):,} garbage images")
+    if not nothing:
+        return []
+    return [
+        f"Nothing else gets through: {in_list(nothing)}. With more effort, or in another way, "
+        "something might."
+    ]
+
+
+def _groups(card: GuardedCard, before: AuditReport, after: AuditReport) -> list[_Group]:
+    """Attacks from images of nothing, those from another real image, and searches."""
+    names = thresholds(card, before, after)
+
+    def tried(start: str) -> list[bool]:
+        rates = [
+            worst(report, start, name) for report, name in zip((before, after), names, strict=True)
+        ]
+        return [rate is not None for rate in rates]
+
+    # Those that both tried, so that they can be compared.
+    nothing = [start for start in _NOTHING if all(tried(start))]
+    nothing = nothing or [start for start in _NOTHING if any(tried(start))]
+    begun = in_list([*dict.fromkeys(_NOTHING[start] for start in nothing)] or ["nothing"])
+    named: list[tuple[str, Sequence[str]]] = [
+        (f"from {begun}", nothing),
+        ("from another real image", ["real"]),
+        ("of searches without a gradient", ["search"]),
+    ]
+    return [
+        _Group(words, _worst_of(before, starts, names[0]), _worst_of(after, starts, names[1]))
+        for words, starts in named
+    ]
+
+
+def _worst_of(report: AuditReport, starts: Sequence[str], name: Name) -> float | None:
+    rates = [worst(report, start, name) for start in starts]
+    return max((rate for rate in rates if rate is not None), default=None)
+
+
+def _headline(groups: list[_Group]) -> _Group | None:
+    """The first group that both audits tried."""
+    return next((each for each in groups if None not in (each.before, each.after)), None)
+
+
+def _judged(before: AuditReport, after: AuditReport) -> bool:
+    return bool(before.judges and after.judges)
