@@ -1,0 +1,357 @@
+"""The report of a guarded classifier: its sentences and its page."""
+
+import json
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from conftest import Bands
+from deceive.auditing import AuditReport, audit
+from deceive.common.errors import InputError
+from deceive.guarding.card import read_card, write_card
+from deceive.guarding.caveats import amounts, caveats
+from deceive.guarding.verdict import verdict
+from deceive.reporting.guard import write_guard_page
+from deceive.storage.runs import Run
+from worlds.audits import LITTLE, Strict, WithRubbish, band_data
+from worlds.commands import run
+from worlds.guard_folders import bands_card, guard_folder
+from worlds.records import audit_content
+
+CARD = bands_card()
+
+
+def attack(start: str, asked: float, own: float = 0.5, box: str = "white") -> dict[str, Any]:
+    """An attack of 50 candidates, with these gibberish rates."""
+    outcomes = [
+        {"threshold": name, "candidates": 50, "fooling_rate": 1.0, "gibberish_rate": rate}
+        for name, rate in (("asked", asked), ("own", own))
+    ]
+    outcomes = [each | {"median": 3.0, "gibberish_median": 3.0} for each in outcomes]
+    return {"name": "momentum", "box": box, "start": start, "outcomes": outcomes}
+
+
+def garbage(kind: str, asked: float, own: float = 0.0) -> dict[str, Any]:
+    """2,000 images of garbage, of which the network is so often sure."""
+    (found,) = audit_content()["garbage"]
+    return found | {"kind": kind, "asked_share": asked, "own_share": own}
+
+
+def report(*attacks: dict[str, Any], **changes: Any) -> AuditReport:
+    return AuditReport.model_validate(audit_content(**{"attacks": list(attacks)} | changes))
+
+
+BEFORE = report(attack("uniform", 0.9), attack("squares", 0.7), attack("real", 0.8))
+
+
+def test_the_verdict_says_what_passes_and_what_fooled_it_before_and_behind_the_guard():
+    after = report(
+        attack("uniform", 0.02),
+        attack("squares", 0.0),
+        attack("real", 0.04),
+        attack("search", 0.1, box="black"),
+        garbage=[garbage("uniform", 0.0), garbage("squares", 0.013)],
+    )
+    door, fooled, accuracy, through = verdict(CARD, BEFORE, after)
+    assert door == (
+        "Behind the guard, an image passes if one class gets at least 99%: 95.0% of 80 validation "
+        "images do, and 99.90% of those are read correctly."
+    )
+    assert fooled == (
+        "The worst attack turns 90.0% of the candidates from noise and squares into gibberish that "
+        "the classifier alone is at least 99% sure of; behind the guard, 2.0% pass."
+    )
+    assert accuracy == (
+        "Of the test images, 99.53% are read correctly behind the guard, and 99.53% by the "
+        "classifier alone."
+    )
+    assert through == (
+        "What still gets through: 4.0% of the candidates from another real image, 10.0% of the "
+        "candidates of searches without a gradient and 1.3% of the overlapping squares."
+    )
+
+
+def test_where_nothing_gets_through_it_says_what_was_tried():
+    after = report(attack("uniform", 0), attack("real", 0), garbage=[garbage("uniform", 0)])
+    _, fooled, _, through = verdict(CARD, BEFORE, after)
+    assert "of the candidates from noise into" in fooled  # the other start was not tried on both
+    assert fooled.endswith("behind the guard, none pass.")
+    assert through == (
+        "Nothing else gets through: no candidate from another real image and none of 2,000 garbage "
+        "images. With more effort, or in another way, something might."
+    )
+
+
+def test_a_threshold_below_the_one_asked_for_is_compared_with_the_own_one():
+    card = bands_card(threshold=0.44)
+    own = [{"name": "asked", "confidence": 0.99, "test_share": 0.0}]
+    own += [{"name": "own", "confidence": 0.45, "test_share": 0.95}]
+    after = report(attack("uniform", 0, 0.03), thresholds=own, garbage=[garbage("uniform", 0, 0.2)])
+    door, fooled, _, through = verdict(card, report(attack("uniform", 0.9, 0.6)), after)
+    assert "gets at least 44%" in door
+    assert "60.0% of the candidates from noise" in fooled
+    assert "99.763% (its own threshold) sure of" in fooled.replace("99.76%", "99.763%")
+    assert fooled.endswith("behind the guard, 3.0% reach 45%, its own threshold.")
+    assert through == "What still gets through: 20.0% of the uniform noise."
+
+
+def test_without_audits_it_says_what_was_set():
+    assert verdict(CARD, None, None)[1:] == [
+        "Of the validation images, 99.00% are read correctly behind the guard, and 99.10% by the "
+        "classifier alone."
+    ]
+
+
+def test_a_black_box_is_compared_by_searches():
+    before = report(attack("search", 0.5, box="black"))
+    after = report(attack("search", 0.1, box="black"), attack("uniform", 0.2))
+    _, fooled, _, through = verdict(CARD, before, after)
+    assert "turns 50.0% of the candidates of searches without a gradient into" in fooled
+    assert through.startswith("What still gets through: 20.0% of the candidates from noise and ")
+
+
+def test_without_judges_it_says_so():
+    unjudged = [
+        each | {"outcomes": [one | {"gibberish_rate": None} for one in each["outcomes"]]}
+        for each in (attack("uniform", 0.9), attack("real", 0.8))
+    ]
+    alone = report(*unjudged, judges=[])
+    said = verdict(CARD, alone, alone)
+    assert "100.0% of the candidates from noise into fooling images that" in said[1]
+    assert said[-1] == "There was no judge, so images that really show the class count too."
+
+
+def test_it_is_said_what_one_audit_did_less():
+    usual = BEFORE.planned
+    less = usual.model_copy(update={"starts": ("uniform", "real"), "candidates": 7})
+    after = BEFORE.model_copy(update={"planned": less})
+    assert amounts(BEFORE, BEFORE) == ""
+    assert amounts(BEFORE, after) == (
+        "To fit their budgets, the audits before and behind the guard did different amounts: 6 and "
+        "2 kinds of start; 50 and 7 candidates from each start. A dash stands for what one of them "
+        "left out. --budget none does everything in both."
+    )
+    both = after.model_copy(update={"reductions": ["Candidates from each start: 7 instead of 50."]})
+    assert amounts(both, both) == (
+        "To fit their budgets, both audits did less than usual: candidates from each start: 7 "
+        "instead of 50. --budget none does it all."
+    )
+
+
+def test_what_is_missing_failed_or_misleading_is_told_of_each_audit():
+    before = report(complete=False, missing=["a curve"], warnings=["It is odd."])
+    failed = [{"part": "a search", "reason": "no light"}]
+    after = report(complete=False, failures=failed)
+    assert caveats(before, after) == [
+        "The audit before the guard is not finished; still to come: a curve. The same command "
+        "continues from here.",
+        "The audit before the guard warns: It is odd.",
+        "The audit behind the guard failed in parts: a search: no light.",
+    ]
+    assert caveats(None, None) == []
+
+
+@pytest.fixture(scope="module")
+def audited(tmp_path_factory) -> Path:
+    """With two audits of bands, in the second of which nearly everything is rubbish."""
+    folder = tmp_path_factory.mktemp("guarded") / "out"
+    guard_folder(folder)
+    judge = Strict()
+    for name, model in (("before", Bands(sure=12)), ("after", WithRubbish(sure=12))):
+        audit(model, band_data(), judge=judge, settings=LITTLE, out=folder / name)
+    return folder
+
+
+@pytest.fixture
+def copied(audited, tmp_path) -> Path:
+    return Path(shutil.copytree(audited, tmp_path / "out"))
+
+
+def page_of(folder: Path) -> str:
+    return write_guard_page(Run.open(folder)).read_text(encoding="utf-8")
+
+
+def section(page: str, title: str) -> str:
+    """What is below a heading."""
+    return page.partition(f"<h2>{title}</h2>")[2].partition("<h2>")[0]
+
+
+def test_the_page_begins_with_the_verdict_and_links_to_the_audits(audited):
+    page = page_of(audited)
+    first, _, _ = page.partition("<h2>")
+    reports = [read(audited / name) for name in ("before", "after")]
+    for sentence in verdict(read_card(audited), *reports):
+        assert sentence in first
+    for name in ("before", "after"):
+        assert f'<a href="{name}/report.html">' in first
+        assert (audited / name / "report.html").is_file()
+    assert "guarded: “0”" in first
+    assert "alone: “0”" in first
+
+
+def read(folder: Path) -> AuditReport:
+    from deceive.auditing.record.schema import read_report
+
+    return read_report(folder / "audit.json")
+
+
+def test_every_figure_has_a_column_for_each(audited):
+    tables = section(page_of(audited), "Before and behind the guard")
+    assert tables.count("<h3>") == tables.count("<table") == 5
+    cells = re.findall(r"<td[^>]*>", tables)
+    assert cells[::2] == ['<td data-label="before">'] * (len(cells) // 2)
+    assert cells[1::2] == ['<td data-label="behind the guard">'] * (len(cells) // 2)
+
+
+def test_pictures_of_both_stand_side_by_side(audited):
+    page = page_of(audited)
+    for title in ("The same attack on both", "Garbage"):
+        pictures = section(page, title)
+        assert pictures.count(">alone\n") == pictures.count(">guarded\n") > 1
+    assert "to be “3”" in section(page, "The same attack on both")
+
+
+def change_attacks(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    for path in (folder / "arrays").glob("attack-*.npz"):
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        change(arrays)
+        np.savez(path, **arrays)
+
+
+def test_what_gets_through_is_gibberish_first(copied):
+    def nothing(arrays: dict[str, Any]) -> None:
+        for name in ("asked", "own"):
+            arrays[f"{name}_confidence"] = arrays[f"{name}_confidence"] * 0 + 0.25
+            arrays[f"{name}_judged"] = (arrays["targets"] + 1) % 4
+
+    def one(arrays: dict[str, Any]) -> None:
+        arrays["own_confidence"][1] = 0.995
+
+    def real(arrays: dict[str, Any]) -> None:
+        arrays["own_judged"][1] = arrays["targets"][1]
+
+    searches = (copied / "after" / "rows.jsonl").read_text().splitlines()
+    kept = [line for line in searches if json.loads(line)["type"] != "search"]
+    (copied / "after" / "rows.jsonl").write_text("\n".join(kept) + "\n")
+    change_attacks(copied / "after", nothing)
+    nearest = section(page_of(copied), "What still gets through")
+    assert "No gibberish passes." in nearest
+    assert nearest.count("<img") == 4
+    assert "25.0%" in nearest
+
+    change_attacks(copied / "after", one)
+    passing = section(page_of(copied), "What still gets through")
+    assert "This gibberish passes" in passing
+    assert passing.count("<img") == 1
+    assert "“1” 99.5%" in passing
+
+    change_attacks(copied / "after", real)
+    shown = section(page_of(copied), "What still gets through")
+    assert "No gibberish passes." in shown
+    assert shown.partition("most judges see the class in them too")[2].count("<img") == 1
+
+
+def test_real_images_that_do_not_pass_are_shown(copied):
+    costs = section(page_of(copied), "What it costs")
+    assert "5.0% of them don’t" in costs
+    assert costs.count("<img") == 2
+    assert "“1”\nalone: “1” 90.0%\nguarded: “2” 40.0%" in costs
+    (copied / "arrays" / "refused.npz").unlink()
+    assert "What it costs" not in page_of(copied)
+
+
+def test_it_says_how_the_guarded_classifier_is_used(copied):
+    use = section(page_of(copied), "How to use it")
+    assert f'deceive.load_guarded("{copied.as_posix()}")' in use
+    assert "guarded.py picture.png" in use
+    assert "ONNX" not in use
+    (copied / "guarded.onnx").touch()
+    assert "guarded.onnx" in section(page_of(copied), "How to use it")
+    assert "<code>deceive guard bands.py:make --data bands --keep 0.9" in page_of(copied)
+
+
+def test_an_object_has_to_be_given_again(copied):
+    card = read_card(copied)
+    write_card(card.model_copy(update={"reader": bands_card(spec=None).reader}), copied)
+    page = page_of(copied)
+    assert ", classifier)" in section(page, "How to use it")
+    assert "deceive guard" not in section(page, "How it was made")
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("resist", "a network that is shipped with deceive"),
+        ("runs/guards/a.safetensors", "was trained on this data in 2.0 minutes"),
+    ],
+)
+def test_it_says_where_the_guard_is_from(copied, source, said):
+    card = read_card(copied)
+    guard = card.guard.model_copy(update={"source": source})
+    write_card(card.model_copy(update={"guard": guard}), copied)
+    words = " ".join(section(page_of(copied), "What the guard is").split())
+    assert said in words
+
+
+def test_without_audits_the_page_says_so(copied):
+    for name in ("before", "after"):
+        shutil.rmtree(copied / name)
+    page = page_of(copied)
+    assert "No audit has measured it." in page
+    assert "Before and behind" not in page
+    assert "What it costs" in page
+
+
+def test_an_audit_that_has_just_begun_has_a_page_too(copied):
+    shutil.rmtree(copied / "after")
+    page = page_of(copied)
+    assert '<a href="before/report.html">' in page
+    assert "after/report.html" not in page
+
+
+def test_the_command_writes_it_again(copied, capsys):
+    code, out, _ = run(capsys, "report", str(copied), "--json")
+    assert code == 0
+    assert json.loads(out)["report"] == str(copied / "report.html")
+    (copied / "guarded.json").unlink()
+    code, _, err = run(capsys, "report", str(copied))
+    assert code == 2
+    assert "guarded.json" in err
+
+
+def test_strings_are_text_and_never_tags(copied):
+    evil = "<script>alert(1)</script>"
+    card = read_card(copied)
+    reader = card.reader.model_copy(update={"name": evil, "prepared": evil})
+    names = [evil, *card.class_names[1:]]
+    update = {"reader": reader, "class_names": names, "notes": [evil], "data": evil}
+    write_card(card.model_copy(update=update), copied)
+    page = page_of(copied)
+    assert "<script" not in page
+    assert page.count("&lt;script&gt;") >= 5
+
+
+@pytest.mark.parametrize(("width", "media"), [(390, "screen"), (1280, "screen"), (718, "print")])
+def test_nothing_is_wider_than_the_page(audited, browser, width, media):
+    shown = browser.new_page(viewport={"width": width, "height": 800})
+    shown.emulate_media(media=media)
+    shown.set_content(page_of(audited))
+    wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    assert shown.evaluate(wide) == 0
+    found = shown.locator(".wide").evaluate_all(
+        "all => all.map(each => each.scrollWidth - each.clientWidth)"
+    )
+    shown.close()
+    assert found == [0] * 5
+
+
+def test_damaged_pictures_are_refused(copied):
+    np.savez(copied / "arrays" / "refused.npz", levels=np.zeros((1, 1, 9, 9), np.uint8))
+    with pytest.raises(InputError, match=r"refused\.npz"):
+        page_of(copied)
