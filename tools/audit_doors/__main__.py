@@ -6,15 +6,15 @@
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from tools.audit_doors.commands import forks, run
 from tools.audit_doors.layouts import LAYOUTS, Layout
 from tools.audit_doors.pictures import Pictures, pictures_in
 from tools.audit_doors.zoo import ZOO, Kind
@@ -23,9 +23,11 @@ from deceive.common import markdown
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Small, so that all commands take minutes; the doors are what is tested.
+# Small, so that all commands take minutes; the doors are what is tested. Without a budget, so that
+# a busy machine gives the same.
 SIZES = (
-    "--candidates 2 --steps 20 --curve-candidates 2 --searched 2 --queries 100 --garbage-images 20"
+    "--candidates 2 --steps 20 --curve-candidates 2 --searched 2 --queries 100 --garbage-images 20 "
+    "--budget none"
 )
 
 _ABOUT = (
@@ -52,22 +54,20 @@ class Cell:
     """Accuracy and fooling rate, or the error."""
 
 
-def cell(kind: Kind, layout: Layout, place: Path) -> Cell:
+def cell(kind: Kind, layout: Layout, place: Path, context: ForkServerContext) -> Cell:
     """Run a command in the folder of the models and data."""
     command = f"deceive audit {kind.spec} --data {layout.place}"
-    words = [sys.executable, "-m", *command.split(), *SIZES.split(), "--json", "--fresh"]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
-    ran = subprocess.run(words, cwd=place, env=environment, capture_output=True, text=True)
-    if ran.returncode not in (0, 3) or not ran.stdout.strip():
-        return Cell(command, ran.returncode, ran.stderr.strip().splitlines()[-1])
+    ran = run(context, [*command.split()[1:], *SIZES.split(), "--json", "--fresh"], place)
+    if ran.code not in (0, 3) or not ran.stdout.strip():
+        return Cell(command, ran.code, ran.stderr.strip().splitlines()[-1])
     report: dict[str, Any] = json.loads(ran.stdout)
     if report["clean"] is None:
-        return Cell(command, ran.returncode, str(report["failures"]))
+        return Cell(command, ran.code, str(report["failures"]))
     rate = report["headlines"][0]["outcomes"][0]["fooling_rate"] if report["headlines"] else None
     fooled = "–" if rate is None else f"{rate:.0%}"
     said = f"{report['clean']['accuracy']:.1%}, {fooled}"
     said += "" if report["complete"] else " (incomplete)"
-    return Cell(command, ran.returncode, said + ("" if not report["warnings"] else " (warned)"))
+    return Cell(command, ran.code, said + ("" if not report["warnings"] else " (warned)"))
 
 
 def page(pictures: Pictures, cells: dict[str, list[Cell]], own: dict[str, float]) -> str:
@@ -96,6 +96,8 @@ def main() -> None:
     asked = parser.parse_args()
     pictures = pictures_in(asked.pictures, asked.train, asked.test)
     torch.set_num_threads(1)
+    os.environ |= {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])}
+    context = forks()
     with tempfile.TemporaryDirectory() as temporary:
         place = asked.work or Path(temporary)
         place.mkdir(parents=True, exist_ok=True)
@@ -108,7 +110,7 @@ def main() -> None:
             own[kind.spec] = float(np.mean(right))
             cells[kind.spec] = []
             for layout in LAYOUTS:
-                cells[kind.spec].append(cell(kind, layout, place))
+                cells[kind.spec].append(cell(kind, layout, place, context))
                 print(*vars(cells[kind.spec][-1]).values(), flush=True)
             asked.out.write_text(page(pictures, cells, own), encoding="utf-8")
 

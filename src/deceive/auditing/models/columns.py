@@ -6,9 +6,10 @@ from dataclasses import replace
 from torch import Tensor, nn
 
 from deceive.auditing.models.answers import kind_of, kind_of_single, rows
+from deceive.auditing.models.asking import asking
 from deceive.auditing.models.loaded import Loaded
 from deceive.auditing.models.naming import names_of_labels, order_of
-from deceive.auditing.models.outputs import Found, asking
+from deceive.auditing.models.outputs import Found
 from deceive.auditing.models.readings import Reading
 from deceive.auditing.models.remarks import of_squashing
 from deceive.common.errors import InputError
