@@ -5,6 +5,7 @@ allowed; 2 bad input, or no room to write; 3 an audit is incomplete or has warni
 several processes is gone; 70 a bug in deceive; 130 interrupted; 141 the reader of stdout is gone.
 """
 
+import os
 import sys
 import traceback
 
@@ -18,6 +19,7 @@ def main(arguments: list[str] | None = None) -> None:
         if arguments is not None:
             code = outcome(arguments)
         elif sys.argv[1:2] in (["audit"], ["guard"]):  # foreign code must not set the exit code
+            _wait_without_work()
             from deceive.cli.supervised import supervised
 
             code = supervised(lambda: outcome(sys.argv[1:]))
@@ -28,3 +30,12 @@ def main(arguments: list[str] | None = None) -> None:
     except BaseException:  # Python would exit with 1, which means a finding
         traceback.print_exc()
     sys.exit(code)
+
+
+def _wait_without_work() -> None:
+    """Let OpenMP's threads sleep while they wait, unless the environment says otherwise.
+
+    Beside other work, threads that wait busily slow small networks down fivefold, and the audit
+    would plan for that. It has to be set before torch is imported.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
