@@ -194,8 +194,16 @@ def test_what_no_score_stops_is_said_in_one_sentence():
         garbage("squares", msp=0.1, energy=0.0, vim=1.0),
     )
     assert last == (
-        "No score stops more than 40.0% of the uniform noise and 30.0% of the smooth noise: "
-        "retrain with a rubbish class, or put a guard in front."
+        "No score stops more than 40.0% of the uniform noise or more than 30.0% of the smooth "
+        "noise: retrain with a rubbish class, or put a guard in front."
+    )
+    most, *_, last = said(
+        garbage("uniform", msp=1.0, energy=1.0, vim=1.0),
+        garbage("smooth", msp=0.7, energy=0.9, vim=1.0),
+    )
+    assert "stops none of the uniform noise and 30.0% of the smooth noise." in most
+    assert last.startswith(
+        "No score stops any of the uniform noise or more than 30.0% of the smooth noise: "
     )
 
 

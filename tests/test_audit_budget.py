@@ -100,10 +100,19 @@ def test_what_is_set_does_not_stretch_the_budget(data):
     clock, said = Clock(), []
     settings = AuditSettings(candidates=50, steps=200, garbage_images=200)
     report = audit(
-        Slow(clock), data, settings=settings, budget=Budget(60, clock), tell=said.append, **OPTIONS
+        Slow(clock), data, settings=settings, budget=Budget(600, clock), tell=said.append, **OPTIONS
     )
     assert not report.complete
-    assert "with what was set. This call ends after about 90 s" in said[0]
+    assert "with what was set. This call ends after about 900 s" in said[0]
+
+
+def test_what_precedes_the_plan_counts(data):
+    clock, said = Clock(), []
+    limit = Budget(1000, clock)
+    clock.now = 1700  # say, a judge was trained
+    report = audit(Slow(clock), data, budget=limit, tell=said.append, **OPTIONS)
+    assert report.complete
+    assert "more than the budget of 1,000 s, as getting ready took 1," in said[0]
 
 
 def test_an_audit_that_is_finished_says_so(data, tmp_path):

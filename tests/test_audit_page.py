@@ -89,13 +89,22 @@ def test_a_black_box_has_no_settings_of_gradients(tmp_path):
     assert "MNIST" not in page
 
 
+def test_the_page_of_a_shy_model_says_what_counts_as_sure(tmp_path, page):
+    audit(Bands(sure=3), band_data(), judge=None, settings=LITTLE, out=tmp_path)
+    shy = write_audit_page(Run.open(tmp_path)).read_text(encoding="utf-8")
+    assert re.search(
+        r"never got\s+that far, though [\d.]+%, its own threshold, counts as sure", shy
+    )
+    assert "counts as sure" not in page
+
+
 def test_what_was_left_out_is_told_once_and_first(tmp_path):
     audit(Bands(sure=12), band_data(), judge=None, settings=LITTLE, out=tmp_path)
     rows = [json.loads(line) for line in (tmp_path / "rows.jsonl").read_text().splitlines()]
     rows[0]["planned"]["reductions"] = ["It reads 20 of 80 test images.", "Steps: 5 instead of 9."]
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     page = write_audit_page(Run.open(tmp_path)).read_text(encoding="utf-8")
-    less = "it reads 20 of 80 test images; steps: 5 instead of 9. <code>--budget</code> none"
+    less = "it reads 20 of 80 test images; steps: 5 instead of 9. <code>--budget none</code>"
     assert page.count("instead of 9") == 1
     assert page.index(less) < page.index("What the model is shown")
 

@@ -115,12 +115,13 @@ def _where_nothing_helps(report: AuditReport, advice: Advice) -> list[str]:
         best = max(known, key=lambda each: each.stopped.get(kind, 0))
         most = f"{best.stopped[kind]:.1%}"
         if best.stopped[kind] < _HELPS:
-            hopeless.append(_part(report, kind, best.stopped[kind]))
+            some = f"more than {_part(report, kind, best.stopped[kind])}"
+            hopeless.append(some if best.stopped[kind] else f"any of the {_garbage(kind)}")
         elif share < _HELPS:
             said.append(f"Of the {_garbage(kind)} “{SCORES[best.limit.score]}” stops more: {most}.")
     if hopeless:
         said.append(
-            f"No score stops more than {in_list(hopeless)}: retrain with a rubbish class, or put a "
+            f"No score stops {in_list(hopeless, 'or')}: retrain with a rubbish class, or put a "
             "guard in front."
         )
     return said
@@ -128,6 +129,8 @@ def _where_nothing_helps(report: AuditReport, advice: Advice) -> list[str]:
 
 def _part(report: AuditReport, kind: str, share: float) -> str:
     """A share of a kind of garbage, with its number of images if there are few."""
+    if not share:
+        return f"none of the {_garbage(kind)}"
     garbage = report.kind_of_garbage(kind)
     images = 0 if garbage is None else garbage.images - garbage.not_finite
     few = f" ({round(share * images)} of {images})" if 0 < images < _FEW else ""

@@ -13,17 +13,18 @@ def ahead(planned: Planned, limit: Budget) -> str:
     if planned.budget is None or planned.expected is None or planned.estimate is None:
         return ""
     budget, total = in_seconds(planned.budget), in_seconds(limit.spent + planned.estimate)
-    if planned.expected > planned.budget:
-        return (
-            f"Time: up to about {total}, more than the budget of {budget}, as even the least takes "
-            "so long with this model."
-        )
     if limit.spent + planned.estimate > limit.stop:
         return (
             f"Time: up to about {total} with what was set. This call ends after about "
             f"{in_seconds(limit.stop)}, and the same one continues."
         )
-    return ""
+    if planned.expected <= planned.budget:
+        return ""
+    if limit.spent > planned.estimate:
+        why = f"as getting ready took {in_seconds(limit.spent)}"
+    else:
+        why = "as even the least takes so long with this model"
+    return f"Time: up to about {total}, more than the budget of {budget}, {why}."
 
 
 def again(planned: Planned, limit: Budget, folder: Path, *, finished: bool) -> str:

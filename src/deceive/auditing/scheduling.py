@@ -113,10 +113,11 @@ def plan(context: Context, parts: list[Part], limit: Budget, before: Before) -> 
     facts = _facts(context, parts, limit)
     settings = planned(asked, facts, _MARGIN * limit.left)
     estimate = total(settings, facts)
-    is_least = estimate <= total(planned(without_flags(asked), facts, 0), facts)
+    least = total(planned(without_flags(asked), facts, 0), facts)
+    unset = min(estimate, max(least, _MARGIN * limit.left))  # what flags add is not waited for
     return Planned(
         budget=limit.seconds,
-        expected=max(limit.seconds, limit.spent + estimate) if is_least else limit.seconds,
+        expected=max(limit.seconds, limit.spent + unset),
         before=before,
         groups=_groups(facts, settings, limit.seconds),
         settings=settings,

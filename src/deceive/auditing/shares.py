@@ -24,14 +24,14 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "–" if share is None else f"{share:.{digits}%}"
 
 
-def in_list(words: Sequence[str]) -> str:
-    """Words in a list.
+def in_list(words: Sequence[str], last: str = "and") -> str:
+    """Words in a list, with this word before the last of them.
 
-    >>> in_list(["a", "b", "c"]), in_list(["a"])
-    ('a, b and c', 'a')
+    >>> in_list(["a", "b", "c"]), in_list(["a"]), in_list(["a", "b"], "or")
+    ('a, b and c', 'a', 'a or b')
     """
-    *others, last = words
-    return f"{', '.join(others)} and {last}" if others else last
+    *others, end = words
+    return f"{', '.join(others)} {last} {end}" if others else end
 
 
 def sure(confidence: float) -> str:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from deceive.auditing.garbage_in_words import confidence, is_shy
 from deceive.auditing.judges import in_words
 from deceive.auditing.models.interface import Scaling
 from deceive.auditing.record.assemble import write_audit
@@ -61,6 +62,7 @@ def write_audit_page(run: Run) -> Path:
         featured=any(each.score in OF_FEATURES for each in report.limits),
         borrowed=any(each.name.startswith("made for") for each in report.attacks),
         large=is_large(report.model.image_shape),
+        shy=confidence(report, "own") if is_shy(report) else None,
         real=_real_images(run, report),
         prepared=_prepared(report),
         made=_made(run, report),

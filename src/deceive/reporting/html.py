@@ -19,7 +19,9 @@ from deceive.reporting.figures.files import photograph, png
 _PIXELS = 100
 
 # Flags, and lines of Python, in a sentence.
-_CODE = re.compile(r'(--[a-z][a-z-]+|gate = [\w.]+\(".*?"\)|gate\([a-z_, ]+\))')
+_CODE = re.compile(
+    r'(--[a-z][a-z-]+(?: (?:none|train|[\d.]*\d)\b)*|gate = [\w.]+\(".*?"\)|gate\([a-z_, ]+\))'
+)
 
 Picture = tuple[str, str]
 """An image's source and its caption."""
@@ -68,7 +70,7 @@ def marked(sentence: str) -> Markup:
     """A sentence as HTML, with the flags and the Python in it as code.
 
     >>> marked("<b> & --budget none")
-    Markup('&lt;b&gt; &amp; <code>--budget</code> none')
+    Markup('&lt;b&gt; &amp; <code>--budget none</code>')
     """
     parts = _CODE.split(sentence)
     return Markup("").join(

@@ -43,7 +43,7 @@ def curves(panels: Mapping[str, Sequence[Curve]], *, asked: float) -> Figure:
         ticks = sorted({budget for line in lines for budget in line.budgets})
         axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         axes.xaxis.set_minor_locator(NullLocator())
-        axes.legend(frameon=False, fontsize=points(0.75), loc="lower right")
+        axes.legend(frameon=False, fontsize=points(0.75), loc="best")
     places[0].set_ylabel("mean confidence in the target", size=points(0.85))
     return figure
 
