@@ -229,7 +229,7 @@ class Odd(nn.Module):
 @pytest.mark.parametrize(
     ("network", "message"),
     [
-        (nn.Sequential(nn.Flatten(), Odd()), r"got a Odd at layer 1$"),
+        (nn.Sequential(nn.Flatten(), Odd()), r"got sin at layer sin$"),
         (nn.Sequential(nn.Sequential(nn.GELU()), nn.Flatten()), r"got a GELU at layer 0"),
         (lambda images: images, r"got a black box \(function\)"),
         (Classifier("draw", 3, SHAPE), r"got a NoiseBody at layer body"),

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from deceive.auditing.advising import limit_in_words
+from deceive.auditing.proofs_in_words import proof_columns, proof_rows
 from deceive.auditing.record.advice import options
 from deceive.auditing.record.measured import KINDS, SCORES, THRESHOLDS
 from deceive.auditing.record.schema import AuditReport
@@ -19,8 +20,8 @@ class Table(NamedTuple):
 
 
 def tables_of(report: AuditReport) -> list[Table]:
-    """The judges, the headline, the garbage and its scores, as far as known."""
-    made_by = (judge_table, headline_table, garbage_table, score_table)
+    """The judges, the headline, the garbage, its scores and what is proved, as far as known."""
+    made_by = (judge_table, headline_table, garbage_table, score_table, proof_table)
     return [table for make in made_by if (table := make(report)).rows]
 
 
@@ -71,6 +72,11 @@ def garbage_table(report: AuditReport) -> Table:
     asked = sure(report.settings.confidence)
     columns = ("garbage", "mean confidence", f"at least {asked} sure", "AUROC of its confidence")
     return Table(columns, rows)
+
+
+def proof_table(report: AuditReport) -> Table:
+    """For how much of each kind of garbage it is proved that nothing near it gets the threshold."""
+    return Table(proof_columns(report), proof_rows(report))
 
 
 def score_table(report: AuditReport) -> Table:

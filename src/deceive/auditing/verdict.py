@@ -15,6 +15,7 @@ from deceive.auditing.garbage_in_words import (
 )
 from deceive.auditing.guessing import reads_nothing
 from deceive.auditing.judges_in_words import weak_judges
+from deceive.auditing.proofs_in_words import proofs_in_words
 from deceive.auditing.record.measured import Headline, Outcome
 from deceive.auditing.record.schema import AuditReport
 from deceive.common.checks import counted
@@ -52,6 +53,7 @@ def verdict(report: AuditReport, folder: Path | None = None) -> list[str]:
         said.append(_first(report, headline))
         said += weak_judges(report, headline.outcome(to_go_by(report)))
     said += sure_of_garbage(report)
+    said += proofs_in_words(report)
     said += advice_in_words(report)
     said += applied(report, folder)
     if headline is not None:

@@ -10,8 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from deceive.certifying.boxes import Box, gamma
-from deceive.certifying.rules import check_plain, named, through
+from deceive.certifying.following import followed
+from deceive.certifying.rules import RULES, check_plain, named, through
 from deceive.networks.classifier import Classifier
+from deceive.networks.squashing import BeforeSoftmax
 
 
 class Outputs(NamedTuple):
@@ -48,16 +50,33 @@ class Outputs(NamedTuple):
 def outputs_of(network: nn.Module, box: Box) -> Outputs:
     """The outputs of a network for all images in a box (N, C, H, W).
 
+    A softmax at the end is left out, and so is its logarithm: the logits are what goes in.
+
     Raises `InputError` when a layer can't be bounded.
     """
     if isinstance(network, Classifier):
         with named("body"):
             return _linear_last(network.head, through(network.body, _normalised(network, box)))
-    if type(network) is nn.Sequential and len(network) > 1:
-        last = network[-1]
-        if type(last) is nn.Linear:
-            return _linear_last(last, through(network[:-1], box))
-    box = through(network, box)
+    if isinstance(network, BeforeSoftmax):
+        return outputs_of(network.model, box)
+    if type(network) is nn.Linear:
+        return _linear_last(network, box)
+    if type(network) is nn.Sequential and len(network):
+        layers = [*network.named_children()]
+        while len(layers) > 1 and type(layers[-1][1]) in (nn.Softmax, nn.LogSoftmax):
+            layers.pop()
+        for name, layer in layers[:-1]:
+            with named(name):
+                box = through(layer, box)
+        with named(layers[-1][0]):
+            return outputs_of(layers[-1][1], box)
+    if type(network) in RULES or type(network).__module__.startswith("torch.nn."):
+        return _as_they_are(through(network, box))
+    box, last = followed(network, box)
+    return _as_they_are(box) if last is None else _linear_last(last, box)
+
+
+def _as_they_are(box: Box) -> Outputs:
     unit = torch.eye(box.lower.shape[1]).to(box.lower)
     return Outputs(box, unit, unit.new_zeros(len(unit)), gamma(0))
 

@@ -14,6 +14,27 @@ from deceive.common.errors import InputError
 from deceive.networks.architectures import Cropped
 from deceive.networks.bodies import StemConv, StridedBody
 
+
+class Scale(nn.Module):
+    """What scales images before a network: (x × factor + shift - mean) / std, in this order.
+
+    Args:
+        factor, shift: numbers.
+        mean, std: one number for each channel.
+    """
+
+    def __init__(
+        self, factor: float, shift: float, mean: tuple[float, ...], std: tuple[float, ...]
+    ) -> None:
+        super().__init__()
+        self.factor, self.shift, self.mean, self.std = factor, shift, mean, std
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Images (N, C, H, W), scaled."""
+        mean, std = (images.new_tensor(each).view(-1, 1, 1) for each in (self.mean, self.std))
+        return (images * self.factor + self.shift - mean) / std
+
+
 Rule = Callable[[Any, Box], Box]
 """A layer in evaluation mode and what goes in, to what comes out."""
 
@@ -98,9 +119,18 @@ def _batch_norm(layer: nn.BatchNorm1d | nn.BatchNorm2d, box: Box) -> Box:
     return made.widened(gamma(8) * ((box.size + mean.abs()) * factor.abs() + shift.abs()))
 
 
-def _averaged(layer: nn.AvgPool2d | nn.AdaptiveAvgPool2d, box: Box) -> Box:
+def averaged(function: Callable[[Tensor], Tensor], box: Box) -> Box:
+    """The box after means of some of an image's values."""
+    made = box.mapped(function)
+    return made.widened(gamma(math.prod(box.lower.shape[1:])) * function(box.size))
+
+
+def _scaled(layer: Scale, box: Box) -> Box:
+    """Its numbers are rounded to float32, too: nine roundings at most."""
+    mean, std = (box.lower.new_tensor(each).view(-1, 1, 1) for each in (layer.mean, layer.std))
     made = box.mapped(layer)
-    return made.widened(gamma(math.prod(box.lower.shape[2:])) * layer(box.size))
+    size = box.size * abs(layer.factor) + abs(layer.shift) + mean.abs()
+    return made.widened(gamma(9) * size / std.abs())
 
 
 def _rising(layer: nn.Module, box: Box) -> Box:
@@ -109,19 +139,20 @@ def _rising(layer: nn.Module, box: Box) -> Box:
 
 
 def _leaky(layer: nn.LeakyReLU, box: Box) -> Box:
-    return _leaky_rectified(box, layer.negative_slope)
+    return leaky_rectified(box, layer.negative_slope)
 
 
-def _leaky_rectified(box: Box, slope: float) -> Box:
+def leaky_rectified(box: Box, slope: float) -> Box:
+    """The box after a rectifier that lets through a share of what is below 0."""
     if slope < 0:
         raise InputError(f"network: expected a slope of at least 0, got {slope}")
     made = box.mapped(lambda values: F.leaky_relu(values, slope))
     return made.widened(2 * ROUNDING * made.size)  # the slope is rounded, and so is the product
 
 
-def _squashed(layer: nn.Sigmoid | nn.Tanh, box: Box) -> Box:
+def squashed(function: Callable[[Tensor], Tensor], box: Box) -> Box:
     """Within [-1, 1]; libraries are within a few units in the last place."""
-    return box.mapped(layer).widened(16 * ROUNDING)
+    return box.mapped(function).widened(16 * ROUNDING)
 
 
 def _unchanged(layer: nn.Module, box: Box) -> Box:
@@ -132,30 +163,31 @@ def _strided(body: StridedBody, box: Box) -> Box:
     box = box.mapped(body.folded)
     for number, convolution in enumerate(body.convolutions):
         with named(f"convolutions.{number}"):
-            box = _leaky_rectified(through(convolution, box), body.slope)
+            box = leaky_rectified(through(convolution, box), body.slope)
     box = through(body.linear, box.mapped(lambda values: values.flatten(1)))
-    return _leaky_rectified(box, body.slope)
+    return leaky_rectified(box, body.slope)
 
 
 RULES: dict[type[nn.Module], Rule] = {
     nn.Sequential: _sequential,
     Cropped: _cropped,
     StridedBody: _strided,
+    Scale: _scaled,
     nn.Conv2d: _convolution,
     StemConv: _convolution,
     nn.Linear: _linear,
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,
-    nn.AvgPool2d: _averaged,
-    nn.AdaptiveAvgPool2d: _averaged,
+    nn.AvgPool2d: averaged,
+    nn.AdaptiveAvgPool2d: averaged,
     nn.MaxPool2d: _rising,
     nn.AdaptiveMaxPool2d: _rising,
     nn.ReLU: _rising,
     nn.ReLU6: _rising,
     nn.Flatten: _rising,
     nn.LeakyReLU: _leaky,
-    nn.Sigmoid: _squashed,
-    nn.Tanh: _squashed,
+    nn.Sigmoid: squashed,
+    nn.Tanh: squashed,
     nn.Identity: _unchanged,
     nn.Dropout: _unchanged,
     nn.Dropout2d: _unchanged,

@@ -6,6 +6,7 @@ from math import floor
 from typing import Any
 
 from deceive.auditing.advising import limit_in_words
+from deceive.auditing.proofs_in_words import proof_columns, proof_rows
 from deceive.auditing.record.advice import options
 from deceive.auditing.record.measured import KINDS, SCORES, THRESHOLDS, Outcome, Resemblance
 from deceive.auditing.record.schema import AuditReport
@@ -29,6 +30,7 @@ _OF_ALL = {
     "real_images": "real images of each split, at most",
     "garbage_images": "garbage images of each kind",
     "every_search": "every search",
+    "certify": "proofs",
     "seed": "seed",
 }
 
@@ -112,6 +114,11 @@ def garbage(report: AuditReport) -> Grid:
     columns = ["Garbage", "images", "mean confidence", level, "sure by its own threshold"]
     columns += ["caught as rubbish"] if rubbish else []
     return Grid("Garbage, one kind a row", (*columns, "AUROC of its confidence"), rows)
+
+
+def proofs(report: AuditReport) -> Grid:
+    """For how much of each kind of garbage it is proved that nothing near it gets the threshold."""
+    return Grid("What is proved, one kind a row", proof_columns(report), proof_rows(report))
 
 
 def attacks(report: AuditReport) -> Grid:

@@ -57,6 +57,11 @@ class Reading:
         """Whether it leaves scores as they are."""
         return self.answers not in ("probabilities", "sigmoids") and self == Reading(self.answers)
 
+    @property
+    def only_moves(self) -> bool:
+        """Whether the scores are logits, and at most in another order."""
+        return replace(self, order=None).is_plain
+
     def count(self, n_outputs: int) -> int:
         """How many logits there are for so many scores."""
         return n_outputs + self.single + self.none_of_them

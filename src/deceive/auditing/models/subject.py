@@ -23,11 +23,11 @@ class Adapted(nn.Module):
 
     def __init__(self, model: nn.Module, scaling: Scaling, reading: Reading) -> None:
         super().__init__()
-        self.model, self._scaling, self._reading = model, scaling, reading
+        self.model, self._scaling, self.reading = model, scaling, reading
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, K) of images (N, C, H, W) in [0, 1]."""
-        return self._reading(self.model(self._scaling(images)))
+        return self.reading(self.model(self._scaling(images)))
 
 
 @dataclass(frozen=True, eq=False)

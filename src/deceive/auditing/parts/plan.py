@@ -2,6 +2,7 @@
 
 from deceive.auditing.context import Context
 from deceive.auditing.parts.attack import attack_parts
+from deceive.auditing.parts.certificate import certificate_parts
 from deceive.auditing.parts.clean import CleanPart
 from deceive.auditing.parts.curve import curve_parts
 from deceive.auditing.parts.garbage import OptimisedPart, garbage_parts
@@ -19,6 +20,7 @@ def parts_of(context: Context) -> list[Part]:
     return [
         CleanPart(),
         *garbage_parts(context),
+        *certificate_parts(context),
         *along,
         *transfer_parts(context),
         *search_parts(context),

@@ -16,6 +16,7 @@ from deceive.auditing.record.outcomes import (
 from deceive.auditing.record.rows import (
     AUDIT,
     AuditRow,
+    CertificateRow,
     CleanRow,
     FailureRow,
     GarbageRow,
@@ -82,6 +83,7 @@ def _assembled(run: Run, rows: list[AuditRow], subject: SubjectRow) -> AuditRepo
     clean = next((row for row in rows if isinstance(row, CleanRow)), None)
     garbage = [row.garbage for row in rows if isinstance(row, GarbageRow)]
     limits = clean.limits if clean else []
+    proof = next((row.certificate for row in rows if isinstance(row, CertificateRow)), None)
     likeness = next((row for row in rows if isinstance(row, ResemblanceRow)), None)
     return AuditReport(
         deceive=__version__,
@@ -107,6 +109,7 @@ def _assembled(run: Run, rows: list[AuditRow], subject: SubjectRow) -> AuditRepo
         limits=limits,
         advice=advise(limits, garbage),
         resemblance=likeness.resemblance if likeness else None,
+        certificate=proof,
         seconds=round(sum(row.seconds for row in rows), 2),
     )
 

@@ -252,6 +252,36 @@ class Garbage(Finding):
         return scores
 
 
+class Proved(Finding):
+    """For how much of a kind of garbage it is proved that nothing near it gets the threshold."""
+
+    kind: str
+    """A kind of garbage that is not optimised."""
+    epsilon: Share
+    """How far each pixel may be from the garbage's; within [0, 1]."""
+    images: Count
+    """Number of images."""
+    share: Share
+    """Share for which it is proved."""
+
+    @field_validator("kind")
+    @classmethod
+    def _known(cls, kind: str) -> str:
+        checks.one_of("kind", kind, KINDS)
+        return kind
+
+
+class Certificate(Finding):
+    """What is proved of the model, by interval bounds: no attack of any kind can break it."""
+
+    threshold: Share
+    """The confidence that nothing near the garbage gets in any class: the one asked for."""
+    reason: str | None
+    """Why nothing can be proved, as of a black box; null where it was tried."""
+    proved: list[Proved]
+    """By kind of garbage and distance."""
+
+
 class Resemblance(Finding):
     """How like real images those are that fool the model, by their pixels alone.
 

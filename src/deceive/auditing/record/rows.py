@@ -12,7 +12,15 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter
 from deceive.auditing.models.interface import Interface
 from deceive.auditing.record.advice import Limit
 from deceive.auditing.record.described import Data, Judge, Model
-from deceive.auditing.record.measured import Box, Clean, Curve, Garbage, Resemblance, Threshold
+from deceive.auditing.record.measured import (
+    Box,
+    Certificate,
+    Clean,
+    Curve,
+    Garbage,
+    Resemblance,
+    Threshold,
+)
 from deceive.auditing.record.planned import Planned
 from deceive.auditing.settings import AuditSettings
 from deceive.common.checks import Count, Share
@@ -103,6 +111,13 @@ class ResemblanceRow(_Row):
     resemblance: Resemblance
 
 
+class CertificateRow(_Row):
+    """What is proved."""
+
+    type: Literal["certificate"] = "certificate"
+    certificate: Certificate
+
+
 class Attacked(BaseModel):
     """The candidates of an attack, or of a group of them."""
 
@@ -159,7 +174,7 @@ class FailureRow(_Row):
     """The first line of the error."""
 
 
-PartRow = CleanRow | GarbageRow | ResemblanceRow | AttackRow | CurveRow | SearchRow
+PartRow = CleanRow | GarbageRow | CertificateRow | ResemblanceRow | AttackRow | CurveRow | SearchRow
 """What a part gives."""
 
 AuditRow = Annotated[SubjectRow | PartRow | FailureRow, Field(discriminator="type")]
@@ -171,6 +186,7 @@ _SCHEMAS: dict[str, type[_Row]] = {
         SubjectRow,
         CleanRow,
         GarbageRow,
+        CertificateRow,
         ResemblanceRow,
         AttackRow,
         CurveRow,

@@ -10,6 +10,7 @@ from deceive.auditing.record.advice import Advice, Limit
 from deceive.auditing.record.described import Data, Finding, Judge, Model, ShortName
 from deceive.auditing.record.measured import (
     Attack,
+    Certificate,
     Clean,
     Curve,
     Failure,
@@ -83,6 +84,8 @@ class AuditReport(Finding):
     """The score to look at before trusting an answer; null before any garbage was scored."""
     resemblance: Resemblance | None
     """How like real images the fooling ones are; null before they are measured."""
+    certificate: Certificate | None = None
+    """What is proved; null where the audit was not asked to prove anything, or not yet."""
     seconds: float = Field(ge=0)
     """Time that all parts took, over all calls."""
 
@@ -90,8 +93,8 @@ class AuditReport(Finding):
     @classmethod
     def _all_of_them(cls, settings: Any) -> Any:
         given = settings.keys() if isinstance(settings, dict) else AuditSettings.model_fields
-        # Earlier audits had all ways and starts, and read all real images.
-        later = {"ways", "starts", "real_images"}
+        # Earlier audits had all ways and starts, read all real images, and proved nothing.
+        later = {"ways", "starts", "real_images", "certify"}
         if lacking := sorted(AuditSettings.model_fields.keys() - given - later):
             raise ValueError(f"expected all settings, found no {', '.join(lacking)}")
         return settings
