@@ -174,6 +174,17 @@ def test_advice_in_words():
     assert alone.endswith("and stops all of every kind of garbage.")
 
 
+def test_images_optimised_against_it_that_have_no_scores_are_said():
+    assert not any("no scores" in each for each in said(garbage("uniform", msp=0.2)))
+    content = audit_content()
+    content["planned"]["curve_candidates"] = 0
+    content["advice"]["stopped"] = {"uniform": 1.0}
+    assert (
+        "Images optimised against it have no scores, as this audit followed no curves."
+        in advice_in_words(AuditReport.model_validate(content))
+    )
+
+
 def test_no_advice_without_figures():
     content = audit_content(limits=[], advice=None)
     assert advice_in_words(AuditReport.model_validate(content)) == []

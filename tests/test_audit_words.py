@@ -160,6 +160,25 @@ def test_a_share_of_few_images_comes_with_their_number():
     assert "stops 80.0% of the uniform noise." in " ".join(said())
 
 
+def test_the_kinds_of_garbage_that_it_is_surest_of_are_all_named():
+    def kinds(*shares: float) -> str:
+        some = audit_content()["garbage"][0]
+        names = ["uniform", "gaussian", "smooth", "squares", "permuted"]
+        pairs = zip(names, shares, strict=False)
+        found = [some | {"kind": name, "asked_share": share} for name, share in pairs]
+        return next(each for each in said(garbage=found) if "not optimised" in each)
+
+    assert kinds(0.5, 0.9, 0.7, 0.6, 0.1).endswith(
+        "of 90.0% of the gaussian noise, 70.0% of the smooth noise, 60.0% of the overlapping "
+        "squares and less of 2 other kinds."
+    )
+    assert kinds(0.5, 1, 1, 1, 1).endswith(
+        "of 100.0% of the gaussian noise, 100.0% of the smooth noise, 100.0% of the overlapping "
+        "squares, 100.0% of the shuffled pixels and less of 1 other kind."
+    )
+    assert kinds(0.005, 0.5).endswith("of 50.0% of the gaussian noise.")
+
+
 def test_candidates_that_ended_at_real_images_are_told():
     asked = OUTCOME | {"gibberish_rate": 0.0, "fooling_rate": 0.5}
     outcomes = [asked, asked | {"threshold": "own"}]

@@ -51,7 +51,7 @@ def advice_in_words(report: AuditReport) -> list[str]:
     )
     return [
         said,
-        *_optimised_against(advice, complete=report.complete),
+        *_optimised_against(report, advice),
         *_where_nothing_helps(report, advice),
     ]
 
@@ -96,9 +96,13 @@ def _stopped(report: AuditReport, advice: Advice) -> str:
     return in_list(parts)
 
 
-def _optimised_against(advice: Advice, *, complete: bool) -> list[str]:
+def _optimised_against(report: AuditReport, advice: Advice) -> list[str]:
     if "optimised" not in advice.stopped:
-        return [] if complete else ["Images optimised against it have no scores yet."]
+        if not report.complete:
+            return ["Images optimised against it have no scores yet."]
+        if not report.planned.curve_candidates:
+            return ["Images optimised against it have no scores, as this audit followed no curves."]
+        return []
     if advice.limit.score == "msp":
         return []
     return [

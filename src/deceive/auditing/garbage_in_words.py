@@ -39,9 +39,10 @@ def sure_of_garbage(report: AuditReport) -> list[str]:
     surest = sorted(shares, key=lambda kind: -shares[kind])
     found = [f"{shares[kind]:.1%} of the {KINDS[kind]}" for kind in surest if shares[kind] >= _SOME]
     if found:
-        others = len(found) - 3
+        told = sum(shares[kind] >= shares[surest[:3][-1]] for kind in surest[: len(found)])
+        others = len(found) - told
         more = [f"less of {counted(others, 'other kind')}"] if others > 0 else []
-        shares_of = in_list([*found[:3], *more])
+        shares_of = in_list([*found[:told], *more])
         return [f"It is at least {asked} sure of garbage that was not optimised: of {shares_of}."]
     most = shares[surest[0]]
     if not most:
