@@ -1,7 +1,7 @@
 """`guard`: put a guard in front of a classifier, and audit it before and after."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +23,7 @@ from deceive.data.dataset import RealData
 from deceive.data.sampling import SampledData
 from deceive.data.source import MNIST
 from deceive.guarding.card import GuardedCard, read_card
+from deceive.guarding.detectors import detector_for
 from deceive.guarding.guards import GUARDS, guard_for
 from deceive.guarding.loading import composed
 from deceive.guarding.making import Met, fitted
@@ -134,6 +135,9 @@ def guard(
             met.data, settings, given=use, train=train, kept_in=Path(guards), task=task
         )
         tell(f"Guard: {found.source}")
+        if settings.certified:
+            beside = detector_for(met.data, settings, Path(guards), task)
+            found = replace(found, detector=beside)
         guarded = fitted(met, found, settings, folder, task)
         run.add({"part": "guarded", "seconds": found.card.seconds})
     else:

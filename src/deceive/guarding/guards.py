@@ -18,6 +18,7 @@ from deceive.common.progress import Task, Tick
 from deceive.data.dataset import Dataset, Labelled, RealData, Split
 from deceive.data.sampling import sample_of
 from deceive.guarding.settings import GuardSettings
+from deceive.networks.classifier import Classifier
 from deceive.networks.guarded import Network
 from deceive.networks.inference import BATCH
 from deceive.networks.shrinking import fitting, shrunk
@@ -44,6 +45,14 @@ _JUDGE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, eq=False)
+class Detector:
+    """Beside a guard: it tells real images from garbage, with bounds that are proved."""
+
+    network: Classifier
+    card: Card
+
+
+@dataclass(frozen=True, eq=False)
 class Guard:
     """A guard for some data."""
 
@@ -51,6 +60,7 @@ class Guard:
     card: Card
     source: str
     """Where it comes from: a shipped name or a path."""
+    detector: Detector | None = None
 
 
 def guard_for(
@@ -109,9 +119,14 @@ def _checked(guard: Guard, data: RealData) -> Guard:
 
 def folder_of(data: RealData, settings: GuardSettings, kept_in: Path) -> Path:
     """Where the guard for the data is kept."""
-    name = re.sub(r"[^\w.-]+", "-", data.folder.name).strip("-.") or "data"
     extra = "" if settings.seed == 0 else f"-seed-{settings.seed}"
-    return kept_in / f"{name}-{data.checksum[:8]}-{settings.rounds}{extra}"
+    return kept_in / f"{name_of(data)}-{settings.rounds}{extra}"
+
+
+def name_of(data: RealData) -> str:
+    """A name for the data, which differs for other images."""
+    name = re.sub(r"[^\w.-]+", "-", data.folder.name).strip("-.") or "data"
+    return f"{name}-{data.checksum[:8]}"
 
 
 def _trained(data: RealData, settings: GuardSettings, kept_in: Path, task: Task) -> Guard:

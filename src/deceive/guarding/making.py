@@ -71,6 +71,8 @@ def fitted(
     network = copy.deepcopy(guard.network).requires_grad_(False)
     guard_of(network).head.bias[-1] += calibration.expected
     save_network(network, weights_in(folder, "guard"), guard.card)
+    if guard.detector is not None:
+        save_network(guard.detector.network, weights_in(folder, "detector"), guard.detector.card)
     save_sample(folder, met.subject, met.data)
     card = _card(met, guard, settings, calibration, len(said.labels))
     guarded = composed(folder, card, met.subject)
@@ -81,21 +83,24 @@ def fitted(
 
 @torch.no_grad()
 def _asked(met: Met, guard: Guard, split: Labelled, task: Task) -> Said:
-    """What both say about real images."""
-    reader, network = Reader(met.subject), guard.network
+    """What all say about real images."""
+    reader, network, detector = Reader(met.subject), guard.network, guard.detector
     batch, started = batch_for(met.data.image_shape), time.perf_counter()
-    ours, its = [], []
+    ours, its, odds = [], [], []
     with task("asking about validation images") as tick:
         for first in range(0, len(split), batch):
             images = split.read(slice(first, first + batch))
             its.append(logits_of(reader, images).double())
             ours.append(logits_of(network, shrunk(images, network.image_shape)).double())
+            if detector is not None:
+                shown = shrunk(images, detector.network.image_shape)
+                odds.append(-logits_of(detector.network, shown).double().diff(dim=1)[:, 0])
             done = first + len(images)
             tick(done, len(split))
             if done >= _LEAST and time.perf_counter() - started > _SECONDS:
                 break
-    guard_said, reader_said = torch.cat(ours), torch.cat(its)
-    return Said(guard_said, reader_said, split.labels[: len(reader_said)])
+    labels = split.labels[: sum(map(len, its))]
+    return Said(torch.cat(ours), torch.cat(its), labels, torch.cat(odds) if odds else None)
 
 
 def _check_reads(met: Met, said: Said) -> None:
@@ -128,6 +133,7 @@ def _card(
             source=guard.source,
             architecture=guard.card.architecture,
             seconds=guard.card.seconds,
+            certified=guard.detector is not None,
         ),
         settings=settings,
         set=Set(images=images, **vars(calibration)),

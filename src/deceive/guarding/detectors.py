@@ -1,0 +1,44 @@
+"""The detector for some data: the shipped one, or one that is trained and kept."""
+
+from pathlib import Path
+
+from deceive.certifying.training import train_detector
+from deceive.common.progress import Task
+from deceive.data.dataset import RealData
+from deceive.guarding.guards import Detector, name_of, small_dataset
+from deceive.guarding.settings import GuardSettings
+from deceive.networks.classifier import Classifier
+from deceive.storage.models import load_card, load_network, save_network, shipped_names
+
+_SHIPPED = "detector"
+
+
+def detector_for(data: RealData, settings: GuardSettings, kept_in: Path, task: Task) -> Detector:
+    """The detector for the data.
+
+    Args:
+        data: real images.
+        settings: its seed is that of one that is trained.
+        kept_in: the folder of guards and detectors that were trained.
+        task: shows progress.
+
+    Raises `InputError` when there are no images to train one on.
+    """
+    shipped = _SHIPPED in shipped_names() and load_card(_SHIPPED).data_checksum == data.checksum
+    if shipped:
+        return _loaded(_SHIPPED)
+    path = kept_in / f"{name_of(data)}-detector-seed-{settings.seed}.safetensors"
+    if not path.is_file():
+        small = small_dataset(data, settings.seed, task)
+        with task("training a detector") as tick:
+            network, card = train_detector(
+                small, seed=settings.seed, callback=lambda now: tick(now.step, now.steps)
+            )
+        save_network(network, path, card)
+    return _loaded(path)
+
+
+def _loaded(source: Path | str) -> Detector:
+    network = load_network(source)
+    assert isinstance(network, Classifier)
+    return Detector(network, load_card(source))
