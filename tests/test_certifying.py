@@ -288,6 +288,20 @@ def test_a_guarded_network_is_bounded_whatever_its_readers_say(options, with_det
         assert (proved.confidence <= odds.sigmoid() + 1e-4).all()
 
 
+@pytest.mark.parametrize("options", [{}, {"shifts": ((0, 0), (1, 0))}, {"guard_doubt": 0.1}])
+def test_a_guarded_network_may_be_the_guard_of_another(options):
+    inner = guarded(shifts=((0, 0), (1, -1)), detector=sharp_detector())
+    reader = nn.Sequential(nn.Flatten(), seeded(lambda: nn.Linear(144, 3)))
+    network = Guarded(inner, [reader], **options).eval()
+    images, epsilon = rand(4, *SHAPE), 0.02
+    with torch.no_grad():
+        tried = near(images, epsilon, 200).flatten(0, 1)
+        said = network(tried).double().softmax(1).view(200, 4, 4)
+    proved = certify(network, images, epsilon).confidence
+    assert (said[..., :3].amax(2) <= proved).all()
+    assert (proved < 1).any()  # the detector's bound is heard
+
+
 def test_several_shifts_are_not_averaged_before_they_are_summed():
     """The log Σ exp is convex: of the mean it is less than the mean of it."""
     guard = Classifier("guard", 3, (1, 1, 2)).eval()

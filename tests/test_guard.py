@@ -3,6 +3,7 @@
 import copy
 import json
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ import torch
 
 import deceive
 from deceive.auditing.record.measured import Threshold
+from deceive.certifying.settings import DetectorSettings
+from deceive.certifying.training import train_detector
 from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset
 from deceive.guarding import GuardedModel, GuardSettings, guard, load_guarded
@@ -223,6 +226,34 @@ def test_a_guard_is_trained_once_for_the_data(data, tmp_path, monkeypatch):
     assert second.card.guard.source == first.card.guard.source
     assert (trained / "rows.jsonl").stat().st_mtime_ns == rows
     assert isinstance(load_guarded(tmp_path / "a", Surer(20.0)).network.guard, Guarded)
+
+
+def test_a_detector_beside_the_guard_bounds_what_passes(data, tmp_path, monkeypatch, noise):
+    """However sure the guard and the classifier are: the odds are at most the detector's."""
+    quick = partial(train_detector, settings=DetectorSettings(steps=30, garbage=500))
+    monkeypatch.setattr("deceive.guarding.detectors.train_detector", quick)
+    settings = GuardSettings(keep=0.9, certified=True)
+    report = guard(
+        Surer(20.0),
+        data,
+        out=tmp_path / "out",
+        use=write_guard(tmp_path),
+        guards=tmp_path / "guards",
+        settings=settings,
+        auditing=None,
+    )
+    assert report.card.guard.certified
+    model = load_guarded(tmp_path / "out", Surer(20.0))
+    detector = model.network.detector
+    assert detector is not None
+    images = torch.cat([noise, data.test.images])
+    said, real = model(images), detector(images)
+    odds = said[:, :4].logsumexp(1) - said[:, 4]
+    assert (odds <= (real[:, 0] - real[:, 1]) + 1e-4).all()
+    assert report.card.set.kept >= 0.9
+    assert [each.name for each in (tmp_path / "guards").glob("*.safetensors")] == [
+        "quarters-quarters-detector-seed-0.safetensors"
+    ]
 
 
 @pytest.mark.shipped

@@ -131,7 +131,7 @@ def _most(network: nn.Module, box: Box, rubbish_class: int | None) -> Tensor:
     """The greatest confidence (N,) in any class of any image in a box."""
     if isinstance(network, Guarded):
         classes = network.n_outputs
-        odds = _guarded(network, box)
+        odds, _ = _guarded(network, box)
         most = odds.sigmoid()
     else:
         outputs = outputs_of(network, box)
@@ -147,17 +147,12 @@ def _confidence(outputs: Outputs, number: int) -> Tensor:
     return 1 / (-outputs.apart(number).upper).exp().sum(1)
 
 
-def _guarded(network: Guarded, box: Box) -> Tensor:
-    """The greatest log p(class) / p(rubbish), (N,): the guard's, and the detector's."""
-    guard = network.guard
-    small = _shrunk(box, guard.image_shape)
-    shifts: Sequence[Any] = network.shifts or ((0, 0),)
-    with named("the guard"):
-        asked = [outputs_of(guard, _shifted(small, *shift)) for shift in shifts]
-    rubbish = network.n_outputs - 1
-    above = torch.stack([-each.apart(rubbish).lower[:, :rubbish] for each in asked])
-    odds = above.logsumexp(2).mean(0) if network.guard_doubt else above.mean(0).amax(1)
-    size = torch.stack([each.size.amax(1) for each in asked]).amax(0)
+def _guarded(network: Guarded, box: Box) -> tuple[Tensor, Tensor]:
+    """The greatest log p(class) / p(rubbish), (N,): the guard's, or the detector's.
+
+    Also how large the values are, on the way and at the end.
+    """
+    odds, size = _of_guard(network, _shrunk(box, network.guard.image_shape))
     if network.detector is not None:
         with named("the detector"):
             seen = outputs_of(network.detector, _shrunk(box, network.detector.image_shape))
@@ -165,8 +160,27 @@ def _guarded(network: Guarded, box: Box) -> Tensor:
         odds = torch.minimum(odds, said.upper)
         size = size + said.size + seen.size.amax(1)
     # Every value on the way is at most this large.
+    rubbish = network.n_outputs - 1
     size = 2 * size + math.log(rubbish / float(network.doubt)) + math.log(rubbish) + 1
-    return odds + _OPERATIONS * ROUNDING * size
+    return odds + _OPERATIONS * ROUNDING * size, size
+
+
+def _of_guard(network: Guarded, box: Box) -> tuple[Tensor, Tensor]:
+    """The guard's greatest log p(class) / p(rubbish), (N,), and how large its values are."""
+    shifts: Sequence[Any] = network.shifts or ((0, 0),)
+    shown = [_shifted(box, *shift) for shift in shifts]
+    guard, rubbish = network.guard, network.n_outputs - 1
+    if isinstance(guard, Guarded):
+        found = [_guarded(guard, each) for each in shown]
+        odds = torch.stack([each for each, _ in found]).mean(0)
+        if network.guard_doubt:  # all classes together
+            odds = odds + math.log(rubbish)
+        return odds, torch.stack([size for _, size in found]).amax(0)
+    with named("the guard"):
+        asked = [outputs_of(guard, each) for each in shown]
+    above = torch.stack([-each.apart(rubbish).lower[:, :rubbish] for each in asked])
+    odds = above.logsumexp(2).mean(0) if network.guard_doubt else above.mean(0).amax(1)
+    return odds, torch.stack([each.size.amax(1) for each in asked]).amax(0)
 
 
 def _shrunk(box: Box, shape: tuple[int, int, int]) -> Box:
