@@ -6,17 +6,21 @@ from fractions import Fraction
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
+from deceive.auditing.garbage import GARBAGE, GarbageImages
 from deceive.certifying import boxes
 from deceive.certifying.boxes import Box, affine, ball, gamma
 from deceive.certifying.core import certify, log_odds
 from deceive.certifying.outputs import outputs_of
 from deceive.certifying.rules import through
 from deceive.common.errors import InputError
+from deceive.data.loading import load_data
 from deceive.networks.architectures import ARCHITECTURES
 from deceive.networks.classifier import Classifier
 from deceive.networks.guarded import Guarded
+from deceive.storage.models import load_network
 
 SHAPE = (1, 12, 12)
 
@@ -221,6 +225,42 @@ def test_a_broken_bound_is_found_by_the_attack(broken, monkeypatch):
     assert (climbed(network, images, epsilon, 10, odds) > bound).any()
 
 
+@pytest.fixture(scope="module")
+def claimed():
+    """1,000 images of garbage for which the shipped detector proves that none near them passes."""
+    real = load_data().test
+    made = [GarbageImages(kind, 170, real, seed=7).read(slice(170)) for kind in GARBAGE]
+    images, detector = torch.cat(made), load_network("detector")
+    bound = log_odds(detector, images, 0.3)
+    sure = bound.upper < math.log(99)
+    assert sure.double().mean() > 0.985
+    return detector, images[sure][:1000], bound.upper[sure][:1000]
+
+
+@pytest.mark.shipped
+def test_a_strong_attack_finds_nothing_in_a_thousand_balls(claimed):
+    detector, images, bound = claimed
+    assert len(images) == 1000
+    found = climbed(detector, images, 0.3, 8, odds)
+    assert (found <= bound).all()
+    assert (found < math.log(99)).all()
+    # The attack is no weak one: it climbs most of the way to the bound.
+    start = odds(detector, images).detach()
+    assert ((found - start) / (bound - start)).median() > 0.3
+
+
+@pytest.mark.shipped
+@pytest.mark.parametrize("broken", ["a smaller ball", "another detector"])
+def test_the_same_attack_finds_a_broken_claim(claimed, broken):
+    detector, images, bound = (each[:200] if torch.is_tensor(each) else each for each in claimed)
+    if broken == "a smaller ball":
+        bound = log_odds(detector, images, 0.1).upper
+    else:
+        detector = copy.deepcopy(detector)
+        detector.head.weight.data.mul_(0.3)  # less sure of everything
+    assert (climbed(detector, images, 0.3, 8, odds) > bound).any()
+
+
 class Odd(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         return images.flatten(1).sin()
@@ -288,7 +328,10 @@ def test_a_guarded_network_is_bounded_whatever_its_readers_say(options, with_det
         assert (proved.confidence <= odds.sigmoid() + 1e-4).all()
 
 
-@pytest.mark.parametrize("options", [{}, {"shifts": ((0, 0), (1, 0))}, {"guard_doubt": 0.1}])
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"shifts": ((0, 0), (1, 0))}, {"guard_doubt": 0.1}, {"detector": rising_detector()}],
+)
 def test_a_guarded_network_may_be_the_guard_of_another(options):
     inner = guarded(shifts=((0, 0), (1, -1)), detector=sharp_detector())
     reader = nn.Sequential(nn.Flatten(), seeded(lambda: nn.Linear(144, 3)))
@@ -300,6 +343,75 @@ def test_a_guarded_network_may_be_the_guard_of_another(options):
     proved = certify(network, images, epsilon).confidence
     assert (said[..., :3].amax(2) <= proved).all()
     assert (proved < 1).any()  # the detector's bound is heard
+
+
+class Residual(nn.Module):
+    """What people write: functions and methods between layers, and a sum."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.second, self.last = nn.Conv2d(4, 4, 3, padding=1), nn.Linear(4 * 36, 3)
+        self.drop = nn.Dropout()
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = F.relu(self.norm(self.first(images)), inplace=True)
+        x = F.max_pool2d(x + self.second(x).relu(), 2)
+        x = F.dropout(self.drop(x), training=self.training)
+        x = x.view(x.size(0), -1) + 0.5
+        return F.log_softmax(self.last(torch.tanh(x).reshape(x.shape[0], -1)), dim=1)
+
+
+class Pooling(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Conv2d(1, 6, 3), nn.LeakyReLU(0.2), nn.AvgPool2d(2))
+        self.pool = nn.AdaptiveAvgPool2d(2)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.pool(self.layers(images))
+        return torch.flatten(torch.sigmoid(x), 1).softmax(1) if self.training else x.mean((2, 3))
+
+
+@pytest.mark.parametrize("made", [Residual, Pooling])
+def test_code_of_any_class_is_followed(made):
+    network = lively(seeded(made))
+    images, epsilon = rand(3, *SHAPE), 0.02
+    tried = near(images, epsilon, 200)
+    with torch.no_grad():
+        said = network(tried.flatten(0, 1)).double().softmax(1).view(200, 3, -1)
+    proved = certify(network, images, epsilon).confidence
+    assert (said.amax(2) <= proved).all()
+    assert (proved < 1).all()
+    nothing = certify(network, images, 0.0).confidence
+    torch.testing.assert_close(
+        nothing, network(images).double().softmax(1).amax(1), atol=1e-3, rtol=0
+    )
+
+
+class Branching(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1) if images.sum() > 0 else -images.flatten(1)
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (Branching(), "expected code that torch.fx can follow, got a Branching"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(144, 2), Odd()), "got sin at layer sin"),
+    ],
+)
+def test_code_that_cannot_be_followed_is_said(network, message):
+    with pytest.raises(InputError, match=message):
+        certify(network, rand(1, *SHAPE), 0.1)
+
+
+def test_a_softmax_at_the_end_is_left_out():
+    plain = nn.Sequential(nn.Flatten(), seeded(lambda: nn.Linear(144, 3)))
+    images = rand(4, *SHAPE)
+    for last in (nn.Softmax(1), nn.LogSoftmax(1)):
+        one = certify(nn.Sequential(*plain, last), images, 0.05).confidence
+        assert torch.equal(one, certify(plain, images, 0.05).confidence)
 
 
 def test_several_shifts_are_not_averaged_before_they_are_summed():

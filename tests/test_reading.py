@@ -133,7 +133,7 @@ def state(**changes):
         ({"n_outputs": 10_000_000}, "n_outputs: expected a number of at most 100,000"),
         ({"n_outputs": 100_000}, "'head.bias' should be (100000,) float32, is (2,) float32"),
         ({"n_outputs": 10**30}, "n_outputs"),
-        ({"architecture": "nope"}, "architecture: expected one of draw, fast"),
+        ({"architecture": "nope"}, "architecture: expected one of detector, draw"),
         ({"rubbish_class": 2}, "expected a rubbish_class below n_outputs, 2, got 2"),
         ({"rubbish_class": -1}, "rubbish_class: expected a number of at least 0"),
         ({"test_accuracy": 1.5}, "test_accuracy: expected a number of at most 1"),

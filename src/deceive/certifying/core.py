@@ -14,7 +14,7 @@ from deceive.certifying.rules import named
 from deceive.common import arguments, checks
 from deceive.common.errors import InputError
 from deceive.networks.classifier import Classifier
-from deceive.networks.guarded import Guarded, moved
+from deceive.networks.guarded import Guarded, Network, moved
 from deceive.networks.inference import batch_for
 from deceive.networks.shrinking import shrunk
 
@@ -131,8 +131,7 @@ def _most(network: nn.Module, box: Box, rubbish_class: int | None) -> Tensor:
     """The greatest confidence (N,) in any class of any image in a box."""
     if isinstance(network, Guarded):
         classes = network.n_outputs
-        odds, _ = _guarded(network, box)
-        most = odds.sigmoid()
+        most = _above_rubbish(network, box)[0].amax(1).sigmoid()
     else:
         outputs = outputs_of(network, box)
         classes = len(outputs.weight)
@@ -147,40 +146,36 @@ def _confidence(outputs: Outputs, number: int) -> Tensor:
     return 1 / (-outputs.apart(number).upper).exp().sum(1)
 
 
-def _guarded(network: Guarded, box: Box) -> tuple[Tensor, Tensor]:
-    """The greatest log p(class) / p(rubbish), (N,): the guard's, or the detector's.
+def _above_rubbish(network: Network, box: Box) -> tuple[Tensor, Tensor]:
+    """What a network with a rubbish class, the last, makes of a box.
 
-    Also how large the values are, on the way and at the end.
+    Returns:
+        By how much each class's logit is above rubbish's at most, (N, K); and the greatest size of
+        any logit, (N, 1).
     """
-    odds, size = _of_guard(network, _shrunk(box, network.guard.image_shape))
+    if isinstance(network, Classifier):
+        outputs = outputs_of(network, box)
+        rubbish = network.n_outputs - 1
+        return -outputs.apart(rubbish).lower[:, :rubbish], outputs.size.amax(1, True)
+    small = _shrunk(box, network.guard.image_shape)
+    shifts: Sequence[Any] = network.shifts or ((0, 0),)
+    with named("the guard"):
+        asked = [_above_rubbish(network.guard, _shifted(small, *shift)) for shift in shifts]
+    size = torch.stack([each for _, each in asked]).amax(0)
+    classes = torch.stack([each for each, _ in asked])
+    if network.guard_doubt:  # the sum of all is what any may get
+        classes = classes.logsumexp(2, keepdim=True).expand_as(classes)
+    above = classes.mean(0)
     if network.detector is not None:
         with named("the detector"):
             seen = outputs_of(network.detector, _shrunk(box, network.detector.image_shape))
-        said = apart(seen)
-        odds = torch.minimum(odds, said.upper)
-        size = size + said.size + seen.size.amax(1)
+        odds = apart(seen)
+        above = torch.minimum(above, odds.upper[:, None])
+        size = size + odds.size[:, None] + seen.size.amax(1, True)
     # Every value on the way is at most this large.
-    rubbish = network.n_outputs - 1
-    size = 2 * size + math.log(rubbish / float(network.doubt)) + math.log(rubbish) + 1
-    return odds + _OPERATIONS * ROUNDING * size, size
-
-
-def _of_guard(network: Guarded, box: Box) -> tuple[Tensor, Tensor]:
-    """The guard's greatest log p(class) / p(rubbish), (N,), and how large its values are."""
-    shifts: Sequence[Any] = network.shifts or ((0, 0),)
-    shown = [_shifted(box, *shift) for shift in shifts]
-    guard, rubbish = network.guard, network.n_outputs - 1
-    if isinstance(guard, Guarded):
-        found = [_guarded(guard, each) for each in shown]
-        odds = torch.stack([each for each, _ in found]).mean(0)
-        if network.guard_doubt:  # all classes together
-            odds = odds + math.log(rubbish)
-        return odds, torch.stack([size for _, size in found]).amax(0)
-    with named("the guard"):
-        asked = [outputs_of(guard, each) for each in shown]
-    above = torch.stack([-each.apart(rubbish).lower[:, :rubbish] for each in asked])
-    odds = above.logsumexp(2).mean(0) if network.guard_doubt else above.mean(0).amax(1)
-    return odds, torch.stack([each.size.amax(1) for each in asked]).amax(0)
+    count = network.n_outputs - 1
+    size = 2 * size + math.log(count / float(network.doubt)) + math.log(count) + 1
+    return above + _OPERATIONS * ROUNDING * size, size
 
 
 def _shrunk(box: Box, shape: tuple[int, int, int]) -> Box:
