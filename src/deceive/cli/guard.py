@@ -107,6 +107,10 @@ class GuardCommand(Command):
         for caveat in caveats(before, after):
             log.print(caveat, style="bold red")
         screen.print(f"{write_guard_page(Run.open(folder))}: the report")
+        if report.graph is not None:
+            screen.print(f"As one ONNX file: {report.graph.as_posix()}")
+        else:
+            log.print(f"There is no ONNX file of it: {report.no_graph}")
         screen.print(f"In Python: deceive.load_guarded({json.dumps(folder.as_posix())})")
         if self.json:
             print(json.dumps(json.loads(report.card.model_dump_json())), file=results.file)

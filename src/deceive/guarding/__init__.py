@@ -2,6 +2,7 @@
 
 from deceive.guarding.card import GuardedCard
 from deceive.guarding.core import GuardReport, guard
+from deceive.guarding.graph import export_guarded
 from deceive.guarding.loading import load_guarded
 from deceive.guarding.model import Answers, GuardedModel
 from deceive.guarding.settings import GuardSettings
@@ -12,6 +13,7 @@ __all__ = [
     "GuardSettings",
     "GuardedCard",
     "GuardedModel",
+    "export_guarded",
     "guard",
     "load_guarded",
 ]

@@ -24,6 +24,7 @@ from deceive.data.sampling import SampledData
 from deceive.data.source import MNIST
 from deceive.guarding.card import GuardedCard, read_card
 from deceive.guarding.detectors import detector_for
+from deceive.guarding.graph import FILE, made_or_why_not
 from deceive.guarding.guards import GUARDS, guard_for
 from deceive.guarding.loading import composed
 from deceive.guarding.making import Met, fitted
@@ -52,6 +53,10 @@ class GuardReport:
     """The audit of the classifier; None if it wasn't asked for."""
     after: AuditReport | None
     """The audit of the guarded classifier."""
+    graph: Path | None
+    """The guarded classifier as one ONNX file."""
+    no_graph: str
+    """Why there is none; else empty."""
 
     @property
     def complete(self) -> bool:
@@ -142,9 +147,13 @@ def guard(
         run.add({"part": "guarded", "seconds": found.card.seconds})
     else:
         guarded = _again(folder, met)
+    no_graph = made_or_why_not(folder, guarded, met.subject)
+    if no_graph and run.row(part="graph", reason=no_graph) is None:
+        run.add({"part": "graph", "reason": no_graph})
+    graph = None if no_graph else folder / FILE
     place = write_snippet(folder)
     if auditing is None:
-        return GuardReport(folder, guarded.card, None, None)
+        return GuardReport(folder, guarded.card, None, None, graph, no_graph)
     judges = _judges(judge, met.data, run, settings.seed, task)
     shared = {
         "judge": judges,
@@ -165,7 +174,7 @@ def guard(
         out=folder / "after",
         **shared,
     )
-    return GuardReport(folder, guarded.card, before, after)
+    return GuardReport(folder, guarded.card, before, after, graph, no_graph)
 
 
 def _seconds(

@@ -47,6 +47,14 @@ def load_guarded(
     tensor([False, False, False, False, False])
     """
     folder = Path(folder)
+    card, subject = loaded_again(folder, model, trust=trust)
+    return composed(folder, card, subject)
+
+
+def loaded_again(
+    folder: Path, model: AnyModel | None, *, trust: bool | None
+) -> tuple[GuardedCard, Subject]:
+    """The card in a folder, and the classifier that was guarded; both as for `load_guarded`."""
     card = read_card(folder)
     spec = card.reader.spec if model is None else model
     if spec is None:
@@ -57,7 +65,7 @@ def load_guarded(
     data, answers = read_sample(folder, card)
     subject = met_again(spec, data, card, trust=card.reader.trust if trust is None else trust)
     check_same(subject, data, answers, card.reader.name)
-    return composed(folder, card, subject)
+    return card, subject
 
 
 def composed(folder: Path, card: GuardedCard, subject: Subject) -> GuardedModel:

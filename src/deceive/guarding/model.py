@@ -100,6 +100,12 @@ class GuardedModel(nn.Module):
                 f"images: expected shape (N, {', '.join(map(str, self.image_shape))}), got "
                 f"{tuple(images.shape)}; prepare brings pictures to it"
             )
-        p = logits_of(self, images.float(), batch_for(self.image_shape)).softmax(1)
-        confidence, classes = p[:, :-1].max(1)
-        return Answers(classes, confidence, p[:, -1], confidence >= self.threshold)
+        logits = logits_of(self, images.float(), batch_for(self.image_shape))
+        return answers_to(logits, self.threshold)
+
+
+def answers_to(logits: Tensor, threshold: float) -> Answers:
+    """What logits (N, K + 1) of a guarded network say."""
+    p = logits.softmax(1)
+    confidence, classes = p[:, :-1].max(1)
+    return Answers(classes, confidence, p[:, -1], confidence >= threshold)

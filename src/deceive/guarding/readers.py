@@ -40,7 +40,11 @@ class Reader(nn.Module):
             assert self.module is not None
             shown = images.to(device_of(self.module), float_type(self.module))
             logits = self.module(shown)
-        return logits.to(images.device, torch.float32)[:, self._columns] * self.power
+        return self.read(logits.to(images.device))
+
+    def read(self, logits: Tensor) -> Tensor:
+        """Logits (N, K) of the classes, of what the model says."""
+        return logits.float()[:, self._columns] * self.power
 
 
 def _black_box(subject: Subject) -> Callable[[Tensor], Tensor]:

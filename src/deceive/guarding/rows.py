@@ -20,12 +20,18 @@ class _Guarded(RowSchema):
     seconds: float
 
 
+class _Graph(RowSchema):
+    reason: str
+
+
 def _schemas(settings: Row, row: Row) -> Sequence[type[BaseModel]]:
-    return [_Guarded] if row.get("part") == "guarded" else []
+    schemas: dict[object, list[type[BaseModel]]] = {"guarded": [_Guarded], "graph": [_Graph]}
+    return schemas.get(row.get("part"), [])
 
 
 GUARD = Kind("guard", "a guarded classifier", _Settings, _schemas)
-"""Its only row says that the guard is fitted; the audits have run folders of their own."""
+"""A row says that the guard is fitted, another, if need be, why there is no ONNX file of it. The
+audits have run folders of their own."""
 
 AUDITS = {"before": "before the guard", "after": "behind the guard"}
 """The folders of the two audits in it, and what each is called."""

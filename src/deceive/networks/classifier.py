@@ -103,7 +103,7 @@ class Classifier(nn.Module):
         if shape != self.image_shape:  # some others would fit, by halves that round alike
             raise RuntimeError(f"expected images of {self.image_shape}, got {shape}")
         if isinstance(self.body, NoiseBody):
-            noise = images.new_zeros(len(images)) if noise is None else noise
+            noise = images.new_zeros(images.shape[0]) if noise is None else noise
             spread = (self.std.square() + noise.square()).sqrt()[:, None, None, None]
             told: Tensor = self.body((images - self.mean) / spread, noise)
             return told

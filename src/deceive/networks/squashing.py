@@ -32,10 +32,13 @@ class BeforeSoftmax(nn.Module):
 
     def forward(self, images: Tensor, *told: Tensor) -> Tensor:
         """Logits of images (N, C, H, W), in the shape of the model's output."""
+        return self.both(images, *told)[1]
+
+    def both(self, images: Tensor, *told: Tensor) -> tuple[Tensor, Tensor]:
+        """What the model gives for images (N, C, H, W), and the logits before it."""
         with _Noting() as noted:
-            output = self.model(images, *told)
-        logits: Tensor = noted.calls[self._place].logits
-        return logits.reshape(output.shape)
+            output: Tensor = self.model(images, *told)
+        return output, noted.calls[self._place].logits.reshape(output.shape)
 
 
 def before_softmax(model: nn.Module, example: Tensor) -> BeforeSoftmax | None:

@@ -77,7 +77,7 @@ def export_onnx(
         )
     # Folding could turn weights that half precision holds exactly into ones that it doesn't.
     fold = not all(torch.equal(w.half().float(), w) for w in network.parameters())
-    frozen = FrozenCopy(_with_plain_stems(network), torch.zeros(1, *shape), fold=fold)
+    frozen = FrozenCopy(with_plain_stems(network), torch.zeros(1, *shape), fold=fold)
     inputs = _examples(frozen, shape, gradient)
     function = _function(frozen, inputs, objective if gradient else None)
     proto = traced(function, inputs, ["logits", "gradient"] if gradient else ["logits"])
@@ -157,7 +157,7 @@ def _check_close(expected: Tensor, came: Tensor) -> None:
         )
 
 
-def _with_plain_stems(network: nn.Module) -> nn.Module:
+def with_plain_stems(network: nn.Module) -> nn.Module:
     """A copy whose `StemConv`s are ordinary convolutions: their trick is for torch's kernels."""
     network = copy.deepcopy(network)
     for parent in network.modules():

@@ -14,6 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 
 from deceive.common.errors import InputError
 from deceive.storage.backward import convolution_backward, max_pool2d_backward
+from deceive.storage.resizing import bilinear_antialiased
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -63,6 +64,7 @@ def _exported(
     aten = torch.ops.aten
     table[aten.convolution_backward.default] = convolution_backward
     table[aten.max_pool2d_with_indices_backward.default] = max_pool2d_backward
+    table[aten._upsample_bilinear2d_aa.default] = bilinear_antialiased
     graph = make_fx(
         function,
         decomposition_table=table,

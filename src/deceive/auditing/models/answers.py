@@ -52,7 +52,7 @@ def columns_of(output: Tensor) -> Tensor:
     (torch.Size([5, 10]), torch.Size([5, 1]))
     """
     wide = [side for side in output.shape[1:] if side != 1]
-    return output.reshape(len(output), wide[0] if wide else 1) if len(wide) <= 1 else output
+    return output.reshape(output.shape[0], wide[0] if wide else 1) if len(wide) <= 1 else output
 
 
 def rows(output: Any, count: int) -> Tensor:

@@ -108,11 +108,11 @@ def _is_table(value: Any) -> bool:
 def _labels(answer: Any) -> tuple[Any, ...]:
     """The labels of columns, in order; empty if there are none."""
     if isinstance(answer, list) and answer and all(map(_is_scores_by_label, answer)):
-        return tuple(sorted(answer[0], key=_by_number))
+        return tuple(sorted(answer[0], key=by_number))
     return tuple(answer.columns) if _is_table(answer) else ()
 
 
-def _by_number(label: Any) -> tuple[float, str]:
+def by_number(label: Any) -> tuple[float, str]:
     """Sort key: numbers and texts of numbers by value, then other texts."""
     try:
         return float(label), ""

@@ -77,6 +77,7 @@ def meet(
         n_outputs=reading.count(n_outputs),
         rubbish_class=n_outputs if reading.none_of_them else rubbish,
         answers=reading.answers,
+        reading=reading,
         module=module,
         notes=(*notes, *said),
         warnings=(),

@@ -30,6 +30,13 @@ class OnnxModel:
         session: of onnxruntime.
         name: what to call it in error sentences.
 
+    Attributes:
+        input: the name of its input.
+        dtype: NumPy's type of that.
+        batch: how many images it takes at once; None for any number.
+        layout: how it takes them, a key of `LAYOUTS`; None until it has been asked.
+        wants: what it declares about its images.
+
     Raises:
         InputError: unless it has one input, of numbers.
     """
@@ -48,13 +55,13 @@ class OnnxModel:
         if len(inputs) != 1 or inputs[0][1] not in _ONNX_TYPES:
             came = ", ".join(f"{each} {kind}" for each, kind, _ in inputs)
             raise InputError(f"{name}: expected one input, of images as numbers, got {came}")
-        self._input, kind, self._shape = inputs[0]
-        self._dtype = _ONNX_TYPES[kind]
+        self.input, kind, self._shape = inputs[0]
+        self.dtype: Any = _ONNX_TYPES[kind]
         batch = self._shape[0] if self._shape else None
-        self._batch = batch if isinstance(batch, int) and batch > 0 else None
-        self._layout: str | None = None
+        self.batch = batch if isinstance(batch, int) and batch > 0 else None
+        self.layout: str | None = None
         wants, _ = declared_shape(self._shape[1:])
-        self.wants = replace(wants, scaling=_whole_numbers(self._dtype), class_names=names)
+        self.wants = replace(wants, scaling=_whole_numbers(self.dtype), class_names=names)
 
     @property
     def providers(self) -> list[str]:
@@ -64,9 +71,9 @@ class OnnxModel:
 
     def __call__(self, images: Tensor) -> dict[str, Any]:
         """All outputs by name for images (N, C, H, W), in the file's own types."""
-        if self._batch is None:
+        if self.batch is None:
             return self._ask(images)
-        parts = [(self._ask(part), n) for part, n in in_batches(images, self._batch)]
+        parts = [(self._ask(part), n) for part, n in in_batches(images, self.batch)]
         first, _ = parts[0]
         return {
             name: value if np.ndim(value) == 0 else joined([each[name][:n] for each, n in parts])
@@ -74,23 +81,23 @@ class OnnxModel:
         }
 
     def _ask(self, images: Tensor) -> dict[str, Any]:
-        if self._layout is not None:
-            return self._run(LAYOUTS[self._layout](images))
+        if self.layout is not None:
+            return self._run(LAYOUTS[self.layout](images))
         *others, last = self._possible(images)
         for layout in others:
             with suppress(Exception):  # onnxruntime's have no common class
                 answer = self._run(LAYOUTS[layout](images))
-                self._layout = layout
+                self.layout = layout
                 return answer
-        self._layout = last
+        self.layout = last
         return self._run(LAYOUTS[last](images))
 
     def _run(self, arranged: Tensor) -> dict[str, Any]:
         values = arranged.numpy()
-        if np.issubdtype(self._dtype, np.integer):
-            limits: Any = np.iinfo(self._dtype)
+        if np.issubdtype(self.dtype, np.integer):
+            limits: Any = np.iinfo(self.dtype)
             values = values.round().clip(limits.min, limits.max)
-        feed = {self._input: np.ascontiguousarray(values.astype(self._dtype))}
+        feed = {self.input: np.ascontiguousarray(values.astype(self.dtype))}
         answers = self._session.run(None, feed)
         return dict(zip(self._outputs, answers, strict=True))
 

@@ -43,6 +43,8 @@ class Subject:
     rubbish_class: int | None
     answers: Answers
     """What the model returns; converted to logits."""
+    reading: Reading
+    """How it is converted."""
     module: nn.Module | None
     """Differentiable; None for a black box."""
     notes: tuple[str, ...]
