@@ -130,6 +130,7 @@ def _prepared(reader: OnnxReader) -> "ModelProto":
     inputs = [each for each in proto.graph.input if each.name not in weights]
     del proto.graph.input[:]  # in old files weights are inputs too
     proto.graph.input.extend(inputs)
+    proto.ir_version = max(proto.ir_version, 4)
     return _plain(proto)
 
 
