@@ -15,7 +15,7 @@ from deceive.certifying.settings import DetectorSettings
 from deceive.certifying.training import train_detector
 from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset
-from deceive.guarding import GuardedModel, GuardSettings, guard, load_guarded
+from deceive.guarding import GuardedModel, GuardSettings, load_guarded
 from deceive.guarding.comparison import tables_of_both
 from deceive.guarding.guards import folder_of
 from deceive.networks.guarded import Guarded
@@ -25,6 +25,7 @@ from worlds.guards import READER, Surer, write_guard
 from worlds.quarters import Quarters, quarters_data
 
 SETTINGS = GuardSettings(keep=0.9)
+guard = partial(deceive.guard, onnx=False)  # which has tests of its own
 
 
 @pytest.fixture(scope="module")
@@ -272,3 +273,4 @@ def test_the_command_with_the_shipped_guard(tmp_path, monkeypatch, capsys):
     static = torch.rand(50, 1, 28, 28, generator=torch.Generator().manual_seed(0))
     assert not guarded.answer(static).passes.any()
     assert (tmp_path / "out" / "guarded.py").is_file()
+    assert (tmp_path / "out" / "guarded.onnx").is_file()

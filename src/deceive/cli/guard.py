@@ -49,6 +49,8 @@ class GuardCommand(Command):
     """Audit the classifier before and after."""
     trust: bool = False
     """Open files of formats that can run code when they are read (.pt2, TorchScript)."""
+    onnx: bool = True
+    """Write one ONNX file of classifier and guard too, where there can be one."""
     fresh: bool = False
     """Set aside an earlier run in the same folder, and start over."""
     json: bool = False
@@ -79,6 +81,7 @@ class GuardCommand(Command):
                     other_data=self.other_data,
                     budget=None if self.budget == "none" else self.budget,
                     trust=self.trust,
+                    onnx=self.onnx,
                     task=partial(task, transient=True),
                     tell=log.print,
                 )
@@ -109,7 +112,7 @@ class GuardCommand(Command):
         screen.print(f"{write_guard_page(Run.open(folder))}: the report")
         if report.graph is not None:
             screen.print(f"As one ONNX file: {report.graph.as_posix()}")
-        else:
+        elif self.onnx:
             log.print(f"There is no ONNX file of it: {report.no_graph}")
         screen.print(f"In Python: deceive.load_guarded({json.dumps(folder.as_posix())})")
         if self.json:

@@ -74,6 +74,7 @@ class GuardReport:
     guards=arguments.place,
     train=arguments.flag,
     trust=arguments.flag,
+    onnx=arguments.flag,
     task=arguments.function,
     tell=arguments.function,
 )
@@ -92,6 +93,7 @@ def guard(
     other_data: Place = None,
     budget: float | Literal["auto"] | None = "auto",
     trust: bool = False,
+    onnx: bool = True,
     task: Task = silent,
     tell: Callable[[str], None] = quiet,
 ) -> GuardReport:
@@ -115,6 +117,7 @@ def guard(
         other_data: images of other things, as for `audit`.
         budget: seconds for each audit, as for `audit`.
         trust: open files of formats that can run code.
+        onnx: write one ONNX file of classifier and guard too, where there can be one.
         task: shows progress, as for `audit`.
         tell: called with a sentence now and then.
 
@@ -128,7 +131,7 @@ def guard(
     >>> digits = deceive.load_data()
     >>> some = deceive.Split(digits.validation.images[:200], digits.validation.labels[:200])
     >>> less = replace(digits, validation=some)  # which is quicker
-    >>> report = deceive.guard("study", less, out="mine", auditing=None)
+    >>> report = deceive.guard("study", less, out="mine", auditing=None, onnx=False)
     >>> report.card.guard.source, report.card.set.threshold
     ('resist', 0.99)
     """
@@ -147,8 +150,8 @@ def guard(
         run.add({"part": "guarded", "seconds": found.card.seconds})
     else:
         guarded = _again(folder, met)
-    no_graph = made_or_why_not(folder, guarded, met.subject)
-    if no_graph and run.row(part="graph", reason=no_graph) is None:
+    no_graph = made_or_why_not(folder, guarded, met.subject) if onnx else "it wasn't asked for"
+    if onnx and no_graph and run.row(part="graph", reason=no_graph) is None:
         run.add({"part": "graph", "reason": no_graph})
     graph = None if no_graph else folder / FILE
     place = write_snippet(folder)
