@@ -70,10 +70,11 @@ def test_names_put_the_outputs_into_the_order_of_the_data():
         (("a", "b"), ("x", "y", "z"), "expected 3 names, one for each of the model's outputs"),
         (("a", "a", "b"), (), "expected a name for each class, got 'a' twice"),
         (("a",), (), "expected at least 2 names"),
+        (("x", "a", "b"), ("x", "y", "z"), "expected names of the model's classes, got “y”"),
     ],
 )
 def test_other_numbers_of_names_are_refused(names, named, said):
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=f"^class_names: {said}"):
         met(Brightness(), pictures(named), Interface(class_names=names))
 
 

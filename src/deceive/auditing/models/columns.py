@@ -41,7 +41,12 @@ def arranged(
         names = found.names or found.loaded.wants.class_names
         if names is None and found.labels is not None:
             names = names_of_labels(found.scores, found.labels, data.class_names)
-    order, said = order_of(names, data.class_names, 2 if single else n_outputs)
+    try:
+        order, said = order_of(names, data.class_names, 2 if single else n_outputs)
+    except InputError as error:
+        if declared is None:
+            raise
+        raise InputError(f"class_names: {str(error).partition(': ')[2]}") from error
     if not single and n_outputs < data.n_classes:
         raise InputError(
             f"model: expected at least {data.n_classes} outputs, one for each of the data's "
@@ -100,6 +105,11 @@ def rubbish_of(
     rubbish = loaded.rubbish_class if declared is None else declared
     if rubbish is None:
         return None
+    if n_outputs == n_classes:
+        raise InputError(
+            f"rubbish_class: expected none, as each of the model's {n_outputs} outputs is one of "
+            f"the data's classes, got {rubbish}; drop --rubbish-class"
+        )
     ours = rubbish
     if reading.order is not None and 0 <= rubbish < n_outputs:
         ours = reading.order.index(rubbish)

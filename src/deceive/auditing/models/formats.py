@@ -130,9 +130,9 @@ def _file(path: Path, trust: bool, device: DeviceName) -> Loaded:
     kind = kind_of_archive(path)
     if kind is None:
         raise InputError(
-            f"{path}: expected .safetensors with our card, .onnx, .pt2 or TorchScript; weights "
-            "alone don't say what network they are of, and pickles are never opened: name "
-            "package.module:factory instead"
+            f"{path}: expected .safetensors with our card, .onnx, .keras, .pt2 or TorchScript; "
+            "weights alone don't say what network they are of, and pickles are never opened: write "
+            "a function that gives the model, and name it as my_model.py:classifier"
         )
     if not trust:
         raise InputError(

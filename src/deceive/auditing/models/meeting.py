@@ -1,11 +1,13 @@
 """A model's first run on the data, to detect what isn't declared."""
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from deceive.auditing.models.columns import arranged, outputs_of, read_as, rubbish_of
+from deceive.auditing.models.flat_order import BY_PIXEL, orders_of
 from deceive.auditing.models.gradients import differentiable
 from deceive.auditing.models.interface import FOUND_OUT, Interface, Scaling, check_channels
 from deceive.auditing.models.loaded import Loaded
@@ -14,7 +16,8 @@ from deceive.auditing.models.readings import Reading
 from deceive.auditing.models.remarks import CONSTANT, is_constant, of_outputs
 from deceive.auditing.models.scaling import SAMPLE, Read, best_read, usual
 from deceive.auditing.models.subject import Adapted, Subject, answering
-from deceive.data.dataset import Labelled, RealData, in_batches
+from deceive.auditing.shares import share_of
+from deceive.data.dataset import Labelled, RealData, Split, in_batches
 from deceive.networks.inference import batch_for
 from deceive.networks.steadiness import STEADY, manner_of, settled
 
@@ -56,10 +59,8 @@ def meet(
     loaded, n_outputs = found.loaded, found.scores.shape[1]
     reading, notes = arranged(found, data, interface.class_names)
     rubbish = rubbish_of(loaded, interface.rubbish_class, data.n_classes, n_outputs, reading)
-    scaling = tried[0]
-    if len(tried) > 1:
-        scaling, said = _best(loaded, reading, tried, data, sample, thorough=thorough)
-        notes += said
+    loaded, scaling, said = _best(loaded, reading, tried, data, sample, thorough=thorough)
+    notes += said
     if is_constant(found.scores) and is_constant(outputs_of(loaded, scaling(first))):
         notes.append(CONSTANT.format(len(first)))
     loaded, reading, said = read_as(loaded, reading, scaling(first), rubbish)
@@ -106,16 +107,30 @@ def _best(
     sample: int,
     *,
     thorough: bool,
-) -> tuple[Scaling, list[str]]:
-    """The scaling that the model reads best with, and notes."""
+) -> tuple[Loaded, Scaling, list[str]]:
+    """The model in the order of flat images, and the scaling, that it reads best; and notes."""
 
-    def read(scaling: Scaling, split: Labelled) -> Read:
+    def read(loaded: Loaded, scaling: Scaling, split: Labelled) -> Read:
         parts = in_batches(split, batch_for(split.image_shape))
         scores = torch.cat([outputs_of(loaded, scaling(part)) for part in parts])
         right = reading.classes(scores) == split.labels
         return Read(right, reading.losses(scores, split.labels))
 
-    return best_read(read, tried, data, sample=sample, thorough=thorough)
+    def scaled(loaded: Loaded) -> tuple[Scaling, list[str]]:
+        if len(tried) == 1:
+            return tried[0], []
+        return best_read(partial(read, loaded), tried, data, sample=sample, thorough=thorough)
+
+    plain, *others = ((each, *scaled(each)) for each in orders_of(loaded, data.image_shape[0]))
+    if not others:
+        return plain
+    some = Split(data.validation.read(slice(sample)), data.validation.labels[:sample])
+    ((by_pixel, scaling, notes),) = others
+    share = share_of(read(*plain[:2], some).right)
+    other = share_of(read(by_pixel, scaling, some).right)
+    if other <= share:
+        return plain
+    return by_pixel, scaling, [BY_PIXEL.format(other, len(some), share), *notes]
 
 
 def _watched(subject: Subject, images: Tensor, *, thorough: bool) -> Subject:

@@ -56,7 +56,8 @@ def order_of(
     elif lacking:
         raise InputError(
             f"data: expected names of the model's classes, got {_few(data, lacking)}, which are "
-            f"none of {_few(names, rest)}; rename these folders, or leave them out"
+            f"none of {_few(names, rest)}; rename these folders, or leave them out; or name the "
+            "model's outputs with --class-names"
         )
     order = (*[column for column in found if column is not None], *rest)
     if order == tuple(range(n_outputs)) and n_outputs == len(data):
@@ -147,7 +148,8 @@ def _unmatched(names: Sequence[str], data: Sequence[str], *, numbered: bool) -> 
         ]
     raise InputError(
         f"data: expected images of the model's classes ({_few(names, every)}), got "
-        f"{_few(data, every)}; name a folder with images of its classes with --data DIR"
+        f"{_few(data, every)}; name a folder with images of its classes with --data DIR, or its "
+        "outputs with --class-names"
     )
 
 

@@ -117,7 +117,8 @@ class OnnxModel:
         if not possible:
             raise InputError(
                 f"{self._name}: expected images of shape {tuple(images.shape[1:])} as the data's, "
-                f"got an input of {tuple(declared)}"
+                f"got an input of {tuple(declared)}; leave out --size, --resize and --crop to get "
+                "the size that its file says"
             )
         return possible
 

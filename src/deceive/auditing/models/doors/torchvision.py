@@ -29,7 +29,8 @@ def load(spec: str, *, trust: bool) -> Loaded:
         from torchvision import models
     except Exception as error:  # beside another torch it raises a RuntimeError
         raise InputError(
-            f"torchvision:{name}: expected a torchvision that fits this torch ({error})"
+            f"torchvision:{name}: expected a torchvision that fits this torch; pip install "
+            f"torchvision ({error})"
         ) from error
     path = Path(chosen) if "." in chosen else None
     try:
