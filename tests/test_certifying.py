@@ -345,6 +345,23 @@ def test_a_guarded_network_may_be_the_guard_of_another(options):
     assert (proved < 1).any()  # the detector's bound is heard
 
 
+class Handing(nn.Module):
+    def __init__(self, network: nn.Module, scale: float) -> None:
+        super().__init__()
+        self.network, self.scale = network, scale
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.network(images if self.scale == 1 else images * self.scale)
+
+
+def test_a_module_that_hands_images_on_is_what_it_hands_them_to():
+    network, images = guarded(detector=sharp_detector()), rand(3, *SHAPE)
+    proved = certify(network, images, 0.02).confidence
+    assert torch.equal(certify(Handing(network, 1), images, 0.02).confidence, proved)
+    with pytest.raises(InputError, match="expected steps that can be bounded, got mul"):
+        certify(Handing(network, 2), images, 0.02)
+
+
 class Residual(nn.Module):
     """What people write: functions and methods between layers, and a sum."""
 

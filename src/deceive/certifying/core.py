@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from deceive.certifying.boxes import ROUNDING, Box, ball
+from deceive.certifying.following import handed_on
 from deceive.certifying.outputs import Outputs, outputs_of
 from deceive.certifying.rules import named
 from deceive.common import arguments, checks
@@ -101,6 +102,8 @@ def certify(
             "network: expected a torch module, whose layers can be followed, got a black box "
             f"({type(network).__name__}), about which nothing can be proved"
         )
+    if type(network) not in (Guarded, Classifier, nn.Sequential):
+        network = handed_on(network)
     parts = torch.split(images.detach().cpu(), batch_for(images.shape[1:], 250))
     found = [_most(network, ball(part, epsilon), rubbish_class) for part in parts]
     confidence = torch.cat(found) if found else torch.empty(0, dtype=torch.float64)

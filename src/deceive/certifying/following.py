@@ -12,6 +12,8 @@ from deceive.certifying.boxes import ROUNDING, Box
 from deceive.certifying.rules import RULES, averaged, leaky_rectified, named, squashed, through
 from deceive.common.errors import InputError
 from deceive.common.raising import raised
+from deceive.networks.classifier import Classifier
+from deceive.networks.guarded import Guarded
 from deceive.networks.modules import copied
 
 
@@ -21,6 +23,7 @@ class _Tracer(fx.Tracer):
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
         """Whether a module is a step of its own."""
         known = type(m) in RULES and type(m) is not nn.Sequential
+        known = known or isinstance(m, Classifier | Guarded)
         return known or super().is_leaf_module(m, module_qualified_name)
 
 
@@ -31,14 +34,7 @@ def followed(network: nn.Module, box: Box) -> tuple[Box, nn.Linear | None]:
     followed.
     """
     network = copied(network)
-    try:
-        graph = _Tracer().trace(network)
-    except Exception as error:  # a user's code may do anything with what it is given
-        kind = type(network).__name__
-        raise InputError(
-            f"network: expected code that torch.fx can follow, got a {kind}, for which it raised "
-            f"{raised(error)}"
-        ) from error
+    graph = _graph(network)
     (output,) = (node for node in graph.nodes if node.op == "output")
     last = output.args[0]
     while isinstance(last, fx.Node) and _is_softmax(last, network):
@@ -57,6 +53,32 @@ def followed(network: nn.Module, box: Box) -> tuple[Box, nn.Linear | None]:
     if not isinstance(known[wanted], Box):
         raise InputError("network: expected an output that depends on the images")
     return known[wanted], linear
+
+
+def handed_on(network: nn.Module) -> nn.Module:
+    """The guarded network or classifier in a module that only hands images on to it.
+
+    Any other module itself.
+    """
+    if not any(isinstance(each, Guarded | Classifier) for each in network.children()):
+        return network
+    nodes = [*_graph(network).nodes]
+    if [each.op for each in nodes] == ["placeholder", "call_module", "output"]:
+        images, call, output = nodes
+        if call.args == (images,) and not call.kwargs and output.args == (call,):
+            return network.get_submodule(str(call.target))
+    return network
+
+
+def _graph(network: nn.Module) -> fx.Graph:
+    try:
+        return _Tracer().trace(network)
+    except Exception as error:  # a user's code may do anything with what it is given
+        kind = type(network).__name__
+        raise InputError(
+            f"network: expected code that torch.fx can follow, got a {kind}, for which it raised "
+            f"{raised(error)}"
+        ) from error
 
 
 def _is_softmax(node: fx.Node, network: nn.Module) -> bool:

@@ -6,6 +6,7 @@ from torch import nn
 
 from deceive.auditing.context import Context
 from deceive.auditing.garbage import GARBAGE, GarbageImages
+from deceive.auditing.models.interface import Scaling
 from deceive.auditing.models.subject import Adapted, Subject
 from deceive.auditing.parts.part import Part
 from deceive.auditing.record.measured import Certificate, Proved
@@ -68,6 +69,8 @@ def bounded(subject: Subject) -> nn.Module:
         raise InputError(
             "model: expected logits, got scores of another kind, which are turned into logits"
         )
+    if scaling == Scaling():
+        return model.model
     (low, high), channels = scaling.bounds, subject.image_shape[0]
     mean, std = scaling.mean or (0.0,), scaling.std or (1.0,)
     front = Scale(high - low, low, mean * (channels // len(mean)), std * (channels // len(std)))
