@@ -269,7 +269,7 @@ def test_channels_have_their_own_normalisation():
     [
         ({"mean": [0.1]}, "std: expected numbers to go with mean, got none"),
         ({"std": [1]}, "mean: expected numbers to go with std, got none"),
-        ({"mean": [0.1], "std": [0]}, "std: expected a number between 0"),
+        ({"mean": [0.1], "std": [0]}, "std: expected a number above 0, got 0"),
         ({"bounds": (1, 0)}, "bounds: expected (low, high) with low < high, got (1, 0)"),
         ({"bounds": "01"}, "bounds: expected (low, high), two numbers, got '01'"),
     ],

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from deceive.common.errors import InputError
+from deceive.common.plotting import import_matplotlib
 from deceive.judging.scores import auroc, calibration_error, fpr_at_tpr, reached_by
 
 
@@ -40,6 +41,23 @@ def test_calibration_error_of_known_confidence():
     labels = torch.tensor([0] * 6 + [1] * 4)
     assert calibration_error(probabilities, labels) == pytest.approx(0.2, abs=1e-6)
     assert calibration_error(torch.eye(3), torch.arange(3)) == 0
+
+
+def test_they_agree_with_torchmetrics():
+    import_matplotlib()
+    from torchmetrics.functional.classification import binary_auroc, multiclass_calibration_error
+
+    generator = torch.Generator().manual_seed(0)
+    logits = 8 * torch.randn(500, 4, generator=generator)
+    logits[:20, 0] = 1e3  # certain
+    probabilities, labels = logits.softmax(1), torch.randint(4, (500,), generator=generator)
+    for bins in (1, 10, 15):
+        found = multiclass_calibration_error(probabilities, labels, num_classes=4, n_bins=bins)
+        assert calibration_error(probabilities, labels, bins) == pytest.approx(found.item())
+    confidence = probabilities.amax(1)
+    inside, outside = confidence[labels > 0], confidence[labels == 0]
+    found = binary_auroc(torch.cat([inside, outside]), torch.arange(500) < len(inside))
+    assert auroc(inside, outside) == pytest.approx(found.item(), abs=1e-6)
 
 
 @pytest.mark.parametrize("scores", [torch.empty(0), torch.tensor([float("nan")]), torch.ones(1, 1)])

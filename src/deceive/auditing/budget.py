@@ -42,9 +42,8 @@ class Budget:
         self, seconds: float | None = None, clock: Callable[[], float] = time.perf_counter
     ) -> None:
         if seconds is not None and not (checks.is_number(seconds) and 0 < seconds < float("inf")):
-            raise InputError(
-                f"budget: expected seconds above 0, or none; got {checks.shown(seconds)}"
-            )
+            came = f"{seconds:g}" if checks.is_number(seconds) else checks.shown(seconds)
+            raise InputError(f"budget: expected seconds above 0, or none; got {came}")
         self.seconds, self.clock = seconds, clock
         self._began = clock()
         self.heard = self._began

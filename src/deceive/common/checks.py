@@ -155,7 +155,7 @@ def in_words(error: ErrorDetails) -> str:
 def _plain(value: object) -> str:
     if isinstance(value, str):
         return value
-    return shown(value)
+    return shown(int(value) if isinstance(value, float) and value.is_integer() else value)
 
 
 def in_memory(name: str, count: int, shape: Sequence[int]) -> None:
@@ -204,13 +204,7 @@ def _most_images(shape: Sequence[int]) -> int:
 
 
 def shown(value: object) -> str:
-    """A value for a message; long numbers and texts are shortened.
-
-    >>> shown(0.0), shown(1234), shown("x")
-    ('0', '1,234', "'x'")
-    """
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e15:
-        value = int(value)
+    """A value for a message; long numbers and texts are shortened."""
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**30:
         return f"{'-' * (value < 0)}10^{math.log10(abs(value)):.0f}"
     said = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else repr(value)
