@@ -261,7 +261,7 @@ def test_a_detector_beside_the_guard_bounds_what_passes(data, tmp_path, monkeypa
 def test_the_command_with_the_shipped_guard(tmp_path, monkeypatch, capsys):
     """As a user runs it, on MNIST."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("deceive.guarding.making._IMAGES", 400)
+    monkeypatch.setattr("deceive.guarding.asking._IMAGES", 400)
     code, out, _ = run(capsys, "guard", "study", "--no-audits", "--out", "out", "--json")
     card = json.loads(out)
     assert code == 0

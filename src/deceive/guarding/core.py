@@ -1,45 +1,36 @@
 """`guard`: put a guard in front of a classifier, and audit it before and after."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from deceive.auditing.budget import Budget, usual_budget
+from deceive.auditing.budget import usual_budget
 from deceive.auditing.core import audit
-from deceive.auditing.judge_training import trained_on
 from deceive.auditing.judges import AUTO
 from deceive.auditing.models.importing import importable
-from deceive.auditing.models.interface import FOUND_OUT, Interface, Scaling, as_json
+from deceive.auditing.models.interface import FOUND_OUT, Interface, Scaling
 from deceive.auditing.models.loaded import AnyModel
-from deceive.auditing.models.meeting import meet
-from deceive.auditing.opening import Place, declared, fitting, loaded_model
+from deceive.auditing.opening import Place
 from deceive.auditing.record.schema import AuditReport
-from deceive.auditing.scheduling import first_look
 from deceive.auditing.settings import QUICK, AuditSettings
 from deceive.common import arguments
 from deceive.common.progress import Task, quiet, silent
-from deceive.data.dataset import RealData
-from deceive.data.sampling import SampledData
-from deceive.data.source import MNIST
+from deceive.guarding.asking import heard_from
 from deceive.guarding.card import GuardedCard, read_card
 from deceive.guarding.detectors import detector_for
 from deceive.guarding.graph import FILE, made_or_why_not
 from deceive.guarding.guards import GUARDS, guard_for
+from deceive.guarding.judging import Judges, judges_for
 from deceive.guarding.loading import composed
-from deceive.guarding.making import Met, fitted
+from deceive.guarding.making import fitted
+from deceive.guarding.meeting import Met, met_with, run_settings
 from deceive.guarding.model import GuardedModel
 from deceive.guarding.rows import GUARD
 from deceive.guarding.sample import check_same, read_sample
 from deceive.guarding.settings import USUAL, GuardSettings
 from deceive.guarding.snippet import write_snippet
-from deceive.storage.models import save_network
-from deceive.storage.runs import Run, weights_in
-
-# Seconds for a judge, where none is given and none is shipped for the data.
-_JUDGE_SECONDS = 60.0
-
-Judges = AnyModel | Sequence[AnyModel] | None
+from deceive.storage.runs import Run
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,9 +127,10 @@ def guard(
     ('resist', 0.99)
     """
     folder, seconds = Path(out), _seconds(budget, auditing)
-    met = _met(model, data, interface, settings, seconds, trust=trust)
-    run = Run(folder, _run_settings(met, interface, settings, use, train=train), GUARD)
+    met = met_with(model, data, interface, settings, seconds, trust=trust)
+    run = Run(folder, run_settings(met, interface, settings, use, train=train), GUARD)
     if run.row(part="guarded") is None:
+        heard = heard_from(met, settings, task)  # before a guard is trained for it
         found = guard_for(
             met.data, settings, given=use, train=train, kept_in=Path(guards), task=task
         )
@@ -146,7 +138,7 @@ def guard(
         if settings.certified:
             beside = detector_for(met.data, settings, Path(guards), task)
             found = replace(found, detector=beside)
-        guarded = fitted(met, found, settings, folder, task)
+        guarded = fitted(met, heard, found, settings, folder, task)
         run.add({"part": "guarded", "seconds": found.card.seconds})
     else:
         guarded = _again(folder, met)
@@ -157,7 +149,7 @@ def guard(
     place = write_snippet(folder)
     if auditing is None:
         return GuardReport(folder, guarded.card, None, None, graph, no_graph)
-    judges = _judges(judge, met.data, run, settings.seed, task)
+    judges = judges_for(judge, met.data, run, settings.seed, task)
     shared = {
         "judge": judges,
         "other_data": other_data,
@@ -175,7 +167,7 @@ def guard(
         met.data if data is not None else None,
         interface=Interface(scaling=Scaling(), rubbish_class=met.data.n_classes),
         out=folder / "after",
-        **shared,
+        **shared | {"settings": _behind(auditing, settings)},
     )
     return GuardReport(folder, guarded.card, before, after, graph, no_graph)
 
@@ -188,38 +180,9 @@ def _seconds(
     return budget
 
 
-def _met(
-    model: AnyModel,
-    data: Place,
-    interface: Interface,
-    settings: GuardSettings,
-    seconds: float | None,
-    *,
-    trust: bool,
-) -> Met:
-    """The classifier, after its first run on the data."""
-    loaded, real, preparation = fitting(
-        loaded_model(model, interface, trust=trust), data, interface
-    )
-    before = first_look(loaded, real, Budget(seconds))
-    some = SampledData.of(real).at_most(settings.seed, before.validation, train=before.train)
-    subject = meet(loaded, some, declared(interface, loaded), thorough=before.thorough)
-    spec = str(model) if isinstance(model, str | Path) else None
-    return Met(subject, real, preparation, interface, spec)
-
-
-def _run_settings(
-    met: Met, interface: Interface, settings: GuardSettings, use: object, *, train: bool
-) -> dict[str, object]:
-    return {
-        "model": met.spec or met.subject.name,
-        "interface": as_json(interface),
-        "data": met.data.folder.name,
-        "data_checksum": met.data.checksum,
-        "use": None if use is None else str(use),
-        "train": train,
-        **settings.model_dump(mode="json"),
-    }
+def _behind(auditing: AuditSettings, settings: GuardSettings) -> AuditSettings:
+    """How much the audit behind the guard does: what is proved too, if there is a detector."""
+    return auditing.model_copy(update={"certify": True}) if settings.certified else auditing
 
 
 def _again(folder: Path, met: Met) -> GuardedModel:
@@ -231,16 +194,3 @@ def _again(folder: Path, met: Met) -> GuardedModel:
     data, answers = read_sample(folder, card)
     check_same(met.subject, data, answers, card.reader.name)
     return composed(folder, card, met.subject)
-
-
-def _judges(judge: Judges, data: RealData, run: Run, seed: int, task: Task) -> Judges:
-    """The judges, with one that is trained for `auto` where none are shipped for the data."""
-    automatic = judge == AUTO or judge in ([AUTO], (AUTO,))
-    if not automatic or data.checksum == MNIST.checksum or data.train is None:
-        return judge
-    path = weights_in(run.folder, "judge")
-    if not path.is_file():
-        with task("training a judge") as tick:
-            network, card = trained_on(data, data.train, seed, _JUDGE_SECONDS, tick)
-        save_network(network, path, card)
-    return [str(path)]

@@ -101,17 +101,17 @@ def _checked(guard: Guard, data: RealData) -> Guard:
     card, count = guard.card, data.n_classes
     if card.rubbish_class != card.n_outputs - 1:
         raise InputError(
-            f"guard: expected a network whose last output is for rubbish, as the rounds "
+            f"use: expected a network whose last output is for rubbish, as the rounds "
             f"make it (deceive rounds --preset resist), got {guard.source!r}"
         )
     if card.n_outputs != count + 1:
         raise InputError(
-            f"guard: expected one for the {count} classes of the data, got {guard.source!r}, for "
+            f"use: expected one for the {count} classes of the data, got {guard.source!r}, for "
             f"{card.n_outputs - 1}"
         )
     if card.data_checksum != data.checksum:
         raise InputError(
-            f"guard: expected one that was trained on the images in {data.folder}, got "
+            f"use: expected one that was trained on the images in {data.folder}, got "
             f"{guard.source!r}, trained on others"
         )
     return guard
