@@ -253,7 +253,7 @@ def test_names_that_are_taken_and_weights_beside_the_file(guarded, tmp_path, dat
     assert session.get_modelmeta().custom_metadata_map == {"author": "me"}
     assert [*came][:2] == ["scores", "confidence"]
     np.testing.assert_array_equal(came["confidence"], came["scores"].max(1, keepdims=True))
-    assert came["confidence_behind_guard"].max() <= 1
+    assert came["confidence_2"].max() <= 1
 
 
 class Restless(Bands):

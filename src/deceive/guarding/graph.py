@@ -31,7 +31,7 @@ from deceive.fooling.starts import begin
 from deceive.guarding.card import NAME
 from deceive.guarding.graph_check import Checked, check_agrees
 from deceive.guarding.graph_of_onnx import graph_of_onnx, read_onnx
-from deceive.guarding.graph_of_torch import TorchReader, graph_of_torch
+from deceive.guarding.graph_of_torch import INPUT, TorchReader, graph_of_torch
 from deceive.guarding.loading import composed, loaded_again
 from deceive.guarding.model import GuardedModel
 from deceive.guarding.sample import read_sample
@@ -155,7 +155,7 @@ def _made(
     elif isinstance(subject.loaded.model, nn.Module):
         reader = TorchReader(subject)
         proto = graph_of_torch(guarded, subject, reader, few)
-        told = Checked(reader.form, "input", None, reader=reader)
+        told = Checked(reader.form, INPUT, None, reader=reader, dtype=reader.dtype)
     else:
         raise InputError(_INSTEAD.get(subject.loaded.format, "it has no graph"))
     if proto.ByteSize() > _MOST:

@@ -33,11 +33,14 @@ class Checked:
     """The classifier's own file; or else"""
     reader: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
     """the classifier, of which the first result is what it gives."""
+    dtype: torch.dtype = torch.float32
+    """The type that the classifier works in, if it is known."""
 
     @property
     def tolerance(self) -> float:
         """How far a result may be from what it should be."""
-        return _TOLERANCE_IN_HALF if self.form.dtype == torch.float16 else _TOLERANCE
+        in_half = {self.form.dtype, self.dtype} & {torch.float16, torch.bfloat16}
+        return _TOLERANCE_IN_HALF if in_half else _TOLERANCE
 
 
 def check_agrees(

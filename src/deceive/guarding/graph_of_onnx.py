@@ -1,6 +1,8 @@
 """The ONNX graph of a guarded ONNX file: the guard's graph, joined to the file's own."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +23,8 @@ from deceive.storage.tracing import store_in_half, traced
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
 
-PREFIX = "guard/"
-"""What the names within the guard's graph begin with."""
+PREFIX = "guard"
+"""What the names within the guard's graph begin with, before a number where need be, and a "/"."""
 
 # The operators of this version can be written in any later one, and in no earlier one.
 _LEAST = 18
@@ -151,7 +153,9 @@ def _joined(own: "ModelProto", guard: "ModelProto", reader: OnnxReader) -> "Mode
     from onnx import compose, helper
 
     outputs, images = [each.name for each in own.graph.output], own.graph.input[0]
-    guard = _named_apart(compose.add_prefix(guard, PREFIX), _names(own.graph))
+    taken = _names(own.graph)
+    prefix = _free(PREFIX, [name.partition("/")[0] for name in taken]) + "/"
+    guard = _named_apart(compose.add_prefix(guard, prefix), prefix, taken)
     for value in guard.graph.output:
         value.type.tensor_type.shape.dim[0].CopyFrom(images.type.tensor_type.shape.dim[0])
     guard.ir_version = own.ir_version = max(guard.ir_version, own.ir_version)
@@ -162,7 +166,7 @@ def _joined(own: "ModelProto", guard: "ModelProto", reader: OnnxReader) -> "Mode
     joined = compose.merge_models(
         own,
         guard,
-        [(reader.input, f"{PREFIX}input"), (reader.scores, f"{PREFIX}scores")],
+        [(reader.input, f"{prefix}input"), (reader.scores, f"{prefix}scores")],
         outputs=[*outputs, *(each.name for each in guard.graph.output)],
         producer_name="deceive",
         producer_version="",
@@ -178,11 +182,15 @@ def _names(graph: "GraphProto") -> set[str]:
     return found.union(*((*node.input, *node.output) for node in graph.node))
 
 
-def _named_apart(guard: "ModelProto", taken: set[str]) -> "ModelProto":
+def _free(name: str, taken: Collection[str]) -> str:
+    """The name, with a number behind it if it is taken: guard, guard_2, guard_3."""
+    numbered = (f"{name}_{number}" for number in count(2))
+    return next(each for each in chain([name], numbered) if each not in taken)
+
+
+def _named_apart(guard: "ModelProto", prefix: str, taken: set[str]) -> "ModelProto":
     """The guard's graph, its outputs without the prefix, named as nothing in another graph is."""
-    names = {}
-    for name in OUTPUTS:
-        names[PREFIX + name] = name if name not in taken else f"{name}_behind_{PREFIX[:-1]}"
+    names = {prefix + name: _free(name, taken) for name in OUTPUTS}
     for node in guard.graph.node:
         for values in (node.input, node.output):
             for place, value in enumerate(values):

@@ -27,12 +27,14 @@ class TorchReader:
     def __init__(self, subject: Subject) -> None:
         assert isinstance(subject.loaded.model, nn.Module)
         self.form = Form(subject.image_shape, scaling=subject.scaling)
-        self._model = with_plain_stems(copied(subject.loaded.model).cpu().requires_grad_(False))
-        self._dtype = float_type(self._model)
+        self._model = with_plain_stems(copied(subject.loaded.model).cpu())
+        for parameter in self._model.parameters():  # TorchScript refuses `requires_grad_`
+            parameter.requires_grad_(False)
+        self.dtype = float_type(self._model)
 
     def __call__(self, taken: Tensor) -> tuple[Tensor, Tensor]:
         """What it gives, and its scores, for images in its scaling."""
-        shown = taken.to(self._dtype)
+        shown = taken.to(self.dtype)
         if isinstance(self._model, BeforeSoftmax):
             output, scores = self._model.both(shown)
             return output.float(), scores.float()

@@ -31,9 +31,8 @@ def weights(side: int, wanted: int) -> list[list[float]]:
 
     A triangle as wide as the pixels are apart in the larger of the two, cut off at the edges.
 
-    >>> weights(4, 2)
-    [[0.42857142857142855, 0.42857142857142855, 0.14285714285714285, 0.0],
-     [0.0, 0.14285714285714285, 0.42857142857142855, 0.42857142857142855]]
+    >>> weights(3, 1)
+    [[0.2857142857142857, 0.42857142857142855, 0.2857142857142857]]
     """
     scale = side / wanted
     reach = max(scale, 1.0)

@@ -43,6 +43,8 @@ def traced(
         while first.__cause__ is not None:
             first = first.__cause__
         reason = (str(first).strip() or repr(first)).splitlines()[0]
+        if reason.startswith("Constraints violated"):
+            reason = "the number of images is fixed in it"
         raise InputError(
             "network: expected one whose work can be written as plain ONNX operators, for any "
             f"number of images; tracing it says: {reason}"
