@@ -106,15 +106,15 @@ def table(result: Row) -> str:
     """The section of the table of benchmarks, from the rows alone."""
     rows, plan = result["rows"], result["plan"]
     kinds = rows[0]["kinds"]
+    shares = [f"proved {each}" for each in (0.1, MAIN, 0.4)]
+    fields = (*shares[:2], "held", shares[2], "auc", "attacked_auc", "guaranteed_auc")
     lines = []
     for kind in kinds:
-        found = [
-            row["kinds"][kind]
-            | {f"proved {each}": row["kinds"][kind]["proved"][n] for n, each in enumerate(EPSILONS)}
-            for row in rows
-        ]
-        shares = [f"proved {each}" for each in (0.1, MAIN, 0.4)]
-        fields = (*shares[:2], "held", shares[2], "auc", "attacked_auc", "guaranteed_auc")
+        found = []
+        for row in rows:
+            here = row["kinds"][kind]
+            named = {f"proved {each}": here["proved"][n] for n, each in enumerate(EPSILONS)}
+            found.append({field: _down((here | named)[field]) for field in fields})
         lines.append((kind, *(over_seeds(found, field, percent=True) for field in fields)))
     heads = (
         "garbage",
@@ -135,10 +135,10 @@ def table(result: Row) -> str:
             "## Certificate\n\nThe share of garbage for which it is proved that no image within ε "
             f"gets a confidence of 0.99, and the share for which an attack finds none; the AUCs "
             f"tell {plan['test']:,} test digits from garbage by the detector’s log-odds, as they "
-            f"are, attacked, and at their upper bounds (ε = {MAIN}). {len(rows)} seeds: median "
-            f"(least–greatest). {next(iter(images.values())):,} images of each kind; attacks on "
-            f"{plan['attacked']} of each, {plan['steps']} steps from each of three starts. "
-            f"{real} of the test digits pass; {seconds} s to train.",
+            f"are, attacked, and at their upper bounds (ε = {MAIN}). Rounded down; {len(rows)} "
+            f"seeds: median (least–greatest). {next(iter(images.values())):,} images of each kind; "
+            f"attacks on {plan['attacked']} of each, {plan['steps']} steps from each of three "
+            f"starts. {real} of the test digits pass; {seconds} s to train.",
             in_words(result["facts"]),
             markdown.table(heads, lines),
             ""
@@ -148,9 +148,14 @@ def table(result: Row) -> str:
             f"digits; without the detector {whole['accuracy_without']:.2%} and "
             f"{whole['sure_without']:.2%}. Proved to be below 0.99 within ε = {MAIN}: "
             f"{whole['proved']:.2%} of {whole['images']:,} images of garbage, without the detector "
-            f"{whole['proved_without']:.2%}.",
+            f"{whole['proved_without']:.2%} of some 200 of them.",
         )
     )
+
+
+def _down(share: float) -> float:
+    """A share, rounded down to hundredths of a per cent; AUCs have float32's rounding."""
+    return math.floor(round(share * 10_000, 2)) / 10_000
 
 
 def _detector(plan: Plan, data: Dataset, seed: int) -> tuple[Classifier, Row]:

@@ -1,5 +1,6 @@
 """What can be proved of the model: that nothing near garbage makes it sure of a class."""
 
+import math
 from dataclasses import dataclass
 
 from torch import nn
@@ -21,8 +22,9 @@ from deceive.networks.inference import batch_for
 EPSILONS = (0.1, 0.3)
 """How far around garbage it is to hold: the greatest change of a pixel."""
 
-# A bound takes as long as some twenty questions: it is worked out for one in so many images.
-_OF_THEM = 4
+# A bound takes as long as some twenty questions: it is worked out for one in so many images, for no
+# more values than these, but for ten images at least.
+_OF_THEM, _VALUES, _LEAST = 4, 400_000, 10
 
 _AT_ONCE = 50
 
@@ -89,7 +91,8 @@ def _of_kind(
 ) -> list[Proved]:
     """What is proved of a kind of garbage, at every distance."""
     settings, rubbish = context.settings, _own_number(context.subject)
-    count = max(1, settings.garbage_images // _OF_THEM)
+    few = min(settings.garbage_images // _OF_THEM, _VALUES // math.prod(context.data.image_shape))
+    count = min(settings.garbage_images, max(_LEAST, few))
     images = GarbageImages(kind, count, context.data.test, settings.seed)
     proved = dict.fromkeys(EPSILONS, 0)
     done = 0

@@ -20,10 +20,10 @@ def parts_of(context: Context) -> list[Part]:
     return [
         CleanPart(),
         *garbage_parts(context),
-        *certificate_parts(context),
         *along,
         *transfer_parts(context),
         *search_parts(context),
         ResemblancePart(),
         OptimisedPart(),
+        *certificate_parts(context),
     ]
