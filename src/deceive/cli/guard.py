@@ -78,6 +78,7 @@ class GuardCommand(Command):
                     guards=self.guards,
                     auditing=QUICK if self.audits else None,
                     judge=None if self.judge == ("none",) else self.judge,
+                    judge_interface=self.declared.interface("judge_"),
                     other_data=self.other_data,
                     budget=None if self.budget == "none" else self.budget,
                     trust=self.trust,

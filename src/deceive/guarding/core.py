@@ -58,6 +58,7 @@ class GuardReport:
 @importable()
 @arguments.taking(
     interface=arguments.of("an Interface", Interface),
+    judge_interface=arguments.of("an Interface", Interface),
     settings=arguments.of("GuardSettings", GuardSettings),
     auditing=arguments.maybe(arguments.of("AuditSettings", AuditSettings)),
     out=arguments.place,
@@ -81,6 +82,7 @@ def guard(
     guards: Path | str = GUARDS,
     auditing: AuditSettings | None = QUICK,
     judge: Judges = AUTO,
+    judge_interface: Interface = FOUND_OUT,
     other_data: Place = None,
     budget: float | Literal["auto"] | None = "auto",
     trust: bool = False,
@@ -105,6 +107,7 @@ def guard(
         guards: the folder in which guards that were trained are kept.
         auditing: how much the audits do; None for no audits.
         judge: as for `audit`; `auto` trains one for data without shipped judges.
+        judge_interface: how the judges take images, as for `audit`.
         other_data: images of other things, as for `audit`.
         budget: seconds for each audit, as for `audit`.
         trust: open files of formats that can run code.
@@ -152,6 +155,7 @@ def guard(
     judges = judges_for(judge, met.data, run, settings.seed, task)
     shared = {
         "judge": judges,
+        "judge_interface": judge_interface,
         "other_data": other_data,
         "settings": auditing,
         "budget": seconds,
