@@ -12,6 +12,7 @@ import pytest
 
 from conftest import Bands
 from deceive.auditing import AuditReport, audit
+from deceive.auditing.record.measured import Certificate, Proved
 from deceive.common.errors import InputError
 from deceive.guarding.card import read_card, write_card
 from deceive.guarding.caveats import amounts, caveats
@@ -84,6 +85,16 @@ def test_where_nothing_gets_through_it_says_what_was_tried():
     assert through == (
         "Nothing else gets through: no candidate from another real image and none of 2,000 garbage "
         "images. With more effort, or in another way, something might."
+    )
+
+
+def test_what_is_proved_behind_the_guard_is_said():
+    proved = [Proved(kind="uniform", epsilon=0.3, images=50, share=0.98)]
+    found = Certificate(threshold=0.99, reason=None, proved=proved)
+    after = report().model_copy(update={"certificate": found})
+    assert verdict(CARD, BEFORE, after)[-1] == (
+        "It is proved that nothing makes it 99% sure of a class within ε = 0.3 of 98.0% of 50 "
+        "images of garbage (of uniform noise 98.0%, the least)."
     )
 
 

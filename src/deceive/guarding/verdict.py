@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from deceive.auditing.garbage_in_words import confidence, to_go_by
+from deceive.auditing.proofs_in_words import proofs_in_words
 from deceive.auditing.record.measured import KINDS, Name
 from deceive.auditing.record.schema import AuditReport
 from deceive.auditing.shares import in_list, percent, sure
@@ -50,7 +51,7 @@ def verdict(card: GuardedCard, before: AuditReport | None, after: AuditReport | 
     if before.clean and after.clean:
         accuracies = (after.clean.class_accuracy, before.clean.class_accuracy)
         sentences.append(_accuracy("test", *accuracies))
-    sentences += _through(card, before, after)
+    sentences += _through(card, before, after) + proofs_in_words(after)
     if before.attacks and not _judged(before, after):
         sentences.append("There was no judge, so images that really show the class count too.")
     return sentences
