@@ -31,8 +31,8 @@ def weights(side: int, wanted: int) -> list[list[float]]:
 
     A triangle as wide as the pixels are apart in the larger of the two, cut off at the edges.
 
-    >>> weights(3, 1)
-    [[0.2857142857142857, 0.42857142857142855, 0.2857142857142857]]
+    >>> [round(each, 2) for each in weights(3, 1)[0]]
+    [0.29, 0.43, 0.29]
     """
     scale = side / wanted
     reach = max(scale, 1.0)
