@@ -69,6 +69,16 @@ def test_a_guard_that_reads_well_is_heard():
     assert found.accuracy > 0.99 > found.reader_accuracy
 
 
+def test_a_classifier_that_is_always_right_and_certain_is_fitted_too():
+    heard = said()
+    certain = 1e5 * torch.nn.functional.one_hot(heard.labels, K).double()
+    heard = Said(heard.guard, certain, heard.labels)
+    found = calibration_of(heard, keep=0.95, confidence=0.99, doubt=0.0005)
+    assert (found.reader_accuracy, found.threshold) == (1, 0.99)
+    assert math.isfinite(found.power)
+    assert 0.95 <= found.kept < 0.97
+
+
 def test_a_detector_is_taken_into_account():
     heard = said()
     heard = Said(
