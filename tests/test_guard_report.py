@@ -12,7 +12,9 @@ import pytest
 
 from conftest import Bands
 from deceive.auditing import AuditReport, audit
+from deceive.auditing.record.assemble import write_audit
 from deceive.auditing.record.measured import Certificate, Proved
+from deceive.auditing.record.schema import read_report
 from deceive.common.errors import InputError
 from deceive.guarding.card import read_card, write_card
 from deceive.guarding.caveats import amounts, caveats
@@ -178,13 +180,20 @@ def audited(tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.fixture
-def copied(audited, tmp_path) -> Path:
-    return Path(shutil.copytree(audited, tmp_path / "out"))
-
-
 def page_of(folder: Path) -> str:
     return write_guard_page(Run.open(folder)).read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(audited) -> str:
+    return page_of(audited)
+
+
+@pytest.fixture
+def copied(audited, tmp_path, monkeypatch) -> Path:
+    """A folder to change; the audits' own pages are not written again, which takes a while."""
+    monkeypatch.setattr("deceive.reporting.guard.write_audit_page", write_audit)
+    return Path(shutil.copytree(audited, tmp_path / "out"))
 
 
 def section(page: str, title: str) -> str:
@@ -192,10 +201,9 @@ def section(page: str, title: str) -> str:
     return page.partition(f"<h2>{title}</h2>")[2].partition("<h2>")[0]
 
 
-def test_the_page_begins_with_the_verdict_and_links_to_the_audits(audited):
-    page = page_of(audited)
+def test_the_page_begins_with_the_verdict_and_links_to_the_audits(audited, page):
     first, _, _ = page.partition("<h2>")
-    reports = [read(audited / name) for name in ("before", "after")]
+    reports = [read_report(audited / name / "audit.json") for name in ("before", "after")]
     for sentence in verdict(read_card(audited), *reports):
         assert sentence in first
     for name in ("before", "after"):
@@ -205,22 +213,15 @@ def test_the_page_begins_with_the_verdict_and_links_to_the_audits(audited):
     assert "alone: “0”" in first
 
 
-def read(folder: Path) -> AuditReport:
-    from deceive.auditing.record.schema import read_report
-
-    return read_report(folder / "audit.json")
-
-
-def test_every_figure_has_a_column_for_each(audited):
-    tables = section(page_of(audited), "Before and behind the guard")
+def test_every_figure_has_a_column_for_each(page):
+    tables = section(page, "Before and behind the guard")
     assert tables.count("<h3>") == tables.count("<table") == 5
     cells = re.findall(r"<td[^>]*>", tables)
     assert cells[::2] == ['<td data-label="before">'] * (len(cells) // 2)
     assert cells[1::2] == ['<td data-label="behind the guard">'] * (len(cells) // 2)
 
 
-def test_pictures_of_both_stand_side_by_side(audited):
-    page = page_of(audited)
+def test_pictures_of_both_stand_side_by_side(page):
     for title in ("The same attack on both", "Garbage"):
         pictures = section(page, title)
         assert pictures.count(">alone\n") == pictures.count(">guarded\n") > 1
@@ -349,10 +350,10 @@ def test_strings_are_text_and_never_tags(copied):
 
 
 @pytest.mark.parametrize(("width", "media"), [(390, "screen"), (1280, "screen"), (718, "print")])
-def test_nothing_is_wider_than_the_page(audited, browser, width, media):
+def test_nothing_is_wider_than_the_page(page, browser, width, media):
     shown = browser.new_page(viewport={"width": width, "height": 800})
     shown.emulate_media(media=media)
-    shown.set_content(page_of(audited))
+    shown.set_content(page)
     wide = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
     assert shown.evaluate(wide) == 0
     found = shown.locator(".wide").evaluate_all(

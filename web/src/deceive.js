@@ -9,7 +9,7 @@ import { Bars, Curve, digitChoice, show } from "./views.js";
 
 const DIGIT = 5; // to begin with
 
-export function deceivePanel(networks) {
+export function deceivePanel(networks, { onImage }) {
   const { rule, judge } = networks.manifest;
   const at = (part) => document.getElementById(`deceive-${part}`);
   const [form, canvas, back, said] = [at("form"), at("image"), at("back"), at("said")];
@@ -68,6 +68,7 @@ export function deceivePanel(networks) {
     at("confidence").textContent = "–";
     back.max = back.value = 0;
     back.disabled = true;
+    onImage();
   }
 
   function end() {
@@ -157,6 +158,7 @@ export function deceivePanel(networks) {
     button.again.disabled = false;
     back.disabled = way.frames.length < 2;
     said.textContent = "Paused.";
+    onImage();
   }
 
   async function finish(mine, image) {
@@ -166,6 +168,7 @@ export function deceivePanel(networks) {
     button.go.disabled = button.again.disabled = false;
     back.disabled = mine.frames.length < 2;
     said.textContent = inWords(mine, image);
+    onImage();
     const more = await judged(mine).catch((error) => ` ${error.message}`);
     if (way === mine) said.textContent += more;
   }
@@ -230,7 +233,10 @@ export function deceivePanel(networks) {
     link.click();
     setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
   });
-  back.addEventListener("input", () => look(way, Number(back.value)));
+  back.addEventListener("input", () => {
+    look(way, Number(back.value));
+    onImage();
+  });
   networkChoice.addEventListener("change", targets);
   // Changing anything except the speed shows a new image.
   form.addEventListener("change", (event) => event.target !== speed && lay());
@@ -238,6 +244,8 @@ export function deceivePanel(networks) {
   targets();
   lay();
   return {
+    /** The image as it is now; null for none. */
+    levels: () => (way.start === null ? null : way.levels),
     /** A new drawing, or none; shown at once if it is the start. */
     setDrawing(image) {
       drawing = image;

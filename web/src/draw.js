@@ -172,4 +172,8 @@ export function drawPanel(networks, { onUse, onChange }) {
   });
   buttons.use.addEventListener("click", () => onUse(image));
   changedNow();
+  return {
+    /** The drawing as the network sees it; null for none. */
+    levels: () => (image === null ? null : toLevels(image)),
+  };
 }

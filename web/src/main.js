@@ -2,6 +2,7 @@
 
 import { deceivePanel } from "./deceive.js";
 import { drawPanel } from "./draw.js";
+import { guardPanel } from "./guard.js";
 import { Networks, percent, readManifest } from "./networks.js";
 import { preprocess } from "./preprocess.js";
 import { generator, normal } from "./random.js";
@@ -53,9 +54,17 @@ async function start() {
     links(manifest);
     boot.textContent = "Fetching the network …";
     await networks.load(manifest.default);
-    const deceive = deceivePanel(networks);
-    drawPanel(networks, { onUse: deceive.useDrawing, onChange: deceive.setDrawing });
+    let guard = null; // the panels before it tell it of their images
+    const deceive = deceivePanel(networks, { onImage: () => guard?.changed("deceived") });
+    const draw = drawPanel(networks, {
+      onUse: deceive.useDrawing,
+      onChange: (image) => {
+        deceive.setDrawing(image);
+        guard?.changed("drawing");
+      },
+    });
     roundsPanel(networks);
+    guard = guardPanel(networks, { deceived: deceive.levels, drawing: draw.levels });
     boot.hidden = true;
     // For use in the browser's console; see web/README.md.
     window.deceive = { networks, starts: STARTS, generator, normal, enlarged, preprocess };

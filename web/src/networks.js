@@ -1,6 +1,7 @@
 // The networks for the panels: the manifest, and the worker that runs them.
 
 import { probabilities } from "./fool.js";
+import { guardedConfidences } from "./guarded.js";
 
 /** The manifest, or an error whose message is a sentence for the page. */
 export async function readManifest() {
@@ -92,6 +93,17 @@ export class Networks {
     images.forEach((image, i) => all.set(image, i * image.length));
     const n = images.length;
     return probabilities(await this.#ask("logits", { network: name, images: all, n }), n);
+  }
+
+  /** For each image the confidences of the guarded network: its reader's alone, and behind the guard. */
+  async guarded(images) {
+    const settings = this.manifest.guarded;
+    const readers = await this.confidences(settings.reader, images);
+    const guards = await this.confidences(settings.guard, images);
+    return readers.map((alone, i) => ({
+      alone,
+      behind: guardedConfidences(guards[i], alone, settings),
+    }));
   }
 
   /** A deception that has begun; fields of `rule` replace those of the network's rule. */

@@ -16,6 +16,7 @@ from deceive.fooling.rules import GROWING, PATIENCE
 from deceive.storage.export import export_onnx
 from deceive.storage.models import load_card, load_network, shipped_names
 from deceive.webpage.built import checksum, read_own
+from deceive.webpage.guarded import guarded
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # The code that decides what an exported network looks like.
@@ -94,7 +95,8 @@ def write_networks(
     described = manifest(models)
     exporter = checksum(path for files in _EXPORTERS for path in _PACKAGE.glob(files))
     old = folder / "manifest.json"
-    known = read_own(old).get("networks")
+    before_that = read_own(old)
+    known = before_that.get("networks")
     for name, entry in described["networks"].items():
         path = folder / entry["file"]
         entry["exporter"] = exporter
@@ -110,5 +112,6 @@ def write_networks(
     for path in folder.glob("*.onnx"):
         if path.name not in files:
             path.unlink()
+    described["guarded"] = guarded(models, described, before_that.get("guarded"), report)
     described["notebooks"] = notebooks
     write_text(old, json.dumps(described, indent=1) + "\n")
