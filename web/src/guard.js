@@ -20,7 +20,7 @@ export function guardPanel(networks, images) {
   const digits = Array.from({ length: networks.info(guard).outputs - 1 }, (_, k) => String(k));
   const bars = { alone: new Bars(at("alone")), behind: new Bars(at("behind")) };
   bars.alone.name(digits);
-  bars.behind.name([...digits, "none of these"]);
+  bars.behind.name([...digits, "none"]);
   at("words").replaceChildren(...words(networks).map((text) => element("p", {}, text)));
 
   let seed = Math.floor(Math.random() * 2 ** 31);
@@ -61,16 +61,14 @@ export function guardPanel(networks, images) {
 
   function inWords(alone, behind) {
     const one = best(alone);
-    const class_ = best(behind.slice(0, -1));
+    const digit = best(behind.slice(0, -1));
     const none = behind.at(-1);
-    const passes = class_.confidence >= threshold;
     const first = `Alone, ${reader} is ${percent(one.confidence)} sure that this is a ${one.output}.`;
-    if (passes)
-      return `${first} Behind the guard it is ${percent(class_.confidence)} sure of a ${class_.output}: the image passes.`;
-    return (
-      `${first} Behind the guard, ${percent(none)} go to “none of these”, and ` +
-      `${percent(class_.confidence)} to a ${class_.output}: the image doesn’t pass.`
-    );
+    const sure = `${percent(digit.confidence)} sure of a ${digit.output}`;
+    if (digit.confidence >= threshold) return `${first} Behind the guard it is ${sure}: the image passes.`;
+    if (none < digit.confidence)
+      return `${first} Behind the guard it is only ${sure}: the image doesn’t pass.`;
+    return `${first} Behind the guard, “none of these” gets ${percent(none)}: the image doesn’t pass.`;
   }
 
   form.addEventListener("submit", (event) => {
