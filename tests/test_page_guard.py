@@ -72,7 +72,7 @@ def test_what_deceived_the_network_does_not_pass_the_guard(visit, settings):
     said = asked(page)
     assert said.startswith(f"Alone, {settings['reader']} is 99")
     assert "sure that this is a 5." in said
-    assert "“none of these” gets 9" in said
+    assert "“none of these” gets " in said
     assert said.endswith("the image doesn’t pass.")
     assert page.locator("#guard-alone li").count() == 10
     assert page.locator("#guard-behind .label").last.inner_text() == "none"
