@@ -4,6 +4,7 @@ from pathlib import Path
 
 from deceive.auditing.record.schema import read_report
 from deceive.auditing.tables import Table
+from deceive.guarding import graph
 from deceive.guarding.again import command_of
 from deceive.guarding.card import read_card
 from deceive.guarding.caveats import amounts, caveats
@@ -20,8 +21,6 @@ from deceive.reporting.html import is_large, write_page
 from deceive.storage.models import shipped_names
 from deceive.storage.places import is_there
 from deceive.storage.runs import Run
-
-ONNX = "guarded.onnx"
 
 
 def write_guard_page(run: Run) -> Path:
@@ -58,7 +57,7 @@ def write_guard_page(run: Run) -> Path:
         environment=run.environment,
         folder=run.folder.as_posix(),
         snippet=(FILE, FUNCTION),
-        onnx=ONNX if is_there(run.folder / ONNX) else None,
+        onnx=graph.FILE if is_there(run.folder / graph.FILE) else None,
     )
 
 

@@ -36,9 +36,8 @@ def guarded(
     report(f"fitting the guard to {reader}")
     paths = {name: str(models / f"{name}.safetensors") for name in (reader, SHIPPED)}
     with tempfile.TemporaryDirectory() as folder:
-        card = guard(
-            paths[reader], out=Path(folder) / "out", use=paths[SHIPPED], auditing=None
-        ).card
+        out, use = Path(folder) / "out", paths[SHIPPED]
+        card = guard(paths[reader], out=out, use=use, auditing=None, onnx=False).card
     return {
         "guard": SHIPPED,
         "reader": reader,
