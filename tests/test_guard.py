@@ -149,6 +149,7 @@ def test_audits_before_and_behind_the_guard(data, tmp_path):
     assert report.complete
     assert report.before is not None
     assert report.after is not None
+    assert report.before.settings == report.after.planned
     assert (report.before.model.rubbish_class, report.after.model.rubbish_class) == (None, 4)
     tables = tables_of_both(report.before, report.after)
     assert all(len(row) == len(table.columns) == 3 for table in tables for row in table.rows)

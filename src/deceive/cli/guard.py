@@ -43,8 +43,8 @@ class GuardCommand(Command):
     MNIST, and one that is trained on the training images for other data. none: no judging."""
     other_data: Path | None = None
     """A folder with images of other things: garbage to this model."""
-    budget: float | Literal["none"] = 120
-    """Seconds for each of the two audits. none: everything."""
+    budget: float | Literal["none"] = 240
+    """Seconds for the audit behind the guard. The one before does as much. none: everything."""
     audits: bool = True
     """Audit the classifier before and after."""
     trust: bool = False

@@ -32,6 +32,9 @@ from deceive.guarding.settings import USUAL, GuardSettings
 from deceive.guarding.snippet import write_snippet
 from deceive.storage.runs import Run
 
+# Behind the guard of MNIST, several networks are asked about each image: it takes longer.
+_TIMES = 2
+
 
 @dataclass(frozen=True, eq=False)
 class GuardReport:
@@ -109,7 +112,7 @@ def guard(
         judge: as for `audit`; `auto` trains one for data without shipped judges.
         judge_interface: how the judges take images, as for `audit`.
         other_data: images of other things, as for `audit`.
-        budget: seconds for each audit, as for `audit`.
+        budget: seconds for the audit behind the guard, by default 240. The one before does as much.
         trust: open files of formats that can run code.
         onnx: write one ONNX file of classifier and guard too, where there can be one.
         task: shows progress, as for `audit`.
@@ -157,21 +160,28 @@ def guard(
         "judge": judges,
         "judge_interface": judge_interface,
         "other_data": other_data,
-        "settings": auditing,
         "budget": seconds,
         "task": task,
     }
-    tell("The classifier as it is:")
-    before = audit(
-        model, data, interface=interface, out=folder / "before", trust=trust, tell=tell, **shared
-    )
-    tell("Behind the guard:")
+    tell("Behind the guard:")  # first, since it is slower, and both do as much
     after = audit(
         place if met.spec is not None else guarded,
         met.data if data is not None else None,
         interface=Interface(scaling=Scaling(), rubbish_class=met.data.n_classes),
+        settings=_behind(auditing, settings),
         out=folder / "after",
-        **shared | {"settings": _behind(auditing, settings)},
+        **shared,
+    )
+    tell("The classifier as it is:")
+    before = audit(
+        model,
+        data,
+        interface=interface,
+        settings=_as_much(after),
+        out=folder / "before",
+        trust=trust,
+        tell=tell,
+        **shared,
     )
     return GuardReport(folder, guarded.card, before, after, graph, no_graph)
 
@@ -180,13 +190,19 @@ def _seconds(
     budget: float | Literal["auto"] | None, auditing: AuditSettings | None
 ) -> float | None:
     if isinstance(budget, str):
-        return usual_budget(auditing or QUICK)
+        usual = usual_budget(auditing or QUICK)
+        return None if usual is None else _TIMES * usual
     return budget
 
 
 def _behind(auditing: AuditSettings, settings: GuardSettings) -> AuditSettings:
     """How much the audit behind the guard does: what is proved too, if there is a detector."""
     return auditing.model_copy(update={"certify": True}) if settings.certified else auditing
+
+
+def _as_much(after: AuditReport) -> AuditSettings:
+    """How much the audit before does: as much as was planned for the one behind the guard."""
+    return AuditSettings(**after.planned.model_dump() | {"certify": False})
 
 
 def _again(folder: Path, met: Met) -> GuardedModel:
