@@ -106,6 +106,38 @@ def test_pictures_of_any_size_are_prepared(guarded, tmp_path, data):
         guarded.answer(torch.rand(1, 3, 9, 9))
 
 
+def test_images_beyond_black_and_white_are_refused(guarded, data):
+    some = data.test.images[:3]
+    for wrong, said in ((some * 255, "got .* to 2[0-9][0-9]"), (some * 2 - 1, "got -0.9")):
+        with pytest.raises(InputError, match=rf"expected values in \[0, 1\], {said}"):
+            guarded.answer(wrong)
+    with pytest.raises(InputError, match="got nan to nan"):
+        guarded.answer(some * torch.nan)
+    assert guarded.answer(some[:0]).passes.shape == (0,)
+
+
+def test_it_is_found_from_any_folder(tmp_path, monkeypatch, data):
+    """The classifier was named from the working directory; its file, or itself, is found later."""
+    (tmp_path / "reader.py").write_text(READER)
+    monkeypatch.chdir(tmp_path)
+    use = write_guard(tmp_path)
+    guard("reader.py:make", data, out="out", use=use, settings=SETTINGS, auditing=None, onnx=False)
+    monkeypatch.chdir("/")
+    assert isinstance(load_guarded(tmp_path / "out"), GuardedModel)
+    (tmp_path / "reader.py").rename(tmp_path / "moved.py")
+    with pytest.raises(InputError, match=r"or pass the classifier: load_guarded\(folder, model\)"):
+        load_guarded(tmp_path / "out")
+    assert isinstance(load_guarded(tmp_path / "out", Surer(20.0)), GuardedModel)
+
+
+def test_a_model_that_ends_the_process_is_told(data, tmp_path):
+    def leaving(images: torch.Tensor) -> torch.Tensor:
+        raise SystemExit(0)
+
+    with pytest.raises(InputError, match="SystemExit"):
+        guard(leaving, data, out=tmp_path / "a", use=write_guard(tmp_path), auditing=None)
+
+
 def test_another_classifier_is_not_taken_for_the_guarded_one(folder):
     with pytest.raises(InputError, match="got one that answers differently"):
         load_guarded(folder, Surer(3.0))

@@ -33,7 +33,7 @@ from deceive.storage.runs import Run
 
 
 @contextmanager
-def _contained() -> Iterator[None]:
+def contained() -> Iterator[None]:
     """Within the block, `sys.exit` in a model's code is an error and doesn't end the process."""
     try:
         yield
@@ -45,7 +45,7 @@ def _contained() -> Iterator[None]:
         ) from error
 
 
-@_contained()
+@contained()
 @importable()
 @arguments.taking(
     judge=arguments.maybe(arguments.models),

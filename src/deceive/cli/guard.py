@@ -110,12 +110,17 @@ class GuardCommand(Command):
             screen.print(sentence)
         for caveat in caveats(before, after):
             log.print(caveat, style="bold red")
-        screen.print(f"{write_guard_page(Run.open(folder))}: the report")
+        page = write_guard_page(Run.open(folder))
+        screen.print(f"{page}: the guarded classifier")
         if report.graph is not None:
             screen.print(f"As one ONNX file: {report.graph.as_posix()}")
         elif self.onnx:
             log.print(f"There is no ONNX file of it: {report.no_graph}")
         screen.print(f"In Python: deceive.load_guarded({json.dumps(folder.as_posix())})")
         if self.json:
-            print(json.dumps(json.loads(report.card.model_dump_json())), file=results.file)
+            said = json.loads(report.card.model_dump_json()) | {"report": str(page)}
+            for name, found in (("before", before), ("after", after)):
+                if found is not None:
+                    said[name] = str(folder / name / "audit.json")
+            print(json.dumps(said), file=results.file)
         return 0 if report.complete else 3

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from deceive.auditing.budget import usual_budget
-from deceive.auditing.core import audit
+from deceive.auditing.core import audit, contained
 from deceive.auditing.judges import AUTO
 from deceive.auditing.models.importing import importable
 from deceive.auditing.models.interface import FOUND_OUT, Interface, Scaling
@@ -58,6 +58,7 @@ class GuardReport:
         return all(each is None or each.complete for each in (self.before, self.after))
 
 
+@contained()
 @importable()
 @arguments.taking(
     interface=arguments.of("an Interface", Interface),
@@ -138,7 +139,7 @@ def guard(
     if run.row(part="guarded") is None:
         heard = heard_from(met, settings, task)  # before a guard is trained for it
         found = guard_for(
-            met.data, settings, given=use, train=train, kept_in=Path(guards), task=task
+            met.data, settings, given=use, train=train, kept_in=Path(guards), task=task, tell=tell
         )
         tell(f"Guard: {found.source}")
         if settings.certified:
@@ -152,7 +153,7 @@ def guard(
     if onnx and no_graph and run.row(part="graph", reason=no_graph) is None:
         run.add({"part": "graph", "reason": no_graph})
     graph = None if no_graph else folder / FILE
-    place = write_snippet(folder)
+    place = guarded if met.spec is None else write_snippet(folder)
     if auditing is None:
         return GuardReport(folder, guarded.card, None, None, graph, no_graph)
     judges = judges_for(judge, met.data, run, settings.seed, task)
@@ -165,7 +166,7 @@ def guard(
     }
     tell("Behind the guard:")  # first, since it is slower, and both do as much
     after = audit(
-        place if met.spec is not None else guarded,
+        place,
         met.data if data is not None else None,
         interface=Interface(scaling=Scaling(), rubbish_class=met.data.n_classes),
         settings=_behind(auditing, settings),

@@ -6,6 +6,7 @@ others are put. What it costs to train is paid once for the data.
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import torch
 from deceive.auditing.judge_training import trained_on
 from deceive.common.errors import InputError
 from deceive.common.levels import Shape
-from deceive.common.progress import Task, Tick
+from deceive.common.progress import Task, Tick, quiet
 from deceive.data.dataset import Dataset, Labelled, RealData, Split
 from deceive.data.sampling import sample_of
 from deceive.guarding.settings import GuardSettings
@@ -71,6 +72,7 @@ def guard_for(
     train: bool,
     kept_in: Path,
     task: Task,
+    tell: Callable[[str], None] = quiet,
 ) -> Guard:
     """The guard for the data.
 
@@ -81,6 +83,7 @@ def guard_for(
         train: train one even if one is shipped for the data.
         kept_in: the folder of guards that were trained.
         task: shows progress.
+        tell: called with a sentence before one is trained.
 
     Raises:
         InputError: when the given one doesn't fit the data, or there are no images to train one on.
@@ -89,7 +92,7 @@ def guard_for(
         return _checked(_loaded(given), data)
     if not train and load_card(SHIPPED).data_checksum == data.checksum:
         return _loaded(SHIPPED)
-    return _trained(data, settings, kept_in, task)
+    return _trained(data, settings, kept_in, task, tell)
 
 
 def _loaded(source: Path | str) -> Guard:
@@ -129,12 +132,22 @@ def name_of(data: RealData) -> str:
     return f"{name}-{data.checksum[:8]}"
 
 
-def _trained(data: RealData, settings: GuardSettings, kept_in: Path, task: Task) -> Guard:
+def _trained(
+    data: RealData,
+    settings: GuardSettings,
+    kept_in: Path,
+    task: Task,
+    tell: Callable[[str], None],
+) -> Guard:
     """One from the rounds, which go on where they were if they have begun."""
     folder = folder_of(data, settings, kept_in)
     finished = weights_in(folder, round_name(settings.rounds))
     if finished.is_file():
         return _loaded(finished)
+    tell(
+        f"A guard is trained for these images, once, in {settings.rounds:,} rounds: half an hour "
+        f"or more. It is kept in {folder}; the same command goes on after an interruption."
+    )
     small = small_dataset(data, settings.seed, task)
     asked = PRESETS[SHIPPED].model_copy(
         update={

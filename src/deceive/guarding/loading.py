@@ -64,7 +64,13 @@ def loaded_again(
             "as an object; load_guarded(folder, model)"
         )
     data, answers = read_sample(folder, card)
-    subject = met_again(spec, data, card, trust=card.reader.trust if trust is None else trust)
+    trust = card.reader.trust if trust is None else trust
+    try:
+        subject = met_again(spec, data, card, trust=trust)
+    except InputError as error:
+        if model is not None:
+            raise
+        raise InputError(f"{error}; or pass the classifier: load_guarded(folder, model)") from error
     check_same(subject, data, answers, card.reader.name)
     return card, subject
 

@@ -88,6 +88,16 @@ def _whole(preparation: Preparation, shape: Shape) -> Preparation:
     return replace(preparation, channels=channels if channels in (1, 3) else None)
 
 
+def _absolute(spec: str) -> str:
+    """Where a model is, from any folder: a file, or a factory in one; other names as they are."""
+    place, colon, name = spec.rpartition(":")
+    if Path(spec).is_file():
+        return str(Path(spec).absolute())
+    if Path(place).suffix == ".py" and Path(place).is_file():
+        return f"{Path(place).absolute()}{colon}{name}"
+    return spec
+
+
 def _reader_card(met: Met) -> ReaderCard:
     subject, loaded, declared = met.subject, met.subject.loaded, met.interface
     own = declared.preprocess is None
@@ -97,7 +107,7 @@ def _reader_card(met: Met) -> ReaderCard:
         output=loaded.output or declared.output,
     )
     return ReaderCard(
-        spec=met.spec,
+        spec=met.spec and _absolute(met.spec),
         name=subject.name,
         format=loaded.format,
         white_box=subject.module is not None,

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import torch
 from torch import Tensor, nn
 
 from deceive.common import arguments
@@ -14,6 +15,9 @@ from deceive.data.readers.reader import UnreadableError
 from deceive.guarding.card import GuardedCard
 from deceive.networks.guarded import Guarded
 from deceive.networks.inference import batch_for, logits_of
+
+# How far pixels may be beyond [0, 1].
+_ROUNDING = 1e-3
 
 
 class Answers(NamedTuple):
@@ -94,14 +98,23 @@ class GuardedModel(nn.Module):
     def answer(self, images: Tensor) -> Answers:
         """What it says about images (N, C, H, W) in [0, 1].
 
-        Raises `InputError` when the images have another shape.
+        Raises `InputError` when the images have another shape, or values beyond [0, 1].
         """
         if tuple(images.shape[1:]) != self.image_shape:
             raise InputError(
                 f"images: expected shape (N, {', '.join(map(str, self.image_shape))}), got "
                 f"{tuple(images.shape)}; prepare brings pictures to it"
             )
-        logits = logits_of(self, images.float(), batch_for(self.image_shape))
+        if len(images):
+            low, high = (each.item() for each in images.float().aminmax())
+            if not -_ROUNDING <= low <= high <= 1 + _ROUNDING:
+                raise InputError(
+                    f"images: expected values in [0, 1], got {low:g} to {high:g}; if they are "
+                    "levels of 0 to 255 or normalised, undo that first"
+                )
+            logits = logits_of(self, images.float(), batch_for(self.image_shape))
+        else:
+            logits = torch.empty(0, self.network.n_outputs)
         return answers_to(logits, self.threshold)
 
 

@@ -20,13 +20,21 @@ def guarded() -> deceive.GuardedModel:
     return deceive.load_guarded(Path(__file__).parent)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Say what the pictures show."""
     model = guarded()
     for path in sys.argv[1:]:
         answers = model.answer(model.read(path)[None])
         name, sure = model.class_names[answers.classes[0]], answers.confidence[0]
         verdict = f"{name} ({sure:.1%})" if answers.passes[0] else "none of these"
         print(f"{path}: {verdict}")
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except deceive.InputError as error:
+        sys.exit(f"{error}")
 '''
 
 
