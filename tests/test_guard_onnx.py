@@ -208,6 +208,8 @@ def test_a_torch_module_larger_than_its_guard(guarded):
 _SCRIPT = """
 import sys
 import numpy as np, onnxruntime
+
+pytestmark = pytest.mark.long
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
 images = np.load(sys.argv[2])
 scores, none, sure, classes, passes = session.run(None, {"images": images})

@@ -1,11 +1,14 @@
 """The contest of guarded classifiers: its attacks and its table."""
 
+import pytest
 import torch
 from benchmarks.contests import guarding
 from benchmarks.contests.guarding.adaptive import climbed, log_odds
 from torch import nn
 
 from conftest import Bands
+
+pytestmark = pytest.mark.long
 
 
 class Behind(nn.Module):
