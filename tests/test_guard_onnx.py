@@ -26,6 +26,8 @@ from worlds.audits import band_data
 from worlds.onnx_files import onnx_file
 from worlds.records import CARD
 
+pytestmark = pytest.mark.long
+
 OURS = ["none_of_these", "confidence", "guarded_class", "passes"]
 
 
@@ -208,8 +210,6 @@ def test_a_torch_module_larger_than_its_guard(guarded):
 _SCRIPT = """
 import sys
 import numpy as np, onnxruntime
-
-pytestmark = pytest.mark.long
 session = onnxruntime.InferenceSession(sys.argv[1], providers=["CPUExecutionProvider"])
 images = np.load(sys.argv[2])
 scores, none, sure, classes, passes = session.run(None, {"images": images})
