@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from benchmarks.contest import Row, in_words
 from deceive.common import markdown
+from deceive.common.checks import counted
 
 # Kinds of start that began as noise or plain.
 _NOISE = ("uniform", "gaussian", "smooth", "blank", "squares")
@@ -15,9 +16,9 @@ def table(result: Row) -> str:
     seeds, candidates = result["plan"]["seeds"], result["plan"]["candidates"]
     sections = [
         "## Guarded classifiers\n\nThe shipped guard in front of classifiers it has never seen, by "
-        f"`deceive guard`: means over {seeds} trainings (least to greatest). Gibberish at 0.99 is "
-        f"that of the worst attack and start, {candidates} candidates each; AUROC is the least of "
-        "all kinds of garbage that were not optimised.",
+        f"`deceive guard`: means over {counted(seeds, 'training')} (least to greatest). Gibberish "
+        f"at 0.99 is that of the worst attack and start, {candidates} candidates each; AUROC is "
+        "the least of all kinds of garbage that were not optimised.",
         in_words(result["facts"]),
         markdown.table(("classifier", "", *_COLUMNS), _lines(result["rows"])),
     ]
@@ -36,8 +37,13 @@ def table(result: Row) -> str:
     return "\n\n".join(sections)
 
 
-def _noise(figures: Row) -> float:
-    return max(figures["gibberish"][start] or 0 for start in _NOISE)
+def _noise(figures: Row) -> float | None:
+    rates = [figures["gibberish"][start] for start in _NOISE]
+    return max((rate for rate in rates if rate is not None), default=None)
+
+
+def _least_auroc(figures: Row) -> float:
+    return min(auroc for kind, auroc in figures["auroc"].items() if kind != "optimised")
 
 
 _COLUMNS: dict[str, Callable[[Row], float | None]] = {
@@ -46,7 +52,7 @@ _COLUMNS: dict[str, Callable[[Row], float | None]] = {
     "gibberish from noise, black, squares": _noise,
     "from another real image": lambda figures: figures["gibberish"]["real"],
     "by search": lambda figures: figures["gibberish"]["search"],
-    "least AUROC": lambda figures: min(figures["auroc"].values()),
+    "least AUROC": _least_auroc,
 }
 
 
