@@ -90,7 +90,7 @@ def test_every_class_is_a_target_where_there_are_more_than_candidates():
 def test_groups_are_put_together(data, tmp_path):
     def found(group):
         context = context_of(Bands(sure=12), tmp_path / str(group), data)
-        context = replace(context, groups=Groups(questions=100, candidates=group))
+        context = replace(context, groups=Groups(questions=100, candidates=group, searched=100))
         parts = attack_parts(after_clean(context))
         rows = [part.run(context, quiet) for part in parts]
         return [

@@ -86,6 +86,7 @@ def test_every_command_is_known():
         ["audit", "mlp.onnx"],
         ["audit", "convnet.keras"],
         ["audit", "MODEL"],
+        ["audit", "MODEL"],
         ["audit", "my_model:classifier"],
     ]
 

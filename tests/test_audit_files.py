@@ -59,7 +59,7 @@ def test_every_file_is_written_above_the_limit_too(place, capsys, monkeypatch):
     code, _, err = audit(capsys, *FILES, *benchmark)
     assert code == 0, err
     assert ET.parse(place / "out/junit.xml").find("testsuite").get("failures") == "0"
-    assert step.read_text().count("## How sure is sure of garbage?") == 2
+    assert step.read_text().count("## How sure is bands\\_in\\_a\\_pipeline:sure of garbage?") == 2
     results = yaml.safe_load((place / "out/index.yaml").read_text())
     assert {each["dataset"]["id"] for each in results} == {"org/bands"}
 

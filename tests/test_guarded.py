@@ -87,7 +87,10 @@ def test_an_image_is_asked_about_in_several_places(architecture):
 
 def test_bad_input(guard, images):
     for wrong, said in (
-        ({"guard": nn.Identity()}, "guard: expected a Classifier, got Identity"),
+        (
+            {"guard": nn.Identity()},
+            "guard: expected a Classifier or a Guarded network, got Identity",
+        ),
         ({"guard": Classifier("guard", 2, SHAPE)}, "guard.n_outputs: expected .* at least 3"),
         ({"readers": nn.Identity()}, "readers: expected a list of torch.nn.Modules, got Identity"),
         ({"readers": [1]}, "readers: expected a torch.nn.Module, got 1"),
