@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help study draw resist test long lowest check format models pictures notebooks docs page bench soak clean
+.PHONY: help study draw resist test long lowest check format models pictures notebooks reference page bench soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -68,7 +68,7 @@ pictures: study ## the README's pictures, from the study and of the page
 notebooks: $(READY) ## run the notebooks and keep what they give
 	$(BIN)/python notebooks/run.py
 
-docs: $(READY) ## write the pages of docs/ that are made from the code
+reference: $(READY) ## write the pages of docs/ that are made from the code
 	$(BIN)/python -m tools.audit_schema
 
 page: $(READY) ## build the page into web/dist (needs Node.js); `deceive page` opens it

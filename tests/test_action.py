@@ -133,7 +133,7 @@ def test_foreign_text_reaches_no_script():
     }
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/audit-pipelines.md"])
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/audit-pipelines.md"])
 def test_the_examples_use_its_inputs_and_outputs(page):
     text = (CLONE / page).read_text()
     (example,) = (

@@ -25,7 +25,7 @@ from deceive.data.source import MNIST
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGES = ("audit.md", "audit-inputs.md", "audit-results.md", "audit-pipelines.md")
-TEXT = "\n".join((DOCS / page).read_text(encoding="utf-8") for page in PAGES)
+TEXT = "\n".join((DOCS / "how-to" / page).read_text(encoding="utf-8") for page in PAGES)
 PYTHON = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)
 COMMANDS = [shlex.split(line) for line in re.findall(r"^    (deceive .*)$", TEXT, re.MULTILINE)]
 
@@ -74,7 +74,7 @@ def test_the_schema_is_the_codes():
     for path, content in audit_schema.files().items():
         assert path.read_text(encoding="utf-8") == content
         assert not re.search(r"\|  \|$", content, re.MULTILINE)  # every field says what it is
-    page = (DOCS / "audit-schema.md").read_text(encoding="utf-8")
+    page = (DOCS / "reference" / "audit-schema.md").read_text(encoding="utf-8")
     assert page.count("\n## ") == len(json_schema()["$defs"]) + 1
 
 

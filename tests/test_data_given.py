@@ -165,11 +165,11 @@ def test_what_is_refused(data: Any, said: str) -> None:
 
 
 def test_the_documented_example(capsys: pytest.CaptureFixture[str]) -> None:
-    page = (Path(__file__).resolve().parents[1] / "docs/audit-inputs.md").read_text(
+    page = (Path(__file__).resolve().parents[1] / "docs/how-to/audit-inputs.md").read_text(
         encoding="utf-8"
     )
     (example,) = (
         code for code in re.findall(r"```python\n(.*?)```", page, re.S) if "as_data" in code
     )
-    exec(compile(example, "docs/audit-inputs.md", "exec"), {})
+    exec(compile(example, "docs/how-to/audit-inputs.md", "exec"), {})
     assert capsys.readouterr().out.endswith("3 classes) ('cat', 'dog', 'owl')\n")

@@ -206,7 +206,7 @@ def stored() -> list[str]:
     for text in documents:
         lines += re.findall(r"^ {4}(deceive .*?)(?:  .*)?$", text, re.MULTILINE)
         lines += re.findall(r"`(deceive (?:rounds|study) [^`]*)`", text)
-    for path in (*ROOT.glob("models/*.json"), *ROOT.glob("docs/audits/*.json")):
+    for path in (*ROOT.glob("models/*.json"), *ROOT.glob("docs/reference/audits/*.json")):
         lines.append(json.loads(path.read_text())["command"])
     return sorted({" ".join(line.split()) for line in lines if "--help" not in line})
 

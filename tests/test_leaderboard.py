@@ -128,9 +128,9 @@ def test_the_example_is_of_the_schema(tmp_path):
 
 
 def test_the_table_in_the_docs_is_made_of_the_audits_there(tmp_path, monkeypatch):
-    docs = Path(__file__).resolve().parents[1] / "docs"
+    docs = Path(__file__).resolve().parents[1] / "docs" / "reference"
     monkeypatch.chdir(tmp_path)
-    out = Path("docs/leaderboard.md")
+    out = Path("docs/reference/leaderboard.md")
     write_leaderboard(sorted((docs / "audits").glob("*.json")), out)
     committed = (docs / "leaderboard.md").read_text(encoding="utf-8")
     assert out.read_text(encoding="utf-8") == committed

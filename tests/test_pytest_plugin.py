@@ -162,7 +162,7 @@ def test_nothing_heavy_is_imported_before_it_is_used():
 
 
 def test_the_docs_name_its_flags(run):
-    page = (CLONE / "docs/audit-pipelines.md").read_text()
+    page = (CLONE / "docs/how-to/audit-pipelines.md").read_text()
     shown = run("--help").stdout.str()
     assert set(re.findall(FLAG, page)) == set(re.findall(FLAG, shown))
     named = {each.removeprefix("--deceive-").replace("-", "_") for each in re.findall(FLAG, shown)}

@@ -1,6 +1,6 @@
-"""Writes `docs/audit.schema.json`, and `docs/audit-schema.md`, which says the same in words.
+"""Writes `audit.schema.json` of `docs/reference`, and `audit-schema.md`, the same in words.
 
-Both are made from the code: `make docs`.
+Both are made from the code: `make reference`.
 """
 
 import json
@@ -11,14 +11,15 @@ from deceive.auditing import json_schema
 from deceive.auditing.record.schema import VERSION
 from deceive.common import markdown
 
-DOCS = Path(__file__).resolve().parents[1] / "docs"
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "reference"
 
 _ABOUT = (
     "# `audit.json`\n\n"
     f"What `deceive audit` writes, schema version {VERSION}. Shares and confidences are in [0, 1]; "
     "`null` stands for what was not measured or cannot be. `deceive.auditing.read_report` reads "
     "and checks a file. [`audit.schema.json`](audit.schema.json) is the same as a JSON Schema, "
-    "which `deceive.auditing.json_schema` gives too. Both are made from the code: `make docs`.\n"
+    "which `deceive.auditing.json_schema` gives too. Both are made from the code: "
+    "`make reference`.\n"
 )
 
 

@@ -1,1 +1,1 @@
-"""Writes `docs/audit-doors.md`: kinds of model × layouts of data, each audited by one command."""
+"""Writes `docs/reference/audit-doors.md`: kinds of model × layouts of data, each audited once."""

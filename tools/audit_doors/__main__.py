@@ -92,7 +92,7 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=500, help="pictures per class to train on")
     parser.add_argument("--test", type=int, default=50, help="pictures per class to test on")
     parser.add_argument("--work", type=Path, help="a folder to keep models and data in")
-    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "audit-doors.md")
+    parser.add_argument("--out", type=Path, default=ROOT / "docs" / "reference" / "audit-doors.md")
     asked = parser.parse_args()
     pictures = pictures_in(asked.pictures, asked.train, asked.test)
     torch.set_num_threads(1)

@@ -17,14 +17,12 @@ _ABOUT = """\
 # How sure are classifiers of garbage?
 
 One row per audit, made from `audit.json` files by {command}. To add a
-row, audit your model (`deceive audit MODEL --budget none`, see
-[Audit your own classifier](audit.md)) and add its `audit.json` to the command.
+row, audit your model (`deceive audit MODEL --budget none`) and add its `audit.json` to the command.
 Rows are sorted by gibberish rate, lowest first: the greater of the rates at 0.99 and
 at the model's own threshold, which 95% of the validation images that it reads
 correctly reach. Audits with warnings, whose figures may be misleading, come last. *Passes* is the
 share of real test images that get at least 0.99 in their own class: where few do, the rate at 0.99
 says little.
-[The schema](audit-schema.md) explains the columns.
 
 Compare only audits of the same size and with the same judges; the last columns list both.
 

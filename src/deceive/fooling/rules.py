@@ -49,7 +49,7 @@ def momentum(gradient: Tensor, state: Tensor, taken: Tensor, momentum: float) ->
 
     r = 1 + t / 10 up to t = 30, and from there 4 √(30 / t). Dong et al. 2018 before their sign.
     Pixels that matter more move further. Images that resist are pushed harder, and those that
-    still do may need smaller steps (docs/image-loop.md).
+    still do may need smaller steps (docs/laboratory/image-loop.md).
 
     >>> gradient, state = torch.tensor([[[[1.0, -3.0]]]]), torch.zeros(1, 1, 1, 1, 2)
     >>> reach, direction, _ = momentum(gradient, state, torch.tensor([20]), 0.5)

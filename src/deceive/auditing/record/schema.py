@@ -1,4 +1,4 @@
-"""`audit.json`: everything that an audit found, as `docs/audit-schema.md` describes it."""
+"""`audit.json`: everything that an audit found (docs/reference/audit-schema.md)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -190,7 +190,7 @@ def write_report(path: Path, report: AuditReport) -> None:
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema (2020-12) of `audit.json`, also in `docs/audit.schema.json`.
+    """The JSON Schema (2020-12) of `audit.json`, also in `docs/reference/audit.schema.json`.
 
     >>> json_schema()["properties"]["seconds"]["description"]
     'Time that all parts took, over all calls.'

@@ -14,7 +14,7 @@ class ResistingSettings(ContinualSettings):
     """Rounds in which a classifier learns to resist gibberish.
 
     Candidates begin from many starts and climb by every rule in turn, without a schedule; the
-    network is not told the noise level (docs/resisting.md).
+    network is not told the noise level (docs/laboratory/resisting.md).
 
     >>> from deceive import ResistingSettings
     >>> ResistingSettings(rounds=3, candidates=8, searched=0).kind
