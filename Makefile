@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help study draw resist test long lowest check format models pictures notebooks reference page bench soak clean
+.PHONY: help study draw resist test long lowest check format models pictures notebooks reference site page bench soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -70,6 +70,10 @@ notebooks: $(READY) ## run the notebooks and keep what they give
 
 reference: $(READY) ## write the pages of docs/ that are made from the code
 	$(BIN)/python -m tools.audit_schema
+	$(BIN)/python -m tools.command_line
+
+site: $(READY) ## build the documentation into build/site; the page too, after `make page`
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -d build/doctrees docs build/site
 
 page: $(READY) ## build the page into web/dist (needs Node.js); `deceive page` opens it
 	$(BIN)/deceive page --build-only
@@ -85,5 +89,5 @@ soak: $(READY) ## an hour of damaged inputs and kills (SOAK_MINUTES=5: less); ne
 	$(BIN)/python -m soak --minutes $(SOAK_MINUTES)
 
 clean: ## remove the environment and the caches, not your runs
-	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache build
 	rm -rf web/node_modules web/dist web/public/networks web/public/notebooks
