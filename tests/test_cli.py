@@ -20,25 +20,25 @@ def test_a_failure_is_said_without_a_median(tmp_path, capsys):
     where = ["--out", str(tmp_path / "fooled.npz")]
     code, out, _ = run(capsys, "fool", "--target", "5", "--steps", "0", *where)
     assert code == 1
-    assert "0 of 1 candidates fool fast; the judge takes" in out
+    assert "0 of 1 images fool fast; another network (judge) sees the target in" in out
     assert "None" not in out
     code, out, _ = run(
         capsys, "fool", "--target", "5", "--steps", "0", "--out", str(tmp_path / "five.png")
     )
     assert code == 1
-    assert re.search(r"it is a 5 with confidence 0\.\d{4}, short of 0\.99, 0 steps", out)
+    assert re.search(r"fast is \d+\.\d\d% sure that it is a 5, short of 0\.99, after 0 steps", out)
 
 
 def test_no_network_judges_itself(tmp_path, capsys):
     options = ["--target", "5", "--steps", "3", "--out", str(tmp_path / "fooled.npz")]
     _, out, _ = run(capsys, "fool", "--model", "judge", *options)
-    assert "; the judge, study, takes" in out
+    assert "; another network (study) sees the target in" in out
     said = json.loads(run(capsys, "fool", "--model", "judge", *options, "--json")[1])
     assert said["judge"] == "study"
     assert said["judge_agreement"] == deceive.agreement(
         deceive.load_network("study"), *images_in(tmp_path / "fooled.npz")
     )
-    assert "; the judge takes" in run(capsys, "fool", *options)[1]
+    assert "; another network (judge) sees the target in" in run(capsys, "fool", *options)[1]
     code, _, err = run(capsys, "fool", "--model", "judge", "--judge", "judge", *options)
     assert code == 2
     assert "--judge: expected a network other than judge, got the same one" in err

@@ -263,7 +263,7 @@ def test_the_same_command_under_accelerate(tmp_path):
         timeout=300,
     )
     assert said.returncode == 0, said.stderr
-    assert said.stdout.count("30 of 30 candidates fool fast") == 1  # the main one alone speaks
+    assert said.stdout.count("30 of 30 images fool fast") == 1  # the main one alone speaks
     command = [sys.executable, "-m", "deceive", *words, "--out", alone]
     subprocess.run(command, env=environment, check=True)
     with np.load(alone) as one, np.load(together) as two:

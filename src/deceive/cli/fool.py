@@ -104,8 +104,8 @@ class FoolCommand(Command):
         short = "" if result.fooled[0] else f", short of {self.confidence:g}"
         steps = counted(int(result.steps[0]), "step")
         return (
-            f"{self.out}: read back, it is a {target} with confidence {confidence:.4f}{short}, "
-            f"{steps}"
+            f"{self.out}: {self.model} is {confidence:.2%} sure that it is a {target}{short}, "
+            f"after {steps}"
         )
 
     def _write_arrays(self, result: Any) -> str:
@@ -116,8 +116,8 @@ class FoolCommand(Command):
         levels = arrays.pop("levels")
         write_arrays(self.out, images=without_one_channel(levels), **arrays)
         text = (
-            f"{self.out}: {int(result.fooled.sum())} of {len(result)} candidates fool {self.model}"
+            f"{self.out}: {int(result.fooled.sum())} of {len(result)} images fool {self.model}"
         )
         if result.median_steps is not None:
-            text += f", median steps {result.median_steps:g}"
+            text += f", in a median of {result.median_steps:g} steps"
         return text

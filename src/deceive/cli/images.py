@@ -63,8 +63,7 @@ def judged(judge: Any, result: Any, summary: dict[str, Any]) -> str:
     name, network = judge
     agreed = agreement(network, result.images, result.targets)
     summary |= {"judge": name, "judge_agreement": agreed}
-    by = "the judge" if name == _JUDGES[0] else f"the judge, {name},"
-    return f"; {by} takes {agreed:.1%} for their targets"
+    return f"; another network ({name}) sees the target in {agreed:.1%} of them"
 
 
 def without_one_channel(levels: Any) -> Any:
