@@ -133,9 +133,8 @@ def test_foreign_text_reaches_no_script():
     }
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/how-to/audit-pipelines.md"])
-def test_the_examples_use_its_inputs_and_outputs(page):
-    text = (CLONE / page).read_text()
+def test_the_example_uses_its_inputs_and_outputs():
+    text = (CLONE / "docs/how-to/audit-pipelines.md").read_text()
     (example,) = (
         yaml.safe_load(each) for each in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
     )
