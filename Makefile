@@ -61,9 +61,10 @@ models: $(READY) ## train the shipped networks again; judge-in-noise stays
 	  done; \
 	done
 
-pictures: study ## the README's pictures, from the study and of the page
+pictures: study ## the pictures of README and docs, from the study and of the page
 	cp runs/study/images/*.png images/
 	$(BIN)/python web/screenshots.py
+	$(BIN)/python -m tools.moving_picture
 
 notebooks: $(READY) ## run the notebooks and keep what they give
 	$(BIN)/python notebooks/run.py

@@ -36,7 +36,6 @@ _RESIST = "The same static, the same method", "Now against the network after tho
 _DRAWN = "Now it takes handwriting", "Three other networks read all ten."
 
 
-
 def film(fast: FoolingResult, resist: FoolingResult) -> Iterator[tuple[Image.Image, int]]:
     """The frames, with the milliseconds that each is shown."""
     yield frame(fast, 0, _START, bare=True), 2000

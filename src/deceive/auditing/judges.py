@@ -1,7 +1,8 @@
 """The judges: other classifiers for the same data, which vote on what an image shows.
 
 Images that deceive one model may also deceive similar ones, and every classifier has its own weak
-spots. Several classifiers of different families rarely share one (docs/laboratory/resisting.md).
+spots. Several classifiers of different families rarely share one
+(docs/laboratory/resisting-trials.md).
 """
 
 from collections.abc import Iterator, Sequence

@@ -115,9 +115,7 @@ class FoolCommand(Command):
         arrays = arrays_of(result)
         levels = arrays.pop("levels")
         write_arrays(self.out, images=without_one_channel(levels), **arrays)
-        text = (
-            f"{self.out}: {int(result.fooled.sum())} of {len(result)} images fool {self.model}"
-        )
+        text = f"{self.out}: {int(result.fooled.sum())} of {len(result)} images fool {self.model}"
         if result.median_steps is not None:
             text += f", in a median of {result.median_steps:g} steps"
         return text

@@ -20,7 +20,7 @@ from deceive.networks.frozen import FrozenCopy
 from deceive.networks.inference import BATCH, confidence_of
 
 # Noise added to an image when the network is asked whether to accept it. Chosen on training and
-# validation images (docs/laboratory/rounds.md).
+# validation images (docs/laboratory/polishing.md).
 _IN_NOISE = 0.3
 
 # A drawn image counts as fooled above this confidence.

@@ -36,7 +36,7 @@ POLISH = Ascent(
 )
 
 # The confidence at which an image is accepted, and how often it may be drawn. Chosen on training
-# and validation images (docs/laboratory/rounds.md). 0.5 is the limit: the network can't tell its
+# and validation images (docs/laboratory/polishing.md). 0.5 is the limit: the network can't tell its
 # best images from digits.
 ACCEPTED, ATTEMPTS = 0.45, 3
 

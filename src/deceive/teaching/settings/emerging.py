@@ -17,7 +17,7 @@ class EmergingSettings(ContinualSettings):
     """Rounds in which digits emerge from noise.
 
     Candidates climb through less and less noise. The network is told the noise level, and learns to
-    tell them from digits in the same noise (docs/laboratory/rounds.md).
+    tell them from digits in the same noise (docs/explanation/rounds.md).
 
     >>> from deceive import EmergingSettings
     >>> EmergingSettings(rounds=3, candidates=8).kept
