@@ -34,9 +34,10 @@ lowest: ## every test with the oldest versions that pyproject.toml allows
 	  -c constraints-lowest.txt -e '.[dev]'
 	.venv-lowest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-check: $(READY) ## formatter's check, linter and types
+check: $(READY) ## formatter's check, linter, prose and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
+	$(BIN)/python -m tools.prose
 	$(BIN)/mypy
 
 format: $(READY) ## put the code into shape

@@ -142,16 +142,16 @@ def test_a_plan_stays_whatever_the_next_budget_is(data, tmp_path):
     again = audit(model, data, budget=Budget(1e6, clock), **options)
     assert again.complete
     assert again.planned == first.planned
-    anew = "--fresh, or another folder (--out), plans anew."
+    again = "--fresh, or another folder (--out), plans again."
     assert said[0] == (
         "This audit stays as it was planned for 2,000 s; this call works on it for 1,000,000 s. "
-        + anew
+        + again
     )
     said.clear()
     audit(model, data, budget=None, **options)
     assert said == [
         f"This audit was planned for 2,000 s and is already finished: {tmp_path / 'audit.json'}. "
-        f"Another budget adds nothing to it; {anew}"
+        f"Another budget adds nothing to it; {again}"
     ]
 
 

@@ -83,7 +83,7 @@ export function deceivePanel(networks, { onImage }) {
     button.pause.textContent = "Pause";
   }
 
-  /** Make sure that the run has begun; `mine` may have been replaced meanwhile. */
+  /** Make sure that the run has started; `mine` may have been replaced meanwhile. */
   function begun(mine) {
     mine.deception ??= networks.deceive(mine.network, [mine.target], [mine.start], { seed });
     return mine.deception;

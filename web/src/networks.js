@@ -106,7 +106,7 @@ export class Networks {
     }));
   }
 
-  /** A deception that has begun; fields of `rule` replace those of the network's rule. */
+  /** A deception that has started; fields of `rule` replace those of the network's rule. */
   async deceive(name, targets, starts, rule = {}) {
     await this.load(name);
     const run = this.#next++;

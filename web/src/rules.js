@@ -3,7 +3,7 @@
 const SECOND_MOMENT = 0.9; // how long Adam remembers the size of gradients
 const TINY = 1.17549435e-38; // a gradient of zeros stays zero
 
-/** v ← momentum · v + g / mean|g|, in place of the state's one image. */
+/** v ← momentum · v + g / mean|g|, written over the state's one image. */
 function accumulated(gradient, [velocity], momentum) {
   let size = 0;
   for (const g of gradient) size += Math.abs(g);

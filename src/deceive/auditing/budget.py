@@ -73,12 +73,12 @@ class Budget:
         self.alive()
 
     def alive(self) -> None:
-        """Note that the call gets on, and so doesn't hang."""
+        """Note that the call makes progress, and so doesn't hang."""
         self.heard = self.clock()
 
     @property
     def patience(self) -> float:
-        """Seconds until the call counts as hanging, unless it gets on before then.
+        """Seconds until the call counts as hanging, unless it makes progress before then.
 
         They end at twice the budget or a minute beyond it, whichever is later, and not before the
         call has been silent for as long as the budget, or a minute.
@@ -87,7 +87,7 @@ class Budget:
         return max(self._began + self._expected, self.heard) + grace - self.clock()
 
     def listening(self, tick: Tick) -> Tick:
-        """The same tick, which also notes that the call gets on."""
+        """The same tick, which also notes that the call makes progress."""
 
         def heard(done: float, total: float, note: str = "") -> None:
             self.alive()

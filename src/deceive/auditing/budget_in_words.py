@@ -5,7 +5,7 @@ from pathlib import Path
 from deceive.auditing.budget import Budget
 from deceive.auditing.record.planned import Planned
 
-_ANEW = "--fresh, or another folder (--out), plans anew."
+_AGAIN = "--fresh, or another folder (--out), plans again."
 
 
 def ahead(planned: Planned, limit: Budget) -> str:
@@ -37,7 +37,7 @@ def again(planned: Planned, limit: Budget, folder: Path, *, finished: bool) -> s
     if finished and planned.reductions:
         return (
             f"This audit was {made} and is already finished: {_report_in(folder)}. Another budget "
-            f"adds nothing to it; {_ANEW}"
+            f"adds nothing to it; {_AGAIN}"
         )
     if finished:
         return (
@@ -45,7 +45,7 @@ def again(planned: Planned, limit: Budget, folder: Path, *, finished: bool) -> s
             "--fresh starts over."
         )
     works = "until it is finished" if limit.seconds is None else _length(limit.seconds)
-    return f"This audit stays as it was {made}; this call works on it {works}. {_ANEW}"
+    return f"This audit stays as it was {made}; this call works on it {works}. {_AGAIN}"
 
 
 def in_seconds(seconds: float) -> str:

@@ -137,7 +137,7 @@ def _check_different(judges: Sequence[Subject], subject: Subject, data: RealData
 
 
 def _loaded(model: AnyModel, interface: Interface, *, trust: bool) -> Loaded:
-    """The judge as it comes. Its errors say that they are about a judge."""
+    """The judge, unprepared. Its errors say that they are about a judge."""
     try:
         return loaded_model(model, interface, trust=trust)
     except InputError as error:

@@ -155,7 +155,7 @@ def _with(settings: AuditSettings, **changed: Any) -> AuditSettings:
 
 
 def without_flags(settings: AuditSettings) -> AuditSettings:
-    """The same settings, all of which a plan may reduce."""
+    """The same settings, and a plan may reduce each of them."""
     made = settings.model_copy()
     made.model_fields_set.clear()
     return made

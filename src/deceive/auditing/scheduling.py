@@ -30,7 +30,7 @@ _ALL = 10**9
 # and into the batch that identifies the model.
 _FOR_MEAN, _FOR_SCALING, _FOR_IDENTITY = 0.05, 0.1, 0.03
 
-# Of the budget, what goes into timing each: the model as it comes, questions, steps, all judges.
+# Of the budget, what goes into timing each: the first call, questions, steps, all judges.
 _FOR_TIMING = 0.005
 
 # Garbage images that are made for the clock, and shown again and again.

@@ -55,7 +55,7 @@ def headline_table(report: AuditReport) -> Table:
 
 
 def garbage_table(report: AuditReport) -> Table:
-    """What the model says of each kind of garbage."""
+    """What the model says about each kind of garbage."""
     rows = []
     for each in report.garbage:
         if not each.images:

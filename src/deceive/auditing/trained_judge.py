@@ -102,7 +102,7 @@ def with_trained(
     limit: Budget,
     task: Task,
 ) -> tuple[list[AnyModel | Loaded], list[TrainedJudge]]:
-    """The judges, with a trained one in place of `TRAIN`; and that one, if there is one.
+    """The judges, with a trained one instead of `TRAIN`; and that one, if there is one.
 
     For the errors see `trained_judge`.
     """

@@ -22,8 +22,8 @@ def missing_of(context: Context, parts: Sequence[Part]) -> list[Part]:
 def work(context: Context, parts: Sequence[Part], limit: Budget, task: Task) -> None:
     """Do these parts while there is time, and in any case a part or a group of one.
 
-    So every call gets on, however short its budget is. A part in which the model fails doesn't
-    count, since every call tries it again.
+    So every call makes progress, however short its budget is. A part in which the model fails
+    doesn't count, since every call tries it again.
     """
     run, before = context.run, kept_groups(context.run)
     whole: list[Part] = []

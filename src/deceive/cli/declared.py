@@ -26,7 +26,7 @@ class Declared:
     std: tuple[float, ...] | None = None
     """For a model that takes normalised images: the standard deviation, likewise."""
     preprocess: str | None = None
-    """module:function, or path/to/file.py:function, in place of a scaling: from images
+    """module:function, or path/to/file.py:function, instead of a scaling: from images
     (N, C, H, W) in [0, 1] to what the model takes."""
     output: str | None = None
     """For a model with several outputs: the one to read, by name or by number from 0."""

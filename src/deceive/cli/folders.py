@@ -10,7 +10,7 @@ from deceive.common.files import check_writable, remove_temporaries, write_error
 from deceive.common.locks import LOCK, locked
 from deceive.storage.places import check_place, holds_run
 
-# What is said of a folder that another command has locked.
+# What is said about a folder that another command has locked.
 _HELD = (
     "--out: expected a folder that no other command is using, got {}; wait until that command "
     "ends, or choose another folder"

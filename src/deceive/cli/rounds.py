@@ -40,7 +40,7 @@ class RoundsCommand(Choice, DataFlags, Command):
     out: Path | None = None
     """The run folder; by default runs/PRESET."""
     tensorboard: bool = False
-    """Also write rows, images and news to tensorboard/ in the run folder, as they come."""
+    """Also write rows, images and news to tensorboard/ in the run folder, while it runs."""
     fresh: bool = False
     """Set aside an earlier run in the same folder, and start over."""
     json: bool = False

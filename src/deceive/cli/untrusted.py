@@ -17,7 +17,7 @@ from deceive.cli.supervised import leave
 
 @contextmanager
 def cut_off(limit: Budget, end: Callable[[], int]) -> Iterator[None]:
-    """End the process if the block exceeds its budget by far, and doesn't get on.
+    """End the process if the block exceeds its budget by far, and makes no progress.
 
     An audit checks its budget between calls into the model. This ends calls that never return,
     because Python can't interrupt foreign code.

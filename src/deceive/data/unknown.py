@@ -1,4 +1,4 @@
-"""What to say of a place that holds no labelled pictures, and what to do about it."""
+"""What to say about a place that holds no labelled pictures, and what to do about it."""
 
 import os
 from collections import Counter

@@ -43,7 +43,7 @@ class Door:
         ).eval()
 
     def __call__(self, images: Tensor, scores: Tensor) -> tuple[Tensor, ...]:
-        """`OUTPUTS` of images (N, C, H, W) in [0, 1], and of what the classifier says of them."""
+        """`OUTPUTS` of images (N, C, H, W) in [0, 1], and of the scores that they got."""
         self._heard.logits = self._reader.read(self._reading(scores))
         classes, confidence, none, passes = answers_to(self._network(images), self._threshold)
         return none, confidence, classes, passes

@@ -32,7 +32,7 @@ class Checked:
     path: Path | None = None
     """The classifier's own file; or else"""
     reader: Callable[[Tensor], tuple[Tensor, Tensor]] | None = None
-    """the classifier, of which the first result is what it gives."""
+    """the classifier; the first result is what it gives."""
     dtype: torch.dtype = torch.float32
     """The type that the classifier works in, if it is known."""
 
@@ -137,7 +137,7 @@ def _parts(count: int, batch: int | None) -> Iterator[slice]:
 
 
 def _alike(one: Any, other: Any, share: float) -> bool:
-    """Whether two outputs of a runtime are the same but for rounding."""
+    """Whether two outputs of a runtime are the same apart from rounding."""
     if isinstance(one, list):
         return len(one) == len(other) and all(
             _alike(a, b, share) for a, b in zip(one, other, strict=True)

@@ -139,7 +139,7 @@ def _trained(
     task: Task,
     tell: Callable[[str], None],
 ) -> Guard:
-    """One from the rounds, which go on where they were if they have begun."""
+    """One from the rounds, which continue where they stopped."""
     folder = folder_of(data, settings, kept_in)
     finished = weights_in(folder, round_name(settings.rounds))
     if finished.is_file():

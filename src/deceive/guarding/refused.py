@@ -33,7 +33,7 @@ def save_refused(folder: Path, model: GuardedModel, split: Labelled, alone: Tens
         folder: of the guarded classifier.
         model: the guarded classifier.
         split: real images.
-        alone: (N, K), what the classifier alone says of the first N of them.
+        alone: (N, K), what the classifier alone says about the first N of them.
     """
     parts: dict[str, list[Tensor]] = {name: [] for name in _LAYOUT}
     found, batch = 0, min(100, batch_for(model.image_shape))

@@ -52,7 +52,7 @@ class Guarded(nn.Module):
         doubt: δ in (0, 1), how often the readers are taken to be wrong, and to have guessed.
         shifts: pixels (down, right) to move each image by; the logits are the mean over all shifts
             (test-time augmentation, Krizhevsky et al. 2012). What deceives a network in one place
-            seldom does in the next; a digit is one in all. Empty to ask once, without a shift.
+            rarely does in the next; a digit is one in all. Empty to ask once, without a shift.
         guard_doubt: δ_g in [0, 1), how often the guard's choice of a class is taken to be a guess.
         detector: a `Classifier` with two outputs, for a real image and for anything else; asked
             once, without a shift.

@@ -99,7 +99,7 @@ def likeness(found: Resemblance) -> Grid:
 
 
 def garbage(report: AuditReport) -> Grid:
-    """What the model says of each kind of garbage."""
+    """What the model says about each kind of garbage."""
     rubbish = report.model.rubbish_class is not None
     rows = []
     for each in report.garbage:

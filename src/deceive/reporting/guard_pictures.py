@@ -78,7 +78,7 @@ def real_images(before: Audited, after: Audited) -> list[Picture]:
 
 
 def _answers(before: Audited) -> dict[bytes, tuple[str]]:
-    """What the classifier alone says of its audit's test images, by their bytes."""
+    """What the classifier alone says about its audit's test images, by their bytes."""
     arrays = load_real(before.run, before.sizes)
     answers = zip(arrays["levels"], arrays["answers"], arrays["confidence"], strict=True)
     return {

@@ -37,7 +37,7 @@ class Card(BaseModel):
     temperature: float = Field(default=1, gt=0)
     """What its logits were divided by after training, to calibrate them."""
     validation_accuracy: float = Field(ge=0, le=1)
-    """Share of the images that are read rightly; for a network of the rounds, its rubbish output
+    """Share of the images that are read correctly; for a network of the rounds, its rubbish output
     left out; for a detector, share of the images that pass."""
     test_accuracy: float = Field(ge=0, le=1)
     command: str

@@ -31,7 +31,7 @@ from deceive.storage.places import check_files, check_place, holds_run, is_there
 
 
 class Run:
-    """A folder that holds one experiment: begun by the first call, continued by the next ones.
+    """A folder that holds one experiment: started by the first call, continued by the next ones.
 
     `word` is its kind's, or None for old settings that don't tell; `settings` are all others.
 
@@ -131,7 +131,7 @@ class Run:
 
     @property
     def environment(self) -> Row:
-        """The versions and the machine that the run was begun with."""
+        """The versions and the machine that the run started with."""
         return read_json(self.folder / "environment.json")
 
     def rows(self) -> list[Row]:

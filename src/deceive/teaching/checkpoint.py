@@ -69,7 +69,7 @@ def load(game: Game, path: Path) -> None:
     if wrote not in (0, game.here.count):
         raise InputError(
             f"{path}: expected the checkpoint of {game.here.count} process(es), got one of "
-            f"{wrote}; a run goes on with as many as it was begun with"
+            f"{wrote}; a run continues with as many as it started with"
         )
     if trouble := _trouble(game, facts, state):
         raise InputError(f"{path}: {_EXPECTED}; {trouble}")

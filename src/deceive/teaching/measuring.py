@@ -39,7 +39,7 @@ def made(network: Network, data: Dataset, settings: RoundsSettings) -> FoolingRe
                 classes,
                 count=settings.measured,
                 seed=seed,
-                polish=None,  # as they come
+                polish=None,  # without the final clean-up
                 accepted=None,
                 ascent=settings.ascent,
             )

@@ -15,7 +15,7 @@ from deceive.training.recipes import build, train
 _OWN, _EASY = {"sharp": 0.4, "robust": 0.6}, "reader"
 
 # How often the readers are taken to be wrong: in the rounds so often that the guard learns to tell
-# digits too, and seldom afterwards.
+# digits too, and rarely afterwards.
 _DOUBT_IN_ROUNDS, _DOUBT = 0.02, 0.0005
 
 

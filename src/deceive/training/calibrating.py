@@ -66,7 +66,7 @@ def inverse_temperature(logits: Tensor, labels: Tensor) -> float:
         mean = (p * logits).sum(1)
         slope = (mean - right).mean()
         curvature = (p * (logits - mean[:, None]).square()).sum(1).mean()
-        # 0 / 0 where all are read rightly, and surely.
+        # 0 / 0 where all are read correctly, and surely.
         step = (slope / curvature).nan_to_num(0.0).clamp(-scale, scale / 2)
         scale = (scale - step).clamp(0.1, 10)
     return scale.item()

@@ -100,7 +100,7 @@ def train(
             is calibrated on the validation images. The card has its accuracy on those and on the
             test images.
         seed: for the weights, the order, the augmentation and dropout.
-        settings: how, in place of the recipe's.
+        settings: how, instead of the recipe's.
         rubbish: images of one more class, the rubbish class.
         callback: called after every step with a `TrainingProgress`.
 

@@ -68,7 +68,7 @@ def _before_softmax(leaves: Leaves, names: list[str]) -> list[str]:
 
 
 def _is_scores(value: Any, count: int, least: int) -> bool:
-    """Whether these may be scores (N, K) with K at least `least`, but for sides of length 1."""
+    """Whether these may be scores (N, K) with K at least `least`, apart from sides of length 1."""
     if not is_array(value) or value.ndim == 0 or len(value) != count:
         return False
     if value.ndim > 4 or getattr(getattr(value, "dtype", None), "kind", "f") != "f":

@@ -100,7 +100,7 @@ class Interface:
     crop: Size | None = None
     """(height, width) of the middle that is cut out; one number for a square."""
     preprocess: str | Callable[[Tensor], Any] | None = None
-    """In place of a scaling: a function, or where to import it (`module:function`), from images
+    """Instead of a scaling: a function, or where to import it (`module:function`), from images
     (N, C, H, W) in [0, 1] to what the model takes. Gradients pass through it if it uses torch."""
     class_names: tuple[str, ...] | None = None
     """A name for each of the model's outputs, in their order, which the data's classes are matched

@@ -71,7 +71,7 @@ def names_of_labels(
 ) -> tuple[str, ...] | None:
     """The names of columns, of a model that gives the label with the greatest score as well.
 
-    Libraries sort their labels: if that explains all that are given, it is taken for so.
+    Libraries sort their labels: if that explains all that are given, they are taken to be sorted.
 
     >>> import torch
     >>> names_of_labels(torch.eye(3), ["ant", "bee", "cat"], ["cat", "ant", "bee"])

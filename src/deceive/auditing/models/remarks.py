@@ -23,7 +23,7 @@ CONSTANT = (
 
 
 def is_constant(scores: Tensor) -> bool:
-    """Whether the scores (N, K) of several images are the same, but for rounding.
+    """Whether the scores (N, K) of several images are the same, apart from rounding.
 
     >>> import torch
     >>> is_constant(torch.tensor([[1.0, 2.0], [1.0, 2.0]])), is_constant(torch.eye(2))

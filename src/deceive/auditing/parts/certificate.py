@@ -23,7 +23,7 @@ EPSILONS = (0.1, 0.3)
 """How far around garbage it is to hold: the greatest change of a pixel."""
 
 # A bound takes as long as some twenty questions: it is worked out for one in so many images, for no
-# more values than these, but for ten images at least.
+# more values than these, and for at least ten images.
 _OF_THEM, _VALUES, _LEAST = 4, 400_000, 10
 
 _AT_ONCE = 50

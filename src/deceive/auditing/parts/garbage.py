@@ -84,7 +84,7 @@ def _end(context: Context, row: CurveRow | SearchRow) -> Tensor:
 
 
 def scored(context: Context, kind: str, images: Images, tick: Tick) -> Garbage:
-    """What the model says of garbage; what it is surest of is kept to be shown."""
+    """What the model says about garbage; what it is surest of is kept to be shown."""
     subject, thresholds = context.subject, context.thresholds
     logits, scores = stored_scorer(context).ask(context, images, tick, f"garbage/{kind}")
     finite = logits.isfinite().all(1)

@@ -214,7 +214,7 @@ class Score(Finding):
 
 
 class Garbage(Finding):
-    """Images that show none of the classes, and what the model says of them."""
+    """Images that show none of the classes, and what the model says about them."""
 
     kind: str
     """`uniform`, `gaussian`, `smooth`, `squares`, `permuted`, `constant` or `other data`;

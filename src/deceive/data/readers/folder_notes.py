@@ -1,4 +1,4 @@
-"""What is said of class folders: what was left out, and what was taken for what."""
+"""What is said about class folders: what was left out, and what was taken for what."""
 
 import os
 from collections import Counter

@@ -78,7 +78,7 @@ def place_text(
         y: its middle.
         text: shown as it is, dollar signs too.
         lines: height of the letters, in lines.
-        align: which part of it is at `x`: left, center or right.
+        align: which part of it is at `x`: `left`, `center` or `right`.
         colour: of the letters.
         weight: Matplotlib's: normal or bold.
     """
