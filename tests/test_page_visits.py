@@ -182,4 +182,4 @@ def test_a_browser_that_lacks_something_is_told(visit, lacking):
 
 def test_without_scripts_a_sentence_stays(visit):
     page = visit(ready=False, java_script_enabled=False)
-    assert "Should this sentence stay, your browser can’t run the page" in page.inner_text("#boot")
+    assert "If this sentence stays, your browser can’t run the page" in page.inner_text("#boot")

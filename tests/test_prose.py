@@ -67,7 +67,7 @@ def test_every_rule_says_what_to_write():
         ("a.md", "# A\n\n```\nnobody\n```\n\n    nobody\n\n`nobody` [x](nobody.md)\nnobody\n", 10),
         ("a.py", 'NAME = "nobody"\n\n\ndef f():\n    """Fine.\n\n    Nobody did it.\n    """\n', 7),
         ("b.py", "x = 1  # nobody\n", 1),
-        ("c.py", '"""Fine.\n\n>>> nobody = 1\n"""\nraise ValueError(\n    f"{f}: nobody did it"\n)\n', 6),
+        ("c.py", '"""Fine.\n\n>>> nobody = 1\n"""\nx = (\n    f"{f}: nobody did it"\n)\n', 6),
         ("a.html", "<script>\nnobody\n</script>\n<p title='nobody'>\nnobody</p>\n", 5),
         ("a.js", "const nobody = 1;\nconst said = `it was\nnobody`;\n", 3),
     ],
