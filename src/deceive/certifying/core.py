@@ -68,7 +68,7 @@ def certify(
 
     Interval bounds (Gowal et al. 2018) follow a box of all images near the given one through the
     network. They hold for the network's weights in real numbers, and for the network run in
-    float32 (docs/explanation/certificates.md). For most networks they are far too wide to prove
+    float32 (docs/explanation/arithmetic.md). For most networks they are far too wide to prove
     anything; a detector (`Guarded`) is trained to make them tight.
 
         >>> import torch
