@@ -60,7 +60,7 @@ WORDS = {
     r"rightly": "correctly",
     r"(?:has|have|had|was|were) begun": "started",
     r"goes? on with|gets? on(?=[.,;])": "continues, or makes progress",
-    r"(?:say|says|said) of (?!the|which|course)\w+": "says about",
+    r"(?:say|says) of (?!the|which|course)\w+": "says about",
     # Padding.
     r"in order to(?= \w)": "to",
     r"due to the fact that": "because",
@@ -84,9 +84,10 @@ _VERB = "(?:am|is|are|was|were|do|does|did|has|have|had|can|could|will|would|may
 
 # Beginnings of sentences in which the verb comes before its subject.
 BEGINNINGS = {
-    f"(?:Never|Nor|Neither|Seldom|Rarely|Hardly|Not once|Nowhere) {_VERB}": "the subject first",
+    f"Neither {_VERB}(?! (?:we|I|you))": "the subject first",
+    f"(?:Never|Nor|Seldom|Rarely|Hardly|Not once|Nowhere) {_VERB}": "the subject first",
     f"Only (?:then|when|here|there|now) {_VERB}": "the subject first",
-    f"So {_VERB}": "the subject first, and too",
+    f"So {_VERB}(?! not)": "the subject first, and too",
     r"(?:Had|Were|Should) (?:it|they|he|she|this|that|the|an?|no|you)": "if",
     r"Be (?:it|they|that)": "whether",
 }
