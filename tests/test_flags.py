@@ -208,7 +208,8 @@ def stored() -> list[str]:
         lines += re.findall(r"`(deceive (?:rounds|study) [^`]*)`", text)
     for path in (*ROOT.glob("models/*.json"), *ROOT.glob("docs/reference/audits/*.json")):
         lines.append(json.loads(path.read_text())["command"])
-    return sorted({" ".join(line.split()) for line in lines if "--help" not in line})
+    lines = [line for line in lines if "--help" not in line and "[-h]" not in line]
+    return sorted({" ".join(line.split()) for line in lines})
 
 
 @pytest.mark.parametrize("line", stored())

@@ -244,7 +244,7 @@ def test_steps_are_compared_only_where_both_were_fooled(before, after):
 def test_a_clean_network_alone_is_not_still_fooled():
     first, judged = study_findings([stage(1.0, 9)], 500)
     assert first == "The network is fooled, by 100.0% of all candidates."
-    assert judged.startswith("The judge")
+    assert judged.startswith("Another network, the judge, sees the target in")
 
 
 def test_no_numbers_no_finding():

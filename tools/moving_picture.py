@@ -129,7 +129,7 @@ def _last(result: FoolingResult) -> int:
 
 
 def _percent(confidence: float) -> str:
-    """Rounded down, so that 99% is never said of less."""
+    """Rounded down, so that nothing below 99% is shown as 99%."""
     return f"{int(np.floor(confidence * 100))}%"
 
 

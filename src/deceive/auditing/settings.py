@@ -46,7 +46,7 @@ class AuditSettings(BaseModel):
     curve_candidates: int = Field(default=20, ge=0)
     """Candidates per curve of confidence against steps; 0: no curves."""
     searched: int = Field(default=20, ge=0)
-    """Candidates per black-box attack; 0: none, of a model with a gradient."""
+    """Candidates per black-box attack; 0 turns these off for a model with a gradient."""
     queries: int = Field(default=1000, ge=100, lt=checks.MOST)
     """The most images a search asks the model about, per candidate."""
     real_images: int = Field(default=10_000, ge=10)

@@ -29,6 +29,6 @@ class DetectorSettings(BaseModel):
     weight: float = Field(default=3, gt=0, le=checks.GREATEST)
     """Weight of the real images' loss, beside that of the garbage."""
     garbage: int = Field(default=100_000, ge=100)
-    """Images of garbage that are made to be trained on, of all kinds together."""
+    """Garbage images to train on, of all kinds together."""
     kept: float = Field(default=0.995, gt=0.5, lt=1)
-    """The share of the validation images that pass: that get log-odds of at least 8."""
+    """Share of the validation images that should pass, with log-odds of at least 8."""

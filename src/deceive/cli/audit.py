@@ -41,7 +41,7 @@ class AuditCommand(Suite, Command):
     shipped network."""
     settings: Annotated[AuditSettings, tyro.conf.arg(name="")]
     declared: tyro.conf.OmitArgPrefixes[Declared]
-    """How the model takes its images, where it isn't to be found out."""
+    """How the model takes its images; by default that is found out."""
     files: tyro.conf.OmitArgPrefixes[Exports]
     """Files for other tools, written however the audit ends."""
     data: Path | None = None
@@ -56,10 +56,10 @@ class AuditCommand(Suite, Command):
     other_data: Path | None = None
     """A folder with images of other things, such as Fashion-MNIST: garbage to this model."""
     budget: float | Literal["none"] | None = None
-    """Seconds that it may take: it does less of what has no flag until that fits. none: everything.
-    By default 120, and none where more is asked than usual."""
+    """Seconds that it may take; it reduces what no flag sets. none: do everything. By default 120,
+    or none if a flag asks for more than usual."""
     max_gibberish_rate: float | None = None
-    """Exit with 1 if the gibberish rate at either threshold is greater, for use in tests."""
+    """For tests: exit with 1 if the gibberish rate at either threshold is greater."""
     trust: bool = False
     """Open files of formats that can run code when they are read (.pt2, TorchScript)."""
     fresh: bool = False

@@ -9,7 +9,7 @@ from deceive.common.errors import InputError
 
 @dataclass(frozen=True, kw_only=True)
 class Declared:
-    """How the model takes its images, where it isn't to be found out."""
+    """How the model takes its images; by default that is found out."""
 
     size: str | None = None
     """HxW, such as 48x192: stretch pictures to this height and width; by default what the model

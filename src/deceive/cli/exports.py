@@ -23,8 +23,8 @@ class Exports:
     huggingface: Path | None = None
     """Write YAML for a model's page at Hugging Face: a model card's model-index."""
     huggingface_benchmark: str | None = None
-    """With --huggingface: the Hub's ORG/NAME of the benchmark that the data are, for a file in
-    .eval_results/ instead."""
+    """With --huggingface: ORG/NAME of the benchmark on the Hub that your data are; a file for
+    .eval_results/ is written instead."""
 
     def check(self, out: Path, *, json: bool) -> None:
         """Raise `InputError` for a file that can't be written later.

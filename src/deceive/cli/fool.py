@@ -18,7 +18,7 @@ class FoolCommand(Command):
     together: ClassVar[bool] = True
 
     target: str = "all"
-    """The class that images should be taken for, or all for every class."""
+    """The class that the network should see, or all for every class."""
     out: Path = Path("fooled.npz")
     """A .png (for one image) or an .npz with images, targets, confidence, steps, fooled."""
     model: str = "fast"

@@ -27,7 +27,7 @@ class GuardCommand(Command):
     """Your classifier: whatever `deceive audit` takes. It isn't changed."""
     settings: Annotated[GuardSettings, tyro.conf.arg(name="")]
     declared: tyro.conf.OmitArgPrefixes[Declared]
-    """How the model takes its images, where it isn't to be found out."""
+    """How the model takes its images; by default that is found out."""
     data: Path | None = None
     """Real images of its classes, as for `deceive audit`; by default MNIST."""
     out: Path | None = None
@@ -50,7 +50,7 @@ class GuardCommand(Command):
     trust: bool = False
     """Open files of formats that can run code when they are read (.pt2, TorchScript)."""
     onnx: bool = True
-    """Write one ONNX file of classifier and guard too, where there can be one."""
+    """Also write classifier and guard as one ONNX file, where possible."""
     fresh: bool = False
     """Set aside an earlier run in the same folder, and start over."""
     json: bool = False

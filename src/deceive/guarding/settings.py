@@ -25,10 +25,9 @@ class GuardSettings(BaseModel):
     """The confidence at which an image passes, if the classifier reads well enough for it; a lower
     one is found otherwise."""
     doubt: float = Field(default=0.0005, gt=0, lt=1)
-    """How often the classifier is taken to be wrong, and to have guessed."""
+    """Share of its answers in which the classifier is assumed to guess."""
     certified: bool = False
-    """Put a detector beside the guard, so that it is proved for much garbage that nothing near it
-    passes."""
+    """Add a detector with proved bounds: for most garbage, no image near it can pass."""
     rounds: int = Field(default=2500, ge=1, lt=checks.MOST)
     """Rounds in which a guard is trained, if there is none for the data."""
     seed: int = Field(default=0, ge=0, lt=checks.SEEDS)

@@ -21,8 +21,8 @@ def rounds_findings(rows: list[Row], quality: Row | None) -> list[str]:
         f"After {counted(last['round'], 'round')}" if last["round"] else "Before the first round"
     )
     said = [
-        f"{rounds} the judge, another network, takes {seen:.1%} of the images for their targets; "
-        f"it began at {before:.1%}."
+        f"{rounds} another network, the judge, sees the target in {seen:.1%} of the images; at "
+        f"first it was {before:.1%}."
     ]
     if "fooling_rate" in last:
         said.append(
@@ -31,15 +31,15 @@ def rounds_findings(rows: list[Row], quality: Row | None) -> list[str]:
         )
     if "gibberish_rate" in last:
         said.append(
-            f"Of {last['digits_sure']:.1%} of the real validation images it is 0.99 sure of the "
-            f"right class. Of the candidates {last['gibberish_rate']:.1%} are gibberish: it is "
-            "0.99 sure of their targets, and the judge does not see them."
+            f"It is 99% sure of the right class in {last['digits_sure']:.1%} of the real "
+            f"validation images. {last['gibberish_rate']:.1%} of the candidates are gibberish: it "
+            "is 99% sure of a class that the judge does not see."
         )
     if quality:
         said.append(
-            f"Of {quality['images']:,} images drawn at the end from fresh noise, the judge takes "
-            f"{quality['judge_agreement']:.2%} for their targets. A network trained on those "
-            "images alone, which never saw a real one, reads "
+            f"The judge sees the target in {quality['judge_agreement']:.2%} of "
+            f"{quality['images']:,} images drawn at the end from fresh noise. A network trained on "
+            "those images alone, which never saw a real one, reads "
             f"{quality['classification_accuracy_score']:.2%} of the real test images."
         )
     said.append(
@@ -80,8 +80,8 @@ def study_findings(stages: list[Row], steps: int) -> list[str]:
     # Two standard errors of a share that is really `chance`.
     spread = 2 * math.sqrt(chance * (1 - chance) / clean["candidates"])
     said.append(
-        f"The judge, another network, takes {agreement:.1%} of the clean network’s candidates for "
-        f"their target; guessing would give {chance:.1%}. "
+        f"Another network, the judge, sees the target in {agreement:.1%} of the clean network’s "
+        f"candidates; guessing would give {chance:.1%}. "
         + (
             "That is more than chance, so they contain something that it looks for too."
             if agreement > chance + spread

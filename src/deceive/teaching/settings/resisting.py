@@ -45,7 +45,8 @@ class ResistingSettings(ContinualSettings):
     """Share of an image's last step that is repeated."""
     searched: int = Field(default=24, ge=0)
     """Extra candidates in each round, led by a search without a gradient, which adds helpful
-    squares. Their set is to `kept` as this number is to `candidates`."""
+    squares. Their set is smaller than `kept` in
+    the same proportion."""
     digits_sure: Share | None = 0.96
     """Share of the validation digits that the final network should be at least 99% sure of; its
     rubbish logit is lowered until it is. None leaves it unchanged."""
