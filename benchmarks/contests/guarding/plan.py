@@ -11,6 +11,8 @@ class Plan:
 
     readers: tuple[str, ...] = tuple(READERS)
     """Classifiers that are guarded."""
+    scored: tuple[str, ...] = ("fast", "study")
+    """Shipped networks that are guarded for their AUROC alone."""
     seeds: int = 3
     """Trainings of each, with seeds counted from 0."""
     candidates: int = 50
@@ -21,10 +23,13 @@ class Plan:
     """Candidates of the attacks that are made for a guarded network, on the first classifier with
     seed 0 alone; 0: none."""
     adaptive_steps: int = 10_000
-    """Steps of those along guard and classifier together; those along one alone, and those with
-    restarts, take a fifth."""
+    """The most steps of those along guard and classifier together; those along one alone or along
+    another guard, and those with restarts, take a fifth."""
     restarts: int = 5
     """Starts of an attack with restarts."""
+    second_rounds: int = 300
+    """Rounds of a second guard, of seed 1, whose gradients are tried on the first; 0: none. It is
+    kept in runs/guards."""
     real_images: int = 10_000
     """Real images that the audits read, of each split."""
     garbage_images: int = 2000
@@ -39,12 +44,14 @@ class Plan:
 
 QUICK = Plan(
     readers=("tiny",),
+    scored=(),
     seeds=1,
     candidates=2,
     steps=3,
     adaptive=2,
     adaptive_steps=4,
     restarts=1,
+    second_rounds=0,
     real_images=200,
     garbage_images=20,
     searched=2,

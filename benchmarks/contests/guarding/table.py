@@ -17,49 +17,61 @@ def table(result: Row) -> str:
     sections = [
         "## Guarded classifiers\n\nThe shipped guard in front of classifiers it has never seen, by "
         f"`deceive guard`: means over {counted(seeds, 'training')} (least to greatest). Gibberish "
-        f"at 0.99 is that of the worst attack and start, {candidates} candidates each; AUROC is "
-        "the least of all kinds of garbage that were not optimised.",
+        f"at 0.99 is that of the worse of two attacks, or of the worst search, {candidates} "
+        "candidates from each kind of start. *Right if it passes* is the accuracy of the "
+        "validation images that pass.",
         in_words(result["facts"]),
         markdown.table(("classifier", "", *_COLUMNS), _lines(result["rows"])),
     ]
-    if adaptive := [
-        (row["name"], each) for row in result["rows"] for each in row.get("adaptive", ())
-    ]:
+    if scores := _scores(result):
+        kinds = list(dict.fromkeys(kind for *_, aurocs in scores for kind in aurocs))
+        sections += [
+            "AUROC of the confidence, each kind of garbage against real images: the least of "
+            f"{counted(seeds, 'seed')}. Shipped networks were trained once; their seeds are those "
+            "of the garbage.",
+            markdown.table(("classifier", "", *kinds), _scored(scores, kinds)),
+        ]
+    if adaptive := result["adaptive"]:
         sections += [
             "Attacks made for the guard: Auto-PGD with step halving (Croce and Hein 2020), "
-            "anywhere in [0, 1], along the log-odds of the guarded network or of one of its parts. "
-            "An image counts if the guarded network reached its threshold anywhere on the way.",
+            "anywhere in [0, 1], along the log-odds of the guarded network, of one of its parts, "
+            "or of the same classifier behind another guard. A candidate stops at the first image "
+            "with which the guarded network reaches its threshold; it is gibberish if `judge` "
+            "doesn't see the target in it.",
             markdown.table(
-                ("classifier", "from", "along", "steps", "reach the threshold", "gibberish"),
-                [_attacked(name, each) for name, each in adaptive],
+                ("classifier", "from", "along", "most steps", "reach the threshold", "gibberish"),
+                [_attacked(each) for each in adaptive],
             ),
         ]
     return "\n\n".join(sections)
 
 
-def _noise(figures: Row) -> float | None:
+def _from_noise(figures: Row) -> list[float]:
     rates = [figures["gibberish"][start] for start in _NOISE]
-    return max((rate for rate in rates if rate is not None), default=None)
+    return [rate for rate in rates if rate is not None]
 
 
-def _least_auroc(figures: Row) -> float:
-    return min(auroc for kind, auroc in figures["auroc"].items() if kind != "optimised")
+def _all_noise(figures: Row) -> float | None:
+    rates = _from_noise(figures)
+    return sum(rates) / len(rates) if rates else None
 
 
 _COLUMNS: dict[str, Callable[[Row], float | None]] = {
     "reads": lambda figures: figures["accuracy"],
+    "right if it passes": lambda figures: figures.get("passing_accuracy"),
     "real images at 0.99": lambda figures: figures["sure"],
-    "gibberish from noise, black, squares": _noise,
+    "gibberish from noise, black, squares": _all_noise,
+    "from the worst of these": lambda figures: max(_from_noise(figures), default=None),
     "from another real image": lambda figures: figures["gibberish"]["real"],
     "by search": lambda figures: figures["gibberish"]["search"],
-    "least AUROC": _least_auroc,
 }
 
 
 def _lines(rows: list[Row]) -> list[tuple[str, ...]]:
     by_name = defaultdict(list)
     for row in rows:
-        by_name[row["name"]].append(row)
+        passing = {"passing_accuracy": row["set"]["passing_accuracy"]}
+        by_name[row["name"]].append({**row, "behind": row["behind"] | passing})
     return [
         (name if side == "before" else "", side, *_cells([row[side] for row in each]))
         for name, each in by_name.items()
@@ -68,32 +80,51 @@ def _lines(rows: list[Row]) -> list[tuple[str, ...]]:
 
 
 def _cells(found: list[Row]) -> list[str]:
-    cells = []
-    for column, figure in _COLUMNS.items():
-        values = [value for each in found if (value := figure(each)) is not None]
-        scale, unit, digits = (1, "", 4) if "AUROC" in column else (100, "%", 2)
-        cells.append(_spread([scale * value for value in values], digits, unit))
-    return cells
+    return [
+        _spread([value for each in found if (value := figure(each)) is not None])
+        for figure in _COLUMNS.values()
+    ]
 
 
-def _spread(values: list[float], digits: int, unit: str) -> str:
+def _spread(values: list[float]) -> str:
     if not values:
         return "–"
-    mean = sum(values) / len(values)
-    said = f"{mean:.{digits}f}{unit}"
-    if len(values) > 1 and max(values) > min(values):
-        said += f" ({min(values):.{digits}f} to {max(values):.{digits}f})"
+    said = f"{sum(values) / len(values):.2%}"
+    if max(values) > min(values):
+        said += f" ({min(values):.2%} to {max(values):.2%})".replace("% to", " to")
     return said
 
 
-def _attacked(name: str, each: Row) -> tuple[str, ...]:
+def _scores(result: Row) -> list[tuple[str, str, dict[str, float]]]:
+    """Classifier, side, and its least AUROC for each kind of garbage."""
+    found: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    scored = [
+        (row["name"], side, row[side]["auroc"])
+        for row in result["rows"]
+        for side in ("before", "behind")
+    ]
+    scored += [
+        (row["name"], side, row[side]) for row in result["scored"] for side in ("before", "behind")
+    ]
+    for name, side, aurocs in scored:
+        least = found[name, side]
+        for kind, auroc in aurocs.items():
+            if kind != "optimised":
+                least[kind] = min(auroc, least.get(kind, 1.0))
+    return [(*key, least) for key, least in found.items()]
+
+
+def _scored(
+    scores: list[tuple[str, str, dict[str, float]]], kinds: list[str]
+) -> list[tuple[str, ...]]:
+    return [
+        (name if side == "before" else "", side, *(f"{aurocs[kind]:.4f}" for kind in kinds))
+        for name, side, aurocs in scores
+    ]
+
+
+def _attacked(each: Row) -> tuple[str, ...]:
     steps = f"{each['steps']:,}" + (", restarts" if each["way"] == "restarts" else "")
     of = f" of {each['candidates']}"
-    return (
-        name,
-        each["start"],
-        each["along"],
-        steps,
-        f"{each['fooled']}{of}",
-        f"{each['gibberish']}{of}",
-    )
+    ended = (f"{each[figure]}{of}" for figure in ("fooled", "gibberish"))
+    return (each["name"], each["start"], each["along"], steps, *ended)
