@@ -89,6 +89,8 @@ def test_of_a_shy_model_its_own_threshold_comes_first():
         "An attacker who follows its gradient makes it at least 37.2% sure (its own threshold) of "
         "gibberish with 6 of 6 candidates, 100.0%, in a median of 5 steps."
     )
+    one = said(thresholds=SHY, headlines=shy({"gibberish_rate": 1.0, "gibberish_median": 1}))
+    assert one[0].endswith("in a median of 1 step.")
     assert sentences[1].startswith("It is never at least 37.2% sure of garbage")
     assert (
         "It is shy: it is 99% sure of only 3.0% of the real test images. So its own threshold "

@@ -106,6 +106,20 @@ def test_pictures_of_any_size_are_prepared(guarded, tmp_path, data):
         guarded.answer(torch.rand(1, 3, 9, 9))
 
 
+def test_pictures_may_be_arrays_of_numpy(guarded, data):
+    image = data.test.images[0]
+    for picture in (image.numpy(), image.double().numpy(), (image * 255).round().byte().numpy()):
+        torch.testing.assert_close(guarded.prepare(picture), image, atol=0.003, rtol=0)
+    for wrong, said in (
+        (image[0].numpy(), r"a picture \(C, h, w\).*, got ndarray of float32 \(8, 8\)"),
+        ([[0.0]], "got list"),
+        ((image * 255).int().numpy(), "got ndarray of int32"),
+        (image.numpy() * 255, r"values in \[0, 1\], got"),
+    ):
+        with pytest.raises(InputError, match=f"picture: .*{said}"):
+            guarded.prepare(wrong)
+
+
 def test_images_beyond_black_and_white_are_refused(guarded, data):
     some = data.test.images[:3]
     for wrong, said in ((some * 255, "got .* to 2[0-9][0-9]"), (some * 2 - 1, "got -0.9")):
@@ -213,6 +227,7 @@ def test_a_guard_has_to_fit(data, tmp_path):
         guard(Surer(20.0), data, out=tmp_path / "b", use="fast", auditing=None)
     with pytest.raises(InputError, match="for the 4 classes of the data, got 'resist', for 10"):
         guard(Surer(20.0), data, out=tmp_path / "c", use="resist", auditing=None)
+    assert not any((tmp_path / name).exists() for name in "abc")
 
 
 def test_a_guard_is_not_trained_on_a_handful_of_images(data, tmp_path):
@@ -220,13 +235,13 @@ def test_a_guard_is_not_trained_on_a_handful_of_images(data, tmp_path):
         guard(
             Surer(20.0), data.first(100), out=tmp_path / "a", guards=tmp_path / "b", auditing=None
         )
-    assert not (tmp_path / "b").exists()
+    assert not any(tmp_path.iterdir())
 
 
 def test_a_classifier_that_guesses_is_refused(data, tmp_path):
     with pytest.raises(InputError, match="expected a classifier that reads the data, got one that"):
         guard(Surer(-20.0), data, out=tmp_path / "a", use=write_guard(tmp_path), auditing=None)
-    assert not (tmp_path / "a" / "guarded.json").exists()
+    assert not (tmp_path / "a").exists()
 
 
 def test_damaged_folders_are_refused(folder, tmp_path):

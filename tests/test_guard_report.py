@@ -18,6 +18,7 @@ from deceive.auditing.record.schema import read_report
 from deceive.common.errors import InputError
 from deceive.guarding.card import read_card, write_card
 from deceive.guarding.caveats import amounts, caveats
+from deceive.guarding.comparison import tables_of_both
 from deceive.guarding.verdict import verdict
 from deceive.reporting.guard import write_guard_page
 from deceive.storage.runs import Run
@@ -43,6 +44,11 @@ def garbage(kind: str, asked: float, own: float = 0.0) -> dict[str, Any]:
     """2,000 images of garbage, of which the network is so often sure."""
     (found,) = audit_content()["garbage"]
     return found | {"kind": kind, "asked_share": asked, "own_share": own}
+
+
+def of_seven(start: str, asked: float) -> dict[str, Any]:
+    found = attack(start, asked)
+    return found | {"outcomes": [each | {"candidates": 7} for each in found["outcomes"]]}
 
 
 def report(*attacks: dict[str, Any], **changes: Any) -> AuditReport:
@@ -213,6 +219,17 @@ def test_the_page_begins_with_the_verdict_and_links_to_the_audits(audited, page)
     assert "alone: “0”" in first
 
 
+def test_a_share_of_few_candidates_is_a_count():
+    before = report(of_seven("uniform", 6 / 7), of_seven("real", 1.0))
+    after = report(of_seven("uniform", 1 / 7), of_seven("real", 2 / 7))
+    _, fooled, _, through = verdict(CARD, before, after)
+    assert "turns 6 of 7 candidates from noise into gibberish" in fooled
+    assert fooled.endswith("behind the guard, 1 of 7 pass.")
+    assert "2 of 7 candidates from another real image" in through
+    attacks = next(rows for columns, rows in tables_of_both(before, after) if "worst" in columns[0])
+    assert ("from uniform noise", "6 of 7", "1 of 7") in attacks
+
+
 def test_every_figure_has_a_column_for_each(page):
     tables = section(page, "Before and behind the guard")
     assert tables.count("<h3>") == tables.count("<table") == 5
@@ -285,7 +302,14 @@ def test_it_says_how_the_guarded_classifier_is_used(copied):
     assert "ONNX" not in use
     (copied / "guarded.onnx").touch()
     assert "guarded.onnx" in section(page_of(copied), "How to use it")
-    assert "<code>deceive guard bands.py:make --data bands --keep 0.9" in page_of(copied)
+
+
+def test_the_command_that_makes_it_again_has_the_flags_of_its_audits(copied):
+    again = "<code>deceive guard bands.py:make --data bands --keep 0.9"
+    assert f"{again} --budget 120 --judge Strict</code>" in page_of(copied)
+    for name in ("before", "after"):
+        shutil.rmtree(copied / name)
+    assert f"{again} --no-audits</code>" in page_of(copied)
 
 
 def test_an_object_has_to_be_given_again(copied):

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+# Per cent of fewer would look more exact than they are.
+_FEW = 50
+
 
 def share_of(which: Tensor) -> float:
     """The share of flags (N,) that are set.
@@ -22,6 +25,15 @@ def percent(share: float | None, digits: int = 1) -> str:
     ('12.3%', '100.00%', '–')
     """
     return "–" if share is None else f"{share:.{digits}%}"
+
+
+def counted_share(share: float, count: int) -> str:
+    """A share of so many: in per cent, or as a count if they are few.
+
+    >>> counted_share(1 / 7, 7), counted_share(0.143, 1000)
+    ('1 of 7', '14.3%')
+    """
+    return f"{round(share * count)} of {count}" if count < _FEW else percent(share)
 
 
 def in_list(words: Sequence[str], last: str = "and") -> str:

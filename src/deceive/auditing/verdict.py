@@ -166,4 +166,5 @@ def _some(names: list[str], most: int = 5) -> str:
 
 
 def _effort(headline: Headline, outcome: Outcome) -> str:
-    return f"{outcome.effort:g} {'steps' if headline.box == 'white' else 'queries'}"
+    one, several = ("step", "steps") if headline.box == "white" else ("query", "queries")
+    return f"{outcome.effort:g} {one if outcome.effort == 1 else several}"

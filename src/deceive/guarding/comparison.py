@@ -2,10 +2,10 @@
 
 from typing import Literal
 
-from deceive.auditing.record.measured import KINDS, Attack, Garbage, Name
+from deceive.auditing.record.measured import KINDS, Attack, Garbage, Name, Outcome
 from deceive.auditing.record.rows import Attacked
 from deceive.auditing.record.schema import AuditReport
-from deceive.auditing.shares import percent, sure
+from deceive.auditing.shares import counted_share, percent, sure
 from deceive.auditing.tables import Table
 
 Row = tuple[str, ...]
@@ -58,22 +58,32 @@ def _attacks(before: AuditReport, after: AuditReport, name: Name) -> list[Row]:
     """The worst attack from each start at a threshold."""
     rows = []
     for start, words in STARTS.items():
-        rates = [worst(report, start, name) for report in (before, after)]
-        if any(rate is not None for rate in rates):
-            rows.append((f"from {words}", *map(percent, rates)))
+        found = [worst_outcome(report, start, name) for report in (before, after)]
+        if any(found):
+            rows.append((f"from {words}", *map(_rate, found)))
     return rows
+
+
+def _rate(outcome: Outcome | None) -> str:
+    return "–" if outcome is None else counted_share(outcome.rate, outcome.candidates)
 
 
 def worst(report: AuditReport, start: str, name: Name) -> float | None:
     """The greatest rate of all attacks from a start, one of `STARTS`; None if none was tried."""
-    rates = [
-        outcome.rate
+    outcome = worst_outcome(report, start, name)
+    return None if outcome is None else outcome.rate
+
+
+def worst_outcome(report: AuditReport, start: str, name: Name) -> Outcome | None:
+    """The outcome of the attack with that rate."""
+    outcomes = [
+        outcome
         for attack in report.attacks
         if start_of(attack) == start
         for outcome in attack.outcomes
         if outcome.threshold == name
     ]
-    return max(rates, default=None)
+    return max(outcomes, key=lambda each: each.rate, default=None)
 
 
 def start_of(attack: Attack | Attacked) -> str:

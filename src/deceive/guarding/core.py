@@ -20,7 +20,7 @@ from deceive.guarding.asking import heard_from
 from deceive.guarding.card import GuardedCard, read_card
 from deceive.guarding.detectors import detector_for
 from deceive.guarding.graph import FILE, made_or_why_not
-from deceive.guarding.guards import GUARDS, guard_for
+from deceive.guarding.guards import GUARDS, check_guard, guard_for
 from deceive.guarding.judging import Judges, judges_for
 from deceive.guarding.loading import composed
 from deceive.guarding.making import fitted
@@ -30,6 +30,7 @@ from deceive.guarding.rows import GUARD
 from deceive.guarding.sample import check_same, read_sample
 from deceive.guarding.settings import USUAL, GuardSettings
 from deceive.guarding.snippet import write_snippet
+from deceive.storage.places import holds_run
 from deceive.storage.runs import Run
 
 # Behind the guard of MNIST, several networks are asked about each image: it takes longer.
@@ -135,9 +136,13 @@ def guard(
     """
     folder, seconds = Path(out), _seconds(budget, auditing)
     met = met_with(model, data, interface, settings, seconds, trust=trust)
+    heard = None
+    if not holds_run(folder):  # so that a mistake leaves no folder behind
+        check_guard(met.data, settings, given=use, train=train, kept_in=Path(guards))
+        heard = heard_from(met, settings, task)
     run = Run(folder, run_settings(met, interface, settings, use, train=train), GUARD)
     if run.row(part="guarded") is None:
-        heard = heard_from(met, settings, task)  # before a guard is trained for it
+        heard = heard or heard_from(met, settings, task)
         found = guard_for(
             met.data, settings, given=use, train=train, kept_in=Path(guards), task=task, tell=tell
         )

@@ -95,6 +95,23 @@ def guard_for(
     return _trained(data, settings, kept_in, task, tell)
 
 
+def check_guard(
+    data: RealData,
+    settings: GuardSettings,
+    *,
+    given: Path | str | None,
+    train: bool,
+    kept_in: Path,
+) -> None:
+    """Raise `InputError` when `guard_for` would, before anything is written."""
+    if given is not None:
+        _checked(_loaded(given), data)
+        return
+    is_shipped = not train and load_card(SHIPPED).data_checksum == data.checksum
+    if not is_shipped and not _finished(data, settings, kept_in).is_file():
+        _check_enough(data)
+
+
 def _loaded(source: Path | str) -> Guard:
     return Guard(load_network(source), load_card(source), str(source))
 
@@ -126,6 +143,11 @@ def folder_of(data: RealData, settings: GuardSettings, kept_in: Path) -> Path:
     return kept_in / f"{name_of(data)}-{settings.rounds}{extra}"
 
 
+def _finished(data: RealData, settings: GuardSettings, kept_in: Path) -> Path:
+    """The weights of the guard for the data."""
+    return weights_in(folder_of(data, settings, kept_in), round_name(settings.rounds))
+
+
 def name_of(data: RealData) -> str:
     """A name for the data, which differs for other images."""
     name = re.sub(r"[^\w.-]+", "-", data.folder.name).strip("-.") or "data"
@@ -141,7 +163,7 @@ def _trained(
 ) -> Guard:
     """One from the rounds, which continue where they stopped."""
     folder = folder_of(data, settings, kept_in)
-    finished = weights_in(folder, round_name(settings.rounds))
+    finished = _finished(data, settings, kept_in)
     if finished.is_file():
         return _loaded(finished)
     tell(
@@ -183,12 +205,8 @@ def small_dataset(data: RealData, seed: int, task: Task) -> Dataset:
 
     Raises `InputError` when there are no training images.
     """
-    count = 0 if data.train is None else len(data.train)
-    if data.train is None or count < _LEAST:
-        raise InputError(
-            f"data: expected at least {_LEAST} training images to train a guard on, got {count}; "
-            "name data with more, or a guard that was trained before (--use)"
-        )
+    _check_enough(data)
+    assert data.train is not None
     shape = fitting(data.image_shape)
     most = max(1000, _VALUES // math.prod(shape))
     with task("reading the images") as tick:
@@ -204,6 +222,16 @@ def small_dataset(data: RealData, seed: int, task: Task) -> Dataset:
         folder=data.folder,
         class_names=tuple(data.class_names),
     )
+
+
+def _check_enough(data: RealData) -> None:
+    """Raise `InputError` when there are too few training images."""
+    count = 0 if data.train is None else len(data.train)
+    if count < _LEAST:
+        raise InputError(
+            f"data: expected at least {_LEAST} training images to train a guard on, got {count}; "
+            "name data with more, or a guard that was trained before (--use)"
+        )
 
 
 def _read(split: Labelled, shape: Shape, tick: Tick) -> Split:

@@ -1,9 +1,11 @@
 """A guarded classifier: what `guard` makes, and `load_guarded` loads."""
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deceive.common import arguments
@@ -79,9 +81,27 @@ class GuardedModel(nn.Module):
         logits: Tensor = self.network(images)
         return logits
 
-    def prepare(self, picture: Tensor) -> Tensor:
-        """A picture (C, h, w) of any size, uint8 or in [0, 1], as an image (C, H, W)."""
-        return self.card.preparation(picture)
+    def prepare(self, picture: Tensor | NDArray[Any]) -> Tensor:
+        """A picture (C, h, w) of any size as an image (C, H, W); or several (n, C, h, w).
+
+        Args:
+            picture: uint8 or floats in [0, 1], with 1 to 4 channels: grey or colour, and alpha.
+
+        Raises `InputError` for anything else.
+        """
+        expected = "a picture (C, h, w), uint8 or floats in [0, 1]"
+        known = isinstance(picture, Tensor | np.ndarray) and picture.ndim in (3, 4)
+        if not known or 0 in picture.shape:
+            raise arguments.refusal("picture", expected, picture)
+        try:
+            image = torch.as_tensor(picture)
+        except TypeError as error:  # a dtype of NumPy's alone
+            raise arguments.refusal("picture", expected, picture) from error
+        if image.is_floating_point():
+            _check_range("picture", image)
+        elif image.dtype != torch.uint8:
+            raise arguments.refusal("picture", expected, picture)
+        return self.card.preparation(image)
 
     def read(self, path: Path | str) -> Tensor:
         """A picture in a file, as an image (C, H, W).
@@ -106,16 +126,21 @@ class GuardedModel(nn.Module):
                 f"{tuple(images.shape)}; prepare brings pictures to it"
             )
         if len(images):
-            low, high = (each.item() for each in images.float().aminmax())
-            if not -_ROUNDING <= low <= high <= 1 + _ROUNDING:
-                raise InputError(
-                    f"images: expected values in [0, 1], got {low:g} to {high:g}; if they are "
-                    "levels of 0 to 255 or normalised, undo that first"
-                )
+            _check_range("images", images)
             logits = logits_of(self, images.float(), batch_for(self.image_shape))
         else:
             logits = torch.empty(0, self.network.n_outputs)
         return answers_to(logits, self.threshold)
+
+
+def _check_range(name: str, images: Tensor) -> None:
+    """Raise `InputError` unless the pixels are in [0, 1]."""
+    low, high = (each.item() for each in images.float().aminmax())
+    if not -_ROUNDING <= low <= high <= 1 + _ROUNDING:
+        raise InputError(
+            f"{name}: expected values in [0, 1], got {low:g} to {high:g}; if they are levels of 0 "
+            "to 255 or normalised, undo that first"
+        )
 
 
 def answers_to(logits: Tensor, threshold: float) -> Answers:

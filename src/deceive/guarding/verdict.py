@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from deceive.auditing.garbage_in_words import confidence, to_go_by
 from deceive.auditing.proofs_in_words import proofs_in_words
-from deceive.auditing.record.measured import KINDS, Name
+from deceive.auditing.record.measured import KINDS, Name, Outcome
 from deceive.auditing.record.schema import AuditReport
-from deceive.auditing.shares import in_list, percent, sure
+from deceive.auditing.shares import counted_share, in_list, sure
 from deceive.guarding.card import GuardedCard
-from deceive.guarding.comparison import worst
+from deceive.guarding.comparison import worst_outcome
 
 # The starts of attacks that show none of the classes, in words.
 _NOTHING = {
@@ -26,9 +26,9 @@ class _Group:
     """Attacks that begin alike, each audit at its threshold."""
 
     words: str
-    before: float | None
-    """The rate of the worst one; None if none was tried."""
-    after: float | None
+    before: Outcome | None
+    """That of the worst one; None if none was tried."""
+    after: Outcome | None
 
 
 def verdict(card: GuardedCard, before: AuditReport | None, after: AuditReport | None) -> list[str]:
@@ -81,13 +81,15 @@ def _fooled(card: GuardedCard, before: AuditReport, after: AuditReport) -> list[
     if group is None:
         return []
     earlier, later = thresholds(card, before, after)
+    assert group.before is not None
+    assert group.after is not None
+    behind = counted_share(group.after.rate, group.after.candidates) if group.after.rate else "none"
     made = "gibberish" if _judged(before, after) else "fooling images"
     level = confidence(before, earlier) + (" (its own threshold)" if earlier == "own" else "")
     passing = "pass" if later == "asked" else f"reach {confidence(after, later)}, its own threshold"
     return [
-        f"The worst attack turns {percent(group.before)} of the candidates {group.words} into "
-        f"{made} that the classifier alone is at least {level} sure of; behind the guard, "
-        f"{percent(group.after) if group.after else 'none'} {passing}."
+        f"The worst attack turns {_candidates(group.before)} {group.words} into {made} that the "
+        f"classifier alone is at least {level} sure of; behind the guard, {behind} {passing}."
     ]
 
 
@@ -99,9 +101,11 @@ def _through(card: GuardedCard, before: AuditReport, after: AuditReport) -> list
     garbage = [each for each in after.garbage if each.kind != "optimised" and each.images]
     shares = {each.kind: each.own_share if later == "own" else each.asked_share for each in garbage}
     found = [
-        f"{percent(each.after)} of the candidates {each.words}" for each in others if each.after
+        f"{_candidates(each.after)} {each.words}"
+        for each in others
+        if each.after is not None and each.after.rate
     ]
-    found += [f"{percent(share)} of the {KINDS[kind]}" for kind, share in shares.items() if share]
+    found += [f"{share:.1%} of the {KINDS[kind]}" for kind, share in shares.items() if share]
     if found:
         return [f"What still gets through: {in_list(found)}."]
     nothing = [f"no candidate {each.words}" for each in others]
@@ -120,10 +124,8 @@ def _groups(card: GuardedCard, before: AuditReport, after: AuditReport) -> list[
     names = thresholds(card, before, after)
 
     def tried(start: str) -> list[bool]:
-        rates = [
-            worst(report, start, name) for report, name in zip((before, after), names, strict=True)
-        ]
-        return [rate is not None for rate in rates]
+        both = zip((before, after), names, strict=True)
+        return [worst_outcome(report, start, name) is not None for report, name in both]
 
     # Those that both tried, so that they can be compared.
     nothing = [start for start in _NOTHING if all(tried(start))]
@@ -140,9 +142,16 @@ def _groups(card: GuardedCard, before: AuditReport, after: AuditReport) -> list[
     ]
 
 
-def _worst_of(report: AuditReport, starts: Sequence[str], name: Name) -> float | None:
-    rates = [worst(report, start, name) for start in starts]
-    return max((rate for rate in rates if rate is not None), default=None)
+def _worst_of(report: AuditReport, starts: Sequence[str], name: Name) -> Outcome | None:
+    outcomes = [worst_outcome(report, start, name) for start in starts]
+    found = [each for each in outcomes if each is not None]
+    return max(found, key=lambda each: each.rate, default=None)
+
+
+def _candidates(outcome: Outcome) -> str:
+    """The share of candidates that succeed."""
+    said = counted_share(outcome.rate, outcome.candidates)
+    return f"{said} candidates" if " of " in said else f"{said} of the candidates"
 
 
 def _headline(groups: list[_Group]) -> _Group | None:

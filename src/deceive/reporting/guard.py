@@ -5,7 +5,7 @@ from pathlib import Path
 from deceive.auditing.record.schema import read_report
 from deceive.auditing.tables import Table
 from deceive.guarding import graph
-from deceive.guarding.again import command_of
+from deceive.guarding.again import audit_flags, command_of
 from deceive.guarding.card import read_card
 from deceive.guarding.caveats import amounts, caveats
 from deceive.guarding.comparison import tables_of_both
@@ -53,7 +53,7 @@ def write_guard_page(run: Run) -> Path:
             load_refused(run.folder, card), in_quotes(card.class_names)
         ),
         shipped=card.guard.source in shipped_names(),
-        command=command_of(run.settings, trust=card.reader.trust),
+        command=command_of(run.settings, trust=card.reader.trust, audits=audit_flags(run.folder)),
         environment=run.environment,
         folder=run.folder.as_posix(),
         snippet=(FILE, FUNCTION),
