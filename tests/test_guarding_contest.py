@@ -108,9 +108,13 @@ def result() -> dict:
 def test_its_table_shows_both_sides():
     text = guarding.table(result())
     lines = text.splitlines()
-    before = "| mine | before | 96.00% (95.00 to 97.00%) | – | 80.00% | 40.00% | 90.00% | 98.00% |"
+    before = (
+        "| mine | 2 | before | 96.00% (95.00 to 97.00%) | – | 80.00% | 40.00% | 90.00% | 98.00% |"
+    )
     assert any(line.startswith(before) for line in lines)
-    assert any(line.startswith("|  | behind | 98.00% | 99.50% | 80.00% | 0.00%") for line in lines)
+    assert any(
+        line.startswith("|  |  | behind | 98.00% | 99.50% | 80.00% | 0.00%") for line in lines
+    )
     assert "2,000, restarts | 3 of 20 | 1 of 20 |" in text
 
 

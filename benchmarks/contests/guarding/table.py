@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 from benchmarks.contest import Row, in_words
 from deceive.common import markdown
-from deceive.common.checks import counted
 
 # Kinds of start that began as noise or plain.
 _NOISE = ("uniform", "gaussian", "smooth", "blank", "squares")
@@ -13,22 +12,21 @@ _NOISE = ("uniform", "gaussian", "smooth", "blank", "squares")
 
 def table(result: Row) -> str:
     """Every classifier before and behind the guard, and the attacks made for the guard."""
-    seeds, candidates = result["plan"]["seeds"], result["plan"]["candidates"]
+    candidates = result["plan"]["candidates"]
     sections = [
         "## Guarded classifiers\n\nThe shipped guard in front of classifiers it has never seen, by "
-        f"`deceive guard`: means over {counted(seeds, 'training')} (least to greatest). Gibberish "
+        "`deceive guard`: means over its trainings (least to greatest). Gibberish "
         f"at 0.99 is that of the worse of two attacks, or of the worst search, {candidates} "
         "candidates from each kind of start. *Right if it passes* is the accuracy of the "
         "validation images that pass.",
         in_words(result["facts"]),
-        markdown.table(("classifier", "", *_COLUMNS), _lines(result["rows"])),
+        markdown.table(("classifier", "trainings", "", *_COLUMNS), _lines(result["rows"])),
     ]
     if scores := _scores(result):
         kinds = list(dict.fromkeys(kind for *_, aurocs in scores for kind in aurocs))
         sections += [
-            "AUROC of the confidence, each kind of garbage against real images: the least of "
-            f"{counted(seeds, 'seed')}. Shipped networks were trained once; their seeds are those "
-            "of the garbage.",
+            "AUROC of the confidence, each kind of garbage against real images: the least of all "
+            "trainings. Shipped networks were trained once, and meet new garbage with each seed.",
             markdown.table(("classifier", "", *kinds), _scored(scores, kinds)),
         ]
     if adaptive := result["adaptive"]:
@@ -73,8 +71,9 @@ def _lines(rows: list[Row]) -> list[tuple[str, ...]]:
         passing = {"passing_accuracy": row["set"]["passing_accuracy"]}
         by_name[row["name"]].append({**row, "behind": row["behind"] | passing})
     return [
-        (name if side == "before" else "", side, *_cells([row[side] for row in each]))
+        (*(told if side == "before" else ("", "")), side, *_cells([row[side] for row in each]))
         for name, each in by_name.items()
+        for told in [(name, str(len(each)))]
         for side in ("before", "behind")
     ]
 
