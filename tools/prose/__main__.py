@@ -10,19 +10,29 @@ from tools.prose import findings, passages
 
 ROOT = Path(__file__).resolve().parents[2]
 READ = (
+    "*.md",
+    "benchmarks/README.md",
+    "docs/**/*.md",
+    "notebooks/*.ipynb",
+    "paper/*.md",
+    "web/README.md",
     "src/deceive/**/*.py",
     "src/deceive/**/*.jinja",
     "web/index.html",
     "web/src/*.js",
     "tools/**/*.py",
 )
-"""The files that are checked."""
+"""What is checked."""
+
+NOTES = ROOT / "docs" / "laboratory"
+"""Notes of what was tried, in the words of their day: not checked."""
 
 
 def checked() -> list[Path]:
     """The files that are checked when none is named."""
     found = [path for pattern in READ for path in sorted(ROOT.glob(pattern))]
-    return [path for path in found if path.name != "rules.py" or path.parent.name != "prose"]
+    rules = Path(__file__).with_name("rules.py")
+    return [path for path in found if path != rules and not path.is_relative_to(NOTES)]
 
 
 def report(path: Path) -> list[str]:
