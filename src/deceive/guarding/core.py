@@ -154,9 +154,7 @@ def guard(
         run.add({"part": "guarded", "seconds": found.card.seconds})
     else:
         guarded = _again(folder, met)
-    no_graph = made_or_why_not(folder, guarded, met.subject) if onnx else "it wasn't asked for"
-    if onnx and no_graph and run.row(part="graph", reason=no_graph) is None:
-        run.add({"part": "graph", "reason": no_graph})
+    no_graph = _no_graph(run, guarded, met) if onnx else "it wasn't asked for"
     graph = None if no_graph else folder / FILE
     place = guarded if met.spec is None else write_snippet(folder)
     if auditing is None:
@@ -190,6 +188,14 @@ def guard(
         **shared,
     )
     return GuardReport(folder, guarded.card, before, after, graph, no_graph)
+
+
+def _no_graph(run: Run, guarded: GuardedModel, met: Met) -> str:
+    """Write the ONNX file, or give the reason why there is none, which the rows keep."""
+    why_not = made_or_why_not(run.folder, guarded, met.subject)
+    if why_not and run.row(part="graph", reason=why_not) is None:
+        run.add({"part": "graph", "reason": why_not})
+    return why_not
 
 
 def _seconds(
