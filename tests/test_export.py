@@ -17,7 +17,9 @@ from deceive.cli import main
 from deceive.fooling.objectives import OBJECTIVES
 from deceive.networks.bodies import StemConv
 from deceive.networks.classifier import Classifier
+from deceive.storage.export import exported
 from deceive.storage.models import halved
+from deceive.storage.templates import Templates
 from worlds.graphs import assert_agrees, random_batch, session
 
 # Tiny networks.
@@ -30,6 +32,20 @@ class Residual(nn.Module):
 
     def forward(self, images):
         return images + self.body(images)
+
+
+class ScaledByItsWeight(nn.Module):
+    """Its answers are scaled by a number that is worked out from its weights in advance."""
+
+    def __init__(self, weight):
+        super().__init__()
+        self.image_shape = (1, 4, 4)
+        self.bands = Bands()
+        self.weight = nn.Parameter(torch.tensor([weight, 1.0]))
+        self.scale = weight
+
+    def forward(self, images):
+        return self.bands(images)[:, :2] * self.weight * self.scale
 
 
 ACTIVATIONS = (nn.ReLU, nn.SiLU, nn.GELU, nn.Tanh, nn.LeakyReLU, nn.Sigmoid, nn.ELU)
@@ -251,6 +267,40 @@ def test_the_same_network_is_the_same_file_and_tells_nothing_of_this_machine(tmp
     assert content == (tmp_path / "again.onnx").read_bytes()
     assert deceive.storage.export.__file__.rsplit("/", 1)[0].encode() not in content
     assert b".py" not in content
+
+
+def fast(seed):
+    torch.manual_seed(seed)
+    network = Classifier("fast", 4, (1, 8, 8))
+    for weight in network.parameters():
+        nn.init.normal_(weight, std=0.1)
+    return network.eval()
+
+
+def test_a_network_like_one_before_is_not_traced_again(tmp_path, monkeypatch):
+    templates, other = Templates(), fast(1)
+    expected = exported(other)
+    exported(fast(0), templates=templates)
+    monkeypatch.setattr(deceive.storage.export, "traced", None)
+    assert exported(other, templates=templates) == expected
+
+
+def test_weights_that_a_graph_has_in_other_forms_are_never_the_wrong_ones():
+    network, like = ScaledByItsWeight(0.5), ScaledByItsWeight(2.0)
+    templates = Templates()
+    exported(network, templates=templates)
+    assert exported(like, templates=templates) == exported(like)
+
+
+def test_weights_that_are_alike_are_not_confused():
+    alike, other = fast(0), fast(1)
+    biases = [each for each in alike.parameters() if each.ndim == 1]
+    assert len({len(each) for each in biases}) < len(biases)
+    for each in biases:
+        nn.init.zeros_(each)
+    templates = Templates()
+    exported(alike, templates=templates)
+    assert exported(other, templates=templates) == exported(other)
 
 
 def test_the_network_is_left_as_it_was(tmp_path, untouched_rng):

@@ -11,7 +11,6 @@ import torch
 
 from deceive import InputError
 from deceive.cli import main
-from deceive.common.files import write_text
 from deceive.common.locks import LOCK, locked
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import DRAWING
@@ -198,7 +197,7 @@ def built_by(programs, monkeypatch):
     for suffix in (".json", ".safetensors"):
         shutil.copy(shipped_folder() / f"study{suffix}", models)
     (programs.parent / "web" / "notebook.html.jinja").touch()
-    monkeypatch.setattr(networks, "export_onnx", lambda network, path: write_text(path, "graph"))
+    monkeypatch.setattr(networks, "exported", lambda network, templates: b"graph")
 
 
 def test_what_an_earlier_build_left_damaged_is_made_anew(unbuilt, tmp_path, monkeypatch):

@@ -140,6 +140,11 @@ class FrozenCopy:
             )
 
     @property
+    def network(self) -> nn.Module:
+        """The copy behind `logits` and `plain_logits`: batch normalisation folded, if it can be."""
+        return self._quick
+
+    @property
     def is_exact(self) -> bool:
         """Whether gradients are worked out in float32 too."""
         return self._dtype == torch.float32

@@ -2,8 +2,9 @@
 
 import copy
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +17,11 @@ from deceive.common.runtime import onnx_runtime
 from deceive.fooling.objectives import OBJECTIVES
 from deceive.networks.bodies import StemConv
 from deceive.networks.frozen import FrozenCopy
+from deceive.storage.templates import Templates
 from deceive.storage.tracing import store_in_half, traced
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
 
 # How far the runtime may be from torch, as a share of the greatest value: rounding, summed up.
 _TOLERANCE = 1e-3
@@ -68,6 +73,24 @@ def export_onnx(
             finite logits, when it or its gradient does something that plain operators can't
             express, or when ONNX Runtime disagrees with torch about the result.
     """
+    content = exported(network, gradient=gradient, objective=objective, shape=shape)
+    with replacing(Path(path)) as temporary:
+        temporary.write_bytes(content)
+
+
+def exported(
+    network: nn.Module,
+    *,
+    gradient: bool = True,
+    objective: str = "log_odds",
+    shape: Shape | None = None,
+    templates: Templates | None = None,
+) -> bytes:
+    """The file that `export_onnx` writes; arguments and errors as there.
+
+    With `templates`, a network like one before isn't traced again: its weights are put into that
+    one's graph.
+    """
     checks.one_of("objective", objective, OBJECTIVES)
     onnxruntime = _onnxruntime()
     shape = shape or getattr(network, "image_shape", None)
@@ -80,12 +103,16 @@ def export_onnx(
     frozen = FrozenCopy(with_plain_stems(network), torch.zeros(1, *shape), fold=fold)
     inputs = _examples(frozen, shape, gradient)
     function = _function(frozen, inputs, objective if gradient else None)
-    proto = traced(function, inputs, ["logits", "gradient"] if gradient else ["logits"])
-    store_in_half(proto)
-    content = proto.SerializeToString(deterministic=True)
-    _check_agreement(onnxruntime, content, function, inputs)
-    with replacing(Path(path)) as temporary:
-        temporary.write_bytes(content)
+    # What decides the graph, apart from the weights.
+    structure = f"{objective if gradient else None} {shape} {frozen.network}"
+    weights = frozen.network.state_dict()
+    if templates is not None and (filled := templates.filled(structure, weights)) is not None:
+        with suppress(InputError):  # what was worked out from the weights stays the other's
+            return _checked_file(onnxruntime, filled, function, inputs)
+    graph = traced(function, inputs, ["logits", "gradient"] if gradient else ["logits"])
+    if templates is not None:
+        templates.keep(structure, graph, weights)
+    return _checked_file(onnxruntime, graph, function, inputs)
 
 
 def _examples(frozen: FrozenCopy, shape: Shape, gradient: bool) -> dict[str, Tensor]:
@@ -132,10 +159,12 @@ def _works_in_place(frozen: FrozenCopy, images: Tensor, *told: Tensor) -> bool:
     return images._version != before
 
 
-def _check_agreement(
-    onnxruntime: Any, content: bytes, function: Function, inputs: dict[str, Tensor]
-) -> None:
-    """Raise `InputError` unless ONNX Runtime gives what torch gives."""
+def _checked_file(
+    onnxruntime: Any, graph: "ModelProto", function: Function, inputs: dict[str, Tensor]
+) -> bytes:
+    """The graph as a file; `InputError` unless ONNX Runtime gives with it what torch gives."""
+    store_in_half(graph)
+    content = graph.SerializeToString(deterministic=True)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
@@ -146,6 +175,7 @@ def _check_agreement(
         given = {name: tensor.cpu().numpy() for name, tensor in cut.items()}
         for expected, came in zip(function(*cut.values()), session.run(None, given), strict=True):
             _check_close(expected.cpu(), torch.from_numpy(came))
+    return content
 
 
 def _check_close(expected: Tensor, came: Tensor) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 
 from pydantic.alias_generators import to_camel
 
-from deceive.common.files import write_text
+from deceive.common.files import replacing, write_text
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
 from deceive.fooling.ledger import SLACK
 from deceive.fooling.rules import GROWING, PATIENCE
-from deceive.storage.export import export_onnx
+from deceive.storage.export import exported
 from deceive.storage.models import load_card, load_network, shipped_names
+from deceive.storage.templates import Templates
 from deceive.webpage.built import checksum, read_own
 from deceive.webpage.guarded import guarded
 
@@ -25,6 +26,7 @@ _EXPORTERS = (
     "fooling/objectives.py",
     "storage/backward.py",
     "storage/export.py",
+    "storage/templates.py",
     "storage/tracing.py",
 )
 
@@ -92,7 +94,7 @@ def write_networks(
 
     `notebooks` are the titles of the pages that the manifest lists too.
     """
-    described = manifest(models)
+    described, templates = manifest(models), Templates()
     exporter = checksum(path for files in _EXPORTERS for path in _PACKAGE.glob(files))
     old = folder / "manifest.json"
     before_that = read_own(old)
@@ -106,7 +108,9 @@ def write_networks(
         )
         if not (fresh and path.is_file()):
             report(f"exporting {name}")
-            export_onnx(load_network(models / f"{name}.safetensors"), path)
+            network = load_network(models / f"{name}.safetensors")
+            with replacing(path) as temporary:
+                temporary.write_bytes(exported(network, templates=templates))
         entry["bytes"] = path.stat().st_size
     files = {entry["file"] for entry in described["networks"].values()}
     for path in folder.glob("*.onnx"):
