@@ -164,7 +164,7 @@ def _checked_file(
 ) -> bytes:
     """The graph as a file; `InputError` unless ONNX Runtime gives with it what torch gives."""
     store_in_half(graph)
-    content = graph.SerializeToString(deterministic=True)
+    content: bytes = graph.SerializeToString(deterministic=True)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])

@@ -51,7 +51,7 @@ class Templates:
             found = [
                 _Place(stored.name, name, transposed)
                 for name, array in arrays.items()
-                for transposed, turned in enumerate((array, array.T))
+                for transposed, turned in ((False, array), (True, array.T))
                 if np.array_equal(turned, value)
             ]
             if len({place.weight for place in found}) > 1:
@@ -67,7 +67,9 @@ class Templates:
         if structure not in self._known:
             return None
         content, places = self._known[structure]
-        graph, arrays = ModelProto.FromString(content), _arrays(weights)
+        graph = ModelProto()
+        graph.ParseFromString(content)
+        arrays = _arrays(weights)
         stored = {each.name: each for each in graph.graph.initializer}
         for place in places:
             array = arrays[place.weight]
