@@ -72,6 +72,7 @@ notebooks: $(READY) ## run the notebooks and keep what they give
 
 reference: $(READY) ## write the pages of docs/ that are made from the code
 	$(BIN)/python -m tools.audit_schema
+	$(BIN)/python -m tools.cards
 	$(BIN)/python -m tools.command_line
 
 site: $(READY) ## build the documentation into build/site; the page too, after `make page`

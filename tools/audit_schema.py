@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 from typing import Any
 
+from tools import schemas
+
 from deceive.auditing import json_schema
 from deceive.auditing.record.schema import VERSION
-from deceive.common import markdown
 
 DOCS = Path(__file__).resolve().parents[1] / "docs" / "reference"
 
@@ -33,7 +34,7 @@ def files() -> dict[Path, str]:
 def page(schema: dict[str, Any]) -> str:
     """A JSON Schema as Markdown: a table for each object, in the order of their first mention."""
     parts = {"The file": schema} | {name: schema["$defs"][name] for name in _mentioned(schema)}
-    return _ABOUT + "".join(_table(title, part) for title, part in parts.items())
+    return _ABOUT + "".join(schemas.table(title, part) for title, part in parts.items())
 
 
 def _mentioned(schema: dict[str, Any]) -> list[str]:
@@ -48,36 +49,6 @@ def _named(part: dict[str, Any]) -> list[str]:
     """The objects that the fields of an object name."""
     found = json.dumps(part["properties"]).split('"#/$defs/')[1:]
     return list(dict.fromkeys(each.partition('"')[0] for each in found))
-
-
-def _table(title: str, part: dict[str, Any]) -> str:
-    rows = (
-        (f"`{name}`", _type(field), field["description"])
-        for name, field in part["properties"].items()
-    )
-    fields = markdown.table(("field", "type", "meaning"), rows)
-    return f"\n## {title}\n\n{part['description']}\n\n{fields}\n"
-
-
-def _type(field: dict[str, Any]) -> str:
-    """A type as a reader of JSON knows it."""
-    match field:
-        case {"$ref": name}:
-            name = name.removeprefix("#/$defs/")
-            return f"[{name}](#{name.lower()})"
-        case {"anyOf": options}:
-            return " or ".join(map(_type, options))
-        case {"const": value}:
-            return f"`{json.dumps(value)}`"
-        case {"enum": values}:
-            return " or ".join(f"`{json.dumps(value)}`" for value in values)
-        case {"prefixItems": items}:
-            return f"[{', '.join(map(_type, items))}]"
-        case {"type": "array", "items": items}:
-            return f"list of {_type(items)}"
-        case {"type": "object", "additionalProperties": values}:
-            return f"object of {_type(values)}"
-    return {"boolean": "true or false"}.get(field["type"], field["type"])
 
 
 if __name__ == "__main__":

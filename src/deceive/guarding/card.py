@@ -32,7 +32,9 @@ class ReaderCard(_Part):
     spec: str | None
     """Where it is: what was given as MODEL. None for an object, which has to be given again."""
     name: str
+    """What reports call it."""
     format: str
+    """The kind of model: PyTorch, ONNX, Keras and so on."""
     white_box: bool
     """Whether a gradient passes through it."""
     interface: Interface
@@ -51,6 +53,7 @@ class GuardCard(_Part):
     source: str
     """A shipped network, or where it is kept."""
     architecture: str
+    """How its network is built."""
     seconds: float = Field(ge=0)
     """Training time."""
     certified: bool = False
@@ -84,20 +87,27 @@ class GuardedCard(_Part):
     """A guarded classifier: the content of `guarded.json`."""
 
     version: Literal[1] = VERSION
+    """Of this schema."""
     deceive: str
     """Version of the package that wrote it."""
     data: str
     """Name of the data's folder."""
     data_checksum: str
+    """`Dataset.checksum` of the images that it was fitted on."""
     class_names: list[str] = Field(min_length=2)
+    """A name for each class, in their order."""
     image_shape: tuple[_Side, _Side, _Side]
     """(C, H, W) of the images, in [0, 1]."""
     preparation: Preparation
     """How pictures become such images."""
     reader: ReaderCard
+    """The classifier."""
     guard: GuardCard
+    """The guard in front of it."""
     settings: GuardSettings
+    """What was asked for."""
     set: Set
+    """What was found on validation images."""
     notes: list[str]
     """What was learnt about the classifier and the data, in sentences."""
 

@@ -16,14 +16,20 @@ _Side = Annotated[int, Field(ge=1, le=65_536)]
 class Card(BaseModel):
     """What a shipped network is, how good it is, and how to make it again."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     architecture: str
+    """How the network is built, such as `fast`."""
     n_outputs: int = Field(ge=2, le=MOST_OUTPUTS)
+    """The number of classes, with the rubbish class if it has one."""
     image_shape: tuple[_Side, _Side, _Side]
+    """(C, H, W) of its images, in [0, 1]."""
     rubbish_class: int | None = Field(default=None, ge=0)
     """The index of the rubbish class, for a network that has one."""
     seed: int
+    """The seed that it was trained with."""
     settings: dict[str, int | float | str]
     """The `TrainingSettings`, `DetectorSettings` or `RoundsSettings` it was trained with."""
     ascent: Ascent | None = None
@@ -40,10 +46,13 @@ class Card(BaseModel):
     """Share of the images that are read correctly; for a network of the rounds, its rubbish output
     left out; for a detector, share of the images that pass."""
     test_accuracy: float = Field(ge=0, le=1)
+    """The same on the test images."""
     command: str
     """Makes this network again."""
     torch: str
+    """The version of PyTorch that it was trained with."""
     weights_sha256: str = ""
+    """SHA-256 of the weights beside the card, which are checked against it."""
 
     @model_validator(mode="after")
     def _known(self) -> "Card":
