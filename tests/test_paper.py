@@ -41,16 +41,13 @@ def seconds_an_image(library):
 
 
 def faster():
-    libraries = {row["library"] for row in rows("fooling")} - {"deceive", "deceive, frozen"}
+    libraries = {row["library"] for row in rows("fooling")} - {"deceive"}
     return min(map(seconds_an_image, libraries)) / seconds_an_image("deceive")
 
 
 FAST, RESIST = of_network("fast"), of_network("resist")
 WHOLE = json.loads((ROOT / "benchmarks/results/certificate.json").read_text())["whole"]
 RESISTING = ["resist", "resist-1", "resist-2", "resist-3", "resist-4"]
-SECONDS = [
-    json.loads((ROOT / f"models/{n}.json").read_text())["seconds"] for n in ("draw", "resist")
-]
 SAID = [
     f"reads {fmean(row['test_accuracy'] for row in rows('accuracy')):.2%} of the test digits",
     f"Of {sum(row['candidates'] for row in FAST)} squares of uniform noise, "
@@ -62,18 +59,23 @@ SAID = [
     f"it is {fmean(map(gibberish, RESISTING)):.1%} (mean of five trainings)",
     f"that of `fast` is {gibberish('fast'):.1%}",
     f"features of another classifier, is {drawn('rounds'):.2f}",
-    f"It is {drawn('vae'):.2f} for a variational autoencoder",
+    f"It is {drawn('VAE'):.2f} for a variational autoencoder",
     f"and {drawn('diffusion'):.2f} for a diffusion model",
     f"real digits have {drawn('rounds', 'floor_frechet_distance'):.2f}",
     f"of {WHOLE['proved']:.2%} of {WHOLE['images']:,} images of garbage",
     f"it makes {faster():.1f} times as many fooling images",
-    f"in less than {max(SECONDS) / 60 + 2:.0f} minutes on two",
 ]
 
 
 @pytest.mark.parametrize("said", SAID)
 def test_its_figures_are_those_of_the_rows(said):
     assert said in ONE_LINE
+
+
+@pytest.mark.parametrize("name", ["draw", "resist"])
+def test_the_rounds_take_less_than_20_minutes(name):
+    assert "thousands of rounds in less than 20 minutes" in ONE_LINE
+    assert json.loads((ROOT / f"models/{name}.json").read_text())["seconds"] < 20 * 60
 
 
 def test_it_is_as_short_as_the_journal_asks():
