@@ -405,7 +405,7 @@ def test_a_model_that_resists_draws_its_page_too(place, capsys):
     code, out, _ = audit(capsys, "shy", "--judge", "bands_of_ones_own:strict")
     assert code == 0
     said = " ".join(out.split())
-    assert "86.7% sure (its own threshold) of gibberish with 3 of 4 candidates" in said
+    assert "86.7% sure (its own threshold) of gibberish in 3 of 4 attempts" in said
     assert "at 99% the rate is 0.0%" in said
     assert "only" in (place / "runs/audit-shy/report.html").read_text()
 

@@ -87,7 +87,7 @@ def test_of_a_shy_model_its_own_threshold_comes_first():
     sentences = said(thresholds=SHY, headlines=shy({"gibberish_rate": 1.0}))
     assert sentences[0] == (
         "An attacker who follows its gradient makes it at least 37.2% sure (its own threshold) of "
-        "gibberish with 6 of 6 candidates, 100.0%, in a median of 5 steps."
+        "gibberish in 6 of 6 attempts (100.0%), in a median of 5 steps."
     )
     one = said(thresholds=SHY, headlines=shy({"gibberish_rate": 1.0, "gibberish_median": 1}))
     assert one[0].endswith("in a median of 1 step.")
@@ -100,13 +100,13 @@ def test_of_a_shy_model_its_own_threshold_comes_first():
     assert " ".join(sentences).count("the confidence that 95%") == 1
     none = said(thresholds=SHY, headlines=shy({"fooling_rate": 0.0, "gibberish_rate": 0.0}))
     assert none[0].startswith(
-        "None of 6 candidates made it 37.2% sure (its own threshold) of gibberish; "
+        "None of 6 attempts made it 37.2% sure (its own threshold) of gibberish; "
     )
 
 
 def test_of_other_models_the_threshold_asked_for_comes_first():
     sentences = said()
-    assert "at least 99% sure of gibberish with 168 of 210 candidates, 80.0%" in sentences[0]
+    assert "at least 99% sure of gibberish in 168 of 210 attempts (80.0%)" in sentences[0]
     assert any(each.startswith("At its own threshold, 99.76%, the rate") for each in sentences)
     assert not any("shy" in each for each in sentences)
 
@@ -185,5 +185,5 @@ def test_candidates_that_ended_at_real_images_are_told():
     asked = OUTCOME | {"gibberish_rate": 0.0, "fooling_rate": 0.5}
     outcomes = [asked, asked | {"threshold": "own"}]
     sentences = said(headlines=[{"box": "white", "outcomes": outcomes}])
-    assert sentences[0].startswith("None of 210 candidates made it 99% sure of gibberish; ")
+    assert sentences[0].startswith("None of 210 attempts made it 99% sure of gibberish; ")
     assert sentences[0].endswith("105 ended at images in which most judges see the class too.")

@@ -97,12 +97,12 @@ def _first(report: AuditReport, headline: Headline) -> str:
         real = round(outcome.fooling_rate * outcome.candidates)
         told = f" {real:,} ended at images in which most judges see the class too." if real else ""
         return (
-            f"None of {outcome.candidates:,} candidates made it {level} of {things}; with more "
-            f"effort, or in another way, some might.{told}"
+            f"None of {counted(outcome.candidates, 'attempt')} made it {level} of {things}; with "
+            f"more effort, or in another way, some might.{told}"
         )
     return (
-        f"{_BY[headline.box]} makes it at least {level} of {things} with {count:,} of "
-        f"{outcome.candidates:,} candidates, {outcome.rate:.1%}"
+        f"{_BY[headline.box]} makes it at least {level} of {things} in {count:,} of "
+        f"{counted(outcome.candidates, 'attempt')} ({outcome.rate:.1%})"
         + ("." if outcome.effort is None else f", in a median of {_effort(headline, outcome)}.")
     )
 

@@ -103,9 +103,10 @@ class FoolCommand(Command):
         summary["confidence"] = confidence
         short = "" if result.fooled[0] else f", short of {self.confidence:g}"
         steps = counted(int(result.steps[0]), "step")
+        article = "an" if str(target).startswith("8") or target in (11, 18) else "a"
         return (
-            f"{self.out}: {self.model} is {confidence:.2%} sure that it is a {target}{short}, "
-            f"after {steps}"
+            f"{self.out}: {self.model} is {confidence:.2%} sure that it is {article} {target}"
+            f"{short}, after {steps}"
         )
 
     def _write_arrays(self, result: Any) -> str:
