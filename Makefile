@@ -76,7 +76,7 @@ reference: $(READY) ## write the pages of docs/ that are made from the code
 	$(BIN)/python -m tools.command_line
 
 site: $(READY) ## build the documentation into build/site; the page too, after `make page`
-	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet -d build/doctrees docs build/site
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env -d build/doctrees docs build/site
 
 page: $(READY) ## build the page into web/dist (needs Node.js); `deceive page` opens it
 	$(BIN)/deceive page --build-only

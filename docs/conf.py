@@ -47,6 +47,7 @@ napoleon_use_rtype = False
 # No page asks another host for anything.
 html_theme = "furo"
 html_title = "deceive"
+html_favicon = "../web/public/icon.svg"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_sidebars = {

@@ -8,6 +8,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 from nbformat import NotebookNode
+from tools.address import name as repository
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 
@@ -130,6 +131,17 @@ def test_committed_as_run(name):
     assert "image/png" not in words(notebook)
     assert not any(cell.metadata for cell in notebook.cells)  # no times of execution
     assert notebook.metadata["kernelspec"]["name"] == "python3"
+
+
+@pytest.mark.parametrize("name", sorted(PICTURES))
+def test_has_one_title_a_link_to_colab_and_a_cell_that_installs(name):
+    notebook = read(name)
+    told = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
+    assert len(re.findall("^# ", told, re.MULTILINE)) == 1
+    assert f"/github/{repository()}/blob/main/notebooks/{name}.ipynb" in notebook.cells[0].source
+    places = f"git\\+https://github.com/{repository()}|deceive"
+    assert re.search(rf"%pip install --quiet ({places})$", notebook.cells[1].source)
+    assert notebook.cells[1].outputs == []
 
 
 @pytest.mark.parametrize("name", sorted(PICTURES))

@@ -21,4 +21,8 @@ def setup(app: Sphinx) -> None:
 def _read(app: Sphinx, name: str, source: list[str]) -> None:
     if Path(name).name != "index":
         return
-    source[0] += "\n\n```{toctree}\n:hidden:\n\n" + "\n".join(pages(source[0])) + "\n```\n"
+    listed = pages(source[0])
+    if name == "index":  # the start page links to some pages of other folders, too
+        listed = [page for page in listed if "/" not in page or page.endswith("/index")]
+    lines = ["", "", "```{toctree}", ":hidden:", ":titlesonly:", "", *listed, "```", ""]
+    source[0] += "\n".join(lines)
