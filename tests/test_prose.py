@@ -57,6 +57,14 @@ def test_plain_english_passes(text):
     assert found(text) == []
 
 
+def test_a_sentence_that_is_too_long_is_found():
+    long = "word " * 60 + "word."
+    assert found(f"Short.\n\nIt is {long} Short.") == ["It is word word word …"]
+    assert found("word " * 59 + "word.") == []
+    assert found("- " + "word " * 40 + "\n- " + "word " * 40) == []  # two items
+    assert found("| " + "word " * 70 + "|") == []  # a row of a table
+
+
 def test_every_rule_says_what_to_write():
     assert all(instead and len(instead) < 40 for instead in (WORDS | BEGINNINGS).values())
 

@@ -67,7 +67,7 @@ def _html(text: str) -> Iterator[Passage]:
 
 def _javascript(text: str) -> Iterator[Passage]:
     for found in _JAVASCRIPT.finditer(text):
-        if len(found[0].split()) >= _A_SENTENCE:
+        if len(found[0].split()) >= _A_SENTENCE and "</" not in found[0]:
             yield Passage(1 + text[: found.start()].count("\n"), found[0])
 
 

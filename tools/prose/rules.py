@@ -92,6 +92,12 @@ BEGINNINGS = {
     r"Be (?:it|they|that)": "whether",
 }
 
+LONGEST = 60
+"""Words in a sentence."""
+
+# What ends a sentence: a full stop, a blank line, or the next item, row or argument.
+_END = re.compile(r"(?<=[.!?:])\s+(?=[^a-z\s])|\n\s*\n|\n\s*(?:[-*|#]|\d+\.|\w+:\s)")
+
 _START = r"(?:(?<=[.!?:]\s)|(?<=\n\n)|(?<=- )|(?<=\| )|\A)"
 
 
@@ -118,3 +124,17 @@ def findings(passage: Passage) -> Iterator[Finding]:
         for found in rule.pattern.finditer(passage.text):
             line = passage.line + passage.text[: found.start()].count("\n")
             yield Finding(line, " ".join(found[0].split()), rule.instead)
+    yield from _long(passage)
+
+
+def _long(passage: Passage) -> Iterator[Finding]:
+    """The sentences that are too long, by their first words; tables have none."""
+    start = 0
+    for end in [*(found.end() for found in _END.finditer(passage.text)), len(passage.text)]:
+        words = passage.text[start:end].split()
+        if len(words) > LONGEST and "|" not in words:
+            skipped = passage.text[start:end]
+            at = start + len(skipped) - len(skipped.lstrip())
+            line = passage.line + passage.text[:at].count("\n")
+            yield Finding(line, f"{' '.join(words[:5])} …", f"shorter: it has {len(words)} words")
+        start = end

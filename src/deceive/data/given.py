@@ -49,12 +49,12 @@ def as_data(
     """Labelled images from whatever holds them.
 
     Args:
-        data: a place (see `open_data`); a pair (images, labels) of arrays or tensors, channels
-            first or last, of levels, in [0, 1] or in [-1, 1], or of a list of pictures or their
-            files; a torch `Dataset` of pairs (image,
+        data: a place (see `open_data`); a pair (images, labels); a torch `Dataset` of pairs (image,
             label) or dicts, or a `DataLoader` of one; a `datasets.Dataset`; or a dict of such, with
-            keys like train, validation and test. Without keys, images are cut by the seed. A
-            `Dataset` or `LazyDataset` of ours is returned as it is.
+            keys like train, validation and test. Images in a pair are arrays or tensors, channels
+            first or last, of levels, in [0, 1] or in [-1, 1], or a list of pictures or their files.
+            Without keys, images are cut by the seed. A `Dataset` or `LazyDataset` of ours is
+            returned as it is.
         preparation: how pictures become images of one shape.
         seed: of the order of images and of the cut into splits.
         from_test: where there is nothing for validation, halve the test images: see `open_data`.

@@ -2,11 +2,11 @@
 
 It takes what the classifier takes: for an ONNX file its own input, by its own name and type, in its
 own layout and scaling; for a torch module `input` (N, C, H, W) float32, in the module's scaling. It
-gives what the classifier gives, under its own names (the scores of a torch module as `output`), and
-beside it, each (N,), `none_of_these` (the probability that the image shows none of the classes),
-`confidence` (the greatest probability of a class, behind the guard), `guarded_class` (that class,
-int64, as the data number it) and `passes` (bool: the confidence reaches the threshold). The guard
-is shown pixels clamped to the range they have in images.
+gives what the classifier gives, under its own names (the scores of a torch module as `output`). Its
+other outputs are (N,) each: `none_of_these`, the probability that the image shows none of the
+classes; `confidence`, the greatest probability of a class, behind the guard; `guarded_class`, that
+class, int64, as the data number it; and `passes`, bool, whether the confidence reaches the
+threshold. The guard is shown pixels clamped to the range they have in images.
 
 There is a file for ONNX files, which `onnx` joins the guard's graph to, and for torch modules that
 can be traced. It is kept only if ONNX Runtime gives with it what torch gives. Otherwise a sentence
