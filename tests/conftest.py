@@ -44,16 +44,9 @@ os.environ["OMP_NUM_THREADS"] = "1"
 LONGEST = ["test_page", "test_notebooks", "test_export", "test_processes"]
 
 
-# All tests of these files take long.
-LONG = {"test_detector", "test_kills", "test_page_rules", "test_soak", "test_trained_judge"}
-
-
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the tests of the longest files before all others, and mark those that take long."""
-    for item in items:
-        if item.path.stem in LONG:
-            item.add_marker("long")
+    """Put the tests of the longest files before all others."""
     order = {name: number for number, name in enumerate(LONGEST)}
     items.sort(key=lambda item: order.get(item.path.stem, len(order)))
 

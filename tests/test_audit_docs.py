@@ -147,7 +147,6 @@ def test_the_first_audit(place, capsys):
     assert ("more than 5.0%" in said.err) == (code == 1)
 
 
-@pytest.mark.long
 @pytest.mark.shipped
 def test_in_python(place, capsys):
     (example,) = (code for code in PYTHON if "deceive.audit(model" in code)
@@ -161,7 +160,6 @@ def test_in_python(place, capsys):
 
 @pytest.mark.shipped
 @pytest.mark.filterwarnings("ignore:__array__:DeprecationWarning")  # Keras' own
-@pytest.mark.long
 @pytest.mark.parametrize(
     ("library", "name", "command", "known"),
     [

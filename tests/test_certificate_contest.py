@@ -9,8 +9,6 @@ from benchmarks.contests import certificate
 
 from deceive.certifying.core import Box
 
-pytestmark = pytest.mark.long
-
 
 @pytest.fixture(scope="module")
 def results():

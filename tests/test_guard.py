@@ -181,7 +181,6 @@ def test_a_black_box_only_multiplies(data, tmp_path):
         load_guarded(tmp_path / "b")
 
 
-@pytest.mark.long
 def test_audits_before_and_behind_the_guard(data, tmp_path):
     report = guard(
         Surer(20.0),
@@ -257,7 +256,6 @@ def test_damaged_folders_are_refused(folder, tmp_path):
         load_guarded(tmp_path)
 
 
-@pytest.mark.long
 def test_a_guard_is_trained_once_for_the_data(data, tmp_path, monkeypatch):
     """In the rounds, whose readers are left untrained here; the second classifier finds it."""
     monkeypatch.setattr("deceive.teaching.readers.Readers.train", lambda readers: None)

@@ -26,8 +26,6 @@ from worlds.audits import band_data
 from worlds.onnx_files import onnx_file
 from worlds.records import CARD
 
-pytestmark = pytest.mark.long
-
 OURS = ["none_of_these", "confidence", "guarded_class", "passes"]
 
 

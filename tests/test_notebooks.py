@@ -86,7 +86,6 @@ def test_every_notebook_is_tested():
     assert {path.stem for path in FOLDER.glob("*.ipynb")} == set(PICTURES)
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("name", sorted(PICTURES))
 def test_runs_from_top_to_bottom(name, tmp_path, monkeypatch):
     monkeypatch.setenv("DECEIVE_NOTEBOOK_BUDGET", "small")

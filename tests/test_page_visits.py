@@ -21,7 +21,6 @@ def violations(page):
     ]
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
 def test_nothing_keeps_a_user_out(visit, scheme, width):
@@ -38,7 +37,6 @@ def test_nothing_keeps_a_user_out(visit, scheme, width):
         assert page.locator("main").inner_text().strip()
 
 
-@pytest.mark.long
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_drawings_of_the_rounds_keep_no_user_out_either(visit, site_with_rounds, scheme):
     page = visit(site_with_rounds, color_scheme=scheme, **PHONE)
