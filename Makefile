@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: help study draw resist test long lowest check format models pictures notebooks reference site page bench soak clean
+.PHONY: help study draw resist test lowest check format models pictures notebooks reference site page bench soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -22,10 +22,7 @@ draw: $(READY) ## deceive, teach, again: until digits emerge from noise
 resist: $(READY) ## deceive, teach, again: until gibberish hardly deceives
 	$(BIN)/deceive rounds --preset resist
 
-test: check ## formatter, linter, types and tests, but those that take long
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -m "not long"
-
-long: check ## the same with every test
+test: check ## formatter, linters, types and every test
 	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lowest: ## every test with the oldest versions that pyproject.toml allows
