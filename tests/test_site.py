@@ -164,7 +164,7 @@ def test_every_public_name_has_its_place_in_the_reference():
 
 
 @pytest.mark.skipif(
-    tuple(map(int, tyro.__version__.split("."))) < (1, 0, 17),
+    [*map(int, tyro.__version__.split(".")[:3])] < [1, 0, 17],
     reason="earlier versions of tyro leave positional arguments out of the usage",
 )
 def test_the_page_of_the_command_line_is_what_the_commands_say():
