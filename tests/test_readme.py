@@ -43,6 +43,20 @@ def test_three_commands_are_shown():
     assert len(SHOWN) == 3
 
 
+@pytest.mark.parametrize("page", sorted((CLONE / "docs/explanation").glob("*.md")))
+def test_an_explanation_takes_a_few_minutes(page):
+    assert len(page.read_text(encoding="utf-8").split()) <= 1500
+
+
+def test_the_guide_to_networks_of_your_own_runs(capsys):
+    text = (CLONE / "docs/how-to/your-data.md").read_text(encoding="utf-8")
+    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        exec(compile(code, "your-data.md", "exec"), {})
+    assert capsys.readouterr().out.endswith("of the images reach 0.99\n")
+
+
 @pytest.mark.shipped
 def test_its_python_runs(capsys):
     (code,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
