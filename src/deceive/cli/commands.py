@@ -24,8 +24,8 @@ COMMANDS = {
     "before and after. Run it again to resume.",
     "leaderboard": "Make a table of audits from their audit.json files.",
     "report": "Write the page of a study, of rounds or of an audit again, finished or not.",
-    "export": "Write a network as an ONNX graph for programs without torch, if you like with its "
-    "input gradient.",
+    "export": "Write a network as an ONNX graph for programs without torch, with its input "
+    "gradient if asked. It needs the extra deceive[onnx].",
     "page": "Build the page if it is out of date, serve it on this machine only, and open it.",
     "info": "Show what is installed and which networks are shipped.",
 }
