@@ -15,7 +15,10 @@ from pathlib import Path
 import pytest
 
 import deceive
+import deceive.auditing
+import deceive.guarding
 
+PUBLIC = {*deceive.__all__, *deceive.auditing.__all__, *deceive.guarding.__all__}
 SOURCE = Path(inspect.getfile(deceive)).parent
 
 
@@ -31,16 +34,18 @@ def examples() -> Iterator[doctest.DocTest]:
 @pytest.mark.parametrize("example", [*examples()], ids=lambda example: example.name)
 def test_an_example_prints_what_it_says(example, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    if example.name.rpartition(".")[2] in deceive.__all__:
+    if example.name.rpartition(".")[2] in PUBLIC:
         example.globs = {}
     said: list[str] = []
     doctest.DocTestRunner(optionflags=doctest.ELLIPSIS).run(example, out=said.append)
     assert not said, "".join(said)
 
 
-@pytest.mark.parametrize("name", deceive.__all__)
-def test_every_public_name_has_an_example(name):
-    assert doctest.DocTestParser().get_examples(getattr(deceive, name).__doc__)
+@pytest.mark.parametrize("package", [deceive, deceive.auditing, deceive.guarding])
+def test_every_public_name_has_an_example(package):
+    names = set(package.__all__) - {"QUICK", "THOROUGH"}  # settings
+    parser = doctest.DocTestParser()
+    assert [n for n in sorted(names) if not parser.get_examples(getattr(package, n).__doc__)] == []
 
 
 def test_a_package_is_there_without_an_import_of_its_own():

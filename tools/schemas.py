@@ -17,11 +17,10 @@ _ELSEWHERE = {
 def table(title: str, part: dict[str, Any]) -> str:
     """An object's section: what it is, and a row for each field."""
     rows = (
-        (f"`{name}`", _type(field), " ".join(field["description"].split()))
-        for name, field in part["properties"].items()
+        (f"`{name}`", _type(field), _in_brief(field)) for name, field in part["properties"].items()
     )
     fields = markdown.table(("field", "type", "meaning"), rows)
-    return f"\n## {title}\n\n{part['description']}\n\n{fields}\n"
+    return f"\n## {title}\n\n{_in_brief(part)}\n\n{fields}\n"
 
 
 def _type(field: dict[str, Any]) -> str:
@@ -43,3 +42,8 @@ def _type(field: dict[str, Any]) -> str:
         case {"type": "object", "additionalProperties": values}:
             return f"object of {_type(values)}"
     return {"boolean": "true or false"}.get(field["type"], field["type"])
+
+
+def _in_brief(described: dict[str, Any]) -> str:
+    """The first paragraph of a description, on one line."""
+    return " ".join(described["description"].partition("\n\n")[0].split())

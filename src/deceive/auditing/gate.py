@@ -44,6 +44,22 @@ class Gate:
 
     Raises:
         InputError: when there is no audit in the folder, or it has no such score.
+
+    >>> import torch
+    >>> import deceive
+    >>> labels = torch.arange(200) % 2  # dark and bright images
+    >>> images = 0.8 * labels[:, None, None, None] + 0.2 * torch.rand(200, 1, 8, 8)
+    >>> def model(images):  # the brighter, the surer that it is class 1
+    ...     logit = 40 * (images.mean((1, 2, 3)) - 0.5)
+    ...     return torch.stack([torch.zeros_like(logit), logit], 1)
+    >>> little = deceive.AuditSettings(
+    ...     candidates=4, steps=10, curve_candidates=2, searched=2, queries=100, garbage_images=20
+    ... )
+    >>> data = (images, labels)
+    >>> _ = deceive.audit(model, data, judge=None, settings=little, out="runs/mine")
+    >>> gate = deceive.auditing.Gate("runs/mine", "msp")
+    >>> gate(model(images)).shape, gate.limit.test_share > 0.8
+    (torch.Size([200]), True)
     """
 
     def __init__(self, folder: Path | str, score: str | None = None) -> None:

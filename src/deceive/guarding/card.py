@@ -84,7 +84,17 @@ class Set(_Part):
 
 
 class GuardedCard(_Part):
-    """A guarded classifier: the content of `guarded.json`."""
+    """A guarded classifier: the content of `guarded.json`.
+
+    >>> from dataclasses import replace
+    >>> import deceive
+    >>> digits = deceive.load_data()
+    >>> some = deceive.Split(digits.validation.images[:200], digits.validation.labels[:200])
+    >>> less = replace(digits, validation=some)
+    >>> card = deceive.guard("study", less, out="mine", auditing=None, onnx=False).card
+    >>> card.image_shape, card.reader.name, card.guard.certified
+    ((1, 28, 28), 'study', False)
+    """
 
     version: Literal[1] = VERSION
     """Of this schema."""

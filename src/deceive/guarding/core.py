@@ -39,7 +39,17 @@ _TIMES = 2
 
 @dataclass(frozen=True, eq=False)
 class GuardReport:
-    """What `guard` made and found."""
+    """What `guard` made and found.
+
+    >>> from dataclasses import replace
+    >>> import deceive
+    >>> digits = deceive.load_data()
+    >>> some = deceive.Split(digits.validation.images[:200], digits.validation.labels[:200])
+    >>> less = replace(digits, validation=some)
+    >>> report = deceive.guard("study", less, out="mine", auditing=None, onnx=False)
+    >>> report.folder.name, report.card.set.threshold, report.before is None, report.complete
+    ('mine', 0.99, True, True)
+    """
 
     folder: Path
     card: GuardedCard

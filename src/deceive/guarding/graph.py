@@ -75,6 +75,15 @@ def export_guarded(
         InputError: when the classifier can't be loaded (`load_guarded`), can't be written as one
             graph with its guard, or ONNX Runtime disagrees with torch about what it gives.
         WriteError: when the file can't be written.
+
+    >>> from dataclasses import replace
+    >>> import deceive
+    >>> digits = deceive.load_data()
+    >>> some = deceive.Split(digits.validation.images[:200], digits.validation.labels[:200])
+    >>> less = replace(digits, validation=some)
+    >>> _ = deceive.guard("study", less, out="mine", auditing=None, onnx=False)
+    >>> deceive.guarding.export_guarded("mine").name  # takes some seconds  # doctest: +SKIP
+    'guarded.onnx'
     """
     folder = Path(folder)
     card, subject = loaded_again(folder, model, trust=trust)

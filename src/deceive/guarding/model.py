@@ -23,7 +23,19 @@ _ROUNDING = 1e-3
 
 
 class Answers(NamedTuple):
-    """What a guarded classifier says about N images."""
+    """What a guarded classifier says about N images.
+
+    >>> import torch
+    >>> from deceive.guarding import Answers
+    >>> said = Answers(
+    ...     classes=torch.tensor([7, 5]),
+    ...     confidence=torch.tensor([0.998, 0.2]),
+    ...     none_of_these=torch.tensor([0.001, 0.75]),
+    ...     passes=torch.tensor([True, False]),
+    ... )
+    >>> said.classes[said.passes].tolist()
+    [7]
+    """
 
     classes: Tensor
     """(N,) int64, the likeliest class of each."""

@@ -34,6 +34,20 @@ class AuditReport(Finding):
     """Everything an audit found: the content of `audit.json`.
 
     Raises pydantic's `ValidationError` when its parts contradict each other.
+
+    >>> import torch
+    >>> import deceive
+    >>> labels = torch.arange(200) % 2  # dark and bright images
+    >>> images = 0.8 * labels[:, None, None, None] + 0.2 * torch.rand(200, 1, 8, 8)
+    >>> def model(images):  # the brighter, the surer that it is class 1
+    ...     logit = 40 * (images.mean((1, 2, 3)) - 0.5)
+    ...     return torch.stack([torch.zeros_like(logit), logit], 1)
+    >>> little = deceive.AuditSettings(
+    ...     candidates=4, steps=10, curve_candidates=2, searched=2, queries=100, garbage_images=20
+    ... )
+    >>> report = deceive.audit(model, (images, labels), judge=None, settings=little)
+    >>> report.clean.accuracy, report.threshold("asked").confidence
+    (1.0, 0.99)
     """
 
     schema_version: Literal[4] = VERSION
@@ -172,6 +186,22 @@ def read_report(path: Path) -> AuditReport:
     """Read an audit, of this schema version or an earlier one.
 
     Raises `InputError` when the file is missing or doesn't match the schema.
+
+    >>> from pathlib import Path
+    >>> import torch
+    >>> import deceive
+    >>> labels = torch.arange(200) % 2  # dark and bright images
+    >>> images = 0.8 * labels[:, None, None, None] + 0.2 * torch.rand(200, 1, 8, 8)
+    >>> def model(images):  # the brighter, the surer that it is class 1
+    ...     logit = 40 * (images.mean((1, 2, 3)) - 0.5)
+    ...     return torch.stack([torch.zeros_like(logit), logit], 1)
+    >>> little = deceive.AuditSettings(
+    ...     candidates=4, steps=10, curve_candidates=2, searched=2, queries=100, garbage_images=20
+    ... )
+    >>> data = (images, labels)
+    >>> _ = deceive.audit(model, data, judge=None, settings=little, out="runs/mine")
+    >>> deceive.auditing.read_report(Path("runs/mine/audit.json")).data.test_images
+    40
     """
     content = read_json(path, "an audit.json")
     version = content.get("schema_version", VERSION)
@@ -192,7 +222,8 @@ def write_report(path: Path, report: AuditReport) -> None:
 def json_schema() -> dict[str, Any]:
     """The JSON Schema (2020-12) of `audit.json`, also in `docs/reference/audit.schema.json`.
 
-    >>> json_schema()["properties"]["seconds"]["description"]
+    >>> import deceive
+    >>> deceive.auditing.json_schema()["properties"]["seconds"]["description"]
     'Time that all parts took, over all calls.'
     """
     dialect = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
