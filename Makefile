@@ -91,3 +91,4 @@ soak: $(READY) ## an hour of damaged inputs and kills (SOAK_MINUTES=5: less); ne
 clean: ## remove the environment and the caches, not your runs
 	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache build
 	rm -rf web/node_modules web/dist web/public/networks web/public/notebooks
+	rm -f docs/tutorials/*.ipynb
