@@ -384,6 +384,7 @@ def test_the_command_writes_the_gradient(tmp_path, capsys):
         "out": str(path),
         "bytes": path.stat().st_size,
         "gradient": True,
+        "training_step": False,
         "objective": "log_odds",
     }
     network = load_network("study")
@@ -414,6 +415,7 @@ def test_a_network_that_works_in_place_is_exported_as_what_it_answers(tmp_path):
         (["nowhere"], "expected a shipped network"),
         (["fast", "--out", "fast.pt"], "--out: expected a name that ends in .onnx"),
         (["fast", "--gradient", "--objective", "loss"], "objective: expected one of"),
+        (["fast", "--gradient", "--training-step"], "--training-step: expected no --gradient"),
     ],
 )
 def test_the_command_refuses_in_one_sentence(tmp_path, capsys, monkeypatch, arguments, said):

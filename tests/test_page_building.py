@@ -57,6 +57,10 @@ def test_one_network_of_the_rounds_alone_has_nothing_to_slide_through(models_wit
     assert said["default"] == "fast"
 
 
+# What is fetched when a visitor begins to teach.
+LATER = ("teach-", "ort-wasm-simd-threaded.asyncify")
+
+
 @pytest.mark.shipped
 def test_the_first_load_and_each_network_are_small(dist):
     listed = json.loads((dist / "networks" / "manifest.json").read_text())["networks"]
@@ -65,7 +69,9 @@ def test_the_first_load_and_each_network_are_small(dist):
     other = [
         path
         for path in dist.rglob("*")
-        if path.is_file() and path.parent.name not in ("networks", "notebooks")
+        if path.is_file()
+        and path.parent.name not in ("networks", "notebooks", "teach")
+        and not path.name.startswith(LATER)
     ]
     first = sum(path.stat().st_size for path in other)
     assert first + listed["fast"]["bytes"] + listed["judge"]["bytes"] <= 15e6
@@ -82,6 +88,13 @@ def test_its_networks_answer_as_torch_does(dist, name):
         batch = random_batch(network, network.image_shape, number, number)
         noise = torch.rand(number) if network.hears_noise else None
         assert_agrees(path, network, *batch, noise=noise)
+
+
+def test_what_a_visitor_teaches_is_small(dist):
+    lesson = json.loads((dist / "teach" / "lesson.json").read_text())
+    files = [dist / "teach" / name for name in lesson["files"].values()]
+    assert sum(path.stat().st_size for path in files) <= 1e6
+    assert lesson["settings"]["candidates"] == 64
 
 
 def test_what_is_up_to_date_is_not_built_again(dist):

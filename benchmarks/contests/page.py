@@ -1,23 +1,17 @@
 """The page in headless Chromium: how long a deception takes, and what the first visit fetches."""
 
-import shutil
-import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.browser import browser
 from benchmarks.contest import Row, facts, in_words
 from benchmarks.spread import Spread
 from deceive.common import markdown
-from deceive.webpage.build import build
-from deceive.webpage.serving import server
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page, Response
-
-FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
-FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 
 
 @dataclass(frozen=True)
@@ -84,16 +78,10 @@ _STEPS = """async (count) => {
 
 def run(plan: Plan) -> Iterator[Row]:
     """Measure everything in one browser, the page loaded once."""
-    from playwright.sync_api import sync_playwright
-
     started = facts()
-    folder = build()
-    path = shutil.which("chromium") or shutil.which("google-chrome")
-    with server(folder) as serving, sync_playwright() as driver:
-        threading.Thread(target=serving.serve_forever, daemon=True).start()
-        browser = driver.chromium.launch(executable_path=path, args=FLAGS)
-        page = browser.new_page()
-        first_load = _first_load(page, f"http://127.0.0.1:{serving.server_port}/")
+    with browser() as (chromium, url):
+        page = chromium.new_page()
+        first_load = _first_load(page, url)
         one = []
         for _ in range(plan.repeats):
             page.reload()  # for other static
@@ -107,9 +95,7 @@ def run(plan: Plan) -> Iterator[Row]:
         ten = [page.evaluate(_TEN_ONE_NETWORK, seed) for seed in range(plan.repeats)]
         all_networks = [page.evaluate(_TEN) for _ in range(plan.repeats)]
         steps = [page.evaluate(_STEPS, 200) for _ in range(plan.repeats)]
-        version = browser.version
-        browser.close()
-        serving.shutdown()
+        version = chromium.version
     yield {
         "facts": started | {"chromium": version},
         "repeats": plan.repeats,

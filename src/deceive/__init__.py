@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from deceive.storage.export import export_onnx as export_onnx
     from deceive.storage.models import load_network as load_network
     from deceive.storage.models import save_network as save_network
+    from deceive.storage.stepping import export_training_step as export_training_step
     from deceive.teaching import EmergingSettings as EmergingSettings
     from deceive.teaching import ResistingSettings as ResistingSettings
     from deceive.teaching import RetrainingSettings as RetrainingSettings
@@ -66,6 +67,7 @@ _HOMES = {
     "networks.guarded": ("Guarded",),
     "networks.inference": ("accuracy",),
     "storage.export": ("export_onnx",),
+    "storage.stepping": ("export_training_step",),
     "storage.models": ("load_network", "save_network"),
     "teaching": (
         "EmergingSettings",

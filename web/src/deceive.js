@@ -251,6 +251,17 @@ export function deceivePanel(networks, { onImage }) {
       drawing = image;
       if (startChoice.value === "drawing") lay();
     },
+    /** Choose a network, which may be new or another than before. */
+    useNetwork(name, text) {
+      const known = [...networkChoice.options].find((option) => option.value === name);
+      if (known) known.textContent = text;
+      else networkChoice.add(new Option(text, name));
+      networkChoice.value = name;
+      targets();
+      lay();
+      document.getElementById("deceive").scrollIntoView();
+      button.go.focus({ preventScroll: true });
+    },
     useDrawing() {
       startChoice.value = "drawing";
       lay();

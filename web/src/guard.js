@@ -1,4 +1,4 @@
-// Panel 4: one image, read by a network and by the same network behind a guard.
+// Panel 5: one image, read by a network and by the same network behind a guard.
 
 import { fromLevels, toLevels } from "./fool.js";
 import { best, percent } from "./networks.js";

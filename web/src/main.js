@@ -5,9 +5,10 @@ import { drawPanel } from "./draw.js";
 import { guardPanel } from "./guard.js";
 import { Networks, percent, readManifest } from "./networks.js";
 import { preprocess } from "./preprocess.js";
-import { generator, normal } from "./random.js";
+import { generator, normal, shake } from "./random.js";
 import { roundsPanel } from "./rounds.js";
 import { STARTS, enlarged } from "./starts.js";
+import { teachPanel } from "./teach.js";
 import { element } from "./views.js";
 
 const boot = document.getElementById("boot");
@@ -64,10 +65,11 @@ async function start() {
       },
     });
     roundsPanel(networks);
+    const teach = teachPanel(networks, { onDeceive: deceive.useNetwork });
     guard = guardPanel(networks, { deceived: deceive.levels, drawing: draw.levels });
     boot.hidden = true;
     // For use in the browser's console; see web/README.md.
-    window.deceive = { networks, starts: STARTS, generator, normal, enlarged, preprocess };
+    window.deceive = { networks, teach, starts: STARTS, generator, normal, shake, enlarged, preprocess };
     document.documentElement.dataset.ready = "";
     if (manifest.judge !== null)
       networks.load(manifest.judge).catch((error) => problem(error.message));

@@ -86,6 +86,15 @@ export class Networks {
     return this.#loading.get(name);
   }
 
+  /** Add a network, or replace the one of its name: what the manifest would say, and its file. */
+  async add(info, bytes) {
+    const { name, imageShape: shape } = info;
+    this.manifest.networks[name] = info;
+    const loading = this.#ask("load", { name, bytes, shape, again: true });
+    this.#loading.set(name, loading);
+    return loading;
+  }
+
   /** The confidences (K) that a network gives each image. */
   async confidences(name, images) {
     await this.load(name);

@@ -15,3 +15,13 @@ export function generator(seed, stream = 0) {
 export function normal(random) {
   return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 }
+
+/** Add normal numbers with a standard deviation to part of an array: two for each pair of draws. */
+export function shake(values, from, to, deviation, random) {
+  for (let k = from; k < to; k += 2) {
+    const length = deviation * Math.sqrt(-2 * Math.log(1 - random()));
+    const angle = 2 * Math.PI * random();
+    values[k] += length * Math.cos(angle);
+    if (k + 1 < to) values[k + 1] += length * Math.sin(angle);
+  }
+}

@@ -1,47 +1,19 @@
 // Runs the networks, one request after the other, so that the page stays responsive.
 
-import * as ort from "onnxruntime-web/wasm";
-import runtimeUrl from "onnxruntime-web/ort-wasm-simd-threaded.wasm?gzip";
 import { Deception } from "./fool.js";
-
-ort.env.wasm.numThreads = 1; // more would need a host that sends special headers
-ort.env.logLevel = "error";
+import { fetched, ort, prepare, serve } from "./runtime.js";
 
 const networks = new Map();
 const deceptions = new Map();
-let runtime = null;
 
-async function fetched(url, what) {
-  let response;
-  try {
-    response = await fetch(url);
-  } catch (error) {
-    throw new Error(`${what} could not be fetched: ${error.message}.`);
-  }
-  if (!response.ok) throw new Error(`${what} could not be fetched: the host says ${response.status}.`);
-  return response;
-}
-
-/** The binary of ONNX Runtime; a host may have undone the compression already. */
-async function prepare() {
-  const bytes = new Uint8Array(await (await fetched(runtimeUrl, "The runtime")).arrayBuffer());
-  const packed = bytes[0] === 0x1f && bytes[1] === 0x8b;
-  const stream = () => new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-  ort.env.wasm.wasmBinary = packed ? await new Response(stream()).arrayBuffer() : bytes.buffer;
-}
-
-async function load({ name, url, shape }) {
-  if (networks.has(name)) return;
-  // After a failure to get the runtime, the next request may try again.
-  runtime ??= prepare().catch((error) => {
-    runtime = null;
-    throw error;
-  });
-  const [, response] = await Promise.all([runtime, fetched(url, `The network “${name}”`)]);
-  const content = new Uint8Array(await response.arrayBuffer());
+/** Load a network from its URL, or from the bytes of its file. */
+async function load({ name, url, bytes, shape, again = false }) {
+  if (networks.has(name) && !again) return;
+  const content = async () => (await fetched(url, `The network “${name}”`)).arrayBuffer();
+  const [, file] = await Promise.all([prepare(), bytes ?? content()]);
   let session;
   try {
-    session = await ort.InferenceSession.create(content, { executionProviders: ["wasm"] });
+    session = await ort.InferenceSession.create(new Uint8Array(file), { executionProviders: ["wasm"] });
   } catch (error) {
     throw new Error(`The network “${name}” could not be started: ${error.message}`);
   }
@@ -92,13 +64,4 @@ const actions = {
   pixels: ({ run }) => deceptions.get(run).images.map((image) => image.pixels),
 };
 
-let queue = Promise.resolve();
-self.onmessage = ({ data: { id, action, ...request } }) => {
-  queue = queue.then(async () => {
-    try {
-      self.postMessage({ id, value: await actions[action](request) });
-    } catch (error) {
-      self.postMessage({ id, error: error.message });
-    }
-  });
-};
+serve(actions);

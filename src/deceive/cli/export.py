@@ -22,6 +22,10 @@ class ExportCommand(Command):
     gradient: bool = False
     """Also write the gradient of the objective with respect to the pixels; the graph then takes
     (images, targets)."""
+    training_step: bool = False
+    """Write a step of training instead, for programs that can only ask networks: the graph takes
+    (weights, state, number, learning_rate, images, labels) and gives new weights and state, the
+    loss and the logits. All weights are one vector."""
     objective: str = "log_odds"
     """The objective whose gradient is written: log_odds, log_probability, logit or margin."""
     json: bool = False
@@ -31,22 +35,32 @@ class ExportCommand(Command):
         from deceive.common.files import check_writable
         from deceive.storage.export import export_onnx
         from deceive.storage.models import load_network
+        from deceive.storage.stepping import export_training_step
 
         out = self.out or Path(f"{Path(self.model).stem}.onnx")
         if ending(out) != ".onnx":
             raise InputError(f"--out: expected a name that ends in .onnx, got {out}")
         check_writable(out, streams=False)
+        if self.training_step and self.gradient:
+            raise InputError("--training-step: expected no --gradient beside it, got both")
         network = load_network(self.model)
-        export_onnx(network, out, gradient=self.gradient, objective=self.objective)
+        if self.training_step:
+            export_training_step(network, out)
+            takes = ["weights", "state", "number", "learning_rate", "images", "labels"]
+            gives = ["new_weights", "new_state", "loss", "logits"]
+        else:
+            export_onnx(network, out, gradient=self.gradient, objective=self.objective)
+            takes = ["images", *(["targets"] * self.gradient)]
+            gives = ["logits", *(["gradient"] * self.gradient)]
+        takes += ["noise"] * network.hears_noise
         size = out.stat().st_size
-        takes = ["images", *(["targets"] * self.gradient), *(["noise"] * network.hears_noise)]
-        gives = ["logits", *(["gradient"] * self.gradient)]
         show(
             f"{out}: ({', '.join(takes)}) to ({', '.join(gives)}), {size / 1e6:.2f} MB",
             {
                 "out": str(out),
                 "bytes": size,
                 "gradient": self.gradient,
+                "training_step": self.training_step,
                 "objective": self.objective if self.gradient else None,
             },
             self.json,

@@ -116,6 +116,11 @@ def _draw(shape: Shape) -> tuple[nn.Module, int]:
     return NoiseBody(shape, (104, 208, 192)), 128
 
 
+def _sketch(shape: Shape) -> tuple[nn.Module, int]:
+    """A narrow `draw`, for the rounds that are played in a browser."""
+    return NoiseBody(shape, (32, 64)), 128
+
+
 def _guard(shape: Shape) -> tuple[nn.Module, int]:
     """The network that decides whether an image shows any digit (`guarded.Guarded`)."""
     return StridedBody(shape), 128
@@ -165,6 +170,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "judge": Architecture(_judge, least_side=4),
     "reader": Architecture(_reader),
     "sharp": Architecture(_sharp, normalisation=(0.5, 0.1)),
+    "sketch": Architecture(_sketch),
     "study": Architecture(_study, least_side=10),
 }
 

@@ -1,7 +1,7 @@
 """A network and its input gradient as one ONNX inference graph, for programs without torch."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -92,7 +92,7 @@ def exported(
     one's graph.
     """
     checks.one_of("objective", objective, OBJECTIVES)
-    onnxruntime = _onnxruntime()
+    onnxruntime = onnx_packages()
     shape = shape or getattr(network, "image_shape", None)
     if shape is None:
         raise InputError(
@@ -117,15 +117,27 @@ def exported(
 
 def _examples(frozen: FrozenCopy, shape: Shape, gradient: bool) -> dict[str, Tensor]:
     """Inputs to trace the network with, by name."""
-    # A batch of another size than any side: the tracer takes equal sizes for the same size.
-    batch = next(n for n in range(2, 6) if n not in shape)
-    generator = torch.Generator().manual_seed(0)
-    inputs = {"images": torch.rand(batch, *shape, generator=generator)}
+    inputs = {"images": example_images(shape)}
+    batch = len(inputs["images"])
     if gradient:
         inputs["targets"] = torch.arange(batch) % frozen.n_classes
     if frozen.hears_noise:
-        inputs["noise"] = torch.rand(batch, generator=generator)
+        inputs["noise"] = example_noise(batch)
     return {name: tensor.to(frozen.device) for name, tensor in inputs.items()}
+
+
+def example_images(shape: Shape) -> Tensor:
+    """A batch to trace a network with, of another size than any side.
+
+    The tracer takes equal sizes for the same size.
+    """
+    batch = next(n for n in range(2, 6) if n not in shape)
+    return torch.rand(batch, *shape, generator=torch.Generator().manual_seed(0))
+
+
+def example_noise(count: int) -> Tensor:
+    """Noise levels (N,) to trace a network with."""
+    return torch.rand(count, generator=torch.Generator().manual_seed(1))
 
 
 def _function(frozen: FrozenCopy, inputs: dict[str, Tensor], objective: str | None) -> Function:
@@ -165,17 +177,31 @@ def _checked_file(
     """The graph as a file; `InputError` unless ONNX Runtime gives with it what torch gives."""
     store_in_half(graph)
     content: bytes = graph.SerializeToString(deterministic=True)
+    check_agreement(onnxruntime, content, function, inputs)
+    return content
+
+
+def check_agreement(
+    onnxruntime: Any,
+    content: bytes,
+    function: Function,
+    inputs: dict[str, Tensor],
+    fixed: Collection[str] = (),
+) -> None:
+    """Raise `InputError` unless ONNX Runtime gives what torch gives.
+
+    All inputs but those in `fixed` have as many rows as there are images.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(content, options, ["CPUExecutionProvider"])
     batch = len(inputs["images"])
     # In batches of other sizes than the traced one, to see that none was written down as fixed.
     for part in (slice(0, 1), slice(1, batch), slice(0, batch)):
-        cut = {name: tensor[part] for name, tensor in inputs.items()}
+        cut = {name: each if name in fixed else each[part] for name, each in inputs.items()}
         given = {name: tensor.cpu().numpy() for name, tensor in cut.items()}
         for expected, came in zip(function(*cut.values()), session.run(None, given), strict=True):
             _check_close(expected.cpu(), torch.from_numpy(came))
-    return content
 
 
 def _check_close(expected: Tensor, came: Tensor) -> None:
@@ -206,7 +232,8 @@ def with_plain_stems(network: nn.Module) -> nn.Module:
     return network
 
 
-def _onnxruntime() -> Any:
+def onnx_packages() -> Any:
+    """ONNX Runtime. Raises `InputError` unless all that an export needs is installed."""
     try:
         onnxruntime = onnx_runtime()
         import onnxscript  # noqa: F401  torch.onnx needs it

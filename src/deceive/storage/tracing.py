@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -24,18 +24,21 @@ _SMALL = 1024
 
 
 def traced(
-    function: Callable[..., tuple[Tensor, ...]], inputs: dict[str, Tensor], outputs: list[str]
+    function: Callable[..., tuple[Tensor, ...]],
+    inputs: dict[str, Tensor],
+    outputs: list[str],
+    fixed: Collection[str] = (),
 ) -> "ModelProto":
     """The function as an ONNX graph, with named inputs and outputs, for any number N of rows.
 
     Value and gradient are traced together to plain tensor operators, since an ordinary runtime
-    knows no autograd.
+    knows no autograd. The inputs and outputs in `fixed` always have the traced sizes.
 
     Raises `InputError` when it does something that ONNX's operators can't express.
     """
     try:
         with torch.no_grad(), _quiet():
-            proto = _exported(function, inputs, outputs)
+            proto = _exported(function, inputs, outputs, fixed)
     except InputError:
         raise
     except Exception as error:
@@ -50,6 +53,8 @@ def traced(
             f"number of images; tracing it says: {reason}"
         ) from error
     for value in (*proto.graph.input, *proto.graph.output):
+        if value.name in fixed:
+            continue
         value.type.tensor_type.shape.dim[0].dim_param = "N"
     # Drop what says where on this machine each operator was traced.
     proto.graph.ClearField("value_info")
@@ -60,7 +65,10 @@ def traced(
 
 
 def _exported(
-    function: Callable[..., tuple[Tensor, ...]], inputs: dict[str, Tensor], outputs: list[str]
+    function: Callable[..., tuple[Tensor, ...]],
+    inputs: dict[str, Tensor],
+    outputs: list[str],
+    fixed: Collection[str],
 ) -> "ModelProto":
     table = dict(core_aten_decompositions())
     aten = torch.ops.aten
@@ -78,7 +86,7 @@ def _exported(
         torch.export.export(
             graph,
             tuple(inputs.values()),
-            dynamic_shapes=tuple({0: batch} for _ in inputs),
+            dynamic_shapes=tuple(None if name in fixed else {0: batch} for name in inputs),
         ),
         input_names=list(inputs),
         output_names=outputs,

@@ -25,6 +25,13 @@ from deceive.teaching.vitals import Vitals, signs_of
 
 _Tensors = tuple[Tensor, ...] | list[Tensor]
 
+# The learning rate rises over this many rounds.
+WARMING = 100
+
+# The average of the first n rounds follows with a share of YOUNG / (YOUNG + n), until the setting
+# `averaging` makes it slower than that.
+YOUNG = 9
+
 # The gradient is penalised only in every fourth round, four times over (lazy, as in Karras et al.
 # 2020).
 _PENALISED = 4
@@ -116,7 +123,7 @@ class Continual(Game):
 
     def _follow(self, averages: _Tensors, values: _Tensors, number: Tensor | int) -> None:
         """Move averages towards the values of round `number`: quickly at first, then slowly."""
-        share = max(1 - self.settings.averaging, 9 / (9 + int(number)))
+        share = max(1 - self.settings.averaging, YOUNG / (YOUNG + int(number)))
         for average, value in zip(averages, values, strict=True):
             average.lerp_(value, share)
 
@@ -126,7 +133,7 @@ class Continual(Game):
         def factor(played: int) -> float:
             number, rounds = played + 1, self.settings.rounds
             fall = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * number / rounds))
-            return self.slowed * fall * min(1, number / 100)
+            return self.slowed * fall * min(1, number / WARMING)
 
         return LambdaLR(self.optimiser, factor, last_epoch=self.number - 1)
 

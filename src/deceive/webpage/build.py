@@ -8,6 +8,7 @@ from deceive.common.errors import InputError
 from deceive.common.files import write_text
 from deceive.common.locks import LOCK, locked
 from deceive.webpage.built import checksum, is_built, read_own, write_list
+from deceive.webpage.lesson import write_lesson
 from deceive.webpage.networks import write_networks
 from deceive.webpage.node import npm, run
 from deceive.webpage.notebooks import notebooks, title, write_notebooks
@@ -55,6 +56,7 @@ def _build(clone: Path, report: Callable[[str], None]) -> None:
         write_text(installed, json.dumps(locked))
     titles = {path.stem: title(path) for path in notebooks(clone)}
     write_networks(clone / "models", web / "public" / "networks", titles, report)
+    write_lesson(clone / "data" / "mnist", web / "public" / "teach", report)
     write_notebooks(clone, web / "public" / "notebooks", report)
     report("building the page")
     run([program, "run", "--silent", "build"], web)
