@@ -216,7 +216,10 @@ def test_a_scribble_becomes_rubbish(visit):
 def test_handwriting_appears(visit):
     page = visit()
     page.click("#teach-go")
-    until(page, "window.deceive.teach.points().some(({ share }) => share >= 0.8)")
+    recognised = "window.deceive.teach.points().some(({ share }) => share >= 0.8)"
+    while not page.evaluate(recognised) and page.evaluate(NUMBER) < 300:
+        page.wait_for_timeout(200)
+    assert page.evaluate(recognised)
 
 
 @pytest.mark.tolerates_errors

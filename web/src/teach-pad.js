@@ -46,6 +46,12 @@ export class Pad {
     const context = this.canvas.getContext("2d");
     context.fillStyle = "#000";
     context.fillRect(0, 0, SIZE, SIZE);
+    if (this.#strokes.length === 0) {
+      context.fillStyle = "#8a8a8a";
+      context.font = "30px system-ui, sans-serif";
+      context.textAlign = "center";
+      context.fillText("scribble here", SIZE / 2, SIZE / 2 + 10);
+    }
     this.#trace(context);
     if (!this.canvas.matches(":focus-visible")) return;
     context.lineWidth = 3;

@@ -1,9 +1,10 @@
 // Panel 4: rounds with a network of the visitor's own, played live.
 
-import { fromLevels } from "./fool.js";
+import { fromLevels, toLevels } from "./fool.js";
 import { best, percent } from "./networks.js";
 import { png } from "./png.js";
-import { SIDE } from "./starts.js";
+import { generator } from "./random.js";
+import { SIDE, STARTS } from "./starts.js";
 import { ShareCurve } from "./teach-curve.js";
 import { Teacher } from "./teach-network.js";
 import { Pad } from "./teach-pad.js";
@@ -31,7 +32,8 @@ export function teachPanel(networks, { onDeceive }) {
   let shown = 0; // the look that the visitor looks at
 
   const frames = Array.from({ length: 10 }, (_, digit) => {
-    const canvas = canvasOf(new Uint8Array(PIXELS), `The image for ${digit}, before the first round`);
+    const label = `The static that the image for ${digit} begins with`;
+    const canvas = canvasOf(toLevels(STARTS.uniform(generator(digit))), label);
     const caption = element("figcaption", {}, String(digit));
     const frame = element("figure", {}, canvas, caption);
     at("images").append(frame);
