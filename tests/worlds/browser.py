@@ -221,6 +221,20 @@ def draw_one(page: "Page") -> None:
     until(page, "document.getElementById('draw-said').textContent.startsWith('It reads')")
 
 
+def choose_network(page: "Page", name: str) -> None:
+    """Choose a network in panel 2, also one that the menu shows only when asked."""
+    if page.locator(f"#deceive-network option[value='{name}']").count() == 0:
+        page.click("#deceive-more")
+    page.select_option("#deceive-network", name)
+
+
+def race(page: "Page", target: str) -> None:
+    """Deceive every network of panel 3 for a digit, or "all"; wait until all are done."""
+    page.locator("#rounds-targets label", has_text=target).click()
+    page.click("#rounds-go")
+    page.wait_for_selector("#rounds-go:enabled")
+
+
 def deceived(
     page: "Page",
     target: int | None = None,
@@ -230,7 +244,7 @@ def deceived(
     """Deceive with these choices, as fast as it goes; the sentence that it ends with."""
     page.select_option("#deceive-speed", "Infinity")
     if network is not None:
-        page.select_option("#deceive-network", network)
+        choose_network(page, network)
     if start is not None:
         page.select_option("#deceive-start", start)
     if target is not None:

@@ -1,21 +1,24 @@
 // Panel 2: one image, from its start to its target, step by step.
 
+import { addressOf, writeAddress } from "./address.js";
 import { fromLevels, toLevels } from "./fool.js";
-import { best, percent } from "./networks.js";
-import { png } from "./png.js";
+import { networkMenu } from "./menu.js";
+import { best, megabytes, percent } from "./networks.js";
+import { enlargedLevels, png } from "./png.js";
 import { generator } from "./random.js";
 import { SIDE, STARTS } from "./starts.js";
-import { Bars, Curve, digitChoice, show } from "./views.js";
+import { Bars, Curve, digitChoice, download, show } from "./views.js";
 
 const DIGIT = 5; // to begin with
 
-export function deceivePanel(networks, { onImage }) {
+/** `link` is the state that the page's address held, or null: such an image is made at once. */
+export function deceivePanel(networks, { onImage, link }) {
   const { rule, judge } = networks.manifest;
   const at = (part) => document.getElementById(`deceive-${part}`);
   const [form, canvas, back, said] = [at("form"), at("image"), at("back"), at("said")];
   const [startChoice, networkChoice, speed] = [at("start"), at("network"), at("speed")];
   const button = Object.fromEntries(
-    ["go", "pause", "step", "again", "save"].map((part) => [part, at(part)]),
+    ["go", "pause", "step", "again", "save", "large", "link"].map((part) => [part, at(part)]),
   );
   const bars = new Bars(at("bars"));
   const curve = new Curve(at("curve"), rule.confidence);
@@ -24,10 +27,7 @@ export function deceivePanel(networks, { onImage }) {
   let drawing = null;
   let way = null; // the current run: its settings, and every step so far
 
-  for (const { name, testAccuracy } of Object.values(networks.manifest.networks)) {
-    const text = `${name}: reads ${percent(testAccuracy, 2)}`;
-    networkChoice.add(new Option(text, name, false, name === networks.manifest.default));
-  }
+  const menu = networkMenu(networkChoice, at("more"), networks);
 
   const target = () => Number(new FormData(form).get("target") ?? DIGIT);
 
@@ -56,7 +56,8 @@ export function deceivePanel(networks, { onImage }) {
     button.go.disabled = start === null;
     button.again.disabled = true;
     button.step.disabled = start === null;
-    button.save.disabled = start === null;
+    button.save.disabled = button.large.disabled = start === null;
+    button.link.disabled = start === null || startChoice.value === "drawing";
     button.go.textContent = "Deceive";
     said.textContent = start === null ? "Your drawing is empty: draw something in panel 1 first." : "";
     const levels = start === null ? new Uint8Array(SIDE * SIDE) : toLevels(start);
@@ -136,7 +137,12 @@ export function deceivePanel(networks, { onImage }) {
     button.pause.textContent = "Pause";
     back.disabled = true;
     said.textContent = `Making it a ${mine.target} …`;
+    if (startChoice.value !== "drawing") writeAddress(state());
     try {
+      await networks.load(mine.network, (share) => {
+        if (way === mine) said.textContent = fetching(mine.network, share);
+      });
+      if (mine.running) said.textContent = `Making it a ${mine.target} …`;
       let due = performance.now();
       while (mine.running && mine.turn === turn && !mine.finished) {
         await step(mine);
@@ -171,6 +177,31 @@ export function deceivePanel(networks, { onImage }) {
     onImage();
     const more = await judged(mine).catch((error) => ` ${error.message}`);
     if (way === mine) said.textContent += more;
+  }
+
+  /** What leads to this image again. */
+  const state = () => ({ digit: target(), start: startChoice.value, seed, network: networkChoice.value });
+
+  function fetching(name, share) {
+    const { bytes } = networks.info(name);
+    return `Fetching this network: ${percent(share, 0)} of ${megabytes(bytes)}`;
+  }
+
+  /** Make the choices of a link, as far as there are such, and its image. */
+  async function follow({ digit, start, seed: from, network }) {
+    if (network in networks.manifest.networks) menu.choose(network);
+    if (start in STARTS) startChoice.value = start;
+    if (/^\d{1,10}$/.test(from ?? "")) seed = Number(from) % 2 ** 31;
+    targets();
+    const wanted = form.querySelector(`input[name=target][value="${Number(digit)}"]`);
+    if (wanted) wanted.checked = true;
+    lay();
+    const mine = way;
+    document.getElementById("deceive").scrollIntoView();
+    said.textContent = "Fetching the network …";
+    // The whole network: its light copy could end a step earlier or later.
+    await networks.whole(mine.network);
+    if (way === mine) await run();
   }
 
   function inWords(mine, image) {
@@ -225,13 +256,23 @@ export function deceivePanel(networks, { onImage }) {
     lay();
     if (way.start !== null) run();
   });
-  button.save.addEventListener("click", () => {
-    const file = new Blob([png(way.levels, SIDE, SIDE)], { type: "image/png" });
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(file);
-    link.download = `${way.network}-${way.target}.png`;
-    link.click();
-    setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  function save(times) {
+    const side = SIDE * times;
+    const content = png(enlargedLevels(way.levels, SIDE, times), side, side);
+    const size = times > 1 ? `-x${times}` : "";
+    download(content, "image/png", `${way.network}-${way.target}${size}.png`);
+  }
+  button.save.addEventListener("click", () => save(1));
+  button.large.addEventListener("click", () => save(16));
+  button.link.addEventListener("click", async () => {
+    const address = addressOf(state());
+    try {
+      await navigator.clipboard.writeText(address);
+      said.textContent = "The link is copied: it leads to exactly this image.";
+    } catch {
+      writeAddress(state());
+      said.textContent = "The link is in the address bar: copy it from there.";
+    }
   });
   back.addEventListener("input", () => {
     look(way, Number(back.value));
@@ -243,6 +284,7 @@ export function deceivePanel(networks, { onImage }) {
 
   targets();
   lay();
+  if (link !== null) follow(link).catch((error) => tell(error, way));
   return {
     /** The image as it is now; null for none. */
     levels: () => (way.start === null ? null : way.levels),
@@ -262,11 +304,16 @@ export function deceivePanel(networks, { onImage }) {
       document.getElementById("deceive").scrollIntoView();
       button.go.focus({ preventScroll: true });
     },
-    useDrawing() {
+    /** Deceive the network with the drawing, which it reads as `seen`, and so as another digit. */
+    useDrawing(seen) {
       startChoice.value = "drawing";
+      const digits = networks.digits(networkChoice.value);
+      const other = target() === seen ? digits[(seen + 5) % digits.length] : target();
+      form.querySelector(`input[name=target][value="${other}"]`).checked = true;
       lay();
       document.getElementById("deceive").scrollIntoView();
-      button.go.focus({ preventScroll: true });
+      button.pause.focus({ preventScroll: true });
+      run();
     },
   };
 }

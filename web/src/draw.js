@@ -1,5 +1,6 @@
 // Panel 1: a drawing, the network's input made from it, and the network's answer.
 
+import { inkOf } from "./ink.js";
 import { best, percent } from "./networks.js";
 import { preprocess } from "./preprocess.js";
 import { SIDE } from "./starts.js";
@@ -10,21 +11,24 @@ const SIZE = 280; // of the drawing, in its own units
 const PEN = 22; // gives a digit that fills the canvas strokes as wide as MNIST's
 const STRIDE = 7; // of the pen, by keyboard
 
+const DIGITS = "0123456789";
 const EMPTY = "The drawing is empty: draw a digit first.";
 
-export function drawPanel(networks, { onUse, onChange }) {
-  const name = networks.manifest.default;
+const WAITING = "It will be read as soon as the network is here.";
+
+/** `coming` is a promise of the networks; one can draw before they are there. */
+export function drawPanel(coming, { onUse, onChange }) {
   const at = (id) => document.getElementById(id);
   const [pad, seen, said] = [at("pad"), at("seen"), at("draw-said")];
   const buttons = { undo: at("undo"), clear: at("clear"), use: at("draw-use") };
   const bars = new Bars(at("draw-bars"));
-  bars.name(Array.from({ length: networks.info(name).outputs }, (_, k) => networks.label(name, k)));
+  bars.name(Array.from(DIGITS));
 
-  const ink = Object.assign(document.createElement("canvas"), { width: SIZE, height: SIZE });
   const strokes = [];
   const pen = { x: SIZE / 2, y: SIZE / 2, down: false, shown: false };
   let stroke = null;
   let image = null;
+  let seenAs = null; // the digit that it is read as, once it is
 
   function trace(context) {
     context.lineWidth = PEN;
@@ -59,14 +63,6 @@ export function drawPanel(networks, { onUse, onChange }) {
     }
   }
 
-  function inkOf() {
-    const context = ink.getContext("2d", { willReadFrequently: true });
-    context.clearRect(0, 0, SIZE, SIZE);
-    trace(context);
-    const { data } = context.getImageData(0, 0, SIZE, SIZE);
-    return Float32Array.from({ length: SIZE * SIZE }, (_, k) => data[4 * k + 3] / 255);
-  }
-
   // One request at a time, always with the latest drawing.
   let asking = false;
   let changed = false;
@@ -88,18 +84,23 @@ export function drawPanel(networks, { onUse, onChange }) {
   }
 
   async function read() {
-    image = strokes.length ? preprocess(inkOf(), SIZE, SIZE) : null;
+    image = strokes.length ? preprocess(inkOf(strokes, SIZE, PEN), SIZE, SIZE) : null;
     show(seen, image ? toLevels(image) : new Uint8Array(SIDE * SIDE));
     for (const button of Object.values(buttons)) button.disabled = image === null;
+    seenAs = null;
     onChange(image);
     if (image === null) {
       bars.fill(null);
       said.textContent = EMPTY;
       return;
     }
+    if (said.textContent === EMPTY) said.textContent = WAITING;
+    const networks = await coming;
+    const name = networks.manifest.default;
     const [confidences] = await networks.confidences(name, [image]);
     bars.fill(confidences);
     const { output, confidence } = best(confidences);
+    seenAs = output;
     said.textContent = `It reads ${networks.label(name, output)}, and is ${percent(confidence)} sure.`;
   }
 
@@ -170,10 +171,11 @@ export function drawPanel(networks, { onUse, onChange }) {
     changedNow();
     pad.focus({ preventScroll: true });
   });
-  buttons.use.addEventListener("click", () => onUse(image));
+  buttons.use.addEventListener("click", () => onUse(seenAs));
   changedNow();
   return {
     /** The drawing as the network sees it; null for none. */
     levels: () => (image === null ? null : toLevels(image)),
+    image: () => image,
   };
 }

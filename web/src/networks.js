@@ -2,32 +2,40 @@
 
 import { probabilities } from "./fool.js";
 import { guardedConfidences } from "./guarded.js";
+import { fetched } from "./serving.js";
 
 /** The manifest, or an error whose message is a sentence for the page. */
 export async function readManifest() {
-  const url = new URL("networks/manifest.json", document.baseURI);
-  let response;
+  const what = "The list of networks";
+  const bytes = await fetched(new URL("networks/manifest.json", document.baseURI), what);
   try {
-    response = await fetch(url);
-  } catch (error) {
-    throw new Error(`The list of networks could not be fetched: ${error.message}.`);
+    return JSON.parse(new TextDecoder().decode(bytes));
+  } catch {
+    throw new Error(`${what} could not be read: the host sends something else.`);
   }
-  if (!response.ok)
-    throw new Error(`The list of networks could not be fetched: the host says ${response.status}.`);
-  return response.json();
 }
+
+/** A number of bytes, in words. */
+export const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
 
 export class Networks {
   #worker;
   #waiting = new Map();
-  #loading = new Map();
+  #loading = new Map(); // what of each network is under way, or there
+  #whole = new Set(); // networks that are there, and not their light copies
   #next = 0;
+
+  #shares = new Map(); // who hears which share of a network has come, by its name
+
+  /** Hears of everything that is fetched: the network's name, and which share of it has come. */
+  onShare = () => {};
 
   constructor(manifest) {
     this.manifest = manifest;
     this.#worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
-    this.#worker.onmessage = ({ data: { id, value, error } }) => {
-      const { resolve, reject } = this.#waiting.get(id);
+    this.#worker.onmessage = ({ data: { id, value, error, bytes } }) => {
+      const { resolve, reject, onBytes } = this.#waiting.get(id);
+      if (bytes !== undefined) return onBytes(bytes);
       this.#waiting.delete(id);
       if (error === undefined) resolve(value);
       else reject(new Error(error));
@@ -39,10 +47,10 @@ export class Networks {
     };
   }
 
-  #ask(action, request) {
+  #ask(action, request, onBytes = () => {}) {
     const id = this.#next++;
     return new Promise((resolve, reject) => {
-      this.#waiting.set(id, { resolve, reject });
+      this.#waiting.set(id, { resolve, reject, onBytes });
       this.#worker.postMessage({ id, action, ...request });
     });
   }
@@ -74,25 +82,73 @@ export class Networks {
     return { ...this.manifest.rule, ascent, ...all };
   }
 
-  /** Fetch a network, once; a failure may be tried again. */
-  load(name) {
-    if (!this.#loading.has(name)) {
-      const { file, imageShape: shape } = this.info(name);
-      const url = new URL(`networks/${file}`, document.baseURI).href;
-      const loading = this.#ask("load", { name, url, shape });
-      loading.catch(() => this.#loading.delete(name));
-      this.#loading.set(name, loading);
-    }
-    return this.#loading.get(name);
+  /**
+   * Fetch a network, once, so that it can be asked; of one with a light copy, that. `onShare` hears
+   * which share of it has come.
+   */
+  load(name, onShare) {
+    return this.info(name).light && !this.#whole.has(name) ? this.#light(name) : this.whole(name, onShare);
+  }
+
+  /** Fetch a network itself, once; a failure may be tried again. */
+  whole(name, onShare) {
+    if (onShare) this.#shares.set(name, onShare);
+    return this.#once(name, () => {
+      const { file, bytes, imageShape: shape } = this.info(name);
+      return this.#fetch("load", name, file, bytes, { shape }).then(() => this.#whole.add(name));
+    });
+  }
+
+  /** Whether a network itself is there. */
+  has(name) {
+    return this.#whole.has(name);
   }
 
   /** Add a network, or replace the one of its name: what the manifest would say, and its file. */
-  async add(info, bytes) {
+  add(info, bytes) {
     const { name, imageShape: shape } = info;
     this.manifest.networks[name] = info;
-    const loading = this.#ask("load", { name, bytes, shape, again: true });
+    const loading = this.#ask("load", { name, bytes, shape }).then(() => this.#whole.add(name));
     this.#loading.set(name, loading);
     return loading;
+  }
+
+  /** How many bytes have yet to be fetched before all these networks are there. */
+  sizeOf(names) {
+    const missing = names.filter((name) => !this.#whole.has(name) && !this.#waitingFor(name));
+    return missing.reduce((sum, name) => sum + this.info(name).bytes, 0);
+  }
+
+  /** Whether the page fetches a network anyway. */
+  #waitingFor(name) {
+    return name === this.manifest.default || name === this.manifest.judge;
+  }
+
+  #light(name) {
+    return this.#once(`${name}, light`, () => {
+      const { light, imageShape: shape } = this.info(name);
+      const { file, bytes, ...described } = light;
+      return this.#fetch("loadLight", name, file, bytes, { described, shape });
+    });
+  }
+
+  #once(key, start) {
+    if (!this.#loading.has(key)) {
+      const loading = start();
+      loading.catch(() => this.#loading.delete(key));
+      this.#loading.set(key, loading);
+    }
+    return this.#loading.get(key);
+  }
+
+  #fetch(action, name, file, bytes, request) {
+    const url = new URL(`networks/${file}`, document.baseURI).href;
+    const tell = (came) => {
+      const share = Math.min(1, came / bytes);
+      this.onShare(name, share);
+      this.#shares.get(name)?.(share);
+    };
+    return this.#ask(action, { name, url, ...request }, tell);
   }
 
   /** The confidences (K) that a network gives each image. */

@@ -1,6 +1,15 @@
 // A grey 8-bit PNG, written here so that every level is exact: a canvas may change some for colour
 // management or for privacy.
 
+/** Levels (side, side) flat, each pixel a square of `times` by `times`. */
+export function enlargedLevels(levels, side, times) {
+  const wide = side * times;
+  return Uint8Array.from({ length: wide * wide }, (_, k) => {
+    const [row, column] = [Math.floor(k / wide), k % wide];
+    return levels[Math.floor(row / times) * side + Math.floor(column / times)];
+  });
+}
+
 /** Levels (height, width) flat, a Uint8Array, as the bytes of a PNG. */
 export function png(levels, width, height) {
   const header = new Uint8Array(13);

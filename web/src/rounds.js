@@ -1,9 +1,10 @@
 // Panel 3: the same deception against every network of the rounds, side by side.
 
-import { best, percent } from "./networks.js";
+import { best, megabytes, percent } from "./networks.js";
 import { fromLevels, toLevels } from "./fool.js";
 import { generator } from "./random.js";
-import { STARTS } from "./starts.js";
+import { fetched } from "./serving.js";
+import { SIDE, STARTS } from "./starts.js";
 import { canvasOf, digitChoice, element, show } from "./views.js";
 
 const STEPS = 300; // the most that an image may take here; a network that resists may take them all
@@ -13,15 +14,14 @@ export function roundsPanel(networks) {
   const { manifest } = networks;
   const at = (part) => document.getElementById(`rounds-${part}`);
   const [form, slider, chosen, strip, said] = ["form", "slider", "chosen", "strip", "said"].map(at);
-  const button = { go: at("go"), all: at("all"), stop: at("stop") };
+  const button = { go: at("go"), one: at("one"), stop: at("stop") };
   const entries = manifest.rounds;
   const digits = networks.digits(entries[0].network);
   const draws = ({ network }) => networks.draws(network);
   const allDraw = entries.every(draws);
 
   at("words").replaceChildren(...words(networks).map((text) => element("p", {}, text)));
-  button.all.textContent = `All ${digits.length === 10 ? "ten" : digits.length} digits at once`;
-  digitChoice(at("targets"), "rounds-target", digits, 5);
+  digitChoice(at("targets"), "rounds-target", [...digits, "all"], 5);
   slider.max = entries.length - 1;
   slider.value = allDraw ? slider.max : 0; // the last one first: its images are the most interesting
   slider.disabled = false;
@@ -29,8 +29,53 @@ export function roundsPanel(networks) {
   let seed = 1;
   let race = null; // the current one: its targets, and the state of every network
 
-  const title = ({ network, round }) => (round === null ? network : `Round ${round}`);
+  const title = ({ network, round }) => (round === null ? network : `Round ${round.toLocaleString("en-GB")}`);
   const subtitle = ({ network }) => `reads ${percent(networks.info(network).testAccuracy, 2)}`;
+
+  /** What the form asks for. */
+  function targets() {
+    const chosen = new FormData(form).get("rounds-target");
+    return chosen === "all" ? digits : [Number(chosen)];
+  }
+
+  let previews = null; // levels (10 + networks × 10 images), recorded when the page was made
+
+  /** What was recorded for these targets; new static where nothing was. */
+  function preview(targets) {
+    lay(targets);
+    const rows = entries.map(({ network }) => recordedFor(network));
+    if (previews === null || rows.includes(undefined)) return;
+    const image = (number) => previews.subarray(number * SIDE * SIDE, (number + 1) * SIDE * SIDE);
+    race.lanes.forEach((lane, k) => {
+      const { confidences, steps, fooled, judged } = rows[k];
+      lane.finished = true;
+      lane.images = targets.map((target) => ({
+        levels: image(10 * (k + 1) + target),
+        confidence: confidences[target],
+        steps: steps[target],
+        fooled: fooled[target],
+        finished: true,
+      }));
+      lane.judged = judged ? targets.map((target) => networks.label(manifest.judge, judged[target])) : null;
+    });
+    draw();
+    for (const lane of race.lanes) if (lane.judged) lane.note.textContent = judgedInWords(lane);
+    said.textContent = "Recorded from these networks when the page was made.";
+  }
+
+  const recordedFor = (network) =>
+    manifest.recorded.previews.find((row) => row.network === network);
+
+  /** How much a run would fetch, on its button. */
+  function sizes() {
+    const label = (names) => {
+      const size = networks.sizeOf(names);
+      return size > 0 ? ` (fetches ${megabytes(size)})` : "";
+    };
+    const names = entries.map(({ network }) => network);
+    button.go.textContent = `Deceive all ${entries.length} here${label(names)}`;
+    button.one.textContent = `Only the chosen one${label([names[slider.value]])}`;
+  }
 
   /** New images for these targets, the same for each network. */
   function lay(targets) {
@@ -82,8 +127,7 @@ export function roundsPanel(networks) {
     at("label").textContent = name;
     slider.setAttribute("aria-valuetext", name);
     for (const one of race.lanes) one.picture.setAttribute("aria-pressed", String(one === lane));
-    const { offsetLeft, offsetWidth } = lane.picture;
-    strip.scrollLeft = offsetLeft + offsetWidth / 2 - strip.clientWidth / 2;
+    sizes();
     const figures = lane.images.map(({ levels }, i) => {
       const caption = element("figcaption");
       return element("figure", {}, canvasOf(levels, `Image for ${race.targets[i]}`), caption);
@@ -132,26 +176,43 @@ export function roundsPanel(networks) {
     captions(lane);
   }
 
-  async function run(targets) {
-    lay(targets);
+  /** Deceive the networks of these lanes, from fresh static. */
+  async function run(chosen) {
+    seed += 1;
+    lay(targets());
     const mine = race;
-    button.go.disabled = button.all.disabled = true;
+    const lanes = mine.lanes.filter((_, k) => chosen.includes(k));
+    button.go.disabled = button.one.disabled = true;
     button.stop.disabled = false;
-    said.textContent = "Fetching the networks …";
     try {
-      await Promise.all(entries.map(({ network }) => networks.load(network)));
+      await load(mine, lanes);
       const began = performance.now();
       if (!mine.stopped) said.textContent = allDraw ? "Drawing …" : "Deceiving …";
       // They take steps in turn, so that none gets ahead.
-      await Promise.all(mine.lanes.map((lane) => compete(mine, lane)));
-      if (!mine.stopped) said.textContent = inWords(mine, performance.now() - began);
+      await Promise.all(lanes.map((lane) => compete(mine, lane)));
+      if (!mine.stopped) said.textContent = inWords(mine, lanes, performance.now() - began);
     } catch (error) {
       mine.stopped = true;
       said.textContent = error.message;
     } finally {
-      button.go.disabled = button.all.disabled = false;
+      button.go.disabled = button.one.disabled = false;
       button.stop.disabled = true;
+      sizes();
     }
+  }
+
+  async function load(mine, lanes) {
+    const names = lanes.map(({ entry }) => entry.network);
+    const size = networks.sizeOf(names);
+    const shares = new Map();
+    const tell = (name) => (share) => {
+      shares.set(name, share * networks.info(name).bytes);
+      const came = [...shares.values()].reduce((a, b) => a + b);
+      const part = percent(Math.min(1, came / size), 0);
+      if (!mine.stopped) said.textContent = `Fetching the networks: ${part} of ${megabytes(size)}`;
+    };
+    said.textContent = "Fetching the networks …";
+    await Promise.all(names.map((name) => networks.whole(name, tell(name))));
   }
 
   async function compete(mine, lane) {
@@ -173,22 +234,24 @@ export function roundsPanel(networks) {
       networks.label(judge, best(row).output),
     );
     if (mine.stopped) return;
-    if (draws(lane.entry))
-      lane.note.textContent =
-        images.length === 1
-          ? `the judge sees ${lane.judged[0]}`
-          : `the judge agrees with ${agreed(lane)} of ${images.length}`;
+    if (draws(lane.entry)) lane.note.textContent = judgedInWords(lane);
     captions(lane);
+  }
+
+  function judgedInWords(lane) {
+    return lane.images.length === 1
+      ? `the judge sees ${lane.judged[0]}`
+      : `the judge agrees with ${agreed(lane)} of ${lane.images.length}`;
   }
 
   function agreed(lane) {
     return lane.images.filter((_, i) => agrees(lane, i)).length;
   }
 
-  function inWords(mine, milliseconds) {
+  function inWords(mine, lanes, milliseconds) {
     const seconds = `It took ${(milliseconds / 1000).toFixed(1)} seconds.`;
-    if (allDraw) return `${drawnInWords(mine)} ${seconds}`;
-    const parts = mine.lanes.map((lane) => {
+    if (allDraw && lanes.length > 1) return `${drawnInWords(mine)} ${seconds}`;
+    const parts = lanes.map((lane) => {
       const fooled = lane.images.filter((image) => image.fooled).length;
       const judged = lane.judged ? `, and the judge agrees with ${agreed(lane)}` : "";
       return `${title(lane.entry)}: ${fooled} of ${lane.images.length} fool it${judged}`;
@@ -216,15 +279,11 @@ export function roundsPanel(networks) {
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    seed += 1;
-    run([Number(new FormData(form).get("rounds-target"))]);
+    run(entries.map((_, k) => k));
   });
+  button.one.addEventListener("click", () => run([Number(slider.value)]));
   form.addEventListener("change", () => {
-    if (button.stop.disabled) lay([Number(new FormData(form).get("rounds-target"))]);
-  });
-  button.all.addEventListener("click", () => {
-    seed += 1;
-    run(digits);
+    if (button.stop.disabled) preview(targets());
   });
   button.stop.addEventListener("click", () => {
     race.stopped = true;
@@ -232,7 +291,18 @@ export function roundsPanel(networks) {
   });
   slider.addEventListener("input", () => choose(Number(slider.value)));
   lay([5]);
-  button.go.disabled = button.all.disabled = false;
+  button.go.disabled = button.one.disabled = false;
+  // The network that one draws for comes first.
+  networks
+    .load(manifest.default)
+    .then(() => fetched(new URL("networks/previews.bin", document.baseURI), "The previews"))
+    .then(
+      (bytes) => {
+        previews = bytes;
+        if (race.lanes.every(({ finished }) => !finished) && button.stop.disabled) preview(targets());
+      },
+      () => {}, // then there is static to see, and the networks can still be asked
+    );
 }
 
 function pause(milliseconds) {

@@ -24,11 +24,11 @@ let loop = Promise.resolve();
 async function load({ url }) {
   if (graphs !== null) return lesson.settings;
   const file = async (name, what) => fetched(new URL(name, url), what);
-  lesson = await (await file("lesson.json", "The lesson")).json();
+  lesson = JSON.parse(new TextDecoder().decode(await file("lesson.json", "The lesson")));
   const { files: named, settings } = lesson;
   const [gradient, step, packed] = await Promise.all([
-    file(named.gradient, "The network’s gradient").then((one) => one.arrayBuffer()),
-    file(named.step, "The step of training").then((one) => one.arrayBuffer()),
+    file(named.gradient, "The network’s gradient"),
+    file(named.step, "The step of training"),
     file(named.digits, "The digits").then(unpacked),
   ]);
   const bytes = new Uint8Array(packed);
@@ -111,8 +111,7 @@ async function play(mine) {
 
 /** The network of now as an ONNX file: its weights, put where they belong. */
 async function network({ url }) {
-  const part = await fetched(new URL(lesson.files.network, url), "The network’s file");
-  const around = new Uint8Array(await part.arrayBuffer());
+  const around = await fetched(new URL(lesson.files.network, url), "The network’s file");
   const weights = new Uint8Array(rounds.averaged.slice().buffer);
   const bytes = new Uint8Array(around.length + weights.length);
   bytes.set(around.subarray(0, lesson.offset));

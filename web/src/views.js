@@ -19,6 +19,13 @@ export function canvasOf(levels, label) {
   return canvas;
 }
 
+/** Have the browser save some bytes as a file. */
+export function download(content, type, name) {
+  const link = element("a", { href: URL.createObjectURL(new Blob([content], { type })), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
 export function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
   made.append(...children);

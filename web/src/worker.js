@@ -1,26 +1,33 @@
 // Runs the networks, one request after the other, so that the page stays responsive.
 
 import { Deception } from "./fool.js";
-import { fetched, ort, prepare, serve } from "./runtime.js";
+import { lightNetwork } from "./light.js";
+import { fetched, serve } from "./serving.js";
 
 const networks = new Map();
 const deceptions = new Map();
 
+/** The 8-bit copy of a network, which answers until the network itself is there. */
+async function loadLight({ name, url, described, shape }, onBytes) {
+  const ask = lightNetwork(await fetched(url, `The network “${name}”`, onBytes), described, shape[1]);
+  if (!networks.has(name)) networks.set(name, ask);
+}
+
 /** Load a network from its URL, or from the bytes of its file. */
-async function load({ name, url, bytes, shape, again = false }) {
-  if (networks.has(name) && !again) return;
-  const content = async () => (await fetched(url, `The network “${name}”`)).arrayBuffer();
-  const [, file] = await Promise.all([prepare(), bytes ?? content()]);
+async function load({ name, url, bytes, shape }, onBytes) {
+  const { ort, prepare } = await import("./runtime.js");
+  const content = () => fetched(url, `The network “${name}”`, onBytes);
+  const [, file] = await Promise.all([prepare(), bytes ? new Uint8Array(bytes) : content()]);
   let session;
   try {
-    session = await ort.InferenceSession.create(new Uint8Array(file), { executionProviders: ["wasm"] });
+    session = await ort.InferenceSession.create(file, { executionProviders: ["wasm"] });
   } catch (error) {
     throw new Error(`The network “${name}” could not be started: ${error.message}`);
   }
-  networks.set(name, (...question) => ask(session, shape, ...question));
+  networks.set(name, (...question) => ask(ort, session, shape, ...question));
 }
 
-async function ask(session, shape, images, targets, noise) {
+async function ask(ort, session, shape, images, targets, noise) {
   const n = targets.length;
   const given = {
     images: new ort.Tensor("float32", images, [n, ...shape]),
@@ -33,7 +40,9 @@ async function ask(session, shape, images, targets, noise) {
 }
 
 function begin({ run, network, targets, starts, rule }) {
-  deceptions.set(run, new Deception(networks.get(network), targets, starts, rule));
+  const ask = networks.get(network);
+  const slack = Math.max(rule.slack, ask.slack ?? 0);
+  deceptions.set(run, new Deception(ask, targets, starts, { ...rule, slack }));
 }
 
 /** Several steps at once; returns the state before the last one's move. */
@@ -53,7 +62,6 @@ async function step({ run, count = 1 }) {
 }
 
 const actions = {
-  load,
   begin,
   step,
   end: ({ run }) => void deceptions.delete(run),
@@ -64,4 +72,4 @@ const actions = {
   pixels: ({ run }) => deceptions.get(run).images.map((image) => image.pixels),
 };
 
-serve(actions);
+serve(actions, { load, loadLight });

@@ -13,11 +13,15 @@ from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
 from deceive.fooling.ledger import SLACK
 from deceive.fooling.rules import GROWING, PATIENCE
+from deceive.networks.classifier import Classifier
 from deceive.storage.export import exported
 from deceive.storage.models import load_card, load_network, shipped_names
 from deceive.storage.templates import Templates
 from deceive.webpage.built import checksum, read_own
 from deceive.webpage.guarded import guarded
+from deceive.webpage.light import light_copy
+from deceive.webpage.menu import in_words, menu, verdict
+from deceive.webpage.recorded import recorded
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 # The code that decides what an exported network looks like.
@@ -41,6 +45,9 @@ def manifest(models: Path) -> dict[str, Any]:
     cards = {name: load_card(models / f"{name}.safetensors") for name in shipped_names(models)}
     # A detector reads no classes.
     cards = {name: card for name, card in cards.items() if card.architecture != "detector"}
+    # One network may be shipped under two names; the later name stays.
+    last = {card.weights_sha256: name for name, card in cards.items()}
+    cards = {name: card for name, card in cards.items() if last[card.weights_sha256] == name}
     networks = {}
     for name, card in cards.items():
         networks[name] = {
@@ -63,10 +70,13 @@ def manifest(models: Path) -> dict[str, Any]:
     by_accuracy = sorted(cards, key=lambda name: cards[name].test_accuracy)
     plain = [name for name in by_accuracy if cards[name].round is None and name != judge]
     rule = {name: one.default for name, one in inspect.signature(fool).parameters.items()}
+    for name, (group, words) in in_words(cards, judge).items():
+        networks[name] |= {"group": group, "words": words}
     return {
         "networks": networks,
         "default": plain[-1],
         "judge": judge,
+        "menu": menu(plain[-1], [rounds[number] for number in sorted(rounds)], list(cards)),
         "rounds": [{"network": rounds[number], "round": number} for number in sorted(rounds)]
         if len(rounds) > 1
         else [{"network": name, "round": None} for name in by_accuracy],
@@ -112,10 +122,30 @@ def write_networks(
             with replacing(path) as temporary:
                 temporary.write_bytes(exported(network, templates=templates))
         entry["bytes"] = path.stat().st_size
+    _write_light(models, folder, described)
     files = {entry["file"] for entry in described["networks"].values()}
     for path in folder.glob("*.onnx"):
         if path.name not in files:
             path.unlink()
     described["guarded"] = guarded(models, described, before_that.get("guarded"), report)
+    before_it = before_that.get("recorded")
+    described["recorded"] = recorded(models, folder, described, before_it, report)
+    for row in described["recorded"]["previews"]:
+        entry = described["networks"][row["network"]]
+        if entry["round"] is not None and "judged" in row:
+            entry["words"] += verdict(row["judged"])
     described["notebooks"] = notebooks
     write_text(old, json.dumps(described, indent=1) + "\n")
+
+
+def _write_light(models: Path, folder: Path, described: dict[str, Any]) -> None:
+    """Write the light copy of the default network, with which the page begins."""
+    entry = described["networks"][described["default"]]
+    network = load_network(models / f"{entry['name']}.safetensors")
+    light = light_copy(network) if isinstance(network, Classifier) else None
+    if light is None:
+        return
+    path = folder / "first.light"
+    with replacing(path) as temporary:
+        temporary.write_bytes(light[0])
+    entry["light"] = {"file": path.name, "bytes": len(light[0]), **light[1]}
