@@ -1,5 +1,6 @@
 """How the page is built, and what it lists."""
 
+import gzip
 import json
 import shutil
 import sys
@@ -17,10 +18,14 @@ from deceive.fooling.drawing import DRAWING
 from deceive.storage.models import load_card, load_network, shipped_folder, shipped_names
 from deceive.webpage import networks
 from deceive.webpage.build import CLONE, build
+from deceive.webpage.installed import page
+from deceive.webpage.light import light_copy
 from deceive.webpage.networks import manifest
 from deceive.webpage.notebooks import write_notebooks
 from deceive.webpage.serving import server
 from worlds.graphs import assert_agrees, random_batch
+
+SHOWN = manifest(shipped_folder())["networks"]
 
 
 def test_the_manifest_says_what_the_cards_say(models_with_rounds):
@@ -80,7 +85,7 @@ def test_the_first_load_and_each_network_are_small(dist):
 
 @pytest.mark.shipped
 @pytest.mark.parametrize(
-    "name", [name for name in shipped_names() if "rounds" not in name and name != "detector"]
+    "name", [name for name in shipped_names() if name in SHOWN and "rounds" not in name]
 )
 def test_its_networks_answer_as_torch_does(dist, name):
     network, path = load_network(name), dist / "networks" / f"{name}.onnx"
@@ -95,6 +100,62 @@ def test_what_a_visitor_teaches_is_small(dist):
     files = [dist / "teach" / name for name in lesson["files"].values()]
     assert sum(path.stat().st_size for path in files) <= 1e6
     assert lesson["settings"]["candidates"] == 64
+
+
+def test_a_network_under_two_names_is_shown_once():
+    weights = [entry["weights"] for entry in SHOWN.values()]
+    assert len(weights) == len(set(weights)) > 1
+    assert set(manifest(shipped_folder())["menu"]) <= set(SHOWN)
+
+
+def test_a_packed_page_is_the_same_and_small(dist, tmp_path):
+    packed = dist.parent / "packed"
+    with page(print, clone=tmp_path, brought=packed) as folder:
+        names = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
+        assert names == {path.relative_to(dist) for path in dist.rglob("*") if path.is_file()}
+        for name in names:
+            assert (folder / name).read_bytes() == (dist / name).read_bytes(), name
+    assert not folder.exists()
+    assert sum(path.stat().st_size for path in packed.rglob("*") if path.is_file()) <= 10e6
+
+
+def test_a_package_without_the_page_or_with_a_damaged_one_says_so(dist, tmp_path):
+    refused = r"page: expected a clone .*, or a package that brings the page"
+    with pytest.raises(InputError, match=refused), page(print, tmp_path, tmp_path / "none"):
+        pass
+    damaged = shutil.copytree(dist.parent / "packed", tmp_path / "page")
+    for path in (damaged / "networks").glob("rounds-*.onnx"):
+        path.unlink()
+    with pytest.raises(InputError, match="as it was installed"), page(print, tmp_path, damaged):
+        pass
+
+
+def test_opened_as_a_file_it_has_its_style_and_says_what_it_needs(dist, browser):
+    opened = browser.new_page()
+    opened.goto((dist / "index.html").as_uri())
+    paper = opened.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert paper == "rgb(247, 245, 240)"
+    assert "a page that comes from a web server" in opened.inner_text("#boot")
+    opened.close()
+
+
+def test_text_is_sent_compressed_to_those_who_take_it(site):
+    plain = urllib.request.urlopen(site).read()
+    asked = urllib.request.Request(site, headers={"Accept-Encoding": "gzip"})
+    with urllib.request.urlopen(asked) as answer:
+        assert answer.headers["Content-Encoding"] == "gzip"
+        content = answer.read()
+    assert gzip.decompress(content) == plain
+    assert len(content) < len(plain) / 2
+
+
+@pytest.mark.shipped
+def test_the_light_copy_answers_as_the_network_but_for_rounding(dist):
+    content, described = light_copy(load_network("fast"))
+    assert (dist / "networks" / "first.light").read_bytes() == content
+    assert len(content) <= 7e5
+    assert [layer["rectified"] for layer in described["layers"]] == [True] * 4 + [False]
+    assert light_copy(load_network("study")) is None  # it pools
 
 
 def test_what_is_up_to_date_is_not_built_again(dist):

@@ -189,8 +189,8 @@ export function deceivePanel(networks, { onImage, link }) {
 
   /** Make the choices of a link, as far as there are such, and its image. */
   async function follow({ digit, start, seed: from, network }) {
-    if (network in networks.manifest.networks) menu.choose(network);
-    if (start in STARTS) startChoice.value = start;
+    if (Object.hasOwn(networks.manifest.networks, network)) menu.choose(network);
+    if (Object.hasOwn(STARTS, start)) startChoice.value = start;
     if (/^\d{1,10}$/.test(from ?? "")) seed = Number(from) % 2 ** 31;
     targets();
     const wanted = form.querySelector(`input[name=target][value="${Number(digit)}"]`);

@@ -1,7 +1,9 @@
 """The command `deceive page`: build the page and serve it."""
 
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from deceive.cli.parsing import Command
 from deceive.cli.screen import log, show
@@ -16,28 +18,36 @@ class PageCommand(Command):
     open: bool = True
     """Open it in the browser."""
     build_only: bool = False
-    """Only build web/dist, which any static host can serve."""
+    """Only build web/dist, which any static host can serve; needs a clone."""
     json: bool = False
     """Print one JSON object on stdout as soon as the page is available."""
 
     def run(self) -> int:
-        import webbrowser
-
         from deceive.webpage.build import build
-        from deceive.webpage.serving import server
+        from deceive.webpage.installed import page
 
-        folder = build(lambda stage: log.print(f"  {stage}"))
         if self.build_only:
+            folder = build(_report)
             show(f"{folder}: built", {"folder": str(folder)}, self.json)
             return 0
+        with page(_report) as folder:
+            self._serve(folder)
+        return 0
+
+    def _serve(self, folder: Path) -> None:
+        import webbrowser
+
+        from deceive.webpage.serving import server
+
         with server(folder, self.port) as serving:
             url = f"http://127.0.0.1:{serving.server_port}/"
             show(f"{url} (Ctrl+C ends it)", {"folder": str(folder), "url": url}, self.json)
             sys.stdout.flush()
             if self.open:
                 webbrowser.open(url)
-            try:
+            with suppress(KeyboardInterrupt):
                 serving.serve_forever()
-            except KeyboardInterrupt:
-                return 0
-        return 0
+
+
+def _report(stage: str) -> None:
+    log.print(f"  {stage}")

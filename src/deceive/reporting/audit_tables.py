@@ -1,7 +1,6 @@
 """The tables of an audit's page."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 from math import floor
 from typing import Any
 
@@ -12,6 +11,7 @@ from deceive.auditing.record.measured import KINDS, SCORES, THRESHOLDS, Outcome,
 from deceive.auditing.record.schema import AuditReport
 from deceive.auditing.shares import percent, sure
 from deceive.auditing.verdict import is_meaningless
+from deceive.reporting.grids import Grid
 
 # The settings of an audit, in words; those of the gradient attacks come first.
 _OF_GRADIENTS = {
@@ -33,20 +33,6 @@ _OF_ALL = {
     "certify": "proofs",
     "seed": "seed",
 }
-
-
-@dataclass(frozen=True)
-class Grid:
-    """A table of text, whose first cells name the rows."""
-
-    label: str
-    """For readers who don't see it."""
-    columns: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    best: int | None = None
-    """The row to stress."""
-    dense: bool = False
-    """Whether it has many columns."""
 
 
 def rates(report: AuditReport) -> Grid:

@@ -41,9 +41,9 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["share"] = lambda value, digits=1: _number(value, f".{digits}%")
-    environment.filters["count"] = lambda value: _number(value, ",")
-    environment.filters["plain"] = lambda value: _number(value, "g")
+    environment.filters["share"] = lambda value, digits=1: number_in_words(value, f".{digits}%")
+    environment.filters["count"] = lambda value: number_in_words(value, ",")
+    environment.filters["plain"] = lambda value: number_in_words(value, "g")
     environment.filters["sure"] = sure
     environment.filters["marked"] = marked
     environment.filters["setting"] = setting_in_words
@@ -110,6 +110,10 @@ def _source(name: str) -> str:
     return templates.joinpath(name).read_text(encoding="utf-8")
 
 
-def _number(value: Any, form: str) -> str:
-    """A formatted number, or a dash for anything else."""
+def number_in_words(value: Any, form: str) -> str:
+    """A formatted number, or a dash for anything else.
+
+    >>> number_in_words(0.5, ".1%"), number_in_words(None, ".1%")
+    ('50.0%', '–')
+    """
     return format(value, form) if isinstance(value, int | float) else "–"

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from deceive.reporting.findings import rounds_findings
-from deceive.reporting.html import embedded, write_page
+from deceive.reporting.grids import Grid
+from deceive.reporting.html import embedded, number_in_words, write_page
 from deceive.storage.kinds import Row
 from deceive.storage.runs import Run
 from deceive.teaching import command_of
@@ -51,12 +52,30 @@ def write_rounds_page(run: Run) -> Path:
         finished=bool(shown) and shown[-1]["round"] >= played.rounds,
         findings=rounds_findings(shown, quality),
         pictures={path.stem: embedded(path.read_bytes()) for path in pictures.glob("*.png")},
-        columns=_COLUMNS,
-        plain=_PLAIN,
-        decimals=_DECIMAL,
+        films={path.stem: embedded(path.read_bytes(), "webp") for path in pictures.glob("*.webp")},
+        table=_table(shown),
         command=command_of(played),
         facts=_flat(settings) | run.environment,
     )
+
+
+def _table(rows: list[Row]) -> Grid:
+    """What was measured, a round a row; only what the last round has."""
+    names = [name for name in _COLUMNS if rows and name in rows[-1]]
+    cells = [
+        [
+            number_in_words(row["round"], ","),
+            number_in_words(row["seconds"], ",.0f"),
+            *(number_in_words(row.get(name), _form(name)) for name in names),
+        ]
+        for row in rows
+    ]
+    columns = ["Round", "seconds", *(_COLUMNS[name] for name in names)]
+    return Grid("Measures by round", columns, cells, dense=True)
+
+
+def _form(name: str) -> str:
+    return "g" if name in _PLAIN else ".2f" if name in _DECIMAL else ".1%"
 
 
 def _flat(settings: Row, of: str = "") -> Row:

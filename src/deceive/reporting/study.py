@@ -6,7 +6,8 @@ from typing import Any
 from deceive.reporting.figures.files import png
 from deceive.reporting.figures.study import TITLES, study_captions, study_filmstrip
 from deceive.reporting.findings import study_findings
-from deceive.reporting.html import embedded, write_page
+from deceive.reporting.grids import Grid
+from deceive.reporting.html import embedded, number_in_words, write_page
 from deceive.storage.kinds import Row
 from deceive.storage.runs import Run
 from deceive.study import FILMSTRIP, STUDY, command_of, load_gallery, settings_of
@@ -33,6 +34,20 @@ _MEASURES = (
     "chance",
 )
 
+_COLUMNS = (
+    "Network taught",
+    "rubbish images",
+    "test digits read correctly",
+    "the same, “rubbish” left out",
+    "of the previous squares, caught",
+    "of the previous candidates, caught",
+    "fooling rate",
+    "candidates",
+    "median steps",
+    "judge agrees",
+    "chance",
+)
+
 
 def write_study_page(run: Run, path: Path | None = None) -> Path:
     """Write the page of a study as one self-contained file; return its path.
@@ -56,6 +71,7 @@ def write_study_page(run: Run, path: Path | None = None) -> Path:
         missing=missing_parts(run),
         seconds=sum(row["seconds"] for row in run.rows() if row["part"] != "done"),
         stages=stages,
+        table=_table(stages),
         findings=study_findings(stages, settings["steps"]),
         titles=TITLES,
         galleries={name: _gallery(run, name) for name in TITLES if run.has_arrays(name)},
@@ -79,6 +95,24 @@ def _stages(run: Run) -> list[Row]:
     )
     rows = [clean, *(run.row(part="rubbish", stage=stage) for stage in (1, 2))]
     return [dict.fromkeys(_MEASURES) | row for row in rows if row]
+
+
+def _table(stages: list[Row]) -> Grid:
+    """The networks, one a row."""
+    rows = [
+        [
+            ("+ " if number else "") + stage["name"],
+            number_in_words(stage["rubbish_images"], ","),
+            *(number_in_words(stage[name], ".2%") for name in _MEASURES[1:3]),
+            *(number_in_words(stage[name], ".1%") for name in _MEASURES[3:5]),
+            number_in_words(stage["fooling_rate"], ".1%"),
+            number_in_words(stage["candidates"], ","),
+            number_in_words(stage["median_steps"], "g"),
+            *(number_in_words(stage[name], ".1%") for name in _MEASURES[8:]),
+        ]
+        for number, stage in enumerate(stages)
+    ]
+    return Grid("The networks, one a row", _COLUMNS, rows, dense=True)
 
 
 def _gallery(run: Run, name: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from deceive.webpage.lesson import write_lesson
 from deceive.webpage.networks import write_networks
 from deceive.webpage.node import npm, run
 from deceive.webpage.notebooks import notebooks, title, write_notebooks
+from deceive.webpage.packing import pack
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 CLONE = _PACKAGE.parents[1]
@@ -38,6 +39,7 @@ def build(report: Callable[[str], None] = lambda text: None, clone: Path = CLONE
             with locked(web, f"page: expected no other command to build {web} now; wait for it"):
                 _build(clone, report)
                 write_list(web / "dist", sources)
+                pack(web / "dist", clone / "models", web / "packed")  # for a wheel
     except OSError as error:
         raise InputError(
             f"page: expected a readable clone in which {web} is writable; {error}"

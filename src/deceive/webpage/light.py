@@ -25,10 +25,10 @@ def light_copy(network: Classifier) -> tuple[bytes, dict[str, Any]] | None:
     """
     plain = folded(network) or network
     layers: list[dict[str, Any]] = []
-    numbers: list[NDArray[np.float32]] = []
-    weights: list[NDArray[np.int8]] = []
+    numbers: list[NDArray[Any]] = []
+    weights: list[NDArray[Any]] = []
     channels, side = network.image_shape[:2]
-    for module in (*plain.body.children(), plain.head):
+    for module in (*plain.get_submodule("body").children(), plain.get_submodule("head")):
         if isinstance(module, nn.ReLU):
             layers[-1]["rectified"] = True
         elif isinstance(module, nn.Conv2d | nn.Linear):

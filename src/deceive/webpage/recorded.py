@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from deceive.common.files import replacing
 from deceive.common.levels import from_levels
@@ -13,6 +13,7 @@ from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import draw
 from deceive.fooling.fool import fool
 from deceive.fooling.starts import begin
+from deceive.networks.guarded import Network
 from deceive.storage.models import load_card, load_network
 from deceive.webpage.built import checksum
 
@@ -96,10 +97,11 @@ def _previews(models: Path, described: dict[str, Any]) -> tuple[list[dict[str, A
     return told, torch.cat(levels)
 
 
-def _ended(network: nn.Module, starts: Tensor, ascent: Ascent) -> Any:
+def _ended(network: Network, starts: Tensor, ascent: Ascent) -> Any:
     """The ten digits, as panel 3 makes them: by a network's own ascent."""
     digits = range(10)
     if ascent.schedule is None:
         return fool(network, digits, start=starts, steps=300, seed=_SEED)
-    drawing = {"polish": None, "accepted": None, "ascent": ascent}
-    return draw(network, digits, start=starts, seed=_SEED, **drawing)
+    return draw(
+        network, digits, start=starts, seed=_SEED, polish=None, accepted=None, ascent=ascent
+    )

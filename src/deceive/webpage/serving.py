@@ -1,5 +1,6 @@
 """A local HTTP server for the files listed in a folder."""
 
+import gzip
 import socket
 import sys
 import threading
@@ -25,6 +26,7 @@ _TYPES = {
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
     ".json": "application/json",
+    ".png": "image/png",
     ".svg": "image/svg+xml",
 }
 _BYTES = "application/octet-stream"  # anything else
@@ -139,8 +141,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_error(HTTPStatus.NOT_FOUND)
             return None
         content = self._files[path]
+        kind = _TYPES.get(Path(path).suffix, _BYTES)
         self.send_response(HTTPStatus.OK)
-        self.send_header("Content-Type", _TYPES.get(Path(path).suffix, _BYTES))
+        self.send_header("Content-Type", kind)
+        if kind != _BYTES:
+            self.send_header("Vary", "Accept-Encoding")
+            if "gzip" in self.headers.get("Accept-Encoding", ""):
+                content = gzip.compress(content, 6, mtime=0)
+                self.send_header("Content-Encoding", "gzip")
         self.send_header("Content-Length", str(len(content)))
         self.end_headers()
         return content
