@@ -15,7 +15,7 @@ from deceive.guarding.snippet import FILE, FUNCTION
 from deceive.guarding.verdict import verdict
 from deceive.reporting import guard_pictures
 from deceive.reporting.audit import in_quotes, write_audit_page
-from deceive.reporting.audit_tables import Grid
+from deceive.reporting.grids import Grid
 from deceive.reporting.guard_pictures import Audited
 from deceive.reporting.html import is_large, write_page
 from deceive.storage.models import shipped_names
