@@ -134,6 +134,19 @@ def test_nothing_is_fetched_from_anywhere(finished, page):
     assert not re.search(r"url\(|@import|https?:|//[a-z]", re.sub(r"base64,[^\"]+", "", html))
 
 
+@pytest.mark.parametrize(("width", "media"), [(390, "screen"), (1280, "screen"), (718, "print")])
+def test_no_table_is_wider_than_the_page(page, browser, width, media):
+    shown = browser.new_page(viewport={"width": width, "height": 800})
+    shown.emulate_media(media=media)
+    shown.set_content(page)
+    beyond = "all => all.map(one => one.parentElement.scrollWidth - one.parentElement.clientWidth)"
+    found = shown.locator("table").evaluate_all(beyond)
+    across = shown.evaluate("document.documentElement.scrollWidth")
+    shown.close()
+    assert found == [0]
+    assert across <= width
+
+
 def test_it_is_accessible(finished, page):
     assert (
         write_study_page(finished).read_text(encoding="utf-8").startswith("<!doctype html>\n<html")
