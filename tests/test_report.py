@@ -135,10 +135,10 @@ def test_nothing_is_fetched_from_anywhere(finished, page):
 
 
 @pytest.mark.parametrize(("width", "media"), [(390, "screen"), (1280, "screen"), (718, "print")])
-def test_no_table_is_wider_than_the_page(page, browser, width, media):
+def test_no_table_is_wider_than_the_page(finished, browser, width, media):
     shown = browser.new_page(viewport={"width": width, "height": 800})
     shown.emulate_media(media=media)
-    shown.set_content(page)
+    shown.set_content(write_study_page(finished).read_text(encoding="utf-8"))
     beyond = "all => all.map(one => one.parentElement.scrollWidth - one.parentElement.clientWidth)"
     found = shown.locator("table").evaluate_all(beyond)
     across = shown.evaluate("document.documentElement.scrollWidth")

@@ -112,6 +112,6 @@ export function lightNetwork(bytes, { layers: described, mean, std }, side) {
     });
     return { logits, gradient };
   }
-  // What it is sure of, the network itself is too, but for this much.
+  // What it is sure of, the network itself is too, less at most this much.
   return Object.assign(ask, { slack: 1e-3 });
 }
