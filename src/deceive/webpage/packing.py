@@ -12,11 +12,14 @@ from deceive.common.files import read_json, write_text
 from deceive.webpage.serving import LIST
 
 _PARTS = "parts.json"  # of each network: what is to be inserted where
+_FOR_CARDS = "ort-wasm-simd-threaded.asyncify.*"
 _LEAST = 1024  # bytes; smaller tensors stay in the file
 
 
 def pack(dist: Path, models: Path, folder: Path) -> None:
     """Copy a built page into `folder`, without the weights that `models` holds too.
+
+    The runtime for graphics cards is left out: it is large, and the panel Teach runs without it.
 
     Args:
         dist: the built page.
@@ -24,7 +27,10 @@ def pack(dist: Path, models: Path, folder: Path) -> None:
         folder: replaced if it is there.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    shutil.copytree(dist, folder)
+    shutil.copytree(dist, folder, ignore=shutil.ignore_patterns(_FOR_CARDS))
+    listed = read_json(folder / LIST, "the list of a built page")
+    listed["files"] = [name for name in listed["files"] if (folder / name).is_file()]
+    write_text(folder / LIST, json.dumps(listed, indent=1) + "\n")
     parts: dict[str, list[dict[str, Any]]] = {}
     for path in sorted((folder / "networks").glob("*.onnx")):
         weights = models / f"{path.stem}.safetensors"
