@@ -225,6 +225,7 @@ def test_outside_a_clone_it_says_so(tmp_path):
 @pytest.fixture
 def unbuilt(tmp_path, monkeypatch):
     """A clone with nothing but the page's package in it, and no programs to be found."""
+    monkeypatch.setattr("deceive.webpage.build.write_lesson", lambda folder, report: None)
     (tmp_path / "web").mkdir()
     (tmp_path / "web" / "package.json").write_text("{}")
     programs = tmp_path / "bin"

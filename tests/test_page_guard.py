@@ -118,7 +118,7 @@ def test_it_says_how_many_digits_pass(visit, settings):
 def test_where_there_is_no_guard_there_is_no_panel(visit, site_with_rounds):
     page = visit(site_with_rounds)
     assert page.is_hidden("#guard")
-    assert page.locator("nav a:visible").count() == 4
+    assert page.locator("nav a:visible").count() == 5
 
 
 @TOLD

@@ -1,7 +1,10 @@
 """Rounds played live in the page: seconds until the judge recognises what deceives the network."""
 
+import json
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -20,7 +23,7 @@ from deceive.training.recipes import build_network
 from deceive.webpage.lesson import LIVE
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page
+    from playwright.sync_api import Browser, Page
 
 SHARES = (0.8, 0.9)
 
@@ -71,15 +74,20 @@ def run(plan: Plan) -> Iterator[Row]:
             page.goto(url)
             page.wait_for_selector("html[data-ready]")
             page.wait_for_load_state("networkidle")
-            rows.append(_taught(page, plan))
+            rows.append(_taught(chromium, page, plan))
             page.close()
         started |= {"chromium": chromium.version}
     yield {"facts": started, "plan": {"seconds": plan.seconds, "drawn": plan.drawn}, "rows": rows}
 
 
-def _taught(page: "Page", plan: Plan) -> Row:
+def _taught(chromium: "Browser", page: "Page", plan: Plan) -> Row:
     page.set_default_timeout(0)
-    came: dict[str, Any] = page.evaluate(_WATCHED, plan.seconds)
+    with tempfile.TemporaryDirectory() as folder:
+        trace = Path(folder, "trace.json")
+        chromium.start_tracing(page=page, path=trace, categories=["toplevel"])
+        came: dict[str, Any] = page.evaluate(_WATCHED, plan.seconds)
+        chromium.stop_tracing()
+        longest = _longest_task(json.loads(trace.read_text())["traceEvents"])
     network = _network(came["weights"])
     drawn = draw(
         network,
@@ -94,8 +102,24 @@ def _taught(page: "Page", plan: Plan) -> Row:
         "rounds": came["rounds"],
         "longest_frame_milliseconds": came["longest"],
         "frames_over_100_milliseconds": came["over"],
+        "longest_task_milliseconds": longest,
         "agreement": agreement(load_network("judge"), drawn.images, drawn.targets),
     }
+
+
+def _longest_task(events: list[dict[str, Any]]) -> float:
+    """The most processor time that a task of a page's main thread took, in milliseconds."""
+    main = {
+        _thread(each)
+        for each in events
+        if each["name"] == "thread_name" and each["args"]["name"] == "CrRendererMain"
+    }
+    times = [each["tdur"] for each in events if "tdur" in each and _thread(each) in main]
+    return float(max(times)) / 1000
+
+
+def _thread(event: dict[str, Any]) -> tuple[int, int]:
+    return event["pid"], event["tid"]
 
 
 def _network(weights: list[float]) -> Network:
@@ -129,6 +153,10 @@ def table(result: Row) -> str:
         (
             "longest frame on the main thread",
             f"{Spread.of(row['longest_frame_milliseconds'] for row in rows).text()} ms",
+        ),
+        (
+            "longest task on the main thread, processor time alone",
+            f"{Spread.of(row['longest_task_milliseconds'] for row in rows).text()} ms",
         ),
         (
             "frames longer than 100 ms",

@@ -151,7 +151,10 @@ export class Rounds {
 
   async #teach(lesson) {
     const { weights, state, number } = this;
-    Object.assign(this, await this.ask.step({ weights, state, number, rate: this.rate, ...lesson }));
+    const taught = await this.ask.step({ weights, state, number, rate: this.rate, ...lesson });
+    if (!Number.isFinite(taught.loss))
+      throw new Error(`The network has diverged in round ${number}: start again.`);
+    Object.assign(this, taught);
   }
 
   /** The learning rate of this round: it rises, then falls along a cosine to a twentieth. */

@@ -58,7 +58,7 @@ def _build(clone: Path, report: Callable[[str], None]) -> None:
         write_text(installed, json.dumps(locked))
     titles = {path.stem: title(path) for path in notebooks(clone)}
     write_networks(clone / "models", web / "public" / "networks", titles, report)
-    write_lesson(clone / "data" / "mnist", web / "public" / "teach", report)
+    write_lesson(web / "public" / "teach", report)
     write_notebooks(clone, web / "public" / "notebooks", report)
     report("building the page")
     run([program, "run", "--silent", "build"], web)

@@ -13,6 +13,7 @@ from deceive.common.files import replacing, write_text
 from deceive.common.levels import to_levels
 from deceive.data.dataset import Dataset, Split
 from deceive.data.loading import load_data
+from deceive.data.source import MNIST
 from deceive.storage.stepping import export_training_step
 from deceive.storage.taught import Taught, gradient_of, with_weights
 from deceive.teaching.continual import WARMING, YOUNG
@@ -43,12 +44,12 @@ _FILES = {
 }
 
 
-def write_lesson(digits: Path, folder: Path, report: Callable[[str], None]) -> None:
+def write_lesson(folder: Path, report: Callable[[str], None]) -> None:
     """Write the files of the panel into `folder`, and the list of them, where they are out of date.
 
     `gradient.onnx` and `step.onnx` are graphs whose weights are an input. `network.onnx.part` is
     the network as a file, with the weights cut out. `digits.gz` holds the labels of some training
-    images of the data in `digits`, then their pixels, one byte each. `lesson.json` has the rest.
+    images of MNIST, then their pixels, one byte each. `lesson.json` has the rest.
     """
     made_of = checksum(path for files in _EXPORTERS for path in _PACKAGE.glob(files))
     if read_own(folder / "lesson.json").get("madeOf") == made_of and all(
@@ -57,7 +58,7 @@ def write_lesson(digits: Path, folder: Path, report: Callable[[str], None]) -> N
         return
     report("exporting the network that visitors teach")
     folder.mkdir(parents=True, exist_ok=True)
-    data = load_data(digits).first(LIVE.training_images)
+    data = load_data(MNIST.folder).first(LIVE.training_images)
     network = build_network(LIVE.network, data, seed=LIVE.seed, rubbish_class=True).eval()
     taught = Taught(network, None)
     gradient = gradient_of(taught)
