@@ -58,7 +58,7 @@ def write_lesson(folder: Path, report: Callable[[str], None]) -> None:
         return
     report("exporting the network that visitors teach")
     folder.mkdir(parents=True, exist_ok=True)
-    data = load_data(MNIST.folder).first(LIVE.training_images)
+    data = load_data(MNIST.folder()).first(LIVE.training_images)
     network = build_network(LIVE.network, data, seed=LIVE.seed, rubbish_class=True).eval()
     taught = Taught(network, None)
     gradient = gradient_of(taught)
