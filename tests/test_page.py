@@ -93,7 +93,7 @@ def test_every_digit_is_reached_and_its_png_fools_the_network_in_python(visit):
     page, network, steps = visit(), load_network("fast"), 0
     for target in range(10):
         said = deceived(page, target, "uniform")
-        assert f"sure that this is a {target}" in said
+        assert f"sure that this is {'an' if target == 8 else 'a'} {target}" in said
         # The judge is asked when that has been said.
         until(page, "document.getElementById('deceive-said').textContent.includes('The judge, ')")
         confidence = network(saved(page)).softmax(1)[0, target].item()

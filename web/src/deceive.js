@@ -7,7 +7,7 @@ import { best, megabytes, percent } from "./networks.js";
 import { enlargedLevels, png } from "./png.js";
 import { generator } from "./random.js";
 import { SIDE, STARTS } from "./starts.js";
-import { Bars, Curve, digitChoice, download, show } from "./views.js";
+import { Bars, Curve, digitChoice, download, show, withArticle } from "./views.js";
 
 const DIGIT = 5; // to begin with
 
@@ -136,13 +136,13 @@ export function deceivePanel(networks, { onImage, link }) {
     button.pause.disabled = false;
     button.pause.textContent = "Pause";
     back.disabled = true;
-    said.textContent = `Making it a ${mine.target} …`;
+    said.textContent = `Making it ${withArticle(mine.target)} …`;
     if (startChoice.value !== "drawing") writeAddress(state());
     try {
       await networks.load(mine.network, (share) => {
         if (way === mine) said.textContent = fetching(mine.network, share);
       });
-      if (mine.running) said.textContent = `Making it a ${mine.target} …`;
+      if (mine.running) said.textContent = `Making it ${withArticle(mine.target)} …`;
       let due = performance.now();
       while (mine.running && mine.turn === turn && !mine.finished) {
         await step(mine);
@@ -208,14 +208,14 @@ export function deceivePanel(networks, { onImage, link }) {
     const sure = percent(image.confidence);
     const steps = image.steps === 1 ? "1 step" : `${image.steps.toLocaleString("en-GB")} steps`;
     if (!image.fooled)
-      return `After ${steps} the network is only ${sure} sure of a ${mine.target}: this image resisted.`;
+      return `After ${steps} the network is only ${sure} sure of ${withArticle(mine.target)}: this image resisted.`;
     if (image.steps === 0)
-      return `The network is ${sure} sure that this is a ${mine.target}, without a single step.`;
+      return `The network is ${sure} sure that this is ${withArticle(mine.target)}, without a single step.`;
     const first = toLevels(mine.start);
     const moved = first.reduce((sum, level, k) => sum + Math.abs(level - image.levels[k]), 0);
     const mean = (moved / first.length).toFixed(0);
     return (
-      `After ${steps} the network is ${sure} sure that this is a ${mine.target}. On average a pixel ` +
+      `After ${steps} the network is ${sure} sure that this is ${withArticle(mine.target)}. On average a pixel ` +
       `has changed by ${mean} of 255 levels, and the network not at all.`
     );
   }

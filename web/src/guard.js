@@ -4,7 +4,7 @@ import { fromLevels, toLevels } from "./fool.js";
 import { best, percent } from "./networks.js";
 import { generator } from "./random.js";
 import { SIDE, STARTS } from "./starts.js";
-import { Bars, element, show } from "./views.js";
+import { Bars, element, show, withArticle } from "./views.js";
 
 /** `images` has a function for each image that the other panels hold: levels, or null. */
 export function guardPanel(networks, images) {
@@ -63,8 +63,8 @@ export function guardPanel(networks, images) {
     const one = best(alone);
     const digit = best(behind.slice(0, -1));
     const none = behind.at(-1);
-    const first = `Alone, ${reader} is ${percent(one.confidence)} sure that this is a ${one.output}.`;
-    const sure = `${percent(digit.confidence)} sure of a ${digit.output}`;
+    const first = `Alone, ${reader} is ${percent(one.confidence)} sure that this is ${withArticle(one.output)}.`;
+    const sure = `${percent(digit.confidence)} sure of ${withArticle(digit.output)}`;
     if (digit.confidence >= threshold) return `${first} Behind the guard it is ${sure}: the image passes.`;
     if (none < digit.confidence)
       return `${first} Behind the guard it is only ${sure}: the image doesn’t pass.`;

@@ -5,7 +5,7 @@ import { fromLevels, toLevels } from "./fool.js";
 import { generator } from "./random.js";
 import { fetched } from "./serving.js";
 import { SIDE, STARTS } from "./starts.js";
-import { canvasOf, digitChoice, element, show } from "./views.js";
+import { canvasOf, digitChoice, element, show, withArticle } from "./views.js";
 
 const STEPS = 300; // the most that an image may take here; a network that resists may take them all
 const PACE = 50; // the least milliseconds per step of a drawing, so that one can watch
@@ -266,7 +266,7 @@ export function roundsPanel(networks) {
     const [before, after] = [first, last].map(({ entry }) => title(entry).toLowerCase());
     if (mine.targets.length === 1) {
       const [target] = mine.targets;
-      const sees = `The judge, another network, takes what ${after} draws for a ${target}`;
+      const sees = `The judge, another network, sees ${withArticle(target)} in what ${after} draws`;
       const instead = `The judge, another network, sees ${last.judged[0]} in what ${after} draws`;
       return `${agrees(last, 0) ? sees : instead}, and sees ${first.judged[0]} in the static of ${before}.`;
     }

@@ -8,7 +8,7 @@ import { SIDE, STARTS } from "./starts.js";
 import { ShareCurve } from "./teach-curve.js";
 import { Teacher } from "./teach-network.js";
 import { Pad } from "./teach-pad.js";
-import { canvasOf, element, show } from "./views.js";
+import { canvasOf, element, show, withArticle } from "./views.js";
 
 const PIXELS = SIDE * SIDE;
 const NAME = "yours"; // of the network, for panel 2
@@ -188,7 +188,7 @@ export function teachPanel(networks, { onDeceive }) {
     asking = true;
     try {
       const { output, confidence } = best(await teacher.ask("read", { image }));
-      const what = output === settings.classes ? "rubbish" : `a ${output}`;
+      const what = output === settings.classes ? "rubbish" : withArticle(output);
       reading.textContent = `After ${looks.at(-1).number} rounds it is ${percent(confidence, 0)} sure that this is ${what}.`;
     } catch (error) {
       reading.textContent = error.message;

@@ -26,6 +26,11 @@ export function download(content, type, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
+/** A number with its article: a 5, an 8. */
+export function withArticle(number) {
+  return `${/^(8|11$|18$)/.test(`${number}`) ? "an" : "a"} ${number}`;
+}
+
 export function element(tag, properties = {}, ...children) {
   const made = Object.assign(document.createElement(tag), properties);
   made.append(...children);
