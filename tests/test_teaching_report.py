@@ -71,7 +71,7 @@ def test_a_finished_run_is_reported_again(played, capsys, quarters_folder):
 def test_the_page_says_what_the_rows_say(played):
     run = Run.open(played / "run")
     page = write_rounds_page(run).read_text()
-    assert page.count("<img ") == 6
+    assert page.count("<img ") == 7  # the moving one too
     assert "not finished" not in page
     assert "deceive rounds --preset draw" in page
     quality = run.row(part="quality")
