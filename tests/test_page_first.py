@@ -2,12 +2,15 @@
 
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
+from onnx import TensorProto, helper
 
-from deceive import load_network
+from deceive import export_onnx, load_network
 from worlds.browser import DRAW_SAID, TOLD, deceived, draw_one, saved, until
 
+DECEIVE_SAID = "document.getElementById('deceive-said').textContent"
 LATE = """(() => {
     const [asked, after] = [fetch, 1500];
     window.fetch = (...all) => new Promise((go) => setTimeout(go, after)).then(() => asked(...all));
@@ -144,3 +147,35 @@ def test_the_menu_says_what_each_network_is(visit):
     assert page.locator("#deceive-network optgroup").count() == 2
     assert page.input_value("#deceive-network") == "fast"
     assert page.is_hidden("#deceive-more")
+
+
+def own(page, path):
+    page.set_input_files("#deceive-file", path)
+    until(page, f"{DECEIVE_SAID} !== 'Starting your network …'")
+    return page.inner_text("#deceive-said")
+
+
+@pytest.mark.shipped
+@TOLD
+def test_a_visitors_own_network(visit, dist, tmp_path):
+    export_onnx(load_network("fast"), tmp_path / "answers.onnx", gradient=False)
+    (tmp_path / "none.onnx").write_bytes(b"nothing")
+    wide = helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 32, 32])
+    graph = helper.make_graph([helper.make_node("Identity", ["x"], ["y"])], "g", [wide], [])
+    graph.output.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 3, 32, 32]))
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    onnx.save(made, tmp_path / "wide.onnx")
+    page = visit()
+    assert "could not be started as a network" in own(page, tmp_path / "none.onnx")
+    assert "your network takes N × 3 × 32 × 32" in own(page, tmp_path / "wide.onnx")
+    page.select_option("#deceive-start", "smooth")
+    for name, how in (("fast.onnx", "has its gradient"), ("answers.onnx", "has no gradient")):
+        folder = tmp_path if name == "answers.onnx" else dist / "networks"
+        assert own(page, folder / name) == ""
+        assert page.input_value("#deceive-network") == "own"
+        assert how in page.inner_text("#deceive-how")
+        # What it makes of the start is there before the first step.
+        until(page, "document.querySelector('#deceive-bars .wanted .value').textContent !== '–'")
+        assert "sure that this is a 7" in deceived(page, 7)
+        assert load_network("fast")(saved(page)).softmax(1)[0, 7] >= 0.99
+        assert page.is_disabled("#deceive-link")

@@ -52,7 +52,7 @@ def play(page: Page) -> None:
     page.click("#deceive-go")
     page.wait_for_selector("#deceive-again:enabled")
     page.wait_for_timeout(500)  # for the judge
-    page.click("#rounds-all")
+    page.click("#rounds-go")
     page.wait_for_selector("#rounds-go:enabled")
     page.evaluate(
         "document.activeElement.blur(); document.querySelector('.top').style.position = 'static'"

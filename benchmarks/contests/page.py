@@ -11,7 +11,7 @@ from benchmarks.spread import Spread
 from deceive.common import markdown
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Page, Response
+    from playwright.sync_api import Browser, Page, Response
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,8 @@ _ONE = """async ({ target, speed }) => {
 _TEN = """async () => {
     const at = (id) => document.getElementById(id);
     const start = performance.now();
-    at("rounds-all").click();
+    document.querySelector("#rounds-targets input[value=all]").click();
+    at("rounds-go").click();
     while (at("rounds-go").disabled) await new Promise((resolve) => setTimeout(resolve, 1));
     return performance.now() - start;
 }"""
@@ -95,16 +96,54 @@ def run(plan: Plan) -> Iterator[Row]:
         ten = [page.evaluate(_TEN_ONE_NETWORK, seed) for seed in range(plan.repeats)]
         all_networks = [page.evaluate(_TEN) for _ in range(plan.repeats)]
         steps = [page.evaluate(_STEPS, 200) for _ in range(plan.repeats)]
+        first = [
+            _first_interaction(chromium, url, *line) for line in _LINES for _ in range(plan.repeats)
+        ]
         version = chromium.version
     yield {
         "facts": started | {"chromium": version},
         "repeats": plan.repeats,
         "first_load": first_load,
+        "first_interaction": first,
         "one": one,
         "ten": ten,
         "all_networks_ten_milliseconds": all_networks,
         "steps_a_second": steps,
     }
+
+
+# How fast the network is, in Mbit/s, and how long an answer takes at least, in ms.
+_LINES = ((10.0, 40), (1.6, 150))
+
+# Notes when the page can read a drawing.
+_WHEN = """new MutationObserver(() => {
+    if ("interactive" in document.documentElement.dataset) window.interactive ??= performance.now();
+}).observe(document, { attributes: true, subtree: true, childList: true });"""
+
+
+def _first_interaction(chromium: "Browser", url: str, speed: float, latency: int) -> Row:
+    """Open the page over a slow line, which Chromium imitates, in workers too.
+
+    Gives the milliseconds until a drawing is read, and the bytes that came until then.
+    """
+    context = chromium.new_context()
+    page = context.new_page()
+    page.add_init_script(_WHEN)
+    line = context.new_cdp_session(page)
+    line.send("Network.enable")
+    rate = speed * 1e6 / 8
+    throughput = {"downloadThroughput": rate, "uploadThroughput": rate}
+    line.send(
+        "Network.emulateNetworkConditions", {"offline": False, "latency": latency, **throughput}
+    )
+    fetched: list[int] = []
+    page.on("response", lambda answer: fetched.append(int(answer.headers["content-length"])))
+    page.goto(url)
+    page.wait_for_selector("html[data-interactive]", timeout=120_000)
+    came = sum(fetched)
+    milliseconds = page.evaluate("window.interactive")
+    context.close()
+    return {"mbit": speed, "latency": latency, "milliseconds": milliseconds, "bytes": came}
 
 
 def _first_load(page: "Page", origin: str) -> dict[str, int]:
@@ -141,6 +180,18 @@ def table(result: Row) -> str:
             milliseconds(result["all_networks_ten_milliseconds"]),
         ),
         ("steps a second, one image", Spread.of(result["steps_a_second"]).text()),
+        *(
+            (
+                f"from opening until a drawing can be read, at {speed:g} Mbit/s",
+                milliseconds(
+                    row["milliseconds"]
+                    for row in result.get("first_interaction", [])
+                    if row["mbit"] == speed
+                ),
+            )
+            for speed, _ in _LINES
+            if "first_interaction" in result
+        ),
         ("first load", f"{sum(result['first_load'].values()) / 1e6:.1f} MB"),
     ]
     fooled = sum(row["fooled"] for row in result["ten"])

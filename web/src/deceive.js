@@ -18,7 +18,7 @@ export function deceivePanel(networks, { onImage, link }) {
   const [form, canvas, back, said] = [at("form"), at("image"), at("back"), at("said")];
   const [startChoice, networkChoice, speed] = [at("start"), at("network"), at("speed")];
   const button = Object.fromEntries(
-    ["go", "pause", "step", "again", "save", "large", "link"].map((part) => [part, at(part)]),
+    ["go", "pause", "step", "again", "save", "large", "link", "own"].map((part) => [part, at(part)]),
   );
   const bars = new Bars(at("bars"));
   const curve = new Curve(at("curve"), rule.confidence);
@@ -27,21 +27,27 @@ export function deceivePanel(networks, { onImage, link }) {
   let drawing = null;
   let way = null; // the current run: its settings, and every step so far
 
+  const file = at("file");
+  const listed = { ...networks.manifest.networks }; // by name, those that the page brings
   const menu = networkMenu(networkChoice, at("more"), networks);
+
+  let howOwn = ""; // how the visitor's own network is deceived
 
   const target = () => Number(new FormData(form).get("target") ?? DIGIT);
 
   function targets() {
     const digits = networks.digits(networkChoice.value);
     const chosen = target();
-    digitChoice(at("targets"), "target", digits, digits.includes(chosen) ? chosen : DIGIT);
+    digitChoice(at("targets"), "target", digits, [chosen, DIGIT].find((one) => digits.includes(one)) ?? 0);
     const { outputs } = networks.info(networkChoice.value);
     bars.name(Array.from({ length: outputs }, (_, k) => networks.label(networkChoice.value, k)));
     const { steps } = networks.rule(networkChoice.value);
-    at("how").hidden = !networks.draws(networkChoice.value);
-    at("how").textContent =
-      `This network went through the rounds of panel 3, and draws: every image takes ${steps} ` +
-      "steps, in noise that falls, whatever the confidence.";
+    const own = networkChoice.value === "own";
+    at("how").hidden = !networks.draws(networkChoice.value) && !own;
+    at("how").textContent = own
+      ? howOwn
+      : `This network went through the rounds of panel 3, and draws: every image takes ${steps} ` +
+        "steps, in noise that falls, whatever the confidence.";
   }
 
   function startImage() {
@@ -57,7 +63,7 @@ export function deceivePanel(networks, { onImage, link }) {
     button.again.disabled = true;
     button.step.disabled = start === null;
     button.save.disabled = button.large.disabled = start === null;
-    button.link.disabled = start === null || startChoice.value === "drawing";
+    button.link.disabled = start === null || !canBeLinked();
     button.go.textContent = "Deceive";
     said.textContent = start === null ? "Your drawing is empty: draw something in panel 1 first." : "";
     const levels = start === null ? new Uint8Array(SIDE * SIDE) : toLevels(start);
@@ -70,6 +76,41 @@ export function deceivePanel(networks, { onImage, link }) {
     back.max = back.value = 0;
     back.disabled = true;
     onImage();
+    read(way).catch((error) => tell(error, way));
+  }
+
+  /** Show what the network makes of the start, if the network is there. */
+  async function read(mine) {
+    if (mine.start === null || !networks.has(mine.network)) return;
+    const [confidences] = await networks.confidences(mine.network, [mine.start]);
+    if (way === mine && mine.frames.length === 0) bars.fill(confidences, mine.target);
+  }
+
+  /** Whether others have all that the image is made from. */
+  const canBeLinked = () =>
+    startChoice.value !== "drawing" && networkChoice.value in listed;
+
+  async function useOwn() {
+    const [chosen] = file.files;
+    if (!chosen) return;
+    file.value = ""; // so that the same file can be chosen again
+    said.textContent = "Starting your network …";
+    const { outputs, exact } = await networks.addOwn(chosen);
+    howOwn =
+      `Your network has ${outputs} answers. ` +
+      (exact
+        ? "Its file has its gradient, which the image follows."
+        : "Its file has no gradient: each step asks it 48 times what small changes do, and follows that.");
+    choose("own", `your own: ${chosen.name}`);
+  }
+
+  function choose(name, text) {
+    const known = [...networkChoice.options].find((option) => option.value === name);
+    if (known) known.textContent = text;
+    else networkChoice.add(new Option(text, name));
+    networkChoice.value = name;
+    targets();
+    lay();
   }
 
   function end() {
@@ -137,7 +178,7 @@ export function deceivePanel(networks, { onImage, link }) {
     button.pause.textContent = "Pause";
     back.disabled = true;
     said.textContent = `Making it ${withArticle(mine.target)} …`;
-    if (startChoice.value !== "drawing") writeAddress(state());
+    if (canBeLinked()) writeAddress(state());
     try {
       await networks.load(mine.network, (share) => {
         if (way === mine) said.textContent = fetching(mine.network, share);
@@ -279,6 +320,11 @@ export function deceivePanel(networks, { onImage, link }) {
     onImage();
   });
   networkChoice.addEventListener("change", targets);
+  button.own.addEventListener("click", () => file.click());
+  file.addEventListener("change", (event) => {
+    event.stopPropagation(); // nothing is laid before the network is there
+    useOwn().catch((error) => (said.textContent = error.message));
+  });
   // Changing anything except the speed shows a new image.
   form.addEventListener("change", (event) => event.target !== speed && lay());
 
@@ -295,12 +341,7 @@ export function deceivePanel(networks, { onImage, link }) {
     },
     /** Choose a network, which may be new or another than before. */
     useNetwork(name, text) {
-      const known = [...networkChoice.options].find((option) => option.value === name);
-      if (known) known.textContent = text;
-      else networkChoice.add(new Option(text, name));
-      networkChoice.value = name;
-      targets();
-      lay();
+      choose(name, text);
       document.getElementById("deceive").scrollIntoView();
       button.go.focus({ preventScroll: true });
     },

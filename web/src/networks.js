@@ -113,6 +113,18 @@ export class Networks {
     return loading;
   }
 
+  /** Add a visitor's own network from its file, under the name `own`; what it gives. */
+  async addOwn(file) {
+    const name = "own";
+    const described = await this.#ask("loadOwn", { name, bytes: await file.arrayBuffer() });
+    const { ascent, imageShape } = this.info(this.manifest.default);
+    const outputs = described.outputs;
+    this.manifest.networks[name] = { name, ascent, imageShape, outputs, rubbishClass: null };
+    this.#loading.set(name, Promise.resolve());
+    this.#whole.add(name);
+    return described;
+  }
+
   /** How many bytes have yet to be fetched before all these networks are there. */
   sizeOf(names) {
     const missing = names.filter((name) => !this.#whole.has(name) && !this.#waitingFor(name));

@@ -24,7 +24,7 @@ export async function storyPanel(networks) {
   function lane(k, { rubbishClass, round }) {
     const times = round?.toLocaleString("en-GB");
     const title =
-      rubbishClass === null ? "An ordinary network" : `A network taught rubbish ${times} times`;
+      rubbishClass === null ? "Ordinary network" : `Taught rubbish ${times} times`;
     const canvas = element("canvas", { className: "square pixels", width: SIDE, height: SIDE });
     canvas.setAttribute("role", "img");
     const state = element("span", { className: "state" });

@@ -2,6 +2,7 @@
 
 import { Deception } from "./fool.js";
 import { lightNetwork } from "./light.js";
+import { ownNetwork } from "./own.js";
 import { fetched, serve } from "./serving.js";
 
 const networks = new Map();
@@ -25,6 +26,21 @@ async function load({ name, url, bytes, shape }, onBytes) {
     throw new Error(`The network “${name}” could not be started: ${error.message}`);
   }
   networks.set(name, (...question) => ask(ort, session, shape, ...question));
+}
+
+/** A visitor's own network: how many outputs it has, and whether it gives its gradient. */
+async function loadOwn({ name, bytes }) {
+  const { ort, prepare } = await import("./runtime.js");
+  await prepare();
+  let session;
+  try {
+    session = await ort.InferenceSession.create(new Uint8Array(bytes), { executionProviders: ["wasm"] });
+  } catch (error) {
+    throw new Error(`This file could not be started as a network: ${error.message}`);
+  }
+  const own = await ownNetwork(ort, session);
+  networks.set(name, own.ask);
+  return own.described;
 }
 
 async function ask(ort, session, shape, images, targets, noise) {
@@ -72,4 +88,4 @@ const actions = {
   pixels: ({ run }) => deceptions.get(run).images.map((image) => image.pixels),
 };
 
-serve(actions, { load, loadLight });
+serve(actions, { load, loadLight, loadOwn });

@@ -18,7 +18,7 @@ from deceive.storage.models import load_card, load_network
 from deceive.webpage.built import checksum
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_MADE_BY = ("fooling/*.py", "networks/*.py", "webpage/recorded.py")
+_MADE_BY = ("fooling/*.py", "networks/*.py", "webpage/recorded.py", "webpage/card.py")
 _DIGIT = 5  # of the first screen
 _SEED = 1
 
@@ -28,11 +28,12 @@ Report = Callable[[str], None]
 def recorded(
     models: Path, folder: Path, described: dict[str, Any], known: Any, report: Report
 ) -> dict[str, Any]:
-    """Write `story.bin` and `previews.bin` into `folder`; what the manifest says about them.
+    """Write `story.bin`, `previews.bin` and `card.png`; what the manifest says about them.
 
     Both hold levels, one byte a pixel. `story.bin` has every step from the same static to a “5”,
     first against the page's default network, then against the one that resists. `previews.bin` has
-    ten squares of static, then for each network of panel 3 what they become.
+    ten squares of static, then for each network of panel 3 what they become. `card.png` is what
+    other sites show with a link.
 
     Args:
         models: the folder of the networks.
@@ -45,8 +46,9 @@ def recorded(
     code = checksum(path for files in _MADE_BY for path in _PACKAGE.glob(files))
     made_of = [code, *(f"{name} {one['weights']}" for name, one in networks.items())]
     files = (folder / "story.bin", folder / "previews.bin")
+    card = folder / "card.png"
     fresh = isinstance(known, dict) and known.get("madeOf") == made_of
-    if fresh and all(path.is_file() for path in files):
+    if fresh and all(path.is_file() for path in (*files, card)):
         return dict(known)
     report("recording what the page shows first")
     story, frames = _story(models, described)
@@ -54,7 +56,22 @@ def recorded(
     for path, levels in zip(files, (frames, images), strict=True):
         with replacing(path) as temporary:
             temporary.write_bytes(levels.numpy().tobytes())
+    _write_card(card, story, frames)
     return {"story": story, "previews": previews, "madeOf": made_of}
+
+
+def _write_card(path: Path, story: list[dict[str, Any]], frames: Tensor) -> None:
+    """The last frames of the story, with what the networks say, for links from other sites."""
+    from deceive.auditing.shares import sure
+    from deceive.webpage.card import write_card  # it imports Matplotlib
+
+    names = ("Ordinary", "Taught rubbish")
+    ends = torch.tensor([len(each["confidences"]) for each in story]).cumsum(0) - 1
+    says = [
+        f"{name}: “{each['digit']}”, {sure(each['confidences'][-1])} sure"
+        for name, each in zip(names, story, strict=False)
+    ]
+    write_card(path, frames[ends].numpy(), says)
 
 
 def _story(models: Path, described: dict[str, Any]) -> tuple[list[dict[str, Any]], Tensor]:
