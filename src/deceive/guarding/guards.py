@@ -1,7 +1,7 @@
 """The guard for some data: a shipped one, one that was trained before, or one that is trained now.
 
-A guard is a whole network of the rounds `resist`: its own guard and readers, in front of which
-others are put. What it costs to train is paid once for the data.
+For MNIST it is the whole of `resist`: its own guard and readers, in front of which others are put.
+For other data it is trained (`training.py`), which is paid for once.
 """
 
 import math
@@ -12,22 +12,19 @@ from pathlib import Path
 
 import torch
 
-from deceive.auditing.judge_training import trained_on
 from deceive.common.errors import InputError
 from deceive.common.levels import Shape
 from deceive.common.progress import Task, Tick, quiet
 from deceive.data.dataset import Dataset, Labelled, RealData, Split
 from deceive.data.sampling import sample_of
 from deceive.guarding.settings import GuardSettings
+from deceive.guarding.training import train_guard
 from deceive.networks.classifier import Classifier
 from deceive.networks.guarded import Network
 from deceive.networks.inference import BATCH
 from deceive.networks.shrinking import fitting, shrunk
 from deceive.storage.card import Card
-from deceive.storage.models import load_card, load_network, save_network
-from deceive.storage.runs import Run, round_name, weights_in
-from deceive.teaching import PRESETS, ResistingSettings, rounds
-from deceive.teaching.rows import ROUNDS
+from deceive.storage.models import check_savable, load_card, load_network, save_network
 
 SHIPPED = "resist"
 """The shipped guard, for the data it was trained on."""
@@ -38,11 +35,8 @@ GUARDS = Path("runs/guards")
 # Values of the training images that are held in memory, and the most images for measuring.
 _VALUES, _MEASURED = 400_000_000, 10_000
 
-# The fewest training images: readers are trained in batches of as many.
+# The fewest training images.
 _LEAST = 500
-
-# Seconds for the judge of the rounds, which only measures.
-_JUDGE_SECONDS = 120.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +102,7 @@ def check_guard(
         _checked(_loaded(given), data)
         return
     is_shipped = not train and load_card(SHIPPED).data_checksum == data.checksum
-    if not is_shipped and not _finished(data, settings, kept_in).is_file():
+    if not is_shipped and not place_of(data, settings, kept_in).is_file():
         _check_enough(data)
 
 
@@ -137,15 +131,10 @@ def _checked(guard: Guard, data: RealData) -> Guard:
     return guard
 
 
-def folder_of(data: RealData, settings: GuardSettings, kept_in: Path) -> Path:
-    """Where the guard for the data is kept."""
+def place_of(data: RealData, settings: GuardSettings, kept_in: Path) -> Path:
+    """The file in which the guard for the data is kept."""
     extra = "" if settings.seed == 0 else f"-seed-{settings.seed}"
-    return kept_in / f"{name_of(data)}-{settings.rounds}{extra}"
-
-
-def _finished(data: RealData, settings: GuardSettings, kept_in: Path) -> Path:
-    """The weights of the guard for the data."""
-    return weights_in(folder_of(data, settings, kept_in), round_name(settings.rounds))
+    return kept_in / f"{name_of(data)}-{settings.rounds}{extra}.safetensors"
 
 
 def name_of(data: RealData) -> str:
@@ -161,43 +150,21 @@ def _trained(
     task: Task,
     tell: Callable[[str], None],
 ) -> Guard:
-    """One from the rounds, which continue where they stopped."""
-    folder = folder_of(data, settings, kept_in)
-    finished = _finished(data, settings, kept_in)
-    if finished.is_file():
-        return _loaded(finished)
-    tell(
-        f"A guard is trained for these images, once, in {settings.rounds:,} rounds: half an hour "
-        f"or more. It is kept in {folder}; the same command goes on after an interruption."
-    )
-    small = small_dataset(data, settings.seed, task)
-    asked = PRESETS[SHIPPED].model_copy(
-        update={
-            "rounds": settings.rounds,
-            "seed": settings.seed,
-            "training_images": max(100, len(small.train)),
-            "shown": (),
-            "measured": 2,
-            "judge": "judge",
-        }
-    )
-    assert isinstance(asked, ResistingSettings)
-    asked.check(small)
-    run = Run(folder, asked.model_dump(mode="json") | {"data_checksum": data.checksum}, ROUNDS)
-    judge = _judge(run, small, settings, task)
-    for _ in rounds(small, run, asked, judge, task):
-        pass
-    return _loaded(finished)
-
-
-def _judge(run: Run, data: Dataset, settings: GuardSettings, task: Task) -> Network:
-    """The judge that measures the rounds."""
-    path = run.weights("judge")
-    if not path.is_file():
-        with task("training a judge") as tick:
-            judge, card = trained_on(data, data.train, settings.seed, _JUDGE_SECONDS, tick)
-        save_network(judge, path, card)
-    return load_network(path)
+    """One that is trained, or was for another classifier of the same data."""
+    place = place_of(data, settings, kept_in)
+    if not place.is_file():
+        check_savable(place)
+        tell(
+            "A guard is trained for these images, once; that takes minutes, of large ones half an "
+            f"hour. It is kept as {place}."
+        )
+        small = small_dataset(data, settings.seed, task)
+        with task("training a guard") as tick:
+            network, card = train_guard(
+                small, rounds=settings.rounds, seed=settings.seed, tick=tick
+            )
+        save_network(network, place, card, half=True)
+    return _loaded(place)
 
 
 def small_dataset(data: RealData, seed: int, task: Task) -> Dataset:

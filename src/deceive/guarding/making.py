@@ -21,7 +21,7 @@ from deceive.guarding.model import GuardedModel
 from deceive.guarding.refused import save_refused
 from deceive.guarding.sample import save_sample
 from deceive.guarding.settings import GuardSettings
-from deceive.networks.guarded import guard_of
+from deceive.networks.guarded import expecting
 from deceive.storage.models import save_network
 from deceive.storage.runs import weights_in
 
@@ -44,7 +44,7 @@ def fitted(
         said, keep=settings.keep, confidence=settings.confidence, doubt=settings.doubt
     )
     network = copy.deepcopy(guard.network).requires_grad_(False)
-    guard_of(network).head.bias[-1] += calibration.expected
+    expecting(network, calibration.expected, calibration.enough)
     save_network(network, weights_in(folder, "guard"), guard.card)
     if guard.detector is not None:
         save_network(guard.detector.network, weights_in(folder, "detector"), guard.detector.card)

@@ -28,7 +28,7 @@ class GuardSettings(BaseModel):
     """Share of its answers in which the classifier is assumed to guess."""
     certified: bool = False
     """Add a detector with proved bounds: for most garbage, no image near it can pass."""
-    rounds: int = Field(default=2500, ge=1, lt=checks.MOST)
+    rounds: int = Field(default=1500, ge=1, lt=checks.MOST)
     """Rounds in which a guard is trained, if there is none for the data."""
     seed: int = Field(default=0, ge=0, lt=checks.SEEDS)
     """Seed of all randomness."""

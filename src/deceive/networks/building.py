@@ -7,6 +7,7 @@ from deceive.common.levels import Shape
 from deceive.networks.architectures import ARCHITECTURES
 from deceive.networks.classifier import MNIST_MEAN, MNIST_STD, Classifier
 from deceive.networks.guarded import Guarded, Network, Shifts
+from deceive.networks.mixture import Mixture
 
 
 class Composition(NamedTuple):
@@ -15,9 +16,14 @@ class Composition(NamedTuple):
     guard: str
     readers: tuple[str, ...]
     shifts: Shifts
+    mixture: bool = False
+    """Whether a `Mixture` limits the guard."""
 
 
-GUARDED = {"resist": Composition("guard", ("sharp", "sharp"), ((0, 0), (1, 1), (-1, -1)))}
+GUARDED = {
+    "resist": Composition("guard", ("sharp", "sharp"), ((0, 0), (1, 1), (-1, -1))),
+    "shaped": Composition("guard", (), (), mixture=True),
+}
 
 NETWORKS = sorted([*ARCHITECTURES, *GUARDED])
 """Names that `network_of` knows."""
@@ -57,4 +63,5 @@ def network_of(
         Classifier(reader, n_outputs - 1, image_shape, mean=mean, std=std)
         for reader in made.readers
     ]
-    return Guarded(guard, readers, shifts=made.shifts, architecture=name)
+    mixture = Mixture(image_shape, n_outputs - 1) if made.mixture else None
+    return Guarded(guard, readers, shifts=made.shifts, mixture=mixture, architecture=name)

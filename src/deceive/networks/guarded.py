@@ -10,6 +10,7 @@ from deceive.common import arguments, checks
 from deceive.common.errors import InputError
 from deceive.common.levels import Shape
 from deceive.networks.classifier import Classifier
+from deceive.networks.mixture import Mixture
 from deceive.networks.shrinking import shrunk
 
 Shifts = tuple[tuple[int, int], ...]
@@ -34,6 +35,9 @@ class Guarded(nn.Module):
     (`deceive.certify`), adds Z exp(-h) to p(rubbish), so that p(class) / p(rubbish) is at most
     exp(h) as well.
 
+    A mixture that says h_k of each class k limits the guard itself, before all this: the odds
+    o = exp(g_k - g_rubbish) become 1 / (1 / o + exp(-h_k)), which is at most exp(h_k).
+
         >>> import torch
         >>> from torch import nn
         >>> from deceive import Classifier, Guarded
@@ -47,8 +51,8 @@ class Guarded(nn.Module):
     Args:
         guard: gives a logit for each of K classes, and a last one for rubbish: a `Classifier`, or a
             guarded network itself, in front of further readers.
-        readers: at least one, of any kind: images (N, C, H, W) in [0, 1] in, logits (or
-            log-probabilities) of the K classes (N, K) out.
+        readers: of any kind, at least one unless there is a mixture: images (N, C, H, W) in [0, 1]
+            in, logits (or log-probabilities) of the K classes (N, K) out.
         doubt: δ in (0, 1), how often the readers are taken to be wrong, and to have guessed.
         shifts: pixels (down, right) to move each image by; the logits are the mean over all shifts
             (test-time augmentation, Krizhevsky et al. 2012). What deceives a network in one place
@@ -58,6 +62,7 @@ class Guarded(nn.Module):
             once, without a shift.
         image_shape: (C, H, W) of the images, by default the guard's. The guard and the detector
             are shown larger ones at their own size.
+        mixture: a `Mixture` of the K classes, shown what the guard is shown.
         architecture: the name that `building.network_of` builds such a network by, if it does.
 
     Attributes:
@@ -76,6 +81,7 @@ class Guarded(nn.Module):
         readers=arguments.modules,
         shifts=arguments.shifts,
         detector=arguments.maybe(arguments.of("a Classifier", Classifier)),
+        mixture=arguments.maybe(arguments.of("a Mixture", Mixture)),
         image_shape=arguments.maybe(arguments.shape),
         architecture=arguments.of("a name", str),
     )
@@ -88,6 +94,7 @@ class Guarded(nn.Module):
         shifts: Shifts = (),
         guard_doubt: float = 0.0,
         detector: Classifier | None = None,
+        mixture: Mixture | None = None,
         image_shape: Shape | None = None,
         architecture: str = "",
     ) -> None:
@@ -101,9 +108,13 @@ class Guarded(nn.Module):
             raise InputError(
                 f"detector: expected a Classifier with 2 outputs, got {detector.n_outputs}"
             )
-        self.guard, self.detector = guard, detector
+        if mixture is not None and mixture.classes != guard.n_outputs - 1:
+            raise InputError(
+                f"mixture: expected one of {guard.n_outputs - 1} classes, got {mixture.classes}"
+            )
+        self.guard, self.detector, self.mixture = guard, detector, mixture
         self.readers = nn.ModuleList(readers)
-        if not self.readers:
+        if not self.readers and mixture is None:
             raise InputError("readers: expected at least one, got none")
         self.register_buffer("doubt", torch.tensor(float(doubt)))
         self.shifts, self.guard_doubt, self.architecture = shifts, guard_doubt, architecture
@@ -171,9 +182,13 @@ class Guarded(nn.Module):
                 raise InputError(
                     f"readers: expected logits ({len(images)}, {count}), got {tuple(each.shape)}"
                 )
-        opinion = logits[:, :-1]
+        opinion, rubbish = logits[:, :-1], logits[:, -1:]
+        if self.mixture is not None:
+            opinion = rubbish - torch.logaddexp(rubbish - opinion, -self.mixture(small))
+        if not said:
+            return opinion, rubbish, opinion.logsumexp(1, keepdim=True)
         classes = opinion_of_both(opinion, torch.stack(said).sum(0), self.doubt, self.guard_doubt)
-        return classes, logits[:, -1:], opinion.logsumexp(1, keepdim=True)
+        return classes, rubbish, opinion.logsumexp(1, keepdim=True)
 
 
 def opinion_of_both(
@@ -195,6 +210,26 @@ Network = Classifier | Guarded
 def guard_of(network: Network) -> Classifier:
     """The innermost guard of a guarded network; any other network itself."""
     return guard_of(network.guard) if isinstance(network, Guarded) else network
+
+
+@torch.no_grad()
+def expecting(network: Network, added: float, enough: float | None = None) -> None:
+    """Let a network expect more rubbish, or less, in place: all its odds are divided by exp(added).
+
+    Args:
+        network: with a last output for rubbish.
+        added: to the rubbish logit.
+        enough: a new cap on the log-odds that its mixture gives, before that; by default as it is.
+    """
+    if isinstance(network, Guarded):
+        if network.mixture is not None:
+            if enough is not None:
+                network.mixture.enough.fill_(enough)
+            network.mixture.enough -= added
+            network.mixture.offset -= added
+        expecting(network.guard, added, enough)
+    else:
+        network.head.bias[-1] += added
 
 
 def moved(images: Tensor, down: int, right: int) -> Tensor:

@@ -1,0 +1,96 @@
+"""Fit a mixture to real images: k-means, and then a factor analyser of each cluster."""
+
+import torch
+from torch import Generator, Tensor
+
+from deceive.common import processes
+from deceive.data.dataset import Split
+from deceive.networks.mixture import Mixture
+
+# The most images of a class, directions in which clusters are told apart, and passes of k-means.
+_IMAGES, _APART, _PASSES = 5000, 40, 12
+
+# The least standard deviation of a pixel, and how many images the variance of the whole class
+# counts for, beside that of a component.
+_LEAST, _SHRINKING = 0.02, 10
+
+# The share of the real images that may get less than log-odds of 1 for their class, and how far
+# above the least of the others the median is.
+_REFUSED, _ABOVE = 0.03, 60.0
+
+
+@torch.no_grad()
+def fit_mixture(mixture: Mixture, train: Split, held_out: Split, seed: int) -> None:
+    """Fit a mixture in place.
+
+    Args:
+        mixture: for images of this shape and these classes.
+        train: real images for the components.
+        held_out: others, for the scale of the log-odds.
+        seed: chooses images and where clusters begin.
+    """
+    generator = Generator().manual_seed(seed)
+    with processes.seeded(seed, torch.device("cpu")):  # which `svd_lowrank` draws from
+        _fit_components(mixture, train, generator)
+    likeness = torch.cat([mixture.likeness(part) for part in torch.split(held_out.images, 500)])
+    own = likeness.gather(1, held_out.labels[:, None])[:, 0]
+    least = own.quantile(_REFUSED)
+    factor = _ABOVE / (own.median() - least).clamp_min(1e-3)
+    mixture.level *= factor
+    mixture.scale *= factor
+    mixture.offset.fill_(1 - (factor * least).item())
+
+
+def _fit_components(mixture: Mixture, train: Split, generator: Generator) -> None:
+    for label in range(mixture.classes):
+        places = (train.labels == label).nonzero()[:, 0]
+        order = torch.randperm(len(places), generator=generator)
+        places = places[order[:_IMAGES]]
+        x = torch.cat([mixture.seen(train.images[part]) for part in torch.split(places, 500)])
+        first = label * mixture.each
+        for number, members in enumerate(_clusters(x, mixture.each, generator), first):
+            _fit_component(mixture, number, x[members], x.var(0, correction=0))
+    mixture.level -= mixture.level.max()
+
+
+def _clusters(x: Tensor, count: int, generator: Generator) -> list[Tensor]:
+    """Indices of the members of `count` clusters of x (N, D), the same ones if there are fewer."""
+    count_found = max(1, min(count, len(x) // 20))
+    _, _, directions = torch.svd_lowrank(x - x.mean(0), q=min(_APART, *x.shape))
+    z = x @ directions
+    centres = z[torch.randperm(len(z), generator=generator)[:count_found]]
+    for _ in range(_PASSES):
+        nearest = torch.cdist(z, centres).argmin(1)
+        sums = torch.zeros_like(centres).index_add_(0, nearest, z)
+        sizes = nearest.bincount(minlength=count_found)[:, None]
+        centres = torch.where(sizes > 0, sums / sizes.clamp_min(1), centres)
+    nearest = torch.cdist(z, centres).argmin(1)
+    found = [(nearest == number).nonzero()[:, 0] for number in range(count_found)]
+    found = [members for members in found if len(members) > 1] or [torch.arange(len(x))]
+    return [found[number % len(found)] for number in range(count)]
+
+
+def _fit_component(mixture: Mixture, number: int, x: Tensor, wide: Tensor) -> None:
+    """The analyser of some images x (n, D), whose class has pixels of the variance `wide` (D,)."""
+    n, rank = len(x), mixture.directions.shape[1]
+    mean = x.mean(0)
+    away = x - mean
+    rank_found = min(rank, n - 1, x.shape[1])
+    weights = x.new_zeros(x.shape[1], rank)
+    variance = away.square().sum(0)
+    if rank_found:
+        _, values, directions = torch.svd_lowrank(away, q=min(rank_found + 4, *x.shape))
+        directions = directions[:, :rank_found]
+        lengths = values[:rank_found].square() / n
+        weights[:, :rank_found] = directions * lengths.sqrt()
+        variance = (away - away @ directions @ directions.T).square().sum(0)
+    variance = (variance + _SHRINKING * wide) / (n + _SHRINKING) + _LEAST**2
+    # The inverse of W Wᵀ + Ψ is Ψ⁻¹ - L Lᵀ (Woodbury).
+    scaled = weights / variance[:, None]
+    inner = torch.eye(rank) + weights.T @ scaled
+    factor = torch.linalg.cholesky(torch.linalg.inv(inner))
+    mixture.mean[number] = mean
+    mixture.root[number] = variance.rsqrt()
+    mixture.directions[number] = (scaled @ factor).T
+    density = variance.log().sum() + inner.logdet()
+    mixture.level[number] = -mixture.scale * density
