@@ -3,13 +3,14 @@
     python -m benchmarks.colour DIR --out resnet.safetensors
 
 trains it on DIR's training images (CIFAR-10 as class folders, say). `deceive guard` loads it from
-a file of Python that calls `resnet_again`.
+a file of Python that calls `resnet`.
 """
 
 import argparse
 import time
 from itertools import pairwise
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -23,9 +24,22 @@ from deceive.data.dataset import Labelled
 from deceive.data.opening import open_data
 from deceive.networks.precision import working_dtype
 
-_WIDTHS = (64, 128, 192)
-_BATCH, _RATE, _DECAY, _SMOOTHING = 250, 0.4, 5e-4, 0.1
-_MOVED, _PATCH, _WHITENED = 4, 2, 5000
+# Channels of the blocks, pixels that images are moved by, the side of a whitened patch, and images
+# that it is learnt from.
+_WIDTHS, _MOVED, _PATCH, _WHITENED = (64, 128, 192), 4, 2, 5000
+
+
+class Recipe(NamedTuple):
+    """How it is trained."""
+
+    epochs: int = 12
+    batch: int = 250
+    rate: float = 0.4
+    decay: float = 5e-4
+    smoothing: float = 0.1
+
+
+RECIPE = Recipe()
 
 
 class _Block(nn.Module):
@@ -76,7 +90,7 @@ class ResNet(nn.Module):
         return self.head(x.amax((2, 3)))
 
 
-def resnet_again(path: str) -> ResNet:
+def resnet(path: str) -> ResNet:
     """A trained one, with the weights in a file."""
     weights = load_file(path)
     network = ResNet(len(weights["head.bias"]))
@@ -92,19 +106,19 @@ def trained(split: Labelled, classes: int, *, epochs: int, seed: int) -> ResNet:
     network = ResNet(classes)
     network.whiten(from_levels(levels[:_WHITENED]))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    a_pass = len(levels) // _BATCH
+    a_pass = len(levels) // RECIPE.batch
     learning = [each for each in network.parameters() if each.requires_grad]
-    optimiser = SGD(learning, _RATE, momentum=0.9, nesterov=True, weight_decay=_DECAY)
-    schedule = OneCycleLR(optimiser, _RATE, total_steps=epochs * a_pass + 1, pct_start=0.2)
+    optimiser = SGD(learning, RECIPE.rate, momentum=0.9, nesterov=True, weight_decay=RECIPE.decay)
+    schedule = OneCycleLR(optimiser, RECIPE.rate, total_steps=epochs * a_pass + 1, pct_start=0.2)
     dtype, started = working_dtype(torch.device("cpu")), time.perf_counter()
     for epoch in range(epochs):
-        for chosen in torch.randperm(len(levels), generator=generator).split(_BATCH)[:a_pass]:
+        for chosen in torch.randperm(len(levels), generator=generator).split(RECIPE.batch)[:a_pass]:
             images = _moved(from_levels(levels[chosen]), generator)
             images = images.contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", dtype, dtype != torch.float32):
                 logits = network(images)
             labels = split.labels[chosen]
-            loss = F.cross_entropy(logits.float(), labels, label_smoothing=_SMOOTHING)
+            loss = F.cross_entropy(logits.float(), labels, label_smoothing=RECIPE.smoothing)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -142,7 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=main.__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, default=Path("resnet.safetensors"))
-    parser.add_argument("--epochs", type=int, default=12)
+    parser.add_argument("--epochs", type=int, default=RECIPE.epochs)
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     data = open_data(asked.data)

@@ -17,12 +17,12 @@ from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset
 from deceive.guarding import GuardedModel, GuardSettings, load_guarded
 from deceive.guarding.comparison import tables_of_both
-from deceive.guarding.guards import folder_of
+from deceive.guarding.guards import place_of
 from deceive.networks.guarded import Guarded
 from worlds.audits import LITTLE
 from worlds.commands import run
 from worlds.guards import READER, Surer, write_guard
-from worlds.quarters import Quarters, quarters_data
+from worlds.quarters import quarters_data
 
 SETTINGS = GuardSettings(keep=0.9)
 guard = partial(deceive.guard, onnx=False)  # which has tests of its own
@@ -257,23 +257,22 @@ def test_damaged_folders_are_refused(folder, tmp_path):
 
 
 def test_a_guard_is_trained_once_for_the_data(data, tmp_path, monkeypatch):
-    """In the rounds, whose readers are left untrained here; the second classifier finds it."""
-    monkeypatch.setattr("deceive.teaching.readers.Readers.train", lambda readers: None)
-    monkeypatch.setattr("deceive.guarding.guards._judge", lambda *_: Quarters())
+    """The second classifier finds it."""
+    monkeypatch.setattr("deceive.guarding.training._HEAP", 500)
     settings = GuardSettings(rounds=2, keep=0.5)
     data = data.first(500)
     kept = tmp_path / "guards"
     first = guard(
         Surer(20.0), data, out=tmp_path / "a", settings=settings, guards=kept, auditing=None
     )
-    trained = folder_of(data, settings, kept)
-    assert first.card.guard.source == str(trained / "weights" / "round-000002.safetensors")
-    rows = (trained / "rows.jsonl").stat().st_mtime_ns
+    trained = place_of(data, settings, kept)
+    assert first.card.guard.source == str(trained)
+    written = trained.stat().st_mtime_ns
     second = guard(
         Surer(30.0), data, out=tmp_path / "b", settings=settings, guards=kept, auditing=None
     )
     assert second.card.guard.source == first.card.guard.source
-    assert (trained / "rows.jsonl").stat().st_mtime_ns == rows
+    assert trained.stat().st_mtime_ns == written
     assert isinstance(load_guarded(tmp_path / "a", Surer(20.0)).network.guard, Guarded)
 
 

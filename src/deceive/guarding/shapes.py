@@ -10,6 +10,9 @@ from deceive.networks.mixture import Mixture
 # The most images of a class, directions in which clusters are told apart, and passes of k-means.
 _IMAGES, _APART, _PASSES = 5000, 40, 12
 
+# Images that a cluster has on average at least, and a direction of it.
+_OF_CLUSTER, _OF_DIRECTION = 100, 10
+
 # The least standard deviation of a pixel, and how many images the variance of the whole class
 # counts for, beside that of a component.
 _LEAST, _SHRINKING = 0.02, 10
@@ -32,13 +35,17 @@ def fit_mixture(mixture: Mixture, train: Split, held_out: Split, seed: int) -> N
     generator = Generator().manual_seed(seed)
     with processes.seeded(seed, torch.device("cpu")):  # which `svd_lowrank` draws from
         _fit_components(mixture, train, generator)
-    likeness = torch.cat([mixture.likeness(part) for part in torch.split(held_out.images, 500)])
-    own = likeness.gather(1, held_out.labels[:, None])[:, 0]
-    least = own.quantile(_REFUSED)
-    factor = _ABOVE / (own.median() - least).clamp_min(1e-3)
+    own = _own(mixture, held_out)
+    factor = _ABOVE / (own.median() - own.quantile(_REFUSED)).clamp_min(1e-3)
     mixture.level *= factor
     mixture.scale *= factor
-    mixture.offset.fill_(1 - (factor * least).item())
+    mixture.offset.fill_(1 - _own(mixture, held_out).quantile(_REFUSED).item())
+
+
+def _own(mixture: Mixture, split: Split) -> Tensor:
+    """How alike images are to their own class, (N,)."""
+    likeness = torch.cat([mixture.likeness(part) for part in torch.split(split.images, 500)])
+    return likeness.gather(1, split.labels[:, None])[:, 0]
 
 
 def _fit_components(mixture: Mixture, train: Split, generator: Generator) -> None:
@@ -55,7 +62,7 @@ def _fit_components(mixture: Mixture, train: Split, generator: Generator) -> Non
 
 def _clusters(x: Tensor, count: int, generator: Generator) -> list[Tensor]:
     """Indices of the members of `count` clusters of x (N, D), the same ones if there are fewer."""
-    count_found = max(1, min(count, len(x) // 20))
+    count_found = max(1, min(count, len(x) // _OF_CLUSTER))
     _, _, directions = torch.svd_lowrank(x - x.mean(0), q=min(_APART, *x.shape))
     z = x @ directions
     centres = z[torch.randperm(len(z), generator=generator)[:count_found]]
@@ -75,7 +82,7 @@ def _fit_component(mixture: Mixture, number: int, x: Tensor, wide: Tensor) -> No
     n, rank = len(x), mixture.directions.shape[1]
     mean = x.mean(0)
     away = x - mean
-    rank_found = min(rank, n - 1, x.shape[1])
+    rank_found = min(rank, n // _OF_DIRECTION, x.shape[1])
     weights = x.new_zeros(x.shape[1], rank)
     variance = away.square().sum(0)
     if rank_found:

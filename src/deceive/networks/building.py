@@ -28,6 +28,9 @@ GUARDED = {
 NETWORKS = sorted([*ARCHITECTURES, *GUARDED])
 """Names that `network_of` knows."""
 
+TAUGHT = [name for name in NETWORKS if name != "shaped"]
+"""Those that the rounds can teach; `guarding.training` has rounds of its own for the other one."""
+
 
 def network_of(
     name: str,

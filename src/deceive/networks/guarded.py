@@ -157,7 +157,8 @@ class Guarded(nn.Module):
         self, images: Tensor, noise: Tensor | None
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The logits (N, K) of the classes and (N, 1) of rubbish, and log Z (N, 1)."""
-        small = shrunk(images, self.guard.image_shape)
+        # Without readers of larger images it takes those of its own shape.
+        small = shrunk(images, self.guard.image_shape) if self.readers else images
         if not self.shifts:
             return self._asked(images, small, noise)
         count, scale = len(self.shifts), images.shape[2] / small.shape[2]

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from deceive.common import checks, processes
 from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset
-from deceive.networks.building import NETWORKS
+from deceive.networks.building import TAUGHT
 
 SURE = 0.99
 """The confidence that a network should have in digits, and that counts as deceived."""
@@ -36,7 +36,7 @@ class RoundsSettings(BaseModel):
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-    networks: ClassVar[Collection[str]] = NETWORKS
+    networks: ClassVar[Collection[str]] = TAUGHT
     """The networks, by name, that such rounds can teach."""
 
     network: str
