@@ -24,6 +24,7 @@ from benchmarks.contests import (
     polishing,
     resistance,
     scaling,
+    textures,
     training,
 )
 from benchmarks.pictures import drawn_side_by_side, ends, quality_against_time, same_starts
@@ -93,6 +94,7 @@ CONTESTS: dict[str, Contest] = {
     "plain": Contest(plain, pictures=lambda result: {"same-starts": same_starts(result)}),
     "polishing": Contest(polishing, long=True),
     "scaling": Contest(scaling),
+    "textures": Contest(textures, long=True),
     "training": Contest(training),
     "resistance": Contest(resistance, long=True, per_model=True, pictures=_of_resistance),
 }
