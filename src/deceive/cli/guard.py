@@ -33,7 +33,7 @@ class GuardCommand(Command):
     out: Path | None = None
     """The folder to make; by default runs/guard-NAME."""
     use: str | None = None
-    """A guard to use: a network of the rounds `resist` for this data, by name or .safetensors."""
+    """A guard of this data to use: a shipped network or a .safetensors file."""
     train: bool = False
     """Train a guard even if one is shipped for the data, as for MNIST."""
     guards: Path = Path("runs/guards")

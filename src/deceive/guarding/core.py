@@ -108,8 +108,8 @@ def guard(
     """Put a guard in front of a classifier, so that garbage doesn't pass, and measure both.
 
     The guard settles whether an image shows one of the classes, the classifier which: see
-    `Guarded`. A guard is trained once for some data, in the rounds `resist`, and serves every
-    classifier of them; for MNIST one is shipped.
+    `Guarded`. A guard is trained once for some data, and serves every classifier of them; for MNIST
+    one is shipped.
 
     Args:
         model: as for `audit`. It isn't changed, and keeps its answers.
