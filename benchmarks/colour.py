@@ -98,7 +98,7 @@ def resnet(path: str) -> ResNet:
     return network.eval()
 
 
-def trained(split: Labelled, classes: int, *, epochs: int, seed: int) -> ResNet:
+def trained(split: Labelled, classes: int, epochs: int, seed: int) -> ResNet:
     """A network that has seen every image as many times, mirrored and moved by a few pixels."""
     torch.manual_seed(seed)
     generator = Generator().manual_seed(seed)
@@ -160,7 +160,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args()
     data = open_data(asked.data)
-    network = trained(data.train, data.n_classes, epochs=asked.epochs, seed=asked.seed)
+    network = trained(data.train, data.n_classes, asked.epochs, asked.seed)
     save_file({k: v.contiguous() for k, v in network.state_dict().items()}, asked.out)
     print(f"validation {accuracy(network, data.validation):.2%}, ", end="")
     print(f"test {accuracy(network, data.test):.2%}")

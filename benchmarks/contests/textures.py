@@ -18,8 +18,7 @@ from benchmarks.colour import RECIPE, trained
 from benchmarks.contest import Row, facts, in_words
 from benchmarks.contests.guarding.holding import figures
 from deceive.auditing import AuditSettings
-from deceive.common import markdown
-from deceive.common.errors import InputError
+from deceive.common import checks, markdown, processes
 from deceive.data.dataset import Split
 from deceive.data.opening import open_data
 from deceive.data.source import MNIST
@@ -42,16 +41,15 @@ class Plan:
     """Data of the garments; by default Debian's package dataset-fashion-mnist."""
     colour: str = "data/cifar-10"
     """Data of the pictures in colour."""
-    resnet: str | None = None
-    """Weights that `python -m benchmarks.colour` has made; by default the ResNet is trained."""
-    guards: str | None = None
-    """A folder of guards, to use those in it and to keep new ones; by default none is kept."""
+    kept: str | None = None
+    """A folder in which classifiers, judges and guards are kept and looked for; by default they are
+    trained and thrown away. The ResNet of `python -m benchmarks.colour` is `colour-0.safetensors`."""
     seeds: int = 1
     """Trainings of classifier and guard, with seeds counted from 0."""
     rounds: int = GuardSettings().rounds
     """Rounds in which a guard is trained."""
     epochs: float = 6
-    """Passes over the images in which the network of garments is trained."""
+    """Passes over the images in which the network of garments is trained; its judge takes four."""
     candidates: int = 20
     """Candidates of each kind of start and attack."""
     steps: int = 200
@@ -92,10 +90,12 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
 
 def _held(name: str, seed: int, plan: Plan, folder: Path) -> Row:
     """All figures of one kind of images."""
-    if name not in _MAKERS:
-        raise InputError(f"images: expected {' or '.join(_MAKERS)}, got {name!r}")
+    checks.one_of("images", name, (GARMENTS, COLOUR))
     place = plan.garments if name == GARMENTS else plan.colour
-    spec = _MAKERS[name](place, seed, plan, folder)
+    kept = folder if plan.kept is None else Path(plan.kept)
+    readers = [
+        _kept(kept / f"{each}.safetensors", place, plan, folder) for each in _names(name, seed)
+    ]
     settings = AuditSettings(
         candidates=plan.candidates,
         steps=plan.steps,
@@ -109,12 +109,13 @@ def _held(name: str, seed: int, plan: Plan, folder: Path) -> Row:
     )
     started = time.perf_counter()
     report = guard(
-        spec,
+        readers[0],
         place,
         out=folder / "guarded",
         settings=GuardSettings(rounds=plan.rounds, seed=seed),
-        guards=plan.guards or folder / "guards",
+        guards=kept / "guards",
         auditing=settings,
+        judge=readers[1:] or "auto",
         other_data=MNIST.folder() if name == GARMENTS else None,
         budget=None,
         onnx=False,
@@ -134,61 +135,64 @@ def _held(name: str, seed: int, plan: Plan, folder: Path) -> Row:
     }
 
 
-def _convolutional(place: str, seed: int, plan: Plan, folder: Path) -> str:
-    """A convolutional network, trained on slightly moved images."""
-    split = _training_images(place)
-    mean, std = (round(each.item(), 4) for each in (split.images.mean(), split.images.std()))
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        network = Classifier("fast", mean=mean, std=std)
-    settings = TrainingSettings(
-        epochs=plan.epochs, rotation=5, scaling=0.1, translation=2, elasticity=0
-    )
-    fit(network, split.images, split.labels, settings, seed=seed)
-    return _stored(network, folder, __name__, "convolutional")
+def _names(name: str, seed: int) -> list[str]:
+    """Names of the weights of the classifier and of its judge, if it isn't the audit's own."""
+    return [f"{name}-{seed}", f"{name}-judge-{seed}"] if name == GARMENTS else [f"{name}-{seed}"]
 
 
-def convolutional(path: str) -> nn.Module:
-    """It, with the weights in a file."""
-    network = Classifier("fast")
-    network.load_state_dict(load_file(path))
-    return network.eval()
-
-
-def _residual(place: str, seed: int, plan: Plan, folder: Path) -> str:
-    """A small ResNet."""
-    if plan.resnet is not None:
-        return _code(folder, "benchmarks.colour", "resnet", Path(plan.resnet).resolve())
-    split = _training_images(place)
-    network = trained(split, int(split.labels.max()) + 1, epochs=RECIPE.epochs, seed=seed)
-    return _stored(network, folder, "benchmarks.colour", "resnet")
-
-
-_MAKERS: dict[str, Callable[[str, int, Plan, Path], str]] = {
-    GARMENTS: _convolutional,
-    COLOUR: _residual,
-}
-
-
-def _training_images(place: str) -> Split:
-    train = open_data(place).train
-    assert train is not None
-    return Split(train.read(slice(None)), train.labels)
-
-
-def _stored(network: nn.Module, folder: Path, module: str, factory: str) -> str:
-    weights = folder / "reader.safetensors"
-    save_file({name: each.contiguous() for name, each in network.state_dict().items()}, weights)
-    return _code(folder, module, factory, weights)
-
-
-def _code(folder: Path, module: str, factory: str, weights: Path) -> str:
-    """Code that makes a network with these weights: path/to/file.py:factory."""
-    code = folder / "reader.py"
+def _kept(weights: Path, place: str, plan: Plan, folder: Path) -> str:
+    """Where `deceive guard` finds a classifier, which is trained if there are no such weights."""
+    name, *judge, seed = weights.stem.split("-")
+    factory = "resnet" if name == COLOUR else "judge" if judge else "reader"
+    if not weights.is_file():
+        weights.parent.mkdir(parents=True, exist_ok=True)
+        train = open_data(place).train
+        assert train is not None
+        split = Split(train.read(slice(None)), train.labels)
+        if name == COLOUR:
+            network = trained(split, int(split.labels.max()) + 1, RECIPE.epochs, int(seed))
+        else:
+            network = _of_garments(factory, split, plan, int(seed))
+        state = {key: value.contiguous() for key, value in network.state_dict().items()}
+        save_file(state, weights)
+    module = "benchmarks.colour" if name == COLOUR else __name__
+    code = folder / f"{factory}.py"
     code.write_text(
-        f"from {module} import {factory}\n\n\ndef make():\n    return {factory}({str(weights)!r})\n"
+        f"from {module} import {factory}\n\n\n"
+        f"def make():\n    return {factory}({str(weights.resolve())!r})\n"
     )
     return f"{code}:make"
+
+
+def _of_garments(factory: str, split: Split, plan: Plan, seed: int) -> nn.Module:
+    """A convolutional network, trained on slightly moved images; none has the guard's seed."""
+    own, epochs = (seed + 2, min(4, plan.epochs)) if factory == "judge" else (seed + 1, plan.epochs)
+    mean, std = (round(each.item(), 4) for each in (split.images.mean(), split.images.std()))
+    with processes.seeded(own, torch.device("cpu")):
+        network = Classifier(_ARCHITECTURES[factory], mean=mean, std=std)
+    settings = TrainingSettings(epochs=epochs, rotation=5, scaling=0.1, translation=2, elasticity=0)
+    fit(network, split.images, split.labels, settings, seed=own)
+    return network
+
+
+# `reader` is the smaller one.
+_ARCHITECTURES = {"reader": "fast", "judge": "reader"}
+
+
+def reader(path: str) -> nn.Module:
+    """The classifier of garments, with the weights in a file."""
+    return _again("reader", path)
+
+
+def judge(path: str) -> nn.Module:
+    """Its judge."""
+    return _again("judge", path)
+
+
+def _again(factory: str, path: str) -> nn.Module:
+    network = Classifier(_ARCHITECTURES[factory])
+    network.load_state_dict(load_file(path))
+    return network.eval()
 
 
 def table(result: Row) -> str:
