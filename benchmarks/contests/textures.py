@@ -43,7 +43,7 @@ class Plan:
     """Data of the pictures in colour."""
     kept: str | None = None
     """A folder in which classifiers, judges and guards are kept and looked for; by default they are
-    trained and thrown away. The ResNet of `python -m benchmarks.colour` is `colour-0.safetensors`."""
+    trained and thrown away. `colour-0.safetensors` is what `python -m benchmarks.colour` makes."""
     seeds: int = 1
     """Trainings of classifier and guard, with seeds counted from 0."""
     rounds: int = GuardSettings().rounds
