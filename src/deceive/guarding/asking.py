@@ -16,7 +16,6 @@ from deceive.guarding.meeting import Met
 from deceive.guarding.readers import Reader
 from deceive.guarding.settings import GuardSettings
 from deceive.judging.measures import NEAR_CHANCE, skill
-from deceive.networks.guarded import Guarded
 from deceive.networks.inference import batch_for, logits_of
 from deceive.networks.shrinking import shrunk
 
@@ -85,5 +84,4 @@ def said_by_all(heard: Heard, guard: Guard, task: Task) -> Said:
                 odds.append(-logits_of(detector.network, shown).double().diff(dim=1)[:, 0])
             tick(first + len(images), count)
     real = torch.cat(odds) if odds else None
-    can_cap = isinstance(guard.network, Guarded) and guard.network.mixture is not None
-    return Said(torch.cat(said), heard.logits, split.labels[:count], real, can_cap)
+    return Said(torch.cat(said), heard.logits, split.labels[:count], real)

@@ -1,7 +1,7 @@
 """Fit a guarded network to real images: how sure it has to be, and of how many it is."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -17,10 +17,6 @@ _RIGHT, _SURER, _SPARE = 0.99, 0.995, 0.01
 # How much accuracy may be lost to the guard's opinion, in shares, and what may be taken from its
 # opinion for it.
 _LOST, _DOUBTS = 0.0005, (0.0, 0.1, 0.5, 0.9, 0.99)
-
-# Caps on the log-odds of a guard's mixture: what these shares of the real images have at most. And
-# how much accuracy may be lost to the choice that is left to it, in shares.
-_CAPS, _LOST_BY_SHAPE = (0.9, 0.7, 0.5, 0.4, 0.3, 0.25, 0.2, 0.15, 0.1, 0.05), 0.001
 
 # The share of the confidence that real images have among the classes which is asked for where they
 # aren't as sure as was asked. The less, the more of it is for rubbish.
@@ -39,8 +35,6 @@ class Said:
     """(N,) int64."""
     detector: Tensor | None = None
     """(N,) log-odds of a detector, float64."""
-    can_cap: bool = False
-    """Whether the guard has a mixture, whose log-odds can be capped."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +45,6 @@ class Calibration:
     """What the classifier's logits are multiplied by."""
     guard_doubt: float
     """How often the guard's choice of a class is taken to be a guess."""
-    enough: float | None
-    """The cap on the log-odds of the guard's mixture; None for none."""
     expected: float
     """What is added to the guard's rubbish logit."""
     threshold: float
@@ -81,7 +73,6 @@ def calibration_of(said: Said, *, keep: float, confidence: float, doubt: float) 
     """
     power = _power(said, keep, confidence)
     reader_accuracy = _share(said.reader.argmax(1) == said.labels)
-    enough, said = _capped(said, power, doubt, reader_accuracy)
     guard_doubt, classes = _opinion(said, power, doubt, reader_accuracy)
     wanted = min(1.0, keep + math.sqrt(keep * (1 - keep) / len(classes)))
     asked = confidence
@@ -95,7 +86,6 @@ def calibration_of(said: Said, *, keep: float, confidence: float, doubt: float) 
     return Calibration(
         power=power,
         guard_doubt=guard_doubt,
-        enough=enough,
         expected=expected,
         threshold=asked,
         kept=_share(passes),
@@ -124,34 +114,13 @@ def _power(said: Said, keep: float, confidence: float) -> float:
     return power
 
 
-def _capped(
-    said: Said, power: float, doubt: float, reader_accuracy: float
-) -> tuple[float | None, Said]:
-    """The greatest cap on a mixture's log-odds that costs no accuracy, and what is said with it.
-
-    Where an image is a shirt and a coat, as far as the guard is concerned, the classifier chooses.
-    """
-    enough, asked = None, said
-    odds = said.guard[:, :-1] - said.guard[:, -1:]
-    for share in _CAPS if said.can_cap else ():
-        classes = opinion_of_both(asked.guard[:, :-1], asked.reader * power, doubt, 0.0)
-        if _share(classes.argmax(1) == asked.labels) >= reader_accuracy - _LOST_BY_SHAPE:
-            break
-        enough = odds.amax(1).quantile(share).item()
-        capped = -torch.logaddexp(-odds, torch.full_like(odds, -enough))
-        rubbish = said.guard[:, -1:]
-        asked = replace(said, guard=torch.cat([rubbish + capped, rubbish], 1))
-    return enough, asked
-
-
 def _opinion(
     said: Said, power: float, doubt: float, reader_accuracy: float
 ) -> tuple[float, Tensor]:
     """The least doubt about the guard that costs no accuracy, and the classes' logits (N, K)."""
-    lost = _LOST_BY_SHAPE if said.can_cap else _LOST
     for guard_doubt in _DOUBTS:
         classes = opinion_of_both(said.guard[:, :-1], said.reader * power, doubt, guard_doubt)
-        if _share(classes.argmax(1) == said.labels) >= reader_accuracy - lost:
+        if _share(classes.argmax(1) == said.labels) >= reader_accuracy - _LOST:
             break
     return guard_doubt, classes
 

@@ -69,8 +69,6 @@ class Set(_Part):
     """What the classifier's logits are multiplied by."""
     guard_doubt: float = Field(ge=0, lt=1)
     """How often the guard's choice of a class is taken to be a guess."""
-    enough: float | None = None
-    """The cap on the log-odds of the guard's mixture, if it has one and needs one."""
     expected: float
     """What was added to the guard's rubbish logit."""
     threshold: float = Field(gt=0, lt=1)

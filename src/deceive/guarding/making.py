@@ -44,7 +44,7 @@ def fitted(
         said, keep=settings.keep, confidence=settings.confidence, doubt=settings.doubt
     )
     network = copy.deepcopy(guard.network).requires_grad_(False)
-    expecting(network, calibration.expected, calibration.enough)
+    expecting(network, calibration.expected)
     save_network(network, weights_in(folder, "guard"), guard.card)
     if guard.detector is not None:
         save_network(guard.detector.network, weights_in(folder, "detector"), guard.detector.card)

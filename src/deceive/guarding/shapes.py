@@ -17,9 +17,29 @@ _OF_CLUSTER, _OF_DIRECTION = 100, 10
 # counts for, beside that of a component.
 _LEAST, _SHRINKING = 0.02, 10
 
-# The share of the real images that may get less than log-odds of 1 for their class, and how far
-# above the least of the others the median is.
-_REFUSED, _ABOVE = 0.03, 60.0
+# The share of the real images that may get less than log-odds of 1 for their class.
+_REFUSED = 0.03
+
+STEEP, GENTLE = 60.0, 6.0
+"""How far above the least of the others the median is: while a network is trained beside it, so
+that candidates are soon near to a class, and afterwards, so that it leaves the choice of the class
+to others."""
+
+
+@torch.no_grad()
+def scale_mixture(mixture: Mixture, held_out: Split, above: float) -> None:
+    """Scale the log-odds so that 97% of the images get at least 1 for their class.
+
+    Args:
+        mixture: fitted; scaled in place.
+        held_out: real images that it wasn't fitted to.
+        above: by how much the median is above the least of the 97%.
+    """
+    own = _own(mixture, held_out)
+    factor = above / (own.median() - own.quantile(_REFUSED)).clamp_min(1e-3)
+    mixture.level *= factor
+    mixture.scale *= factor
+    mixture.offset.fill_(1 - _own(mixture, held_out).quantile(_REFUSED).item())
 
 
 @torch.no_grad()
@@ -35,11 +55,7 @@ def fit_mixture(mixture: Mixture, train: Split, held_out: Split, seed: int) -> N
     generator = Generator().manual_seed(seed)
     with processes.seeded(seed, torch.device("cpu")):  # which `svd_lowrank` draws from
         _fit_components(mixture, train, generator)
-    own = _own(mixture, held_out)
-    factor = _ABOVE / (own.median() - own.quantile(_REFUSED)).clamp_min(1e-3)
-    mixture.level *= factor
-    mixture.scale *= factor
-    mixture.offset.fill_(1 - _own(mixture, held_out).quantile(_REFUSED).item())
+    scale_mixture(mixture, held_out, STEEP)
 
 
 def _own(mixture: Mixture, split: Split) -> Tensor:

@@ -22,7 +22,7 @@ from deceive.fooling.fool import fool
 from deceive.fooling.objectives import log_odds
 from deceive.fooling.rules import RULES
 from deceive.guarding.rubbish import garbage_for
-from deceive.guarding.shapes import fit_mixture
+from deceive.guarding.shapes import GENTLE, fit_mixture, scale_mixture
 from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.guarded import Guarded
@@ -168,6 +168,7 @@ def train_guard(data: Dataset, *, rounds: int, seed: int, tick: Tick) -> tuple[G
         caught += 0.02 * (game.play(number) - caught)
         tick(number, rounds, f"{caught:.0%} of the rubbish caught")
     network.guard.load_state_dict(game.averaged.module.state_dict())
+    scale_mixture(network.mixture, data.validation, GENTLE)
     network = halved(network)
     return network, Card(
         architecture=SHAPED,

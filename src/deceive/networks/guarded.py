@@ -185,7 +185,8 @@ class Guarded(nn.Module):
                 )
         opinion, rubbish = logits[:, :-1], logits[:, -1:]
         if self.mixture is not None:
-            opinion = rubbish - torch.logaddexp(rubbish - opinion, -self.mixture(small))
+            odds = -torch.logaddexp(rubbish - opinion, -self.mixture(small))
+            opinion = rubbish + odds
         if not said:
             return opinion, rubbish, opinion.logsumexp(1, keepdim=True)
         classes = opinion_of_both(opinion, torch.stack(said).sum(0), self.doubt, self.guard_doubt)
@@ -214,21 +215,17 @@ def guard_of(network: Network) -> Classifier:
 
 
 @torch.no_grad()
-def expecting(network: Network, added: float, enough: float | None = None) -> None:
+def expecting(network: Network, added: float) -> None:
     """Let a network expect more rubbish, or less, in place: all its odds are divided by exp(added).
 
     Args:
         network: with a last output for rubbish.
         added: to the rubbish logit.
-        enough: a new cap on the log-odds that its mixture gives, before that; by default as it is.
     """
     if isinstance(network, Guarded):
         if network.mixture is not None:
-            if enough is not None:
-                network.mixture.enough.fill_(enough)
-            network.mixture.enough -= added
             network.mixture.offset -= added
-        expecting(network.guard, added, enough)
+        expecting(network.guard, added)
     else:
         network.head.bias[-1] += added
 

@@ -16,9 +16,6 @@ _VALUES, _COMPONENTS, _ALL, _DIRECTIONS, _ALL_DIRECTIONS = 1024, 10, 100, 12, 12
 # A variance that is as good as none, whose root has a gradient.
 _FAINT = 1e-4
 
-ANY = 1e4
-"""A cap on log-odds that is none."""
-
 
 class Mixture(nn.Module):
     """Log-odds of each class that an image shows it and not rubbish, by its shape alone.
@@ -42,7 +39,6 @@ class Mixture(nn.Module):
             log-density of each (M,). `guarding.shapes` fits them.
         scale: what squared distances are multiplied by.
         offset: what is added to the log-odds.
-        enough: the log-odds beyond which an image is as good as any.
     """
 
     mean: Tensor
@@ -51,7 +47,6 @@ class Mixture(nn.Module):
     level: Tensor
     scale: Tensor
     offset: Tensor
-    enough: Tensor
 
     def __init__(self, shape: Shape, classes: int) -> None:
         super().__init__()
@@ -69,7 +64,6 @@ class Mixture(nn.Module):
         self.register_buffer("level", torch.zeros(count))
         self.register_buffer("scale", torch.tensor(1 / math.sqrt(values)))
         self.register_buffer("offset", torch.tensor(0.0))
-        self.register_buffer("enough", torch.tensor(ANY))
 
     def seen(self, images: Tensor) -> Tensor:
         """What is seen of images (N, C, H, W), (N, D) float32."""
@@ -95,7 +89,7 @@ class Mixture(nn.Module):
         return far - along.square().sum(2)
 
     def likeness(self, images: Tensor) -> Tensor:
-        """The log-odds (N, K) of images (N, C, H, W) in [0, 1], without offset and cap."""
+        """The log-odds (N, K) of images (N, C, H, W) in [0, 1], without the offset."""
         kind = images.device.type
         # Squares of differences don't survive bfloat16.
         exactly = torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else None
@@ -105,8 +99,7 @@ class Mixture(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """The log-odds (N, K) of images (N, C, H, W) in [0, 1]."""
-        odds = self.likeness(images) + self.offset
-        return -torch.logaddexp(-odds, (-self.enough).expand_as(odds))
+        return self.likeness(images) + self.offset
 
 
 def _values(channels: int, rows: int, columns: int, block: int) -> int:
