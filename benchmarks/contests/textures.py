@@ -28,6 +28,10 @@ from deceive.training.fit import fit
 from deceive.training.settings import TrainingSettings
 
 GARMENTS, COLOUR = "garments", "colour"
+
+# Fields of the plan that say where something is, and change no figure.
+_PLACES = ("garments", "colour", "kept")
+
 _NOISE = ("uniform", "gaussian", "smooth", "blank", "squares")
 
 
@@ -76,7 +80,8 @@ QUICK = Plan(
 
 def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
     """All kinds of images with all seeds; those among the earlier rows are kept."""
-    result: Row = {"facts": facts(), "plan": asdict(plan), "rows": (earlier or {}).get("rows", [])}
+    sizes = {name: value for name, value in asdict(plan).items() if name not in _PLACES}
+    result: Row = {"facts": facts(), "plan": sizes, "rows": (earlier or {}).get("rows", [])}
     for seed in range(plan.seeds):
         for name in plan.images:
             if any((row["name"], row["seed"]) == (name, seed) for row in result["rows"]):
