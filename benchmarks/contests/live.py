@@ -59,10 +59,11 @@ _WATCHED = """async (seconds) => {
             looks.push({ seconds: (now - began) / 1000, ...points[looks.length] });
     }
     document.getElementById("teach-go").click();
-    const weights = [...(await teach.ask("weights"))];
     const rounds = Number(document.getElementById("teach-number").textContent.replace(",", ""));
-    return { looks, rounds, longest, over, weights };
+    return { looks, rounds, longest, over };
 }"""
+
+_WEIGHTS = """async () => [...(await window.deceive.teach.ask("weights"))]"""
 
 
 def run(plan: Plan) -> Iterator[Row]:
@@ -88,7 +89,7 @@ def _taught(chromium: "Browser", page: "Page", plan: Plan) -> Row:
         came: dict[str, Any] = page.evaluate(_WATCHED, plan.seconds)
         chromium.stop_tracing()
         longest = _longest_task(json.loads(trace.read_text())["traceEvents"])
-    network = _network(came["weights"])
+    network = _network(page.evaluate(_WEIGHTS))
     drawn = draw(
         network,
         range(10),
