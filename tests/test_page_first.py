@@ -1,5 +1,8 @@
 """The first screen of the page, links to images, and what is there before all networks are."""
 
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import onnx
@@ -134,6 +137,28 @@ def test_a_link_leads_to_exactly_this_image_in_both_sizes(visit, site):
     odd = visit(site + "?digit=99&start=none&seed=x&network=__proto__")
     odd.wait_for_selector("#deceive-again:enabled")
     assert "sure that this is a 5" in odd.inner_text("#deceive-said")
+
+
+@pytest.fixture
+def hosted(dist, tmp_path):
+    """The URL of the page in a folder of an ordinary host, as GitHub Pages has it."""
+    (tmp_path / "deceive").mkdir()
+    (tmp_path / "deceive" / "play").symlink_to(dist)
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as host:
+        threading.Thread(target=host.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{host.server_port}/deceive/play/"
+        host.shutdown()
+
+
+@pytest.mark.shipped
+def test_it_works_in_a_folder_of_any_host(visit, hosted):
+    page = visit(hosted)
+    draw_one(page)
+    assert "sure that this is a 3" in deceived(page, 3, "uniform")
+    assert page.url.startswith(hosted + "?digit=3")
+    page.click("#teach-go")
+    until(page, "Number(document.getElementById('teach-number').textContent) > 0")
 
 
 @pytest.mark.shipped
