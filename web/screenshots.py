@@ -37,7 +37,7 @@ LOOKS = {
 
 
 def play(page: Page) -> None:
-    """Draw a digit, deceive the network once, and every network for all ten digits."""
+    """Draw a digit, deceive the network once, and look at all ten digits of the rounds."""
     pad = page.locator("#pad")
     pad.scroll_into_view_if_needed()
     box = pad.bounding_box()
@@ -52,8 +52,8 @@ def play(page: Page) -> None:
     page.click("#deceive-go")
     page.wait_for_selector("#deceive-again:enabled")
     page.wait_for_timeout(500)  # for the judge
-    page.click("#rounds-go")
-    page.wait_for_selector("#rounds-go:enabled")
+    page.locator("#rounds-targets label", has_text="all").click()  # as they were recorded
+    page.wait_for_selector("#rounds-chosen .agrees")
     page.evaluate(
         "document.activeElement.blur(); document.querySelector('.top').style.position = 'static'"
     )

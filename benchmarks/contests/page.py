@@ -136,14 +136,20 @@ def _first_interaction(chromium: "Browser", url: str, speed: float, latency: int
     line.send(
         "Network.emulateNetworkConditions", {"offline": False, "latency": latency, **throughput}
     )
-    fetched: list[int] = []
-    page.on("response", lambda answer: fetched.append(int(answer.headers["content-length"])))
+    sizes: dict[str, int] = {}
+    done: list[str] = []
+    page.on("response", lambda answer: sizes.update(_size(answer)))
+    page.on("requestfinished", lambda asked: done.append(asked.url))
     page.goto(url)
     page.wait_for_selector("html[data-interactive]", timeout=120_000)
-    came = sum(fetched)
+    came = sum(sizes[each] for each in done)
     milliseconds = page.evaluate("window.interactive")
     context.close()
     return {"mbit": speed, "latency": latency, "milliseconds": milliseconds, "bytes": came}
+
+
+def _size(answer: "Response") -> dict[str, int]:
+    return {answer.url: int(answer.headers["content-length"])}
 
 
 def _first_load(page: "Page", origin: str) -> dict[str, int]:
@@ -151,7 +157,7 @@ def _first_load(page: "Page", origin: str) -> dict[str, int]:
     fetched: dict[str, int] = {}
 
     def note(answer: "Response") -> None:
-        fetched[answer.url] = int(answer.headers["content-length"])
+        fetched.update(_size(answer))
 
     page.on("response", note)
     page.goto(origin)
