@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -17,9 +18,10 @@ from conftest import Bands
 from deceive.auditing import Interface, Scaling
 from deceive.auditing.models.arranging import LAYOUTS
 from deceive.common.errors import InputError
+from deceive.data.dataset import Dataset, Split
 from deceive.guarding import export_guarded, guard, load_guarded
 from deceive.guarding.forms import Form
-from deceive.networks.classifier import Classifier
+from deceive.networks.building import network_of
 from deceive.storage.card import Card
 from deceive.storage.models import save_network
 from worlds.audits import band_data
@@ -39,7 +41,7 @@ def kept(tmp_path_factory):
         if not path.exists():
             with torch.random.fork_rng():
                 torch.manual_seed(0)
-                network = Classifier(architecture, 5, shape).eval()
+                network = network_of(architecture, 5, shape).eval()
                 for parameter in network.parameters():
                     nn.init.normal_(parameter, std=0.1)
             changed = {
@@ -82,6 +84,28 @@ def assert_as_in_torch(came, report, images, tolerance=1e-4):
     assert came["confidence"].shape == (len(images),)
     assert [came[name].dtype.name for name in OURS] == ["float32", "float32", "int64", "bool"]
     return expected
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_guard_with_a_mixture_is_in_the_file(kept, tmp_path, channels):
+    """Of images that the mixture sees in blocks, too."""
+    shape = (channels, 20, 24)
+    images = torch.rand(60, *shape, generator=torch.Generator().manual_seed(0))
+    labels = torch.arange(60) % 4
+    images[:, 0, :4, 0] = torch.nn.functional.one_hot(labels, 4).float()  # what is read
+    split = Split(images, labels)
+    data = Dataset(split, split, split, n_classes=4, checksum="bands", folder=Path("rows"))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(images[0].numel(), 4, bias=False))
+    with torch.no_grad():
+        model[1].weight.zero_()
+        for row in range(4):
+            model[1].weight[row, row * 24] = 9
+    report = guard(model, data, out=tmp_path / "guarded", use=kept(shape, "shaped"), auditing=None)
+    assert report.no_graph == ""
+    came, _ = run(report.graph, images.numpy())
+    assert came["confidence"].shape == (60,)
+    expected = load_guarded(report.folder, model).answer(images)
+    np.testing.assert_allclose(came["confidence"], expected.confidence.numpy(), atol=1e-4)
 
 
 def older(path, opset, **changes):
