@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from deceive.guarding import load_guarded as load_guarded
     from deceive.judging.measures import agreement as agreement
     from deceive.networks.classifier import Classifier as Classifier
+    from deceive.networks.coarse_to_fine import CoarseToFine as CoarseToFine
     from deceive.networks.guarded import Guarded as Guarded
     from deceive.networks.inference import accuracy as accuracy
     from deceive.storage.export import export_onnx as export_onnx
@@ -64,6 +65,7 @@ _HOMES = {
     "guarding": ("GuardSettings", "GuardedModel", "guard", "load_guarded"),
     "judging.measures": ("agreement",),
     "networks.classifier": ("Classifier",),
+    "networks.coarse_to_fine": ("CoarseToFine",),
     "networks.guarded": ("Guarded",),
     "networks.inference": ("accuracy",),
     "storage.export": ("export_onnx",),

@@ -1,0 +1,190 @@
+"""Two networks of the rounds as one: asked in noise, from coarse to fine, and then without."""
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from deceive.common import arguments, checks
+from deceive.common.errors import InputError
+from deceive.common.levels import Shape
+from deceive.networks.classifier import Classifier
+
+if TYPE_CHECKING:
+    from deceive.networks.guarded import Network
+
+LEVELS = (1.0, 0.7, 0.5, 0.35, 0.2, 0.1, 0.03)
+"""Standard deviations of the noise, as a share of the pixels' range: those that `draw` knows."""
+
+TIMES = 2
+"""How often a network is asked at each level, in different noise."""
+
+# Signed copies of the image whose sum is the noise: eight are nearly gaussian.
+_SHUFFLED = 8
+
+# What a level counts against a class while a coarser one isn't content, and by how many spreads
+# real images are more content than that takes. Chosen on validation images
+# (docs/laboratory/one.md).
+_WORST, _LENIENCE = 6.0, 5.0
+
+# The shares of real images whose log-odds at a level are lower: they are its scale.
+_USUAL, _FEW = 0.3, 0.02
+
+_LEAST_SPREAD = 1e-4
+
+# Images asked about at once in `calibrate`, and bisections there.
+_BATCH, _HALVINGS = 250, 40
+
+
+class CoarseToFine(nn.Module):
+    """Asks one network about an image in noise, from coarse to fine, and then another without.
+
+    The first network draws: it was trained in the rounds to tell digits in any noise from rubbish.
+    The last one resists: it was trained on images without noise. Let z_i be the log-odds of a class
+    against rubbish at level i, from most noise to none, in units of what real images have. Then
+
+        log p(class) / p(rubbish) = B - Σ_i [g_i softplus(-z_i) + (1 - g_i) V],
+        g_i = Π_{j < i} sigmoid(z_j + 5).
+
+    A level counts against the class by softplus(-z_i), and by V as long as a coarser one isn't
+    content. So the gradient shapes the whole image first, as noise hides all the rest, and details
+    at the end: the noise schedule of `draw`, followed by plain gradient ascent. The noise is the
+    image's own pixels, shuffled and summed with signs: the same image gets the same answer, and
+    different static leads to different digits.
+
+        >>> import torch
+        >>> from deceive import Classifier, CoarseToFine
+        >>> drawing = Classifier("draw", 11, (1, 8, 8))
+        >>> resisting = Classifier("guard", 11, (1, 8, 8))
+        >>> network = CoarseToFine(drawing, resisting).eval()
+        >>> network(torch.rand(5, 1, 8, 8)).shape
+        torch.Size([5, 11])
+
+    Args:
+        drawing: a network of the rounds that hears noise, with K classes and rubbish.
+        resisting: a network with the same outputs, asked without noise.
+
+    Attributes:
+        usual, spread: buffers (levels + 1,), what log-odds real images have at each level.
+        budget: a buffer, B. `calibrate` sets the three.
+
+    Raises:
+        InputError: when the networks don't fit each other, or the first doesn't hear noise.
+    """
+
+    usual: Tensor
+    spread: Tensor
+    budget: Tensor
+    _order: Tensor
+    _signs: Tensor
+    hears_noise = True
+
+    @arguments.taking(
+        drawing=arguments.of("a Classifier", Classifier),
+        resisting=arguments.module,
+    )
+    def __init__(self, drawing: Classifier, resisting: "Network") -> None:
+        super().__init__()
+        if not drawing.hears_noise:
+            raise InputError("drawing: expected a network that hears noise, got one that doesn't")
+        mine, its = ((each.n_outputs, each.image_shape) for each in (drawing, resisting))
+        if mine != its:
+            raise InputError(f"resisting: expected outputs and images {mine}, got {its}")
+        self.drawing, self.resisting = drawing, resisting
+        self.image_shape: Shape = drawing.image_shape
+        self.n_outputs, self.num_features = drawing.n_outputs, drawing.num_features
+        self.register_buffer("usual", torch.zeros(len(LEVELS) + 1))
+        self.register_buffer("spread", torch.ones(len(LEVELS) + 1))
+        self.register_buffer("budget", torch.tensor(0.0))
+        generator = torch.Generator().manual_seed(0)
+        shape = (len(LEVELS), TIMES, _SHUFFLED)
+        pixels = drawing.image_shape[0] * drawing.image_shape[1] * drawing.image_shape[2]
+        order = torch.rand(*shape, pixels, generator=generator).argsort(-1)
+        signs = torch.randint(2, shape, generator=generator) * 2.0 - 1
+        self.register_buffer("_order", order, persistent=False)
+        self.register_buffer("_signs", signs, persistent=False)
+
+    def features(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
+        """The penultimate activations (N, num_features) of the network that draws."""
+        return self.drawing.features(images, noise)
+
+    def forward(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Logits (N, K + 1), the last for rubbish.
+
+        Args:
+            images: (N, C, H, W) in [0, 1], or beyond where there is noise in them.
+            noise: (N,), standard deviations of the noise that is in the images already. If there is
+                any, the answer is that of the network that draws.
+        """
+        if noise is not None and bool(noise.any()):
+            drawn: Tensor = self.drawing(images, noise)
+            return drawn
+        total = self.budget - self._against(self.log_odds(images))
+        return torch.cat([total, torch.zeros_like(total[:, :1])], 1)
+
+    def log_odds(self, images: Tensor) -> Tensor:
+        """Of each class against rubbish, level by level: (levels + 1, N, K) for N images."""
+        return torch.stack([*self._in_noise(images), _log_odds(self.resisting(images))])
+
+    def _against(self, odds: Tensor) -> Tensor:
+        """What speaks against each class (N, K), of the log-odds at each level."""
+        against, gate = torch.zeros_like(odds[0]), torch.ones_like(odds[0])
+        for level in (odds - self.usual[:, None, None]) / self.spread[:, None, None]:
+            against = against + gate * F.softplus(-level) + (1 - gate) * _WORST
+            gate = gate * torch.sigmoid(level + _LENIENCE)
+        return against
+
+    @torch.no_grad()
+    def calibrate(
+        self, images: Tensor, labels: Tensor, *, keep: float = 0.95, confidence: float = 0.99
+    ) -> None:
+        """Learn the scale of each level, and B, from real images that it wasn't trained on.
+
+        Afterwards a share `keep` of them gets the confidence.
+
+        Args:
+            images: (N, C, H, W) in [0, 1]; some thousands.
+            labels: (N,), their classes.
+            keep: a share in (0, 1).
+            confidence: in (0, 1), of the label, over all outputs.
+        """
+        checks.open_interval("keep", keep, 0, 1)
+        checks.open_interval("confidence", confidence, 0, 1)
+        odds = torch.cat([self.log_odds(part) for part in torch.split(images, _BATCH)], 1)
+        real = odds.gather(2, labels.expand(len(odds), -1)[:, :, None])[:, :, 0]
+        usual, few = (real.quantile(share, 1) for share in (_USUAL, _FEW))
+        self.usual.copy_(usual)
+        self.spread.copy_(((usual - few) / 2).clamp_min(_LEAST_SPREAD))
+        against = self._against(odds)
+        low, high = 0.0, 2 * float(against.max()) + 100
+        for _ in range(_HALVINGS):
+            middle = (low + high) / 2
+            logits = F.pad(middle - against, (0, 1))
+            reached = logits.softmax(1).gather(1, labels[:, None]) >= confidence
+            low, high = (low, middle) if reached.double().mean() >= keep else (middle, high)
+        self.budget.fill_(high)
+
+    def _in_noise(self, images: Tensor) -> list[Tensor]:
+        """The log-odds (N, K) at each level, the mean over some noises."""
+        found = []
+        for number, level in enumerate(LEVELS):
+            told = images.new_full((TIMES * images.shape[0],), level)
+            noisy = (images + level * self._noise(images, number)).flatten(0, 1)
+            said = _log_odds(self.drawing(noisy, told))
+            found.append(said.view(TIMES, -1, said.shape[1]).mean(0))
+        return found
+
+    def _noise(self, images: Tensor, number: int) -> Tensor:
+        """Noise (times, N, C, H, W) of mean 0 and variance 1 for a level; without a gradient."""
+        pixels = images.detach().flatten(1)
+        pixels = pixels - pixels.mean(1, keepdim=True)
+        shuffled = pixels[:, self._order[number]].movedim(0, 1)  # (times, N, shuffled, pixels)
+        noise = (self._signs[number][:, None, :, None] * shuffled).sum(2)
+        spread = noise.std(2, keepdim=True).clamp_min(_LEAST_SPREAD)
+        return (noise / spread).view(TIMES, *images.shape)
+
+
+def _log_odds(logits: Tensor) -> Tensor:
+    """Of each class against rubbish, which comes last: (N, K) of logits (N, K + 1)."""
+    return logits[:, :-1] - logits[:, -1:]

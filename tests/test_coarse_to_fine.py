@@ -1,0 +1,128 @@
+import pytest
+import torch
+from torch import nn
+
+from conftest import Bands
+from deceive import Classifier, CoarseToFine, InputError, fool
+from deceive.networks import coarse_to_fine
+from deceive.networks.coarse_to_fine import LEVELS
+
+SHAPE = (1, 8, 8)
+
+
+def hearing(n_outputs, shape):
+    """A network whose answers depend on the noise it is told of: untrained ones pass over it."""
+    network = Classifier("draw", n_outputs, shape)
+    nn.init.normal_(network.get_parameter("body.noise.2.weight"), std=0.5)
+    return network
+
+
+@pytest.fixture
+def network():
+    torch.manual_seed(0)
+    return CoarseToFine(hearing(3, SHAPE), Classifier("guard", 3, SHAPE)).eval()
+
+
+def test_an_image_alone_gets_the_answer_that_it_gets_in_company(network):
+    images = torch.rand(5, *SHAPE)
+    together = network(images)
+    assert together.shape == (5, 3)
+    for each, answer in zip(images, together, strict=True):
+        torch.testing.assert_close(network(each[None])[0], answer)
+
+
+def test_the_noise_is_the_images_own(network):
+    images = torch.rand(4, *SHAPE)
+    noise = network._noise(images, 0)
+    flat = noise.flatten(2)
+    torch.testing.assert_close(flat.mean(2), torch.zeros(flat.shape[:2]), atol=1e-5, rtol=0)
+    torch.testing.assert_close(flat.std(2), torch.ones(flat.shape[:2]))
+    assert torch.equal(network._noise(images[:1], 0), noise[:, :1])
+    assert not torch.allclose(noise[:, 0], noise[:, 1])
+    assert not torch.allclose(noise[0], noise[1])
+
+
+def test_a_blank_image_has_a_finite_answer_and_gradient(network):
+    images = torch.full((2, *SHAPE), 0.5, requires_grad=True)
+    (gradient,) = torch.autograd.grad(network(images).sum(), images)
+    assert network(images).isfinite().all()
+    assert gradient.isfinite().all()
+
+
+def test_where_noise_is_told_it_is_the_network_that_draws(network):
+    images, noise = torch.rand(3, *SHAPE), torch.tensor([0.1, 0.5, 1.0])
+    assert torch.equal(network(images, noise), network.drawing(images, noise))
+    assert torch.equal(network(images, torch.zeros(3)), network(images))
+
+
+class Said(nn.Module):
+    """Has these log-odds for the classes, whatever it is shown."""
+
+    def __init__(self, *odds):
+        super().__init__()
+        self.odds, self.image_shape, self.n_outputs = odds, SHAPE, 3
+
+    def forward(self, images):
+        return torch.tensor([*self.odds, 0.0]).expand(len(images), -1)
+
+
+def answer(network, monkeypatch, *levels):
+    """What the classes get where the levels have these log-odds, the last without noise."""
+    *noisy, last = levels
+    network.resisting = Said(*last)
+    monkeypatch.setattr(network, "_in_noise", lambda images: list(torch.tensor([noisy]).unbind(1)))
+    return network(torch.rand(1, *SHAPE))[0].tolist()
+
+
+def test_each_level_counts_and_finer_ones_wait_for_coarser(network, monkeypatch):
+    content, against = [20.0, 20.0], [20.0, -30.0]
+    few = [content] * len(LEVELS)
+    assert answer(network, monkeypatch, *few, content) == pytest.approx([0, 0, 0], abs=1e-3)
+    # Only the last one counts against the second class.
+    assert answer(network, monkeypatch, *few, against) == pytest.approx([0, -30, 0], abs=1e-3)
+    # The coarsest does, and no finer one is asked about it.
+    waiting = -30 - len(LEVELS) * coarse_to_fine._WORST
+    for last in (content, against):
+        found = answer(network, monkeypatch, against, *few[1:], last)
+        assert found == pytest.approx([0, waiting, 0], abs=1e-3)
+
+
+def test_calibrated_a_share_of_real_images_gets_the_confidence(network):
+    images, labels = torch.rand(300, *SHAPE), torch.arange(300) % 2
+    network.calibrate(images, labels, keep=0.4, confidence=0.6)
+    confidence = network(images).softmax(1).gather(1, labels[:, None])
+    share = (confidence >= 0.6).double().mean().item()
+    assert 0.4 <= share < 0.42
+    real = network.log_odds(images).gather(2, labels.expand(len(LEVELS) + 1, -1)[:, :, None])
+    assert (real[:, :, 0] < network.usual[:, None]).double().mean(1).tolist() == pytest.approx(
+        [0.3] * (len(LEVELS) + 1), abs=0.01
+    )
+
+
+def test_bad_input():
+    with pytest.raises(InputError, match="drawing: expected a network that hears noise, got one"):
+        CoarseToFine(Classifier("guard", 3, SHAPE), Classifier("guard", 3, SHAPE))
+    with pytest.raises(InputError, match=r"resisting: expected outputs and images \(3, \(1, 8, 8"):
+        CoarseToFine(hearing(3, SHAPE), Classifier("guard", 4, SHAPE))
+    with pytest.raises(InputError, match="drawing: expected a Classifier"):
+        CoarseToFine(Bands(), Classifier("guard", 3, SHAPE))
+    network = CoarseToFine(hearing(3, SHAPE), Classifier("guard", 3, SHAPE))
+    with pytest.raises(InputError, match="keep: "):
+        network.calibrate(torch.rand(2, *SHAPE), torch.zeros(2, dtype=torch.int64), keep=1.5)
+
+
+@pytest.mark.shipped
+def test_static_that_fools_it_is_handwriting():
+    """Of the shipped `draw` and `resist`, from static, by `fool` as it is."""
+    import deceive
+
+    data = deceive.load_data()
+    drawing, resisting = deceive.load_network("draw"), deceive.load_network("resist")
+    network = CoarseToFine(drawing, resisting).eval()
+    network.calibrate(data.validation.images[:1000], data.validation.labels[:1000])
+    result = fool(network, range(10), count=2, seed=0, steps=100)
+    judge = deceive.load_network("judge")
+    assert result.fooled.all()
+    assert deceive.agreement(judge, result.images, result.targets) >= 0.9
+    fast = fool(deceive.load_network("fast"), range(10), count=2, seed=0)
+    assert deceive.agreement(judge, fast.images, fast.targets) < 0.5
