@@ -40,7 +40,7 @@ NETWORKS = {
     "fast": "trained to read",
     "draw": "… and to draw",
     "resist": "… and to resist",
-    ONE: "both, asked from coarse to fine",
+    ONE: "draw and resist in one",
 }
 
 DIGITS = 10
