@@ -49,7 +49,7 @@ models: $(READY) ## train the shipped networks again; judge-in-noise stays
 	$(BIN)/deceive rounds
 	for kind in safetensors json; do \
 	  for each in runs/draw/weights/round-*.$$kind; do \
-	    cp "$$each" "models/rounds-$${each##*round-}" && cp "$$each" models/draw.$$kind || exit 1; \
+	    cp "$$each" "models/rounds-$${each##*round-}" || exit 1; \
 	  done; \
 	done
 	$(BIN)/deceive rounds --preset resist

@@ -21,6 +21,10 @@ Net = TypeVar("Net", bound=nn.Module)
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 
+# Other names of shipped networks, with the files that they mean.
+_ALSO = {"draw": "rounds-016000"}
+
+
 def shipped_folder() -> Path:
     """Where the shipped networks lie: inside the installed package, or in the clone."""
     inside = _PACKAGE / "models"
@@ -29,7 +33,9 @@ def shipped_folder() -> Path:
 
 def shipped_names(folder: Path | None = None) -> list[str]:
     """Names that `load_network` knows, or of the networks in a folder, in alphabetical order."""
-    return sorted(path.stem for path in (folder or shipped_folder()).glob("[!.]*.safetensors"))
+    files = {path.stem for path in (folder or shipped_folder()).glob("[!.]*.safetensors")}
+    others = () if folder else (name for name, file in _ALSO.items() if file in files)
+    return sorted({*files, *others})
 
 
 def shipped_in_words() -> str:
@@ -144,7 +150,7 @@ def load_network(name: str | Path) -> Network:
 
 def _locate(name: str | Path) -> Path:
     if str(name) in shipped_names():
-        return shipped_folder() / f"{name}.safetensors"
+        return shipped_folder() / f"{_ALSO.get(str(name), name)}.safetensors"
     path = Path(name)
     with read_errors(path):
         there = path.is_file()
