@@ -66,10 +66,14 @@ export function drawPanel(coming, { onUse, onChange }) {
   // One request at a time, always with the latest drawing.
   let asking = false;
   let changed = false;
-  async function changedNow() {
+  let settled = Promise.resolve(); // once the latest drawing is read
+  function changedNow() {
     paint();
     changed = true;
-    if (asking) return;
+    if (!asking) settled = readAll();
+  }
+
+  async function readAll() {
     asking = true;
     try {
       while (changed) {
@@ -171,7 +175,8 @@ export function drawPanel(coming, { onUse, onChange }) {
     changedNow();
     pad.focus({ preventScroll: true });
   });
-  buttons.use.addEventListener("click", () => onUse(seenAs));
+  // What is still being read would replace the image that is deceived.
+  buttons.use.addEventListener("click", () => settled.then(() => image && onUse(seenAs)));
   changedNow();
   return {
     /** The drawing as the network sees it; null for none. */
