@@ -1,5 +1,6 @@
 // A small drawing area for scribbles.
 
+import { inkOf } from "./ink.js";
 import { preprocess } from "./preprocess.js";
 
 const SIZE = 280;
@@ -23,12 +24,7 @@ export class Pad {
   /** The drawing as a network sees it; null for none. */
   image() {
     if (this.#strokes.length === 0) return null;
-    const ink = Object.assign(document.createElement("canvas"), { width: SIZE, height: SIZE });
-    const context = ink.getContext("2d", { willReadFrequently: true });
-    this.#trace(context);
-    const { data } = context.getImageData(0, 0, SIZE, SIZE);
-    const shares = Float32Array.from({ length: SIZE * SIZE }, (_, k) => data[4 * k + 3] / 255);
-    return preprocess(shares, SIZE, SIZE);
+    return preprocess(inkOf(this.#strokes, SIZE, PEN), SIZE, SIZE);
   }
 
   clear() {
