@@ -88,7 +88,7 @@ def test_gibberish_is_what_the_judge_does_not_call_the_target(data):
     optimised = report.kind_of_garbage("optimised")
     assert optimised.images == 3  # of the one curve's four candidates
     assert optimised.mean_confidence == pytest.approx(Bands(sure=12).summit, abs=1e-3)
-    assert "gibberish with 33 of 44 candidates, 75.0%" in verdict(report)[0]
+    assert "gibberish in 33 of 44 attempts (75.0%)" in verdict(report)[0]
 
 
 def test_an_audit_of_many_classes_tries_them_all(tmp_path):
@@ -113,7 +113,7 @@ def test_a_shy_model_is_told_by_its_own_threshold(data):
     assert report.rate("asked") == 0
     assert report.worst_rate == pytest.approx(3 / 4)
     said = " ".join(verdict(report))
-    assert "sure (its own threshold) of gibberish with 33 of 44 candidates" in verdict(report)[0]
+    assert "sure (its own threshold) of gibberish in 33 of 44 attempts" in verdict(report)[0]
     assert "It is shy" in said
 
 

@@ -44,7 +44,7 @@ def test_the_median_is_of_what_the_sentence_counts(data, tmp_path):
     assert len(steps) == 33
     assert found.gibberish_median == np.median([*steps.values()])
     assert (
-        f"33 of 44 candidates, 75.0%, in a median of {found.gibberish_median:g} steps"
+        f"33 of 44 attempts (75.0%), in a median of {found.gibberish_median:g} steps"
         in (verdict(report)[0])
     )
     # Without a judge it is of all that reach the threshold.

@@ -13,6 +13,7 @@ import torch
 from rich.table import Table
 
 from deceive.cli import commands, main, screen
+from deceive.common.version import __version__
 from deceive.data.loading import load_data
 from deceive.storage.models import load_card, save_network
 from deceive.training.recipes import build
@@ -209,7 +210,7 @@ def test_the_command_alone_shows_the_commands_and_has_a_version(capsys):
     assert "leaderboard" in out
     code, out, err = run(capsys, "--version")
     assert (code, err) == (0, "")
-    assert out.startswith("deceive 0.")
+    assert out.startswith(f"deceive {__version__}")
 
 
 def test_no_backend_of_matplotlib_stands_in_the_way():

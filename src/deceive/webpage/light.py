@@ -21,7 +21,7 @@ def light_copy(network: Classifier) -> tuple[bytes, dict[str, Any]] | None:
 
     >>> content, described = light_copy(Classifier("fast").eval())
     >>> len(content), [layer["size"] for layer in described["layers"]]
-    (461176, [5, 3, 3, 7, 1])
+    (461168, [5, 3, 3, 7, 1])
     """
     plain = folded(network) or network
     layers: list[dict[str, Any]] = []

@@ -33,7 +33,7 @@ def menu(default: str, rounds: list[str], names: list[str]) -> list[str]:
     """The networks that the menu shows first: at most five, the default one before the others.
 
     >>> menu("fast", ["round-1", "round-100"], ["fast", "judge", "resist", "round-1", "round-100"])
-    ['fast', 'resist', 'round-100', 'round-1', 'judge']
+    ['fast', 'resist', 'round-100', 'judge', 'round-1']
     """
     halfway = rounds[len(rounds) // 2 : len(rounds) // 2 + 1]
     wanted = [default, "resist", *rounds[-1:], *halfway, "judge", *names]
