@@ -195,7 +195,7 @@ def test_a_score_that_is_better_against_one_kind_is_named():
         garbage("uniform", msp=0.1, energy=0.2, vim=0.8),
         garbage("smooth", msp=0.6, energy=0.9, vim=0.3),
     )
-    assert more == "Of the smooth noise “ViM” stops more: 70.0%."
+    assert more == "“ViM” stops more of the smooth noise: 70.0%."
 
 
 def test_what_no_score_stops_is_said_in_one_sentence():

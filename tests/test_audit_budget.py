@@ -91,7 +91,7 @@ def test_where_even_the_least_takes_longer_the_call_is_not_stopped(data, tmp_pat
     assert report.planned.real_images == 20
     assert clock.now > 1.5 * 10
     assert said[0].startswith("Time: up to about ")
-    assert "more than the budget of 10 s, as even the least takes so long" in said[0]
+    assert "more than the budget of 10 s, because even the shortest audit" in said[0]
     expected = float(said[0].split()[4].replace(",", ""))
     assert clock.now < 1.5 * expected
 
@@ -103,7 +103,7 @@ def test_what_is_set_does_not_stretch_the_budget(data):
         Slow(clock), data, settings=settings, budget=Budget(600, clock), tell=said.append, **OPTIONS
     )
     assert not report.complete
-    assert "with what was set. This call ends after about 900 s" in said[0]
+    assert "with these settings. This call ends after about 900 s" in said[0]
 
 
 def test_what_precedes_the_plan_counts(data):
@@ -112,7 +112,7 @@ def test_what_precedes_the_plan_counts(data):
     clock.now = 1700  # say, a judge was trained
     report = audit(Slow(clock), data, budget=limit, tell=said.append, **OPTIONS)
     assert report.complete
-    assert "more than the budget of 1,000 s, as getting ready took 1," in said[0]
+    assert "more than the budget of 1,000 s, because the preparation took 1," in said[0]
 
 
 def test_an_audit_that_is_finished_says_so(data, tmp_path):
@@ -142,9 +142,9 @@ def test_a_plan_stays_whatever_the_next_budget_is(data, tmp_path):
     again = audit(model, data, budget=Budget(1e6, clock), **options)
     assert again.complete
     assert again.planned == first.planned
-    again = "--fresh, or another folder (--out), plans again."
+    again = "--fresh, or another folder (--out), starts with a new plan."
     assert said[0] == (
-        "This audit stays as it was planned for 2,000 s; this call works on it for 1,000,000 s. "
+        "This audit keeps its plan (made for 2,000 s); this call works on it for 1,000,000 s. "
         + again
     )
     said.clear()

@@ -86,7 +86,9 @@ def test_where_nothing_is_proved_it_says_so(shy):
     none = [each.model_copy(update={"share": 0.0}) for each in shy.certificate.proved]
     nothing = shy.certificate.model_copy(update={"proved": none})
     (said,) = proofs_in_words(shy.model_copy(update={"certificate": nothing}))
-    assert said.startswith("Nothing is proved: interval bounds rule out a confidence of 99% around")
+    assert said.startswith(
+        "Nothing is proved: interval bounds can't rule out a confidence of 99% near"
+    )
 
 
 @pytest.mark.parametrize(

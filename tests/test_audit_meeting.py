@@ -69,7 +69,7 @@ def test_what_is_reached_before_a_softmax_is_scored_as_logits(data, name):
         GarbageImages("uniform", 20, data.test, 0).read(slice(None)),
     )
     assert subject.answers == "logits"
-    said = {"sigmoid": "from all else by a sigmoid"}.get(name, f"{name.replace('_', '-')} of its")
+    said = {"sigmoid": "a sigmoid for each class"}.get(name, f"{name.replace('_', '-')} of its")
     assert any(said in note for note in subject.notes)
     logits = [Bands(sure=12)(images).detach() for images in (data.test.images, garbage)]
     torch.testing.assert_close(subject.logits(garbage)[:, :4], logits[1])

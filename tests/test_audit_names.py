@@ -65,7 +65,7 @@ def test_names_put_the_outputs_into_the_order_of_the_data():
 @pytest.mark.parametrize(
     ("names", "named", "said"),
     [
-        (("a", "b"), (), "expected 3 names or more, as the labels of the data are 0 to 2, got 2"),
+        (("a", "b"), (), "expected at least 3 names, since the data's labels are 0 to 2, got 2"),
         (("a", "b", "c", "d"), (), "expected 3 names, one for each of the model's outputs"),
         (("a", "b"), ("x", "y", "z"), "expected 3 names, one for each of the model's outputs"),
         (("a", "a", "b"), (), "expected a name for each class, got 'a' twice"),
@@ -99,7 +99,7 @@ def test_an_audit_shows_them_and_its_command_has_them(tmp_path, monkeypatch, cap
     assert found["data"]["class_names"] == ["first", "second", "third", "fourth, or last"]
     assert "--class-names 'first,second,third,\"fourth, or last\"'" in found["command"]
     for names, said in (
-        ("a,b", "expected 4 names or more"),
+        ("a,b", "expected at least 4 names"),
         ("a,a", "expected a name for each class, got 'a' twice"),
     ):
         code, _, err = run(capsys, *asked, "--class-names", names, "--fresh")

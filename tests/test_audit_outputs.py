@@ -238,7 +238,9 @@ def test_outputs_are_matched_to_the_classes_by_name(data, expected, names, order
     assert found.shape == columns.shape
     said = " ".join(subject.notes)
     assert ("matched to the data's 4 classes by name" in said) == (order != (0, 1, 2, 3))
-    assert ("its “hound” is taken for the data's “polar_bear”" in said) == ("hound" in names)
+    assert ("Its class “hound” is taken for “polar_bear” in the data." in said) == (
+        "hound" in names
+    )
     assert ("None of its class names" in said) == ("b" in names)
 
 

@@ -91,7 +91,7 @@ def test_every_part_keeps_a_minimum_and_a_search_is_left_out_before():
         "Candidates from each start: 4 instead of 50.",
         "Steps of each candidate: at most 10 instead of 200.",
         "Candidates of each curve: 0 instead of 20.",
-        "There is no search without the gradient.",
+        "Search without the gradient is left out.",
     ]
     # Of so few real images all are read anyway.
     few = replace(facts(), validation=18, test=20)

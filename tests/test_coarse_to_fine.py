@@ -100,7 +100,7 @@ def test_calibrated_a_share_of_real_images_gets_the_confidence(network):
 
 
 def test_bad_input():
-    with pytest.raises(InputError, match="drawing: expected a network that hears noise, got one"):
+    with pytest.raises(InputError, match="drawing: expected a network that is told the noise, got"):
         CoarseToFine(Classifier("guard", 3, SHAPE), Classifier("guard", 3, SHAPE))
     with pytest.raises(InputError, match=r"resisting: expected outputs and images \(3, \(1, 8, 8"):
         CoarseToFine(hearing(3, SHAPE), Classifier("guard", 4, SHAPE))

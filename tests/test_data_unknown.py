@@ -95,7 +95,7 @@ def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     shutil.copy(tmp_path / "cat" / "000.png", tmp_path)
     notes = " ".join(open_data(tmp_path).notes)
     assert "1 folder without pictures in" in notes
-    assert "(zebra): no class is counted for such a folder" in notes
+    assert "(zebra): not counted as classes" in notes
     assert "1 picture in " in notes
     assert "beside its class folders: left out" in notes
 

@@ -113,7 +113,9 @@ def test_from_black_the_study_network_has_no_gradient_at_all():
 @pytest.mark.usefixtures("precision")
 def test_a_gradient_that_is_not_finite_is_not_blamed_on_the_logits():
     model = nn.Sequential(Rooted(), Bands())
-    with pytest.raises(InputError, match=r"^model: expected a finite gradient in the image, got "):
+    with pytest.raises(
+        InputError, match=r"^model: expected a finite gradient with respect to the image, "
+    ):
         fool(model, [0, 1], shape=(1, 4, 4), start="blank")
     assert fool(model, [0, 1], shape=(1, 4, 4), start="gaussian", steps=3).steps.sum() > 0
 

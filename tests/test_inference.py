@@ -288,7 +288,9 @@ def test_where_the_output_comes_from_no_softmax_nothing_is_left_out(change):
 def test_outputs_that_look_like_a_sigmoid_out_of_reach_are_said():
     images = torch.rand(5, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     frozen = FrozenCopy(After(lambda logits: 1 / (1 + torch.exp(-logits))), images[:1])
-    with pytest.warns(UserWarning, match=r"in \[0, 1\] .* as of a sigmoid per class; .*before the"):
+    with pytest.warns(
+        UserWarning, match=r"in \[0, 1\] .* as those of a sigmoid per class; .*before the"
+    ):
         frozen.watch(images)
     FrozenCopy(Bands(sure=0.4), images[:1]).watch(images)  # small logits
 

@@ -388,7 +388,9 @@ def test_more_processes_than_gpus_are_one_clear_error(capsys, monkeypatch):
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     code, _, err = run(capsys, "fool", "--target", "1")
     assert code == 2
-    assert "LOCAL_WORLD_SIZE=3: expected one process a GPU, and there are 2; with CUDA" in err
+    assert (
+        "LOCAL_WORLD_SIZE=3: expected at most one process per GPU, and there are 2; set CUDA" in err
+    )
 
 
 @pytest.mark.parametrize("architecture", NETWORKS)

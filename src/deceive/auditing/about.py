@@ -154,5 +154,5 @@ def _of_the_run(context: Context) -> list[str]:
     if (where := context.subject.loaded.runs_on) not in ("cpu", "CPUExecutionProvider"):
         said.append(f"It ran on {where}.")
     if context.subject.module is None:
-        said.append("It is a black box: the attacks saw its answers alone, and no gradient.")
+        said.append("It is a black box: the attacks saw only its answers, not its gradient.")
     return said

@@ -31,7 +31,7 @@ _USES: dict[ScoreName, tuple[str, str]] = {
     "react": ("energy with clipped features (ReAct)", "above"),
     "knn": ("distance of its features from the tenth nearest of real images", "below"),
     "mahalanobis": ("squared Mahalanobis distance of its features from the nearest class", "below"),
-    "vim": ("energy less what is unusual in its features (ViM)", "above"),
+    "vim": ("energy minus what is unusual in its features (ViM)", "above"),
 }
 
 
@@ -122,7 +122,7 @@ def _where_nothing_helps(report: AuditReport, advice: Advice) -> list[str]:
             some = f"more than {_part(report, kind, best.stopped[kind])}"
             hopeless.append(some if best.stopped[kind] else f"any of the {_garbage(kind)}")
         elif share < _HELPS:
-            said.append(f"Of the {_garbage(kind)} “{SCORES[best.limit.score]}” stops more: {most}.")
+            said.append(f"“{SCORES[best.limit.score]}” stops more of the {_garbage(kind)}: {most}.")
     if hopeless:
         said.append(
             f"No score stops {in_list(hopeless, 'or')}: retrain with a rubbish class, or put a "

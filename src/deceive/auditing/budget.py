@@ -68,7 +68,7 @@ class Budget:
         return _OVERRUN * self._expected
 
     def stretch(self, seconds: float) -> None:
-        """Expect the call to take this long, if that is longer: even the least does."""
+        """Expect the call to take at least this long: even the shortest audit does."""
         self._expected = max(self._expected, seconds)
         self.alive()
 

@@ -5,25 +5,25 @@ from pathlib import Path
 from deceive.auditing.budget import Budget
 from deceive.auditing.record.planned import Planned
 
-_AGAIN = "--fresh, or another folder (--out), plans again."
+_AGAIN = "--fresh, or another folder (--out), starts with a new plan."
 
 
 def ahead(planned: Planned, limit: Budget) -> str:
-    """What a new plan takes, if that is more than its budget; else empty."""
+    """How long a new plan takes, if that is longer than its budget; else empty."""
     if planned.budget is None or planned.expected is None or planned.estimate is None:
         return ""
     budget, total = in_seconds(planned.budget), in_seconds(limit.spent + planned.estimate)
     if limit.spent + planned.estimate > limit.stop:
         return (
-            f"Time: up to about {total} with what was set. This call ends after about "
-            f"{in_seconds(limit.stop)}, and the same one continues."
+            f"Time: up to about {total} with these settings. This call ends after about "
+            f"{in_seconds(limit.stop)}; run the same command again to continue."
         )
     if planned.expected <= planned.budget:
         return ""
     if limit.spent > planned.estimate:
-        why = f"as getting ready took {in_seconds(limit.spent)}"
+        why = f"because the preparation took {in_seconds(limit.spent)}"
     else:
-        why = "as even the least takes so long with this model"
+        why = "because even the shortest audit of this model takes that long"
     return f"Time: up to about {total}, more than the budget of {budget}, {why}."
 
 
@@ -45,7 +45,8 @@ def again(planned: Planned, limit: Budget, folder: Path, *, finished: bool) -> s
             "--fresh starts over."
         )
     works = "until it is finished" if limit.seconds is None else _length(limit.seconds)
-    return f"This audit stays as it was {made}; this call works on it {works}. {_AGAIN}"
+    made = f"made {_length(planned.budget)}"
+    return f"This audit keeps its plan ({made}); this call works on it {works}. {_AGAIN}"
 
 
 def in_seconds(seconds: float) -> str:
@@ -58,7 +59,7 @@ def in_seconds(seconds: float) -> str:
 
 
 def _length(budget: float | None) -> str:
-    return "without a limit of time" if budget is None else f"for {in_seconds(budget)}"
+    return "without a time limit" if budget is None else f"for {in_seconds(budget)}"
 
 
 def _report_in(folder: Path) -> Path:

@@ -27,7 +27,7 @@ def names_in(text: str) -> tuple[str, ...]:
     Raises `InputError` when there is one name alone, and no such file.
     """
     if _is_file(text):
-        content = read_bounded(Path(text), _MOST, "a name of a class in each line")
+        content = read_bounded(Path(text), _MOST, "one class name per line")
         lines = content.decode("utf-8-sig", "replace").splitlines()
         return tuple(line.strip() for line in lines if line.strip())
     names = tuple(name.strip() for name in next(csv.reader([text], skipinitialspace=True), []))
@@ -76,7 +76,7 @@ def named(data: RealData, names: Sequence[str] | None) -> RealData:
         return data
     if len(names) < data.n_classes:
         raise InputError(
-            f"class_names: expected {data.n_classes} names or more, as the labels of the data are "
+            f"class_names: expected at least {data.n_classes} names, since the data's labels are "
             f"0 to {data.n_classes - 1}, got {len(names)}"
         )
     return _renamed(data, tuple(names[: data.n_classes]))

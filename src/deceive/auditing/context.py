@@ -77,7 +77,9 @@ class Context:
         """The confidences `asked` and `own`. Raises `InputError` if part `clean` isn't done yet."""
         row = self.run.row(part="clean")
         if row is None:
-            raise InputError("model: expected its thresholds, which real images have to give first")
+            raise InputError(
+                "model: expected thresholds, which real images set first, got none yet"
+            )
         return {each.name: each.confidence for each in CleanRow.model_validate(row).thresholds}
 
     def ask(self, model: Subject, images: Images, tick: Tick, keep: str | None = None) -> Tensor:

@@ -96,8 +96,8 @@ def meet_judges(
     if AUTO in chosen:
         if load_card(_SHIPPED[0]).data_checksum != data.checksum:
             return (), [
-                "There is no judge for this data, so the fooling rate alone is given. One can be "
-                "trained on it (--judge train), and other models for it can be judges (--judge)."
+                "There is no judge for this data, so this is only the fooling rate. Train one "
+                "(--judge train), or name other models for the same data (--judge)."
             ]
         return tuple(islice(_shipped(subject, data, interface), _SEATS)), []
     judges = tuple(

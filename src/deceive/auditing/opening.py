@@ -136,7 +136,7 @@ def opened_like(place: Place, data: RealData, preparation: Preparation) -> RealD
         others = prepared(as_data(place, same), same)
     if others.image_shape != data.image_shape:
         raise InputError(
-            f"other_data: expected images of shape {data.image_shape} as the data's, got "
+            f"other_data: expected images of the data's shape, {data.image_shape}, got "
             f"{others.image_shape}; bring both to one size with --size"
         )
     return others

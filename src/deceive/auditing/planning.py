@@ -192,7 +192,7 @@ def reductions(asked: AuditSettings, done: AuditSettings, facts: Facts) -> list[
     if less("curve_candidates"):
         said.append(f"Candidates of each curve: {of('curve_candidates')}.")
     if less("searched") and not done.searched:
-        return [*said, "There is no search without the gradient."]
+        return [*said, "Search without the gradient is left out."]
     if less("searched"):
         said.append(f"Candidates of each search: {of('searched')}.")
     if less("queries"):

@@ -18,9 +18,9 @@ def proofs_in_words(report: AuditReport) -> list[str]:
     if not any(each.share for each in found.proved):
         away = " or ".join(f"{each:g}" for each in epsilons(found.proved))
         return [
-            f"Nothing is proved: interval bounds rule out a confidence of {level} around none of "
-            f"the garbage, within ε = {away} a pixel. So it is with nearly every network that "
-            "wasn't trained for such bounds."
+            f"Nothing is proved: interval bounds can't rule out a confidence of {level} near any "
+            f"of the garbage, within ε = {away} a pixel. That is usual for networks that weren't "
+            "trained for such bounds."
         ]
     said = []
     for epsilon in epsilons(found.proved):
@@ -61,7 +61,7 @@ def proof_columns(report: AuditReport) -> tuple[str, ...]:
 
 
 def down(share: float) -> str:
-    """A share in per cent, rounded down: what isn't proved isn't said.
+    """A share in per cent, rounded down, so that it claims no more than is proved.
 
     >>> down(0.9999), down(1.0), down(0.29)
     ('99.9%', '100.0%', '29.0%')

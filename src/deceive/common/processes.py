@@ -87,8 +87,8 @@ def join(announce: Callable[[str], None] | None = None) -> None:
     here_too = os.environ.get("LOCAL_WORLD_SIZE", "1")
     if 0 < gpus < _whole_number("LOCAL_WORLD_SIZE", here_too, 1):
         raise InputError(
-            f"LOCAL_WORLD_SIZE={here_too}: expected one process a GPU, and there are {gpus}; "
-            "with CUDA_VISIBLE_DEVICES= in the environment all of them work on the CPU"
+            f"LOCAL_WORLD_SIZE={here_too}: expected at most one process per GPU, and there are "
+            f"{gpus}; set CUDA_VISIBLE_DEVICES= in the environment to let all of them work on the CPU"
         )
     seconds = _patience()
     with _meeting(place, seconds, announce):

@@ -29,7 +29,7 @@ from deceive.data.sampling import SampledData
 
 _EXPECTED = (
     "a data set: a folder or file, (images, labels), a torch Dataset or DataLoader, a "
-    "datasets.Dataset, or a dict of such with keys train, validation and test"
+    "datasets.Dataset, or a dict of these with keys train, validation and test"
 )
 
 

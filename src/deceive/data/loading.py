@@ -65,7 +65,7 @@ def load_data(
     )
     if data.train is None:
         raise InputError(
-            f"{data.folder}: expected images for training too, got some for validation and test "
-            "alone; put them into a folder train, or give one pile of images, to be cut"
+            f"{data.folder}: expected images for training too, got only those for validation and "
+            "test; put some into a folder train, or give one folder of images, which is then split"
         )
     return data.loaded()

@@ -53,7 +53,7 @@ class Losses:
         among = f"the {self.total:,}" if self.known else f"the first {len(self.tried):,}"
         return (
             f"{counted(len(self.why), 'picture')} of {among} can't be read, "
-            f"and others of the same class stand in: {self._named()}",
+            f"and others of the same class replace them: {self._named()}",
         )
 
     def _named(self) -> str:

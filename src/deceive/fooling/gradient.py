@@ -1,4 +1,4 @@
-"""The gradient of a score in the pixels, checked."""
+"""The gradient of a score with respect to the pixels, checked."""
 
 import torch
 from torch import Tensor
@@ -12,7 +12,7 @@ _LEAST, _FLAT = torch.finfo(torch.float32).tiny, 0.95
 
 
 def gradient_of(score: Tensor, images: Tensor) -> Tensor:
-    """The gradient of each image's score (N,) in its pixels, (N, C, H, W); frees the graph.
+    """The gradient (N, C, H, W) of scores (N,) with respect to their images; frees the graph.
 
     >>> images = torch.ones(2, 1, 1, 2, requires_grad=True)
     >>> gradient_of((3 * images).sum((1, 2, 3)), images).flatten().tolist()
@@ -27,8 +27,8 @@ def gradient_of(score: Tensor, images: Tensor) -> Tensor:
         (gradient,) = torch.autograd.grad(score, images, ones, allow_unused=True)
     if gradient is None:
         raise InputError(
-            "model: expected logits with a gradient in the image, got none: something blocks it "
-            "(detach(), no_grad(), integers); `audit` can search the model as a black box"
+            "model: expected logits with a gradient with respect to the image, got none: something "
+            "blocks it (detach(), no_grad(), integers); `audit` can search it as a black box"
         )
     return gradient
 
@@ -38,8 +38,8 @@ def check_finite(gradient: Tensor) -> None:
     # A non-finite element makes the sum non-finite, and the sum is faster to check.
     if not gradient.sum().isfinite() and not gradient.isfinite().all():
         raise InputError(
-            "model: expected a finite gradient in the image, got NaN or infinity though its logits "
-            "are finite; look for a square root, norm or logarithm of 0"
+            "model: expected a finite gradient with respect to the image, got NaN or infinity, "
+            "although its logits are finite; look for a square root, norm or logarithm of 0"
         )
 
 

@@ -11,12 +11,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-# After PATIENCE steps without success an image's steps are twice as long as at first, after twice
-# as many three times, and so on until GROWING steps.
+# Steps of an image without success grow: after PATIENCE of them they are twice as long as at first,
+# after 2 × PATIENCE three times as long, and so on until GROWING steps.
 PATIENCE, GROWING = 10, 30
 
-# How long Adam remembers the size of gradients. Images settle within dozens of steps, networks
-# within thousands: for those it is 0.999.
+# Adam's β₂: how long it remembers the size of gradients. Images settle within dozens of steps.
+# Networks take thousands, and use 0.999.
 _SECOND_MOMENT = 0.9
 
 # Keeps a gradient of nothing but zeros at zero when it is divided by its size.

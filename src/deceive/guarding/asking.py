@@ -19,8 +19,8 @@ from deceive.judging.measures import NEAR_CHANCE, skill
 from deceive.networks.inference import batch_for, logits_of
 from deceive.networks.shrinking import shrunk
 
-# The most validation images that are asked about, and for how many seconds at most, unless they are
-# so few.
+# Asking stops after this many validation images, or after this many seconds, but not before the
+# last number of images.
 _IMAGES, _SECONDS, _LEAST = 5000, 120.0, 500
 
 

@@ -1,4 +1,4 @@
-"""Fit a guarded network to real images: how sure it has to be, and of how many it is."""
+"""Fit a guarded network to real images, so that the share asked for reaches its threshold."""
 
 import math
 from dataclasses import dataclass
@@ -9,17 +9,17 @@ from torch import Tensor
 from deceive.networks.guarded import opinion_of_both
 from deceive.training.calibrating import inverse_temperature
 
-# The share of answers that have to be right for a classifier's confidence to be raised to the one
-# asked for; how sure of its own answer the classifier has to be for that; and how many more images
-# than have to pass.
+# A classifier's confidence is raised only if at least the first share of its surest answers is
+# right. It is raised until it reaches the second number in as many images as should pass, plus the
+# third number, a share.
 _RIGHT, _SURER, _SPARE = 0.99, 0.995, 0.01
 
-# How much accuracy may be lost to the guard's opinion, in shares, and what may be taken from its
-# opinion for it.
+# The share of accuracy that the guard's opinion on the class may cost, and the doubts about that
+# opinion to try, in this order, until it costs no more.
 _LOST, _DOUBTS = 0.0005, (0.0, 0.1, 0.5, 0.9, 0.99)
 
-# The share of the confidence that real images have among the classes which is asked for where they
-# aren't as sure as was asked. The less, the more of it is for rubbish.
+# If real images can't reach the confidence asked for, the threshold is this share of what they
+# reach without rubbish. The lower the share, the more probability is left for rubbish.
 _BELOW = 0.6
 
 

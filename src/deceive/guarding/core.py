@@ -186,7 +186,7 @@ def guard(
         out=folder / "after",
         **shared,
     )
-    tell("The classifier as it is:")
+    tell("The classifier alone:")
     before = audit(
         model,
         data,

@@ -43,9 +43,10 @@ FILE = "guarded.onnx"
 _MOST = 2**31 - 1
 
 _INSTEAD = {
-    "scikit-learn": "a scikit-learn object has no graph; export it with skl2onnx, guard that file",
+    "scikit-learn": "a scikit-learn object has no graph; export it with skl2onnx and guard that "
+    "file",
     "Keras": "a Keras model has no graph that can be joined to the guard's; export it with "
-    "model.export(path, format='onnx'), guard that file",
+    "model.export(path, format='onnx') and guard that file",
     "callable": "a Python function has no graph; guard an ONNX file or a torch.nn.Module",
     "ONNX": "the file of an ONNX Runtime session isn't known; guard the file by its path",
 }
@@ -154,8 +155,8 @@ def _made(
     path = Path(where or "")
     if subject.loaded.preprocess is not None and subject.loaded.format == "ONNX":
         raise InputError(
-            "a function goes before the classifier's own input (--preprocess); make it part of "
-            "the ONNX file"
+            "--preprocess puts a function before the classifier's own input; make that function "
+            "part of the ONNX file"
         )
     if subject.loaded.format == "ONNX" and path.is_file() and path.suffix.lower() == ".onnx":
         own = read_onnx(path, subject, few)

@@ -16,8 +16,8 @@ from deceive.guarding.forms import Form
 from deceive.guarding.model import GuardedModel, answers_to
 from deceive.networks.inference import logits_of
 
-# How far a probability may be from torch's, and a classifier's outputs from what it gave alone, as
-# a share of the greatest; and the same in half precision. It is rounding, summed up.
+# How far rounding may move results: a probability away from torch's, and a classifier's outputs
+# away from those without the guard, as a share of the greatest. The second value is for half precision.
 _TOLERANCE, _TOLERANCE_IN_HALF = 1e-3, 2e-2
 
 
@@ -61,7 +61,7 @@ def check_agrees(
     back = told.form.images(taken)
     if not float((back - images).abs().max()) <= told.form.rounding:
         raise InputError(
-            f"images can't be brought back from what the classifier takes ({told.form.scaling}, "
+            f"images can't be recovered from the classifier's input ({told.form.scaling}, "
             f"{told.form.layout}, {told.form.dtype})"
         )
     session, alone = _session(runtime, path), _alone(runtime, told)
@@ -75,7 +75,9 @@ def check_agrees(
         )
         for name, value in alone(taken[part]).items():
             if not _alike(value, came[name], told.tolerance):
-                raise InputError(f"ONNX Runtime gives another {name!r} with the guard beside it")
+                raise InputError(
+                    f"ONNX Runtime gives a different {name!r} with the guard beside it"
+                )
         _check_guard([*came.values()][-len(OUTPUTS) :], guarded, back[part], told)
 
 
@@ -96,8 +98,8 @@ def _check_guard(
     wrong += int((passes != (confidence >= guarded.threshold)).sum())
     if wrong or not gap <= told.tolerance:
         raise InputError(
-            f"ONNX Runtime and torch differ about a probability by up to {gap:.2g}, and about the "
-            f"class of {wrong} images"
+            f"ONNX Runtime and torch differ by up to {gap:.2g} in a probability, and in the class "
+            f"of {wrong} images"
         )
 
 

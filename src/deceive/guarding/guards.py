@@ -32,7 +32,7 @@ SHIPPED = "resist"
 GUARDS = Path("runs/guards")
 """Where guards that were trained are kept, for every later classifier of the same data."""
 
-# Values of the training images that are held in memory, and the most images for measuring.
+# The most values of training images to hold in memory, and the most images for measuring.
 _VALUES, _MEASURED = 400_000_000, 10_000
 
 # The fewest training images.
@@ -155,8 +155,8 @@ def _trained(
     if not place.is_file():
         check_savable(place)
         tell(
-            "A guard is trained for these images, once; that takes minutes, of large ones half an "
-            f"hour. It is kept as {place}."
+            "A guard is trained for these images, once. That takes minutes, or half an hour for "
+            f"large images. It is kept as {place}."
         )
         small = small_dataset(data, settings.seed, task)
         with task("training a guard") as tick:

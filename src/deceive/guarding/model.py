@@ -135,7 +135,7 @@ class GuardedModel(nn.Module):
         if tuple(images.shape[1:]) != self.image_shape:
             raise InputError(
                 f"images: expected shape (N, {', '.join(map(str, self.image_shape))}), got "
-                f"{tuple(images.shape)}; prepare brings pictures to it"
+                f"{tuple(images.shape)}; prepare gives pictures this shape"
             )
         if len(images):
             _check_range("images", images)

@@ -13,7 +13,7 @@ from deceive.guarding.model import GuardedModel
 from deceive.networks.inference import batch_for
 from deceive.storage.places import is_there
 
-# How many are kept, and among how many real images they are looked for.
+# How many refused images are kept, and among how many real images to look for them.
 _KEPT, _ASKED = 10, 1000
 
 _LAYOUT = {

@@ -7,8 +7,8 @@ from deceive.certifying.garbage import KINDS, OF_REAL
 from deceive.common.levels import Shape, to_levels
 from deceive.fooling.starts import STARTS, begin
 
-# Parts in the mixture; all that isn't named has one. Photographs upside down in brightness aren't
-# garbage enough.
+# How often each kind is made; 1 for kinds not listed. Inverted images are left out, because an
+# inverted photograph still shows its class.
 _SHARES = {"scribbles": 3.0, "noised": 2.0, "inverted": 0.0, "smooth": 3.0, "blank": 2.0}
 
 # Images that are made at a time, and the most bytes of all.
@@ -23,7 +23,7 @@ def garbage_for(real: Tensor, count: int, generator: Generator) -> Tensor:
 
     Args:
         real: images (N, C, H, W) in [0, 1].
-        count: less are made of large images, a quarter of a gigabyte of them.
+        count: fewer of large images, so that all take at most a quarter of a gigabyte.
         generator: draws all of it.
     """
     shape: Shape = tuple(real.shape[1:])  # type: ignore[assignment]

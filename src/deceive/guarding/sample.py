@@ -15,7 +15,7 @@ from deceive.common.levels import from_levels, to_levels
 from deceive.data.dataset import Dataset, RealData, Split
 from deceive.guarding.card import GuardedCard
 
-# How many images are kept, and the most values in them.
+# The most images to keep, and the most values in them.
 _IMAGES, _VALUES = 32, 8_000_000
 
 # How much one network's answers may differ from machine to machine (`identity`).

@@ -10,20 +10,20 @@ from deceive.networks.mixture import Mixture
 # The most images of a class, directions in which clusters are told apart, and passes of k-means.
 _IMAGES, _APART, _PASSES = 5000, 40, 12
 
-# Images that a cluster has on average at least, and a direction of it.
+# The fewest images per cluster, on average, and per direction of a cluster.
 _OF_CLUSTER, _OF_DIRECTION = 100, 10
 
-# The least standard deviation of a pixel, and how many images the variance of the whole class
-# counts for, beside that of a component.
+# The least standard deviation of a pixel. A component's variance is shrunk towards that of its
+# whole class, which counts as much as this many images.
 _LEAST, _SHRINKING = 0.02, 10
 
 # The share of the real images that may get less than log-odds of 1 for their class.
 _REFUSED = 0.03
 
 STEEP, GENTLE = 60.0, 6.0
-"""How far above the least of the others the median is: while a network is trained beside it, so
-that candidates are soon near to a class, and afterwards, so that it leaves the choice of the class
-to others."""
+"""How far the median log-odds are above those that 97% of real images reach. It is steep while a
+network is trained beside the mixture, so that candidates soon come near to a class. It is gentle
+afterwards, so that the mixture leaves the choice of the class to others."""
 
 
 @torch.no_grad()

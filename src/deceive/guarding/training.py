@@ -38,17 +38,20 @@ from deceive.training.settings import TrainingSettings
 SHAPED = "shaped"
 """The architecture of such a guard."""
 
-# Candidates: of a round, of all, and steps in a round. Garbage: of a lesson, and all.
+# Candidates in a round, candidates in all, steps of each in a round; garbage images in a round, and
+# in all.
 _CHOSEN, _KEPT, _STEPS, _GARBAGE, _HEAP = 64, 1000, 4, 64, 16_000
 
-# The share of a round's candidates that restart, and of those the share that begin as a real image
-# of another class; the confidence at which they stop.
+# The share of a round's candidates that restart, the share of these that begin as a real image of
+# another class, and the confidence at which a candidate stops.
 _RESTARTED, _REAL, _CONFIDENCE = 0.1, 0.3, 0.9
 
 # The smallest step size, and how much larger one may be.
 _STEP_SIZE, _LARGER = 0.005, 30
 
-# Of Adam, which keeps no first moment: what deceived the network a few rounds ago no longer does.
+# Adam's learning rate, the rounds over which it rises, how slowly the averaged weights follow, and
+# the weight of garbage in the loss. Adam keeps no first moment: what deceived the network a few
+# rounds ago no longer does.
 _RATE, _WARM_UP, _AVERAGING, _GARBAGE_WEIGHT = 1e-3, 50, 0.99, 0.5
 
 # Half of the real images are moved a little, and all get noise of up to this.
@@ -194,7 +197,7 @@ def _reads(network: Guarded, images: Tensor, labels: Tensor) -> float:
 
 
 def _followed(average: Tensor, value: Tensor, number: Tensor | int) -> Tensor:
-    """The average of weights: quickly at first, then slowly."""
+    """The average of weights, which follows them quickly at first, then slowly."""
     return average.lerp(value, max(1 - _AVERAGING, 9 / (9 + int(number))))
 
 

@@ -23,7 +23,7 @@ _NOTHING = {
 
 @dataclass(frozen=True)
 class _Group:
-    """Attacks that begin alike, each audit at its threshold."""
+    """The worst attack of a group in each of the two audits, at the threshold of that audit."""
 
     words: str
     before: Outcome | None

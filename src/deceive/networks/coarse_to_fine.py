@@ -23,17 +23,17 @@ TIMES = 2
 # Signed copies of the image whose sum is the noise: eight are nearly gaussian.
 _SHUFFLED = 8
 
-# What a level counts against a class while a coarser one isn't content, and by how many spreads
-# real images are more content than that takes. Chosen on validation images
-# (docs/laboratory/one.md).
+# V and the 5 in the formula below: what a level counts against a class until all coarser levels
+# accept it, and how many spreads below the usual log-odds a level still accepts it. Chosen on
+# validation images (docs/laboratory/one.md).
 _WORST, _LENIENCE = 6.0, 5.0
 
-# The shares of real images whose log-odds at a level are lower: they are its scale.
+# Each level's scale comes from two quantiles of the log-odds of real images.
 _USUAL, _FEW = 0.3, 0.02
 
 _LEAST_SPREAD = 1e-4
 
-# Images asked about at once in `calibrate`, and bisections there.
+# Images per batch in `calibrate`, and steps of its bisection.
 _BATCH, _HALVINGS = 250, 40
 
 
@@ -47,8 +47,8 @@ class CoarseToFine(nn.Module):
         log p(class) / p(rubbish) = B - Σ_i [g_i softplus(-z_i) + (1 - g_i) V],
         g_i = Π_{j < i} sigmoid(z_j + 5).
 
-    A level counts against the class by softplus(-z_i), and by V as long as a coarser one isn't
-    content. So the gradient shapes the whole image first, as noise hides all the rest, and details
+    A level counts against the class by softplus(-z_i), and by V until every coarser level accepts
+    it. So the gradient shapes the whole image first, as noise hides all the rest, and details
     at the end: the noise schedule of `draw`, followed by plain gradient ascent. The noise is the
     image's own pixels, shuffled and summed with signs: the same image gets the same answer, and
     different static leads to different digits.
@@ -87,7 +87,7 @@ class CoarseToFine(nn.Module):
     def __init__(self, drawing: Classifier, resisting: "Network") -> None:
         super().__init__()
         if not drawing.hears_noise:
-            raise InputError("drawing: expected a network that hears noise, got one that doesn't")
+            raise InputError("drawing: expected a network that is told the noise, got another kind")
         mine, its = ((each.n_outputs, each.image_shape) for each in (drawing, resisting))
         if mine != its:
             raise InputError(f"resisting: expected outputs and images {mine}, got {its}")

@@ -134,9 +134,9 @@ class FrozenCopy:
             return  # it need not accept these images
         if looks_like(outputs) == "sigmoid" and outputs.max() > 0.5:
             warn(
-                "the model's outputs are in [0, 1] and don't sum to 1, as of a sigmoid per class; "
-                "they are taken for logits, whose softmax is then never sure of any class; return "
-                "the logits before the sigmoid"
+                "the model's outputs are in [0, 1] and don't sum to 1, as those of a sigmoid per "
+                "class; they are taken for logits, whose softmax is then never sure of any class; "
+                "return the logits before the sigmoid"
             )
 
     @property

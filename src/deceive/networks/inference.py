@@ -125,7 +125,7 @@ def accuracy(model: nn.Module, images: Tensor, labels: Tensor) -> float:
 
 
 def has_gradient(model: nn.Module, images: Tensor) -> bool:
-    """Whether the outputs have a gradient in the images (N, C, H, W), even if it is 0."""
+    """Whether outputs have a gradient with respect to images (N, C, H, W), even if it is 0."""
     images = images.to(device_of(model), float_type(model), copy=True).requires_grad_(True)
     with evaluating(model), torch.enable_grad():
         output = model(images.clone())

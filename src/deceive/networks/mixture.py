@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from deceive.common.levels import Shape
 
-# The most values of an image, components of a class and of all, directions of a component and of
-# all.
+# At most: values of an image; components of a class, and of all classes; directions of a component,
+# and of all components.
 _VALUES, _COMPONENTS, _ALL, _DIRECTIONS, _ALL_DIRECTIONS = 1024, 10, 100, 12, 1200
 
-# A variance that is as good as none, whose root has a gradient.
+# Added to a variance: too little to matter, but enough that its root has a gradient at 0.
 _FAINT = 1e-4
 
 

@@ -18,7 +18,9 @@ def bilinear_antialiased(
     Runtimes have a resize of their own, whose antialiasing differs from torch's.
     """
     if align_corners or scales_h or scales_w:
-        raise InputError("network: expected a resize to a size, without aligned corners")
+        raise InputError(
+            "network: expected a resize to a given size without align_corners, got another"
+        )
     height, width = (
         images.new_tensor(weights(int(side), int(wanted)))
         for side, wanted in zip(images.shape[2:], size, strict=True)

@@ -53,7 +53,7 @@ class Taught:
         return parts
 
     def logits(self, parts: dict[str, Tensor], images: Tensor, *told: Tensor) -> Tensor:
-        """Logits (N, K) of images (N, C, H, W), in the noise (N,) that it is told of."""
+        """Logits (N, K) of images (N, C, H, W), given their noise (N,) if it hears noise."""
         logits: Tensor = functional_call(self.network, parts, (images, *told))
         return logits
 
@@ -83,7 +83,7 @@ def joined(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def gradient_of(taught: Taught, objective: str = "log_odds") -> "ModelProto":
-    """An ONNX graph of the gradient in the images, whose weights are an input too.
+    """An ONNX graph of the gradient with respect to the images, whose weights are an input too.
 
     Inputs: `weights` (P,), `images` (N, C, H, W), `targets` (N,) int64, and `noise` (N,) for a
     network that hears noise. Outputs: `logits` (N, K) and `gradient` (N, C, H, W) of the objective.

@@ -34,8 +34,8 @@ def changed(settings: RoundsSettings, path: Path | None) -> RoundsSettings:
     usual = settings.model_dump()
     if given.get("kind", usual["kind"]) != usual["kind"]:
         raise InputError(
-            f"{path}: expected settings of {usual['kind']} rounds, as the preset is of, got ones "
-            f"of {checks.shown(given['kind'])} rounds"
+            f"{path}: expected settings for {usual['kind']} rounds, like the preset, got "
+            f"settings for {checks.shown(given['kind'])} rounds"
         )
     ascent = getattr(settings, "ascent", None)
     if ascent is not None and isinstance(given.get("ascent"), dict):

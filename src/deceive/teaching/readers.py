@@ -14,8 +14,8 @@ from deceive.training.recipes import build, train
 # stands in for them during the rounds, lets through what the guard has to learn about.
 _OWN, _EASY = {"sharp": 0.4, "robust": 0.6}, "reader"
 
-# How often the readers are taken to be wrong: in the rounds so often that the guard learns to tell
-# digits too, and rarely afterwards.
+# How often the readers are taken to be wrong: in the rounds often enough that the guard learns to
+# tell digits apart too, afterwards rarely.
 _DOUBT_IN_ROUNDS, _DOUBT = 0.02, 0.0005
 
 

@@ -1,4 +1,4 @@
-"""Rounds in which a classifier learns to resist: candidates from everywhere, by every rule."""
+"""Rounds in which a classifier learns to resist: candidates from all starts, by all step rules."""
 
 import torch
 import torch.nn.functional as F

@@ -46,7 +46,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--deceive-budget",
         metavar="SECONDS",
         type=_seconds,
-        help="the time that the audit may take; none: all that it takes",
+        help="the time that the audit may take; none: no limit",
     )
     add(
         "--deceive-judge",

@@ -36,7 +36,7 @@ _EXPORTERS = (
 
 
 def manifest(models: Path) -> dict[str, Any]:
-    """What the page is told of the networks in a folder and of `fool`, from cards and defaults.
+    """What the page is told about a folder's networks and `fool`, from cards and defaults.
 
     Each network comes with its ascent, which is the card's, or else `fool`'s own. `rounds` names
     the networks of panel 3 in order: those with which digits emerge, one a round, where such are

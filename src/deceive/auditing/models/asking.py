@@ -23,8 +23,8 @@ def asking(images: Tensor) -> Iterator[None]:
     except Exception as error:
         raise InputError(
             f"model: expected a model that takes images of shape {tuple(images.shape)}; it raised "
-            f"{raised(error)}; bring them to its size with --size, do what else it needs with "
-            "--preprocess, or name its own images with --data"
+            f"{raised(error)}; set the size that it takes with --size, prepare images in your own "
+            "way with --preprocess, or name images of its classes with --data"
         ) from error
 
 

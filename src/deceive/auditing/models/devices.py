@@ -25,7 +25,7 @@ def chosen(device: DeviceName, is_there: Callable[[str], bool] = _is_there) -> s
     if device == "auto":
         return next((each for each in ("cuda", "mps") if is_there(each)), "cpu")
     if device != "cpu" and not is_there(device):
-        raise InputError(f"device: expected one that is there, got {device}; pass --device cpu")
+        raise InputError(f"device: expected an available one, got {device}; pass --device cpu")
     return device
 
 

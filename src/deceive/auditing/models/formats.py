@@ -131,8 +131,8 @@ def _file(path: Path, trust: bool, device: DeviceName) -> Loaded:
     if kind is None:
         raise InputError(
             f"{path}: expected .safetensors with our card, .onnx, .keras, .pt2 or TorchScript; "
-            "weights alone don't say what network they are of, and pickles are never opened: write "
-            "a function that gives the model, and name it as my_model.py:classifier"
+            "weights alone don't say which network they belong to, and pickles are never opened: "
+            "write a function that returns the model, and name it as my_model.py:classifier"
         )
     if not trust:
         raise InputError(

@@ -129,7 +129,7 @@ class Interface:
         Preparation(size=self.size, resize=self.resize, crop=self.crop)  # checks them
         if self.preprocess is not None and self.scaling is not None:
             raise InputError(
-                "preprocess: expected none beside a scaling, which it replaces; drop --bounds, "
+                "preprocess: expected no scaling beside it, since it replaces one; drop --bounds, "
                 "--mean and --std"
             )
 

@@ -51,7 +51,7 @@ def order_of(
     said = []
     if len(lacking) == len(rest) == 1:
         found[lacking[0]] = rest[0]
-        said.append(f"its “{names[rest[0]]}” is taken for the data's “{data[lacking[0]]}”")
+        said.append(f"Its class “{names[rest[0]]}” is taken for “{data[lacking[0]]}” in the data.")
         rest = []
     elif lacking:
         raise InputError(
@@ -61,9 +61,9 @@ def order_of(
         )
     order = (*[column for column in found if column is not None], *rest)
     if order == tuple(range(n_outputs)) and n_outputs == len(data):
-        return None, [f"Of its classes {said[0]}."] if said else []
-    told = f"Its {n_outputs:,} outputs are matched to the data's {len(data):,} classes by name"
-    return order, ["; ".join([told, *said]) + "."]
+        return None, said
+    told = f"Its {n_outputs:,} outputs are matched to the data's {len(data):,} classes by name."
+    return order, [" ".join([told, *said])]
 
 
 def names_of_labels(

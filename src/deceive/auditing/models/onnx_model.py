@@ -116,9 +116,9 @@ class OnnxModel:
                 possible.append(name)
         if not possible:
             raise InputError(
-                f"{self._name}: expected images of shape {tuple(images.shape[1:])} as the data's, "
-                f"got an input of {tuple(declared)}; leave out --size, --resize and --crop to get "
-                "the size that its file says"
+                f"{self._name}: expected images of the data's shape, {tuple(images.shape[1:])}, "
+                f"got an input of {tuple(declared)}; leave out --size, --resize and --crop to use "
+                "the size in the file"
             )
         return possible
 

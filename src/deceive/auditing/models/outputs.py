@@ -105,12 +105,12 @@ def _check_single(scores: Tensor, n_classes: int, *, is_module: bool) -> None:
     numbers = not scores.is_floating_point()
     if numbers or (not is_module and bool((scores == scores.round()).all())):
         raise InputError(
-            "model: expected a score for each class, got one whole number per image, as of the "
+            "model: expected a score for each class, got one whole number per image, perhaps the "
             "class it chooses; return its logits, or what predict_proba gives, before the argmax"
         )
     if n_classes != 2:
         raise InputError(
             f"model: expected a score for each of the data's {n_classes} classes, got one score "
-            "per image, as of a model of two classes; name images of its own two classes with "
+            "per image, as a model of two classes gives; name images of its own two classes with "
             "--data DIR, or return a score for each class"
         )

@@ -8,7 +8,7 @@ from deceive.auditing.models.readings import Reading
 from deceive.networks.squashing import Squashing
 
 _NONE_OF_THEM = (
-    "It tells each class from all else by a sigmoid (as multi-label models do): the audit reads "
+    "It has a sigmoid for each class (as multi-label models do): the audit reads "
     "{} and adds a rubbish class, “none of them”, with a logit of 0. The confidence in a class is "
     "then its sigmoid, or less where several classes are likely."
 )
@@ -17,8 +17,8 @@ _NONE_OF_THEM = (
 _JUDGES_TOO = re.compile(r"--(?=(size|resize|crop|bounds|mean|std|preprocess|output|rubbish)\b)")
 
 CONSTANT = (
-    "It gives the same answer for all of the first {} images, so it doesn't look at them, and the "
-    "figures say nothing but that: check its weights, and how its images are prepared."
+    "It gives the same answer for all of the first {} images, so it ignores them, and the other "
+    "figures mean nothing: check its weights, and how its images are prepared."
 )
 
 
@@ -68,8 +68,8 @@ def of_outputs(reading: Reading, n_outputs: int, n_classes: int, rubbish: int | 
         )
     if reading.whole != 1:
         said.append(
-            f"Its outputs are ≥ 0 and sum to {reading.whole:g} for each image, as per cent and "
-            "votes do: the audit divides them by that."
+            f"Its outputs are ≥ 0 and sum to {reading.whole:g} for each image, as percentages "
+            "and votes do: the audit divides them by that sum."
         )
     if reading.answers == "sigmoids":
         said.append(

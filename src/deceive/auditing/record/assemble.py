@@ -71,7 +71,7 @@ def assemble(run: Run) -> AuditReport:
             else repr(error)
         )
         raise InputError(
-            f"{run.folder}: expected consistent rows of one audit, got others ({said})"
+            f"{run.folder}: expected consistent rows of one audit, got inconsistent ones ({said})"
         ) from error
 
 

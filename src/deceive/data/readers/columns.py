@@ -137,7 +137,7 @@ class Cells:
 
     def _numbers(self, values: NDArray[Any]) -> Tensor:
         if values.dtype.kind not in "biuf":
-            raise UnreadableError("a list of other than numbers, or of uneven rows")
+            raise UnreadableError("a list that holds more than numbers, or rows of unequal length")
         layout = layout_of((1, *values.shape), self.where, values[None])
         if self._values is None or (self._values.high == 1 < values.max()):
             self._values = values_of(values, self.where)

@@ -53,7 +53,7 @@ def _left_out(place: Path) -> Iterator[str]:
     if empty:
         yield (
             f"{counted(len(empty), 'folder')} without pictures in {place.name} ({_few(empty)}): "
-            "no class is counted for such a folder"
+            "not counted as classes"
         )
     with os.scandir(place) as entries:
         ends = [os.path.splitext(each.name)[1].lower() for each in entries]  # noqa: PTH122

@@ -54,8 +54,8 @@ def load(place: str, *, trust: bool) -> Loaded:
     except Exception as error:  # the hub's, the file's and the library's have no common class
         line = " ".join(str(error).split())[:200]
         raise InputError(
-            f"hf:{place}: expected a folder of save_pretrained, or an image classifier of the hub "
-            f"that can be downloaded; {line}"
+            f"hf:{place}: expected a folder from save_pretrained, or an image classifier on the "
+            f"hub that can be downloaded; {line}"
         ) from error
     try:
         processor, _ = ImageProcessingMixin.get_image_processor_dict(place)

@@ -68,5 +68,5 @@ def outputs_in(state: Mapping[str, Tensor], network: nn.Module) -> int:
     """
     *_, last = network.state_dict()
     if last not in state:
-        raise InputError(f"weights: expected those of this network, with {last!r}, found none")
+        raise InputError(f"weights: expected this network's parameter {last!r}, found none")
     return len(state[last])
