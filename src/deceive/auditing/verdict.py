@@ -108,7 +108,7 @@ def _first(report: AuditReport, headline: Headline) -> str:
 
 
 def _other_threshold(report: AuditReport, headline: Headline) -> list[str]:
-    """What its own threshold means, and the rate at the threshold that came not first."""
+    """What its own threshold means, and the rate at the threshold not yet named."""
     own, asked = report.threshold("own"), report.threshold("asked")
     if own is None or asked is None:
         return []

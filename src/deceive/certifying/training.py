@@ -120,7 +120,7 @@ def _loss(
 ) -> Tensor:
     """The log-loss of real images, and of the greatest log-odds around garbage.
 
-    The logarithm keeps garbage that can't be told apart, with all that is near it, from ruling.
+    The logarithm keeps garbage that looks like real images from dominating the loss.
     """
     logits = network(real)
     missed = F.softplus(logits[:, 1] - logits[:, 0])

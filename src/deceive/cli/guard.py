@@ -44,7 +44,7 @@ class GuardCommand(Command):
     other_data: Path | None = None
     """A folder with images of other things: garbage to this model."""
     budget: float | Literal["none"] = 240
-    """Seconds for the audit behind the guard. The one before does as much. none: everything."""
+    """Seconds for the audit with the guard; that without does as much. none: no limit."""
     audits: bool = True
     """Audit the classifier before and after."""
     trust: bool = False

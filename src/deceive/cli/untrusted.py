@@ -56,7 +56,7 @@ class _Watch:
         self.timer.cancel()
 
     def up(self, heard: float) -> None:
-        """End the process, unless the call has got on since it was heard then."""
+        """End the process, unless the call made progress since `heard`."""
         if self.over:
             return
         if self.limit.heard == heard:

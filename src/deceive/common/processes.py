@@ -88,7 +88,7 @@ def join(announce: Callable[[str], None] | None = None) -> None:
     if 0 < gpus < _whole_number("LOCAL_WORLD_SIZE", here_too, 1):
         raise InputError(
             f"LOCAL_WORLD_SIZE={here_too}: expected at most one process per GPU, and there are "
-            f"{gpus}; set CUDA_VISIBLE_DEVICES= in the environment to let all of them work on the CPU"
+            f"{gpus}; set CUDA_VISIBLE_DEVICES= in the environment to let all work on the CPU"
         )
     seconds = _patience()
     with _meeting(place, seconds, announce):

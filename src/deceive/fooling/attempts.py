@@ -26,7 +26,7 @@ _IN_NOISE = 0.3
 # A drawn image counts as fooled above this confidence.
 _FOOLED = 0.5
 
-# Between the seeds of an image's attempts, and of an attempt and its polishing.
+# Added to the seed for each further attempt at an image, and for polishing.
 _APART, _POLISHED = 10_000_019, 5_000_011
 
 

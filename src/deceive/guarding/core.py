@@ -117,16 +117,16 @@ def guard(
         out: the folder to make, where the same call can continue; `load_guarded` loads from it.
         interface: how the model takes images, as for `audit`.
         settings: how the guard is fitted.
-        use: a guard to use: a shipped network or a safetensors file, of the rounds and the data.
+        use: a guard to use: a shipped network or a safetensors file, from rounds on this data.
         train: train a guard even if one is shipped for the data.
         guards: the folder in which guards that were trained are kept.
         auditing: how much the audits do; None for no audits.
         judge: as for `audit`; `auto` trains one for data without shipped judges.
         judge_interface: how the judges take images, as for `audit`.
         other_data: images of other things, as for `audit`.
-        budget: seconds for the audit behind the guard, by default 240. The one before does as much.
+        budget: seconds for the audit with the guard, by default 240; that without does as much.
         trust: open files of formats that can run code.
-        onnx: write one ONNX file of classifier and guard too, where there can be one.
+        onnx: also write classifier and guard as one ONNX file, if that is possible.
         task: shows progress, as for `audit`.
         tell: called with a sentence now and then.
 

@@ -18,7 +18,7 @@ def detector_for(data: RealData, settings: GuardSettings, kept_in: Path, task: T
 
     Args:
         data: real images.
-        settings: its seed is that of one that is trained.
+        settings: their seed trains a detector if none is there.
         kept_in: the folder of guards and detectors that were trained.
         task: shows progress.
 

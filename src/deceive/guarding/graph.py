@@ -98,7 +98,7 @@ def export_guarded(
 
 
 def made_or_why_not(folder: Path, guarded: GuardedModel, subject: Subject) -> str:
-    """Write the file into the folder, unless it is there; why there is none, else nothing.
+    """Write the file into the folder, unless it is there; return why it can't be made, or "".
 
     Raises `WriteError` when it can't be written.
     """

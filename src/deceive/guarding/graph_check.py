@@ -17,7 +17,8 @@ from deceive.guarding.model import GuardedModel, answers_to
 from deceive.networks.inference import logits_of
 
 # How far rounding may move results: a probability away from torch's, and a classifier's outputs
-# away from those without the guard, as a share of the greatest. The second value is for half precision.
+# away from those without the guard, as a share of the greatest. The second value is for half
+# precision.
 _TOLERANCE, _TOLERANCE_IN_HALF = 1e-3, 2e-2
 
 

@@ -1,7 +1,7 @@
 """The guard for some data: a shipped one, one that was trained before, or one that is trained now.
 
-For MNIST it is the whole of `resist`: its own guard and readers, in front of which others are put.
-For other data it is trained (`training.py`), which is paid for once.
+For MNIST it is the whole of `resist`, its guard and its readers; the user's classifier is one more
+reader. For other data a guard is trained (`training.py`), once.
 """
 
 import math
@@ -150,7 +150,7 @@ def _trained(
     task: Task,
     tell: Callable[[str], None],
 ) -> Guard:
-    """One that is trained, or was for another classifier of the same data."""
+    """A guard trained now, or earlier for another classifier of the same data."""
     place = place_of(data, settings, kept_in)
     if not place.is_file():
         check_savable(place)

@@ -30,7 +30,7 @@ def load_guarded(
     Args:
         folder: the folder.
         model: the classifier that was guarded; by default it is loaded from where it was then.
-        trust: open a file that may run code; by default what was said then.
+        trust: open a file that may run code; by default as when it was guarded.
 
     Raises:
         InputError: when there is no guarded classifier, its classifier isn't there any more or

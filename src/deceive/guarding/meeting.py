@@ -47,7 +47,7 @@ def met_with(
         data: real images, or where they are.
         interface: what is declared about the model.
         settings: the seed of the sample that it is tried on.
-        seconds: the budget of an audit; of a slow model less is asked.
+        seconds: the budget of an audit; a slow model is asked less.
         trust: open files of formats that can run code.
 
     Raises:

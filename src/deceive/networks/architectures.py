@@ -134,8 +134,8 @@ def _reader(shape: Shape) -> tuple[nn.Module, int]:
 def _sharp(shape: Shape) -> tuple[nn.Module, int]:
     """A small `fast` that sees no faint greys: it takes a pixel of brightness x for σ(10 (x - ½)).
 
-    What turns a digit into another one for most networks is a haze of grey all over it. Here that
-    takes nearly half of a pixel's range, and still every pixel has a gradient.
+    A faint grey haze makes most networks take a digit for another one. Against this one, the haze
+    has to be nearly half of a pixel's range; every pixel still has a gradient.
     """
     layers, hidden = _fast(shape, hidden=64, last=80, stride=2)
     return nn.Sequential(nn.Sigmoid(), *layers), hidden
@@ -148,8 +148,8 @@ _SMALL = 8
 def _detector(shape: Shape) -> tuple[nn.Sequential, int]:
     """Few layers, and shallow, so that interval bounds stay close to what it does.
 
-    What tells images from garbage needs no more (`certifying.training`); every further layer widens
-    the bounds.
+    More layers aren't needed to tell images from garbage (`certifying.training`), and every layer
+    widens the bounds.
     """
     channels, *sides = shape
     layers: list[nn.Module] = []

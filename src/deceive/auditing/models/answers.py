@@ -78,7 +78,7 @@ def rows(output: Any, count: int) -> Tensor:
 
 
 def as_tensor(output: Any) -> Tensor:
-    """An output as a tensor. Raises `InputError` when it holds something else than numbers."""
+    """An output as a tensor. Raises `InputError` when it holds anything but numbers."""
     if isinstance(output, Tensor):
         return output
     try:

@@ -1,4 +1,4 @@
-"""What to say where a user's model or function isn't, and what it may have been meant to be."""
+"""Errors for a user's model or function that isn't found, with similar names."""
 
 import ast
 from collections.abc import Iterable

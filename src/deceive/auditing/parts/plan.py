@@ -1,4 +1,4 @@
-"""Everything that an audit does, in the order in which it is worth most."""
+"""Everything that an audit does, the most valuable part first."""
 
 from deceive.auditing.context import Context
 from deceive.auditing.parts.attack import attack_parts

@@ -1,4 +1,4 @@
-"""How like real images those are that fool the model: a figure where there is no judge."""
+"""How much images that fool the model look like real ones; measured if there is no judge."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -277,13 +277,13 @@ class Certificate(Finding):
     threshold: Share
     """The confidence that nothing near the garbage gets in any class: the one asked for."""
     reason: str | None
-    """Why nothing can be proved, as of a black box; null where it was tried."""
+    """Why nothing can be proved, for example about a black box; null where it was tried."""
     proved: list[Proved]
     """By kind of garbage and distance."""
 
 
 class Resemblance(Finding):
-    """How like real images those are that fool the model, by their pixels alone.
+    """How much the images that fool the model look like real ones, by their pixels alone.
 
     Real images are test images, measured in the same way. Figures of fooling images are null if
     there are none. Those that began as real images are left out; where there are judges, only

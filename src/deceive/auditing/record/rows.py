@@ -105,7 +105,7 @@ class GarbageRow(_Row):
 
 
 class ResemblanceRow(_Row):
-    """How like real images the fooling ones are."""
+    """How much the fooling images look like real ones."""
 
     type: Literal["resemblance"] = "resemblance"
     resemblance: Resemblance
