@@ -88,7 +88,7 @@ class Interface:
     scaling: Scaling | None = None
     """By default the usual scaling that the model reads best with: see `best_read`."""
     output: str | None = None
-    """Of several outputs the one to read, by name or by number from 0; by default the one with a
+    """Which of several outputs to read, by name or by number from 0; by default the one with a
     column per class."""
     rubbish_class: int | None = None
     """The output that stands for none of the classes; by default what the model's card says."""
@@ -103,8 +103,8 @@ class Interface:
     """Instead of a scaling: a function, or where to import it (`module:function`), from images
     (N, C, H, W) in [0, 1] to what the model takes. Gradients pass through it if it uses torch."""
     class_names: tuple[str, ...] | None = None
-    """A name for each of the model's outputs, in their order, which the data's classes are matched
-    by; if those are numbers, they get these names."""
+    """A name for each of the model's outputs, in their order. The data's classes are matched to
+    them by name; data whose classes are numbers get these names."""
     device: DeviceName = "auto"
     """Where the model runs."""
 

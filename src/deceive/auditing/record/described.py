@@ -67,7 +67,7 @@ class Data(Finding):
     validation_images: Count
     """Number of validation images, which set the model's own threshold."""
     test_images: Count
-    """Number of test images, which the figures on real images are of."""
+    """Number of test images; the figures on real images are measured on these."""
     other_data: ShortName | None
     """Name of the folder with images of other things; null without one."""
 

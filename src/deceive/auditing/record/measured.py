@@ -152,7 +152,7 @@ class Attack(Finding):
     """White: `momentum`, `sign`, `adam`, `smoothed`, `restarts`. Black: `made for …` (images that
     fool a shipped network), `squares`, `low-frequency`."""
     box: Box
-    """White: it follows the gradient. Black: it sees the model's answers alone."""
+    """White: it follows the gradient. Black: it sees only the model's answers."""
     start: str
     """`uniform`, `gaussian`, `smooth`, `blank`, `squares` or `real`; `search` where the method
     chooses its own."""
