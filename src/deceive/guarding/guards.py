@@ -156,7 +156,7 @@ def _trained(
         check_savable(place)
         tell(
             "A guard is trained for these images, once. That takes minutes, or half an hour for "
-            f"large images. It is kept as {place}."
+            f"large images. It will be kept as {place}; if it is interrupted, it starts again."
         )
         small = small_dataset(data, settings.seed, task)
         with task("training a guard") as tick:

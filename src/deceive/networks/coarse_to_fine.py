@@ -58,8 +58,11 @@ class CoarseToFine(nn.Module):
         >>> drawing = Classifier("draw", 11, (1, 8, 8))
         >>> resisting = Classifier("guard", 11, (1, 8, 8))
         >>> network = CoarseToFine(drawing, resisting).eval()
+        >>> network.calibrate(torch.rand(200, 1, 8, 8), torch.arange(200) % 10)  # real images
         >>> network(torch.rand(5, 1, 8, 8)).shape
         torch.Size([5, 11])
+
+    Call `calibrate` before anything else: until then it is never sure.
 
     Args:
         drawing: a network of the rounds that hears noise, with K classes and rubbish.
@@ -86,6 +89,9 @@ class CoarseToFine(nn.Module):
     )
     def __init__(self, drawing: Classifier, resisting: "Network") -> None:
         super().__init__()
+        for name, each in (("drawing", drawing), ("resisting", resisting)):
+            if not hasattr(each, "n_outputs") or not hasattr(each, "image_shape"):
+                raise arguments.refusal(name, "a network of the rounds", each)
         if not drawing.hears_noise:
             raise InputError("drawing: expected a network that is told the noise, got another kind")
         mine, its = ((each.n_outputs, each.image_shape) for each in (drawing, resisting))
@@ -135,6 +141,7 @@ class CoarseToFine(nn.Module):
             gate = gate * torch.sigmoid(level + _LENIENCE)
         return against
 
+    @arguments.taking(images=arguments.images, labels=arguments.labels)
     @torch.no_grad()
     def calibrate(
         self, images: Tensor, labels: Tensor, *, keep: float = 0.95, confidence: float = 0.99
@@ -148,9 +155,20 @@ class CoarseToFine(nn.Module):
             labels: (N,), their classes.
             keep: a share in (0, 1).
             confidence: in (0, 1), of the label, over all outputs.
+
+        Raises:
+            InputError: when there are fewer than 100 images, when they or the labels don't fit the
+                network or each other, or a share is out of range.
         """
         checks.open_interval("keep", keep, 0, 1)
         checks.open_interval("confidence", confidence, 0, 1)
+        if images.shape[1:] != self.image_shape:
+            raise InputError(
+                f"images: expected (N, C, H, W) of {self.image_shape}, got {tuple(images.shape)}"
+            )
+        checks.at_least("len(images)", len(images), _LEAST_IMAGES)
+        arguments.as_many("labels", labels, len(images), "images")
+        arguments.within_classes("labels", labels, self.n_outputs - 1, "the network's")
         odds = torch.cat([self.log_odds(part) for part in torch.split(images, _BATCH)], 1)
         real = odds.gather(2, labels.expand(len(odds), -1)[:, :, None])[:, :, 0]
         usual, few = (real.quantile(share, 1) for share in (_USUAL, _FEW))
