@@ -107,8 +107,20 @@ def test_bad_input():
     with pytest.raises(InputError, match="drawing: expected a Classifier"):
         CoarseToFine(Bands(), Classifier("guard", 3, SHAPE))
     network = CoarseToFine(hearing(3, SHAPE), Classifier("guard", 3, SHAPE))
-    with pytest.raises(InputError, match="keep: "):
-        network.calibrate(torch.rand(2, *SHAPE), torch.zeros(2, dtype=torch.int64), keep=1.5)
+    with pytest.raises(InputError, match="resisting: expected a network of the rounds, got Seq"):
+        CoarseToFine(hearing(3, SHAPE), nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
+    images, labels = torch.rand(200, *SHAPE), torch.arange(200) % 2
+    for match, those, theirs, more in [
+        ("keep: ", images, labels, {"keep": 1.5}),
+        (r"len\(images\): expected a whole number of at least 100", images[:9], labels[:9], {}),
+        ("labels: expected 200, one for each of the images, got 100", images, labels[:100], {}),
+        ("labels: expected classes 0 to 1", images, labels + 1, {}),
+        ("labels: expected whole numbers", images, labels.float(), {}),
+        ("images: expected float images", images.byte(), labels, {}),
+        (r"images: expected \(N, C, H, W\) of \(1, 8, 8\)", images.repeat(1, 3, 1, 1), labels, {}),
+    ]:
+        with pytest.raises(InputError, match=match):
+            network.calibrate(those, theirs, **more)
 
 
 @pytest.mark.shipped

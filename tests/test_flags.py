@@ -204,6 +204,7 @@ def stored() -> list[str]:
     documents = [path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))]
     lines = re.findall(r"\$\(BIN\)/(deceive .*)", (ROOT / "Makefile").read_text())
     for text in documents:
+        text = text.replace("\\\n", " ")  # a command that goes on in the next line
         lines += re.findall(r"^ {4}(deceive .*?)(?:  .*)?$", text, re.MULTILINE)
         lines += re.findall(r"`(deceive (?:rounds|study) [^`]*)`", text)
     for path in (*ROOT.glob("models/*.json"), *ROOT.glob("docs/reference/audits/*.json")):

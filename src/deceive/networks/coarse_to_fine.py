@@ -33,8 +33,8 @@ _USUAL, _FEW = 0.3, 0.02
 
 _LEAST_SPREAD = 1e-4
 
-# Images per batch in `calibrate`, and steps of its bisection.
-_BATCH, _HALVINGS = 250, 40
+# Images per batch in `calibrate`, the fewest it takes, and steps of its bisection.
+_BATCH, _LEAST_IMAGES, _HALVINGS = 250, 100, 40
 
 
 class CoarseToFine(nn.Module):

@@ -92,8 +92,8 @@ class Mixture(nn.Module):
         """The log-odds (N, K) of images (N, C, H, W) in [0, 1], without the offset."""
         kind = images.device.type
         # Squares of differences don't survive bfloat16.
-        exactly = torch.autocast(kind, enabled=False) if torch.is_autocast_enabled(kind) else None
-        with exactly or nullcontext():
+        quick = kind != "meta" and torch.is_autocast_enabled(kind)
+        with torch.autocast(kind, enabled=False) if quick else nullcontext():
             near = self.level - self.scale * self.distances(self.seen(images))
             return near.view(-1, self.classes, self.each).logsumexp(2)
 
