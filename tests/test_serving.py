@@ -11,6 +11,7 @@ import pytest
 from deceive import InputError
 from deceive.webpage.built import write_list
 from deceive.webpage.serving import server
+from worlds.commands import run
 
 PAGE = b"<!doctype html><title>a page</title>"
 ASK = b"GET / HTTP/1.0\r\nHost: 127.0.0.1:%d\r\n\r\n"
@@ -206,3 +207,10 @@ def test_a_port_that_is_taken_is_one_sentence(folder):
         server(folder, first.server_port)
     with pytest.raises(InputError, match="--port: expected a free port, got 70000"):
         server(folder, 70_000)
+
+
+def test_a_port_that_cannot_be_is_said_before_the_page_is_built(capsys):
+    code, out, err = run(capsys, "page", "--port", "70000")
+    assert (code, out) == (2, "")
+    assert "--port: expected a whole number" in err
+    assert "got 70000" in err

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deceive.cli.parsing import Command
 from deceive.cli.screen import log, show
+from deceive.common import checks
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class PageCommand(Command):
         from deceive.webpage.build import build
         from deceive.webpage.installed import page
 
+        checks.at_least("--port", self.port, 0, below=2**16)  # before the page is built
         if self.build_only:
             folder = build(_report)
             show(f"{folder}: built", {"folder": str(folder)}, self.json)
