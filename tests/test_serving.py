@@ -212,5 +212,4 @@ def test_a_port_that_is_taken_is_one_sentence(folder):
 def test_a_port_that_cannot_be_is_said_before_the_page_is_built(capsys):
     code, out, err = run(capsys, "page", "--port", "70000")
     assert (code, out) == (2, "")
-    assert "--port: expected a whole number" in err
-    assert "got 70000" in err
+    assert err.endswith("--port: expected a whole number below 65,536, got 70,000\n")
