@@ -270,7 +270,10 @@ def test_the_model_is_untouched(data):
         ({"judge": Bands(sure=12)}, "judge: expected models other than"),
         ({"judge": [Strict(), Bands(sure=12)]}, "judge: expected models other than"),
         ({"judge": ["auto", Strict()]}, "judge: expected models, or auto alone"),
-        ({"other_data": band_data(Bands(shape=(1, 8, 4)))}, "other_data: expected images of shape"),
+        (
+            {"other_data": band_data(Bands(shape=(1, 8, 4)))},
+            "other_data: expected images of the data's shape",
+        ),
     ],
 )
 def test_bad_input_is_one_clear_value_error(data, options, message):

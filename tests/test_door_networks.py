@@ -119,7 +119,7 @@ def test_what_cannot_be_had_is_one_sentence(tmp_path, monkeypatch, door):
     torch.save([nn.Linear(1, 1)], tmp_path / "pickle.pt")
     (tmp_path / "text.safetensors").write_text("no weights")
     for file, said in [
-        ("other.pt", "with '3.bias', found none"),
+        ("other.pt", "parameter '3.bias', found none"),
         ("pickle.pt", "expected a state_dict in a .safetensors file or from torch.save"),
         ("text.safetensors", "expected a state_dict"),
         ("absent.pt", "No such file"),

@@ -298,7 +298,7 @@ def test_old_settings_that_no_kind_has_are_refused(tmp_path):
         read_settings({"rounds": 3}, "here")
     path = tmp_path / "old.json"
     path.write_text(json.dumps(OLD_OF["draw"]))
-    with pytest.raises(InputError, match="expected settings of resisting rounds"):
+    with pytest.raises(InputError, match="expected settings for resisting rounds"):
         changed(PRESETS["resist"], path)
 
 
