@@ -117,7 +117,7 @@ def climbed(
         start: (N, C, H, W) in [0, 1].
         targets: (N,).
         steps: the most of each image.
-        threshold: a candidate stops at the first image of which the guarded network is as sure.
+        threshold: a candidate stops once the guarded network is this sure of its image.
 
     Returns:
         The greatest confidence (N,) that the guarded network had in each target up to there, and

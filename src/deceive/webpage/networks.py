@@ -14,6 +14,7 @@ from deceive.fooling.fool import fool
 from deceive.fooling.ledger import SLACK
 from deceive.fooling.rules import GROWING, PATIENCE
 from deceive.networks.classifier import Classifier
+from deceive.storage.card import Card
 from deceive.storage.export import exported
 from deceive.storage.models import load_card, load_network, shipped_names
 from deceive.storage.templates import Templates
@@ -48,22 +49,7 @@ def manifest(models: Path) -> dict[str, Any]:
     # One network may be shipped under two names; the later name stays.
     last = {card.weights_sha256: name for name, card in cards.items()}
     cards = {name: card for name, card in cards.items() if last[card.weights_sha256] == name}
-    networks = {}
-    for name, card in cards.items():
-        networks[name] = {
-            "name": name,
-            "file": f"{name}.onnx",
-            "architecture": card.architecture,
-            "outputs": card.n_outputs,
-            "rubbishClass": card.rubbish_class,
-            "imageShape": list(card.image_shape),
-            "testAccuracy": card.test_accuracy,
-            "validationAccuracy": card.validation_accuracy,
-            "round": card.round,
-            "ascent": _in_camel_case((card.ascent or Ascent()).model_dump()),
-            "command": card.command,
-            "weights": card.weights_sha256,
-        }
+    networks = {name: _entry(name, card) for name, card in cards.items()}
     emerging = {name: card for name, card in cards.items() if card.ascent is not None}
     rounds = {card.round: name for name, card in emerging.items() if card.round is not None}
     judge = "judge" if "judge" in cards else None
@@ -87,6 +73,24 @@ def manifest(models: Path) -> dict[str, Any]:
             "growing": GROWING,
             "slack": SLACK,
         },
+    }
+
+
+def _entry(name: str, card: Card) -> dict[str, Any]:
+    """What the page is told of one network."""
+    return {
+        "name": name,
+        "file": f"{name}.onnx",
+        "architecture": card.architecture,
+        "outputs": card.n_outputs,
+        "rubbishClass": card.rubbish_class,
+        "imageShape": list(card.image_shape),
+        "testAccuracy": card.test_accuracy,
+        "validationAccuracy": card.validation_accuracy,
+        "round": card.round,
+        "ascent": _in_camel_case((card.ascent or Ascent()).model_dump()),
+        "command": card.command,
+        "weights": card.weights_sha256,
     }
 
 
