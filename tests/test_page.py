@@ -154,9 +154,9 @@ def test_play_pause_single_steps_and_looking_back(visit):
     page = visit()
     page.select_option("#deceive-speed", "2")
     page.click("#deceive-step")
-    until(page, "document.querySelector('#deceive-curve polyline').points.length === 1")
+    until(page, "document.querySelector('#deceive-curve polyline')?.points.length === 1")
     page.click("#deceive-step")
-    until(page, "document.querySelector('#deceive-curve polyline').points.length === 2")
+    until(page, "document.querySelector('#deceive-curve polyline')?.points.length === 2")
     assert page.inner_text("#deceive-steps") == "1"
     page.click("#deceive-pause")  # it says Play
     until(page, "document.getElementById('deceive-steps').textContent === '3'")

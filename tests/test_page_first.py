@@ -200,7 +200,10 @@ def test_a_visitors_own_network(visit, dist, tmp_path):
         assert page.input_value("#deceive-network") == "own"
         assert how in page.inner_text("#deceive-how")
         # What it makes of the start is there before the first step.
-        until(page, "document.querySelector('#deceive-bars .wanted .value').textContent !== '–'")
+        until(
+            page,
+            "(document.querySelector('#deceive-bars .wanted .value')?.textContent ?? '–') !== '–'",
+        )
         assert "sure that this is a 7" in deceived(page, 7)
         assert load_network("fast")(saved(page)).softmax(1)[0, 7] >= 0.99
         assert page.is_disabled("#deceive-link")
