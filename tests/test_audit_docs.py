@@ -89,13 +89,13 @@ def test_the_page_of_the_cards_is_the_codes():
 def test_every_command_is_known():
     assert [command[1:3] for command in COMMANDS] == [
         ["audit", "MODEL"],
-        ["audit", "my_model:classifier"],
-        ["audit", "my_model:classifier"],
+        ["audit", "my_model.py:classifier"],
+        ["audit", "my_model.py:classifier"],
         ["audit", "mlp.onnx"],
         ["audit", "convnet.keras"],
         ["audit", "MODEL"],
         ["audit", "MODEL"],
-        ["audit", "my_model:classifier"],
+        ["audit", "my_model.py:classifier"],
     ]
 
 

@@ -258,7 +258,7 @@ def test_damaged_folders_are_refused(folder, tmp_path):
 
 def test_a_guard_is_trained_once_for_the_data(data, tmp_path, monkeypatch):
     """The second classifier finds it."""
-    monkeypatch.setattr("deceive.guarding.training._HEAP", 500)
+    monkeypatch.setattr("deceive.guarding.rounds._HEAP", 500)
     settings = GuardSettings(rounds=2, keep=0.5)
     data = data.first(500)
     kept = tmp_path / "guards"
@@ -267,6 +267,7 @@ def test_a_guard_is_trained_once_for_the_data(data, tmp_path, monkeypatch):
     )
     trained = place_of(data, settings, kept)
     assert first.card.guard.source == str(trained)
+    assert not list(kept.glob("*.checkpoint"))
     written = trained.stat().st_mtime_ns
     second = guard(
         Surer(30.0), data, out=tmp_path / "b", settings=settings, guards=kept, auditing=None

@@ -117,7 +117,7 @@ def test_garbage_is_of_the_images_shape(mixture):
 
 
 def test_training_makes_it_refuse_garbage_and_can_be_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr("deceive.guarding.training._HEAP", 1000)
+    monkeypatch.setattr("deceive.guarding.rounds._HEAP", 1000)
     data = replace(quarters_data(), folder=tmp_path / "quarters")
     network, card = train_guard(data, rounds=30, seed=0, tick=lambda *_: None)
     real, noise = odds(network, data.test.images), odds(network, NOISE)
@@ -130,10 +130,39 @@ def test_training_makes_it_refuse_garbage_and_can_be_kept(tmp_path, monkeypatch)
 
 
 def test_the_same_seed_makes_the_same_guard(tmp_path, monkeypatch):
-    monkeypatch.setattr("deceive.guarding.training._HEAP", 200)
+    monkeypatch.setattr("deceive.guarding.rounds._HEAP", 200)
     data = replace(quarters_data(), folder=tmp_path / "quarters")
     first, again, other = (
         train_guard(data, rounds=3, seed=seed, tick=lambda *_: None)[0] for seed in (0, 0, 1)
     )
     assert torch.equal(odds(first, NOISE), odds(again, NOISE))
     assert not torch.equal(odds(first, NOISE), odds(other, NOISE))
+
+
+def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path, monkeypatch):
+    monkeypatch.setattr("deceive.guarding.rounds._HEAP", 200)
+    monkeypatch.setattr("deceive.guarding.training._EVERY", 0.0)
+    data = replace(quarters_data(), folder=tmp_path / "quarters")
+    kept = tmp_path / "guard.checkpoint"
+    whole, _ = train_guard(data, rounds=4, seed=0, tick=lambda *_: None)
+    ticks = []
+
+    def interrupt(number, *_):
+        ticks.append(number)
+        if number == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_guard(data, rounds=4, seed=0, tick=interrupt, kept=kept)
+    network, _ = train_guard(data, rounds=4, seed=0, tick=lambda n, *_: ticks.append(n), kept=kept)
+    assert ticks == [1, 2, 3, 3, 4]
+    assert torch.equal(odds(network, NOISE), odds(whole, NOISE))
+
+    content = bytearray(kept.read_bytes())
+    content[-1] ^= 1
+    kept.write_bytes(content)
+    with pytest.raises(InputError, match="its tensors are not those that were saved"):
+        train_guard(data, rounds=4, seed=0, tick=lambda *_: None, kept=kept)
+    kept.write_bytes(b"nothing")
+    with pytest.raises(InputError, match="remove it to start again"):
+        train_guard(data, rounds=4, seed=0, tick=lambda *_: None, kept=kept)

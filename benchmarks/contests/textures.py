@@ -16,8 +16,7 @@ from torch import nn
 
 from benchmarks.colour import RECIPE, trained
 from benchmarks.contest import Row, facts, in_words
-from benchmarks.contests.guarding.holding import figures
-from deceive.auditing import AuditSettings
+from benchmarks.contests.guarding.holding import auditing, figures
 from deceive.common import checks, markdown, processes
 from deceive.data.dataset import Split
 from deceive.data.opening import open_data
@@ -101,17 +100,6 @@ def _held(name: str, seed: int, plan: Plan, folder: Path) -> Row:
     readers = [
         _kept(kept / f"{each}.safetensors", place, plan, folder) for each in _names(name, seed)
     ]
-    settings = AuditSettings(
-        candidates=plan.candidates,
-        steps=plan.steps,
-        ways=("momentum", "sign"),
-        curve_candidates=0,
-        real_images=plan.real_images,
-        garbage_images=plan.garbage_images,
-        searched=plan.searched,
-        every_search=True,
-        seed=seed,
-    )
     started = time.perf_counter()
     report = guard(
         readers[0],
@@ -119,7 +107,7 @@ def _held(name: str, seed: int, plan: Plan, folder: Path) -> Row:
         out=folder / "guarded",
         settings=GuardSettings(rounds=plan.rounds, seed=seed),
         guards=kept / "guards",
-        auditing=settings,
+        auditing=auditing(plan, seed),
         judge=readers[1:] or "auto",
         other_data=MNIST.folder() if name == GARMENTS else None,
         budget=None,

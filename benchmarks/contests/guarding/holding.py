@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import product
 from pathlib import Path
+from typing import Protocol
 
 from benchmarks.contest import Row, facts
 from benchmarks.contests.guarding.attacking import attacked
@@ -46,7 +47,40 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
 def held(name: str, seed: int, split: Split, plan: Plan, folder: Path) -> Row:
     """All figures of one classifier."""
     spec = made(name, split, seed, folder)
-    settings = AuditSettings(
+    started = time.perf_counter()
+    report = guard(
+        spec,
+        out=folder / "guarded",
+        auditing=auditing(plan, seed),
+        other_data=_other(plan),
+        budget=None,
+        tell=_say,
+    )
+    seconds = round(time.perf_counter() - started, 1)
+    assert report.before is not None
+    assert report.after is not None
+    row = {"name": name, "seed": seed, "seconds": seconds, "set": report.card.set.model_dump()}
+    return row | {"before": figures(report.before), "behind": figures(report.after)}
+
+
+class Sizes(Protocol):
+    """How much an audit of a contest does; a contest's plan says it."""
+
+    @property
+    def candidates(self) -> int: ...
+    @property
+    def steps(self) -> int: ...
+    @property
+    def real_images(self) -> int: ...
+    @property
+    def garbage_images(self) -> int: ...
+    @property
+    def searched(self) -> int: ...
+
+
+def auditing(plan: Sizes, seed: int) -> AuditSettings:
+    """The audits before and behind a guard: two attacks from every start, and every search."""
+    return AuditSettings(
         candidates=plan.candidates,
         steps=plan.steps,
         ways=("momentum", "sign"),
@@ -57,20 +91,6 @@ def held(name: str, seed: int, split: Split, plan: Plan, folder: Path) -> Row:
         every_search=True,
         seed=seed,
     )
-    started = time.perf_counter()
-    report = guard(
-        spec,
-        out=folder / "guarded",
-        auditing=settings,
-        other_data=_other(plan),
-        budget=None,
-        tell=_say,
-    )
-    seconds = round(time.perf_counter() - started, 1)
-    assert report.before is not None
-    assert report.after is not None
-    row = {"name": name, "seed": seed, "seconds": seconds, "set": report.card.set.model_dump()}
-    return row | {"before": figures(report.before), "behind": figures(report.after)}
 
 
 def scored(name: str, seed: int, split: Split, plan: Plan, folder: Path) -> Row:

@@ -20,7 +20,7 @@ from deceive.guarding.asking import heard_from
 from deceive.guarding.card import GuardedCard, read_card
 from deceive.guarding.detectors import detector_for
 from deceive.guarding.graph import FILE, made_or_why_not
-from deceive.guarding.guards import GUARDS, check_guard, guard_for
+from deceive.guarding.guards import GUARDS, Choice, check_guard, guard_for
 from deceive.guarding.judging import Judges, judges_for
 from deceive.guarding.loading import composed
 from deceive.guarding.making import fitted
@@ -145,33 +145,16 @@ def guard(
     ('resist', 0.99)
     """
     folder, seconds = Path(out), _seconds(budget, auditing)
+    choice = Choice(given=use, train=train, kept_in=Path(guards))
     met = met_with(model, data, interface, settings, seconds, trust=trust)
-    heard = None
-    if not holds_run(folder):  # so that a mistake leaves no folder behind
-        check_guard(met.data, settings, given=use, train=train, kept_in=Path(guards))
-        heard = heard_from(met, settings, task)
-    run = Run(folder, run_settings(met, interface, settings, use, train=train), GUARD)
-    if run.row(part="guarded") is None:
-        heard = heard or heard_from(met, settings, task)
-        found = guard_for(
-            met.data, settings, given=use, train=train, kept_in=Path(guards), task=task, tell=tell
-        )
-        tell(f"Guard: {found.source}")
-        if settings.certified:
-            beside = detector_for(met.data, settings, Path(guards), task)
-            found = replace(found, detector=beside)
-        guarded = fitted(met, heard, found, settings, folder, task)
-        run.add({"part": "guarded", "seconds": found.card.seconds})
-    else:
-        guarded = _again(folder, met)
+    run, guarded = _made(met, settings, choice, folder, task, tell)
     no_graph = _no_graph(run, guarded, met) if onnx else "it wasn't asked for"
     graph = None if no_graph else folder / FILE
     place = guarded if met.spec is None else write_snippet(folder)
     if auditing is None:
         return GuardReport(folder, guarded.card, None, None, graph, no_graph)
-    judges = judges_for(judge, met.data, run, settings.seed, task)
     shared = {
-        "judge": judges,
+        "judge": judges_for(judge, met.data, run, settings.seed, task),
         "judge_interface": judge_interface,
         "other_data": other_data,
         "budget": seconds,
@@ -198,6 +181,33 @@ def guard(
         **shared,
     )
     return GuardReport(folder, guarded.card, before, after, graph, no_graph)
+
+
+def _made(
+    met: Met,
+    settings: GuardSettings,
+    choice: Choice,
+    folder: Path,
+    task: Task,
+    tell: Callable[[str], None],
+) -> tuple[Run, GuardedModel]:
+    """The run, and the guarded classifier: of an earlier call, or made now."""
+    heard = None
+    if not holds_run(folder):  # so that a mistake leaves no folder behind
+        check_guard(met.data, settings, choice)
+        heard = heard_from(met, settings, task)
+    run = Run(folder, run_settings(met, settings, choice), GUARD)
+    if run.row(part="guarded") is not None:
+        return run, _again(folder, met)
+    heard = heard or heard_from(met, settings, task)
+    found = guard_for(met.data, settings, choice, task=task, tell=tell)
+    tell(f"Guard: {found.source}")
+    if settings.certified:
+        beside = detector_for(met.data, settings, choice.kept_in, task)
+        found = replace(found, detector=beside)
+    guarded = fitted(met, heard, found, settings, folder, task)
+    run.add({"part": "guarded", "seconds": found.card.seconds})
+    return run, guarded
 
 
 def _no_graph(run: Run, guarded: GuardedModel, met: Met) -> str:

@@ -58,13 +58,23 @@ class Guard:
     detector: Detector | None = None
 
 
+@dataclass(frozen=True)
+class Choice:
+    """Which guard to use."""
+
+    given: Path | str | None
+    """A shipped network or a safetensors file; None for the one that fits the data."""
+    train: bool
+    """Whether to train one even if one is shipped for the data."""
+    kept_in: Path
+    """The folder of guards that were trained."""
+
+
 def guard_for(
     data: RealData,
     settings: GuardSettings,
+    choice: Choice,
     *,
-    given: Path | str | None,
-    train: bool,
-    kept_in: Path,
     task: Task,
     tell: Callable[[str], None] = quiet,
 ) -> Guard:
@@ -73,45 +83,42 @@ def guard_for(
     Args:
         data: real images.
         settings: for one that is trained.
-        given: a guard to use: a shipped network or a safetensors file.
-        train: train one even if one is shipped for the data.
-        kept_in: the folder of guards that were trained.
+        choice: which one.
         task: shows progress.
         tell: called with a sentence before one is trained.
 
     Raises:
         InputError: when the given one doesn't fit the data, or there are no images to train one on.
     """
-    if given is not None:
-        return _checked(_loaded(given), data)
-    if not train and load_card(SHIPPED).data_checksum == data.checksum:
+    if choice.given is not None:
+        return _given(choice.given, data)
+    if _is_shipped(choice, data):
         return _loaded(SHIPPED)
-    return _trained(data, settings, kept_in, task, tell)
+    return _trained(data, settings, choice.kept_in, task, tell)
 
 
-def check_guard(
-    data: RealData,
-    settings: GuardSettings,
-    *,
-    given: Path | str | None,
-    train: bool,
-    kept_in: Path,
-) -> None:
+def check_guard(data: RealData, settings: GuardSettings, choice: Choice) -> None:
     """Raise `InputError` when `guard_for` would, before anything is written."""
-    if given is not None:
-        _checked(_loaded(given), data)
-        return
-    is_shipped = not train and load_card(SHIPPED).data_checksum == data.checksum
-    if not is_shipped and not place_of(data, settings, kept_in).is_file():
+    if choice.given is not None:
+        _given(choice.given, data)
+    elif not _is_shipped(choice, data) and not place_of(data, settings, choice.kept_in).is_file():
         _check_enough(data)
+
+
+def _is_shipped(choice: Choice, data: RealData) -> bool:
+    return not choice.train and load_card(SHIPPED).data_checksum == data.checksum
 
 
 def _loaded(source: Path | str) -> Guard:
     return Guard(load_network(source), load_card(source), str(source))
 
 
-def _checked(guard: Guard, data: RealData) -> Guard:
-    """Raise `InputError` unless it is a guard for the data."""
+def _given(source: Path | str, data: RealData) -> Guard:
+    """The user's choice; raises `InputError` unless it is a guard for the data."""
+    try:
+        guard = _loaded(source)
+    except InputError as error:
+        raise InputError(str(error).replace("model:", "use:", 1)) from error
     card, count = guard.card, data.n_classes
     if card.rubbish_class != card.n_outputs - 1:
         raise InputError(
@@ -156,14 +163,17 @@ def _trained(
         check_savable(place)
         tell(
             "A guard is trained for these images, once. That takes minutes, or half an hour for "
-            f"large images. It will be kept as {place}; if it is interrupted, it starts again."
+            f"large images. It will be kept as {place}; if you interrupt it, the same command "
+            "continues."
         )
         small = small_dataset(data, settings.seed, task)
+        so_far = place.with_suffix(".checkpoint")
         with task("training a guard") as tick:
             network, card = train_guard(
-                small, rounds=settings.rounds, seed=settings.seed, tick=tick
+                small, rounds=settings.rounds, seed=settings.seed, tick=tick, kept=so_far
             )
         save_network(network, place, card, half=True)
+        so_far.unlink(missing_ok=True)
     return _loaded(place)
 
 

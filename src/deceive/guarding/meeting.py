@@ -13,6 +13,7 @@ from deceive.auditing.scheduling import first_look
 from deceive.data.dataset import RealData
 from deceive.data.preparation import Preparation
 from deceive.data.sampling import SampledData
+from deceive.guarding.guards import Choice
 from deceive.guarding.settings import GuardSettings
 from deceive.storage.kinds import Row
 
@@ -63,16 +64,14 @@ def met_with(
     return Met(subject, real, preparation, interface, spec)
 
 
-def run_settings(
-    met: Met, interface: Interface, settings: GuardSettings, use: object, *, train: bool
-) -> Row:
+def run_settings(met: Met, settings: GuardSettings, choice: Choice) -> Row:
     """What `settings.json` holds."""
     return {
         "model": met.spec or met.subject.name,
-        "interface": as_json(interface),
+        "interface": as_json(met.interface),
         "data": met.data.folder.name,
         "data_checksum": met.data.checksum,
-        "use": None if use is None else str(use),
-        "train": train,
+        "use": None if choice.given is None else str(choice.given),
+        "train": choice.train,
         **settings.model_dump(mode="json"),
     }

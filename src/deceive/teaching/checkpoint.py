@@ -1,20 +1,15 @@
 """Checkpoints: everything that the next rounds depend on, in one file."""
 
-import hashlib
-import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as safetensors
 from torch import Tensor
 
-from deceive.common import checks, processes
+from deceive.common import processes
 from deceive.common.checks import Count
 from deceive.common.errors import InputError
-from deceive.common.files import parse_json, replacing
+from deceive.storage import checkpoints
 from deceive.teaching.game import Game
 
 _EXPECTED = "expected the checkpoint of this run"
@@ -42,17 +37,14 @@ def save(game: Game, path: Path) -> None:
     state = game.shared() | {k: torch.cat([own[k] for own in shares]) for k in shares[0]}
 
     def write() -> None:
-        tensors = {name: tensor.contiguous() for name, tensor in state.items()}
         facts = Facts(
             number=game.number,
             seconds=game.seconds,
             slowed=game.slowed,
             rollbacks=game.rollbacks,
-            digest=_digest(tensors),
+            digest=checkpoints.digest_of(state),
         )
-        content = safetensors(tensors, {"facts": json.dumps(facts.model_dump())})
-        with replacing(path, streams=False) as temporary:
-            temporary.write_bytes(content)
+        checkpoints.write(path, state, facts)
 
     processes.on_main(write)
 
@@ -63,7 +55,9 @@ def load(game: Game, path: Path) -> None:
     Raises `InputError` when the file is damaged, of another run, or from another number of
     processes.
     """
-    facts, state = processes.on_main(lambda: _read(path))
+    facts, state = processes.on_main(
+        lambda: checkpoints.read(path, Facts, f"{_EXPECTED}, with its facts")
+    )
     own = game.own()
     wrote = len(state.get("generator", ())) // len(own["generator"])
     if wrote not in (0, game.here.count):
@@ -81,18 +75,6 @@ def load(game: Game, path: Path) -> None:
     game.number, game.seconds = facts.number, facts.seconds
     game.slowed, game.rollbacks = facts.slowed, facts.rollbacks
     game.restore(state | mine)
-
-
-def _read(path: Path) -> tuple[Facts, dict[str, Tensor]]:
-    try:
-        with safe_open(path, "pt") as stored:
-            said = (stored.metadata() or {}).get("facts", "")
-            state = {name: stored.get_tensor(name) for name in stored.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path}: {_EXPECTED}; {error}") from error
-    where, expected = str(path), "the checkpoint of this run, with its facts"
-    facts = parse_json(said.encode("utf-8", "surrogatepass"), where, expected)
-    return checks.fits(Facts, facts, where, expected, strict=True), state
 
 
 def _trouble(game: Game, facts: Facts, state: dict[str, Tensor]) -> str | None:
@@ -114,16 +96,11 @@ def _trouble(game: Game, facts: Facts, state: dict[str, Tensor]) -> str | None:
         least, most = _range(name, game.data.n_classes)
         if came.numel() and not least <= came.min().item() <= came.max().item() <= most:
             return f"{name} should be finite and from {least:g} to {most:g}, has other values"
-    return None if facts.digest == _digest(state) else "its tensors are not those that were saved"
-
-
-def _digest(tensors: Mapping[str, Tensor]) -> str:
-    """SHA-256 of names and bytes."""
-    digest = hashlib.sha256()
-    for name in sorted(tensors):
-        digest.update(name.encode())
-        digest.update(tensors[name].cpu().flatten().view(torch.uint8).numpy().data)
-    return digest.hexdigest()
+    return (
+        None
+        if facts.digest == checkpoints.digest_of(state)
+        else "its tensors are not those that were saved"
+    )
 
 
 def _range(name: str, n_classes: int) -> tuple[float, float]:

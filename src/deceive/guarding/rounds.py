@@ -1,0 +1,192 @@
+"""The rounds in which the small network of a guard learns what the mixture lets through.
+
+In each round some candidates climb a few steps along the log-odds of both together, and the network
+takes a step: real images are their classes, candidates and garbage are rubbish.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+from torch.optim.swa_utils import AveragedModel
+
+from deceive.common.levels import from_levels
+from deceive.data.dataset import Dataset
+from deceive.fooling.ascent import Ascent
+from deceive.fooling.fool import fool
+from deceive.fooling.objectives import log_odds
+from deceive.fooling.rules import RULES
+from deceive.guarding.rubbish import garbage_for
+from deceive.networks.classifier import Classifier
+from deceive.networks.frozen import FrozenCopy
+from deceive.networks.guarded import Guarded
+from deceive.networks.precision import working_dtype
+from deceive.teaching.candidates import Candidates, some_of
+from deceive.training.augmenting import augment
+from deceive.training.settings import TrainingSettings
+
+# Candidates in a round, candidates in all, steps of each in a round; garbage images in a round, and
+# in all.
+_CHOSEN, _KEPT, _STEPS, _GARBAGE, _HEAP = 64, 1000, 4, 64, 16_000
+
+# The share of a round's candidates that restart, the share of these that begin as a real image of
+# another class, and the confidence at which a candidate stops.
+_RESTARTED, _REAL, _CONFIDENCE = 0.1, 0.3, 0.9
+
+# The smallest step size, and how much larger one may be.
+_STEP_SIZE, _LARGER = 0.005, 30
+
+# Adam's learning rate, the rounds over which it rises, how slowly the averaged weights follow, and
+# the weight of garbage in the loss. Adam keeps no first moment: what deceived the network a few
+# rounds ago no longer does.
+_RATE, _WARM_UP, _AVERAGING, _GARBAGE_WEIGHT = 1e-3, 50, 0.99, 0.5
+
+# Half of the real images are moved a little, and all get noise of up to this.
+_LIGHT = TrainingSettings(rotation=8, scaling=0.1, translation=2, elasticity=0)
+_NOISE = 0.05
+
+
+class _Lesson(NamedTuple):
+    """Real images, as many candidates, and garbage."""
+
+    images: Tensor
+    labels: Tensor
+
+
+class Rounds:
+    """A guard's network, the candidates that try to deceive it, and how far they have come.
+
+    Args:
+        data: real images to learn.
+        network: a guard of the architecture `shaped`, whose mixture is fitted; its network learns.
+        count: how many rounds there will be.
+        generator: draws everything.
+    """
+
+    def __init__(self, data: Dataset, network: Guarded, count: int, generator: Generator) -> None:
+        assert isinstance(network.guard, Classifier)
+        self.data, self.network, self.guard = data, network, network.guard
+        self.count, self.generator = count, generator
+        self.number, self.caught = 0, 0.5
+        self.heap = garbage_for(data.train.images, _HEAP, generator)
+        self.candidates = Candidates.blank(_KEPT, data.image_shape)
+        self.were_real = torch.zeros(_KEPT, dtype=torch.bool)
+        self._restart(torch.arange(_KEPT))
+        self.averaged = AveragedModel(self.guard, avg_fn=_followed).requires_grad_(False)
+        self.optimiser = torch.optim.Adam(self.guard.parameters(), _RATE, betas=(0.0, 0.99))
+        self.frozen = FrozenCopy(network, data.train.images[:1].float())
+
+    def play(self) -> None:
+        """One round: deceive, teach, average."""
+        self.number += 1
+        chosen = some_of(_CHOSEN, _KEPT, self.generator)
+        anew = torch.rand(_CHOSEN, generator=self.generator) < _RESTARTED
+        self._restart(chosen[anew])
+        self._climb(chosen)
+        lesson = self._lesson(chosen)
+        dtype = working_dtype(torch.device("cpu"))
+        with torch.autocast("cpu", dtype, dtype != torch.float32):
+            logits = self.guard(lesson.images)
+        loss = self._loss(logits.float(), lesson.labels, chosen)
+        for group in self.optimiser.param_groups:
+            group["lr"] = _RATE * _rate(self.number, self.count)
+        self.optimiser.zero_grad()
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(self.guard.parameters(), 1.0)
+        self.optimiser.step()
+        self.averaged.update_parameters(self.guard)
+        caught = logits[_CHOSEN : 2 * _CHOSEN].argmax(1) == self.data.n_classes
+        self.caught += 0.02 * (caught.double().mean().item() - self.caught)
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that the next round depends on, by name."""
+        parts: dict[str, Mapping[str, Tensor]] = {
+            "network": self.network.state_dict(),
+            "averaged": self.averaged.state_dict(),
+            "candidates": self.candidates.tensors() | {"were_real": self.were_real},
+            "generator": {"state": self.generator.get_state()},
+        }
+        for number, memory in self.optimiser.state_dict()["state"].items():
+            parts[f"optimiser.{number}"] = memory
+        return {f"{part}.{name}": value for part in parts for name, value in parts[part].items()}
+
+    def restore(self, state: Mapping[str, Tensor]) -> None:
+        """Go back to where `state` was called.
+
+        Raises `KeyError` or `RuntimeError` when the state is another network's.
+        """
+
+        def part(name: str) -> dict[str, Tensor]:
+            prefix = f"{name}."
+            return {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+
+        self.network.load_state_dict(part("network"))
+        self.averaged.load_state_dict(part("averaged"))
+        for name, tensor in part("candidates").items():
+            own = {**self.candidates.tensors(), "were_real": self.were_real}[name]
+            own.copy_(tensor)
+        for number, parameter in enumerate(self.guard.parameters()):
+            self.optimiser.state[parameter] = part(f"optimiser.{number}")
+        self.generator.set_state(state["generator.state"].clone())
+
+    def _restart(self, which: Tensor) -> None:
+        """Let some begin as garbage, or as a real image of another class than their target."""
+        n, real = len(which), self.data.train
+        garbage = self.heap[torch.randint(len(self.heap), (n,), generator=self.generator)]
+        source = torch.randint(len(real), (n,), generator=self.generator)
+        others = torch.randint(1, self.data.n_classes, (n,), generator=self.generator)
+        begun = torch.rand(n, generator=self.generator) < _REAL
+        levels = (real.images[source].float() * 255).round().to(torch.uint8)
+        self.candidates.levels[which] = torch.where(begun[:, None, None, None], levels, garbage)
+        self.candidates.targets[which] = (real.labels[source] + others) % self.data.n_classes
+        self.were_real[which] = begun
+
+    def _climb(self, chosen: Tensor) -> None:
+        """Let them climb, by each rule in turn, in steps of any size."""
+        self.frozen.follow(self.network)
+        size = _STEP_SIZE * _LARGER ** torch.rand((), generator=self.generator).item()
+        self.candidates.levels[chosen] = fool(
+            self.frozen,
+            self.candidates.targets[chosen],
+            confidence=_CONFIDENCE,
+            start=self.candidates.images(chosen),
+            steps=_STEPS,
+            ascent=Ascent(rule=list(RULES)[self.number % len(RULES)], step_size=size),  # type: ignore[arg-type]
+            chunk=_CHOSEN,
+        ).levels
+
+    def _lesson(self, chosen: Tensor) -> _Lesson:
+        real, n_classes = self.data.train, self.data.n_classes
+        which = torch.randint(len(real), (_CHOSEN,), generator=self.generator)
+        images = real.images[which].float()
+        images[: _CHOSEN // 2] = augment(images[: _CHOSEN // 2], _LIGHT, self.generator)
+        sigma = _NOISE * torch.rand(_CHOSEN, 1, 1, 1, generator=self.generator)
+        images += sigma * torch.randn(images.shape, generator=self.generator)
+        garbage = self.heap[torch.randint(len(self.heap), (_GARBAGE,), generator=self.generator)]
+        return _Lesson(
+            torch.cat([images, self.candidates.images(chosen), from_levels(garbage)]),
+            torch.cat([real.labels[which], torch.full((_CHOSEN + _GARBAGE,), n_classes)]),
+        )
+
+    def _loss(self, logits: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
+        """Cross-entropy; for candidates that were real images, -log(1 - p(target)) instead."""
+        wrong = F.cross_entropy(logits, labels, reduction="none")
+        of_candidates = slice(_CHOSEN, 2 * _CHOSEN)
+        not_target = F.softplus(log_odds(logits[of_candidates], self.candidates.targets[chosen]))
+        candidates = torch.where(self.were_real[chosen], not_target, wrong[of_candidates])
+        garbage = wrong[2 * _CHOSEN :]
+        return wrong[:_CHOSEN].mean() + candidates.mean() + _GARBAGE_WEIGHT * garbage.mean()
+
+
+def _followed(average: Tensor, value: Tensor, number: Tensor | int) -> Tensor:
+    """The average of weights, which follows them quickly at first, then slowly."""
+    return average.lerp(value, max(1 - _AVERAGING, 9 / (9 + int(number))))
+
+
+def _rate(number: int, rounds: int) -> float:
+    """The share of the learning rate in a round: it rises, and falls along a cosine."""
+    fall = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * number / rounds))
+    return fall * min(1, number / _WARM_UP)
