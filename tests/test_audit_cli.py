@@ -418,6 +418,7 @@ def test_a_model_that_resists_draws_its_page_too(place, capsys):
         (["bands_of_ones_own:sure", "--max-gibberish-rate", "2"], "--max-gibberish-rate: expected"),
         (["bands_of_ones_own:sure", "--data", "nothere"], "nothere"),
         (["bands_of_ones_own:sure", "--bounds", "1", "0"], "bounds: expected (low, high)"),
+        (["fast", "--budget", "abc"], "expected a number of seconds or none, got 'abc'"),
         (["fast", "--output", "2"], "output: expected none for a model with one output"),
     ],
 )

@@ -18,6 +18,7 @@ from deceive.cli.exports import Exports
 from deceive.cli.folders import claimed
 from deceive.cli.parsing import Command, chosen
 from deceive.cli.screen import Screen, log, results, task
+from deceive.cli.seconds import SECONDS
 from deceive.cli.untrusted import cut_off, no_way_out, stdout_apart
 from deceive.common import checks
 from deceive.common.errors import InputError
@@ -55,7 +56,7 @@ class AuditCommand(Suite, Command):
     judging."""
     other_data: Path | None = None
     """A folder with images of other things, such as Fashion-MNIST: garbage to this model."""
-    budget: float | Literal["none"] | None = None
+    budget: Annotated[float | Literal["none"] | None, SECONDS] = None
     """Seconds that it may take; it reduces what no flag sets. none: do everything. By default 120,
     or none if a flag asks for more than usual."""
     max_gibberish_rate: float | None = None

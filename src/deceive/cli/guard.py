@@ -15,6 +15,7 @@ from deceive.cli.declared import Declared
 from deceive.cli.folders import claimed
 from deceive.cli.parsing import Command
 from deceive.cli.screen import log, results, task
+from deceive.cli.seconds import SECONDS
 from deceive.cli.untrusted import no_way_out, stdout_apart
 from deceive.guarding.settings import USUAL, GuardSettings
 
@@ -43,7 +44,7 @@ class GuardCommand(Command):
     MNIST, and one that is trained on the training images for other data. none: no judging."""
     other_data: Path | None = None
     """A folder with images of other things: garbage to this model."""
-    budget: float | Literal["none"] = 240
+    budget: Annotated[float | Literal["none"], SECONDS] = 240
     """Seconds for the audit with the guard; that without does as much. none: no limit."""
     audits: bool = True
     """Audit the classifier before and after."""
