@@ -7,13 +7,8 @@ import torch
 from deceive.common.errors import InputError
 from deceive.fooling.drawing import DRAWING
 from deceive.networks.classifier import Classifier
-from deceive.storage.models import (
-    halved,
-    load_card,
-    load_network,
-    save_network,
-    shipped_names,
-)
+from deceive.storage.models import halved, load_card, load_network, save_network
+from deceive.storage.shipped import shipped_names
 from worlds.records import CARD
 
 DRAWS = {"architecture": "draw", "n_outputs": 11, "rubbish_class": 10, "ascent": DRAWING}

@@ -7,7 +7,8 @@ import torch
 
 from deceive import load_data, load_network
 from deceive.fooling.drawing import DRAWING
-from deceive.storage.models import load_card, shipped_names
+from deceive.storage.models import load_card
+from deceive.storage.shipped import shipped_names
 from worlds.browser import DRAW_SAID, choose_network, deceived, draw_one, race, saved, stroke, until
 
 SAID = "document.getElementById('deceive-said').textContent"

@@ -5,8 +5,10 @@ import json
 import shutil
 import sys
 import threading
+import tomllib
+import urllib.error
 import urllib.request
-from pathlib import Path
+import zlib
 
 import pytest
 import torch
@@ -16,7 +18,8 @@ from deceive.cli import main
 from deceive.common.locks import LOCK, locked
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import DRAWING
-from deceive.storage.models import load_card, load_network, shipped_folder, shipped_names
+from deceive.storage.models import load_card, load_network
+from deceive.storage.shipped import shipped_folder, shipped_names
 from deceive.webpage import networks
 from deceive.webpage.build import CLONE, build
 from deceive.webpage.installed import page
@@ -109,18 +112,71 @@ def test_a_network_under_two_names_is_shown_once():
     assert set(manifest(shipped_folder())["menu"]) <= set(SHOWN)
 
 
+def names_in(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def the_clones(name):
+    return shipped_folder() / f"{name}.safetensors"
+
+
 def test_a_packed_page_is_the_same_and_small(dist, tmp_path):
     packed = dist.parent / "packed"
-    with page(print, clone=tmp_path, brought=packed) as folder:
-        names = {path.relative_to(folder) for path in folder.rglob("*") if path.is_file()}
-        whole = {path.relative_to(dist) for path in dist.rglob("*") if path.is_file()}
-        (left_out,) = whole - names  # the runtime for graphics cards
-        assert "asyncify" in left_out.name
-        for name in names - {Path("build.json")}:
+    with page(print, clone=tmp_path, brought=packed) as (folder, later):
+        names = {
+            path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()
+        }
+        whole = {path.relative_to(dist).as_posix() for path in dist.rglob("*") if path.is_file()}
+        left_out = whole - names - later.keys()  # the runtime for graphics cards, the notebooks
+        assert {name.partition("/")[0] for name in left_out} == {"assets", "notebooks"}
+        assert len([name for name in left_out if "asyncify" in name]) == 1
+        changed = {"build.json", "networks/manifest.json"}
+        for name in names - changed:
             assert (folder / name).read_bytes() == (dist / name).read_bytes(), name
-        assert str(left_out) not in json.loads((folder / "build.json").read_text())["files"]
+        for name, made in later.items():
+            assert made() == (dist / name).read_bytes(), name
+        assert not left_out & {*json.loads((folder / "build.json").read_text())["files"]}
+        said = json.loads((folder / "networks" / "manifest.json").read_text())
+        assert said["notebooksAt"].endswith("/tutorials/")
     assert not folder.exists()
-    assert sum(path.stat().st_size for path in packed.rglob("*") if path.is_file()) <= 11e6
+    assert sum(path.stat().st_size for path in packed.rglob("*") if path.is_file()) <= 5.5e6
+
+
+def test_the_wheel_holds_few_bytes_beside_the_runtime(dist):
+    """The runtime takes 2.2 MB in the wheel, and the wheel 8 MB at most."""
+    hooks = tomllib.loads((CLONE / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    networks = hooks["targets"]["wheel"]["hooks"]["custom"]["networks"]
+    assert set(networks) <= set(shipped_names())
+    files = [path for path in (dist.parent / "packed").rglob("*") if "wasm" not in path.name]
+    files += (CLONE / "src" / "deceive").rglob("*")
+    files += [the_clones(name) for name in networks]
+    files = [path for path in files if path.is_file() and path.suffix != ".pyc"]
+    assert sum(len(zlib.compress(path.read_bytes())) for path in files) <= 5.7e6
+
+
+def test_a_packed_page_without_some_weights_says_so_when_they_are_asked_for(dist, tmp_path):
+    packed, told = dist.parent / "packed", []
+
+    def weights_of(name):
+        if name == "study":
+            raise InputError(f"{name}: expected to download it")
+        return the_clones("judge")
+
+    with (
+        page(print, tmp_path, packed, weights_of) as (folder, later),
+        server(folder, later=later, failed=told.append) as one,
+    ):
+        threading.Thread(target=one.serve_forever).start()
+        url = f"http://127.0.0.1:{one.server_port}/networks/"
+        assert len(urllib.request.urlopen(f"{url}judge.onnx").read()) > 8e5
+        for name in ("study", "fast"):
+            with pytest.raises(urllib.error.HTTPError, match="it has to be downloaded") as caught:
+                urllib.request.urlopen(f"{url}{name}.onnx")
+            assert caught.value.code == 503
+            caught.value.close()
+        one.shutdown()
+    assert told[0] == "study: expected to download it"
+    assert "expected fast.onnx as it was built" in told[1]
 
 
 def test_a_package_without_the_page_or_with_a_damaged_one_says_so(dist, tmp_path):
@@ -128,8 +184,7 @@ def test_a_package_without_the_page_or_with_a_damaged_one_says_so(dist, tmp_path
     with pytest.raises(InputError, match=refused), page(print, tmp_path, tmp_path / "none"):
         pass
     damaged = shutil.copytree(dist.parent / "packed", tmp_path / "page")
-    for path in (damaged / "networks").glob("rounds-*.onnx"):
-        path.unlink()
+    (damaged / "teach" / "digits.xz").write_bytes(b"no longer")
     with pytest.raises(InputError, match="as it was installed"), page(print, tmp_path, damaged):
         pass
 
@@ -192,8 +247,8 @@ def test_the_command_serves_and_opens(dist, capsys, monkeypatch):
 
     running = []
 
-    def keep(*arguments):
-        running.append(server(*arguments))
+    def keep(*arguments, **named):
+        running.append(server(*arguments, **named))
         return running[0]
 
     monkeypatch.setattr("deceive.webpage.serving.server", keep)
@@ -267,9 +322,8 @@ def test_an_old_node_and_a_failing_npm_are_one_sentence(unbuilt, tmp_path):
 def built_by(programs, monkeypatch):
     """As if one network were exported in no time, and npm built a page of one file."""
     _program(programs / "node", "echo v22.1.0")
-    _program(
-        programs / "npm", 'if [ "$1" = run ]; then mkdir -p dist && echo page > dist/index.html; fi'
-    )
+    builds = "mkdir -p dist && cp -r public/. dist && echo page > dist/index.html"
+    _program(programs / "npm", f'if [ "$1" = run ]; then {builds}; fi')
     (programs.parent / "web" / "package-lock.json").write_text("{}")
     models = programs.parent / "models"
     models.mkdir()
@@ -286,7 +340,7 @@ def test_what_an_earlier_build_left_damaged_is_made_anew(unbuilt, tmp_path, monk
     networks = web / "public" / "networks" / "manifest.json"
     build(clone=tmp_path)
     listed, manifest = json.loads((web / "dist" / "build.json").read_text()), networks.read_text()
-    assert listed["files"] == ["index.html"]
+    assert {"index.html", "networks/study.onnx"} < {*listed["files"]}
     build(stages.append, tmp_path)
     assert stages == []
     for damage in (b"", b"{", b"\xff", b"3", b"[" * 100_000, b'{"networks": {"study": 3}}'):

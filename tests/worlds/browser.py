@@ -23,7 +23,8 @@ from torch import Tensor, nn
 from deceive.common.errors import InputError
 from deceive.fooling.drawing import DRAWING
 from deceive.networks.classifier import Classifier
-from deceive.storage.models import load_card, save_network, shipped_folder
+from deceive.storage.models import load_card, save_network
+from deceive.storage.shipped import shipped_folder
 from deceive.webpage.build import build
 from deceive.webpage.built import write_list
 from deceive.webpage.networks import write_networks

@@ -32,14 +32,14 @@ function problem(text) {
   boot.textContent = text;
 }
 
-function links({ notebooks }) {
+function links({ notebooks, notebooksAt }) {
   const list = document.getElementById("notebooks");
   for (const [name, title] of Object.entries(notebooks))
-    list.append(element("li", {}, element("a", { href: `notebooks/${name}.html` }, title)));
+    list.append(element("li", {}, element("a", { href: `${notebooksAt}${name}.html` }, title)));
   for (const link of document.querySelectorAll("[data-notebook]")) {
     const name = link.dataset.notebook;
-    if (name in notebooks) link.href = `notebooks/${name}.html`;
-    else if ("deceive_mnist" in notebooks) link.href = "notebooks/deceive_mnist.html";
+    if (name in notebooks) link.href = `${notebooksAt}${name}.html`;
+    else if ("deceive_mnist" in notebooks) link.href = `${notebooksAt}deceive_mnist.html`;
   }
 }
 

@@ -8,7 +8,9 @@ export async function fetched(url, what, onBytes = () => {}) {
   } catch (error) {
     throw new Error(`${what} could not be fetched: ${error.message}.`);
   }
-  if (!response.ok) throw new Error(`${what} could not be fetched: the host says ${response.status}.`);
+  // `deceive page` says in words why a network that its package leaves out isn't there.
+  const said = (response.status === 503 && response.statusText) || `the host says ${response.status}`;
+  if (!response.ok) throw new Error(`${what} could not be fetched: ${said}.`);
   // Some hosts answer with a page of their own where a file is missing, and call that a success.
   if (response.headers.get("content-type")?.startsWith("text/html"))
     throw new Error(`${what} could not be fetched: the host answers with a web page instead.`);

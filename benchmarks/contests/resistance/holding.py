@@ -26,7 +26,8 @@ from deceive.common.levels import from_levels
 from deceive.data.dataset import Dataset
 from deceive.data.loading import load_data
 from deceive.networks.inference import confidence_of, logits_of, probabilities_of
-from deceive.storage.models import load_card, load_network, shipped_names
+from deceive.storage.models import load_card, load_network
+from deceive.storage.shipped import shipped_names
 
 console = Console(stderr=True)
 

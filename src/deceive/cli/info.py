@@ -21,7 +21,8 @@ class InfoCommand(Command):
 
         from deceive.common.version import __version__
         from deceive.networks.precision import working_dtype
-        from deceive.storage.models import load_card, shipped_names
+        from deceive.storage.models import load_card
+        from deceive.storage.shipped import shipped_names
 
         cards = {name: load_card(name) for name in shipped_names()}
         snapshots = [name for name in cards if name.startswith("rounds-")]

@@ -4,10 +4,14 @@ import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from deceive.cli.parsing import Command
 from deceive.cli.screen import log, show
 from deceive.common import checks
+
+if TYPE_CHECKING:
+    from deceive.webpage.serving import Later
 
 
 @dataclass(frozen=True)
@@ -32,16 +36,16 @@ class PageCommand(Command):
             folder = build(_report)
             show(f"{folder}: built", {"folder": str(folder)}, self.json)
             return 0
-        with page(_report) as folder:
-            self._serve(folder)
+        with page(_report) as (folder, later):
+            self._serve(folder, later)
         return 0
 
-    def _serve(self, folder: Path) -> None:
+    def _serve(self, folder: Path, later: "Later") -> None:
         import webbrowser
 
         from deceive.webpage.serving import server
 
-        with server(folder, self.port) as serving:
+        with server(folder, self.port, later=later, failed=_report) as serving:
             url = f"http://127.0.0.1:{serving.server_port}/"
             show(f"{url} (Ctrl+C ends it)", {"folder": str(folder), "url": url}, self.json)
             sys.stdout.flush()

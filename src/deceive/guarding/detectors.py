@@ -8,7 +8,8 @@ from deceive.data.dataset import RealData
 from deceive.guarding.guards import Detector, name_of, small_dataset
 from deceive.guarding.settings import GuardSettings
 from deceive.networks.classifier import Classifier
-from deceive.storage.models import load_card, load_network, save_network, shipped_names
+from deceive.storage.models import load_card, load_network, save_network
+from deceive.storage.shipped import shipped_names
 
 _SHIPPED = "detector"
 

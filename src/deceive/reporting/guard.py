@@ -18,9 +18,9 @@ from deceive.reporting.audit import in_quotes, write_audit_page
 from deceive.reporting.grids import Grid
 from deceive.reporting.guard_pictures import Audited
 from deceive.reporting.html import is_large, write_page
-from deceive.storage.models import shipped_names
 from deceive.storage.places import is_there
 from deceive.storage.runs import Run
+from deceive.storage.shipped import shipped_names
 
 
 def write_guard_page(run: Run) -> Path:

@@ -14,40 +14,15 @@ from deceive.common.files import check_writable, read_errors, replacing, write_t
 from deceive.networks.building import network_of
 from deceive.networks.guarded import Network
 from deceive.storage.card import Card
-from deceive.storage.weights import hidden_card, read_weights
+from deceive.storage.shipped import (
+    shipped_card,
+    shipped_in_words,
+    shipped_names,
+    shipped_weights,
+)
+from deceive.storage.weights import hidden_card, read_card, read_weights
 
 Net = TypeVar("Net", bound=nn.Module)
-
-_PACKAGE = Path(__file__).resolve().parents[1]
-
-
-# Other names of shipped networks, with the files that they mean.
-_ALSO = {"draw": "rounds-016000"}
-
-
-def shipped_folder() -> Path:
-    """Where the shipped networks lie: inside the installed package, or in the clone."""
-    inside = _PACKAGE / "models"
-    return inside if inside.is_dir() else _PACKAGE.parents[1] / "models"
-
-
-def shipped_names(folder: Path | None = None) -> list[str]:
-    """Names that `load_network` knows, or of the networks in a folder, in alphabetical order."""
-    files = {path.stem for path in (folder or shipped_folder()).glob("[!.]*.safetensors")}
-    others = () if folder else (name for name, file in _ALSO.items() if file in files)
-    return sorted({*files, *others})
-
-
-def shipped_in_words() -> str:
-    """The names for an error's sentence; of the many `rounds-…`, the stages of `draw`, the last.
-
-    >>> shipped_in_words()
-    'detector, draw, fast, judge, judge-in-noise, resist, study, …, rounds-016000'
-    """
-    names = shipped_names()
-    stages = [name for name in names if name.startswith("rounds-")]
-    others = [name for name in names if name not in stages]
-    return ", ".join(others + (["…", stages[-1]] if stages else []))
 
 
 def halved(network: Net) -> Net:
@@ -122,6 +97,10 @@ def load_card(name: str | Path) -> Card:
 
     Raises `InputError` when there is none, or the file isn't a card.
     """
+    if str(name) in shipped_names():
+        card = shipped_card(str(name))
+        if not card.with_suffix(".safetensors").is_file():
+            return read_card(card)  # needs no download
     return read_weights(_locate(name))[0]
 
 
@@ -136,11 +115,12 @@ def load_network(name: str | Path) -> Network:
 
     Args:
         name: a shipped one (`shipped_names()`), or the path of a safetensors file with its card
-            beside it, as `save_network` and `deceive train` write them.
+            beside it, as `save_network` and `deceive train` write them. Of the shipped ones, an
+            installed package downloads some when they are first asked for (`shipped_weights`).
 
     Raises:
-        InputError: when there is no such network, when the file or its card is damaged, or when
-            it is of another kind. Nothing in the file is ever executed.
+        InputError: when there is no such network or it can't be downloaded, when the file or its
+            card is damaged, or when it is of another kind. Nothing in the file is ever executed.
     """
     card, weights = read_weights(_locate(name))
     network = network_of(card.architecture, card.n_outputs, card.image_shape)
@@ -150,7 +130,7 @@ def load_network(name: str | Path) -> Network:
 
 def _locate(name: str | Path) -> Path:
     if str(name) in shipped_names():
-        return shipped_folder() / f"{_ALSO.get(str(name), name)}.safetensors"
+        return shipped_weights(str(name))
     path = Path(name)
     with read_errors(path):
         there = path.is_file()

@@ -31,7 +31,7 @@ def read_weights(path: Path) -> tuple[Card, dict[str, Tensor]]:
     beside = path.with_suffix(".json")
     with read_errors(beside):
         places = [each for each in (beside, hidden_card(beside)) if each.is_file()] or [beside]
-    cards = [_read_card(place, path) for place in places]
+    cards = [read_card(place, path.name) for place in places]
     described = [_described(*pair) for pair in zip(cards, places, strict=True)]
     rooms = [sum(tensor.nbytes for tensor in each.values()) for each in described]
     said = f"the weights of a {cards[0].architecture!r} network, as in its card"
@@ -46,8 +46,9 @@ def read_weights(path: Path) -> tuple[Card, dict[str, Tensor]]:
     )
 
 
-def _read_card(card_path: Path, path: Path) -> Card:
-    said = f"the card of {path.name} beside it"
+def read_card(card_path: Path, of: str | None = None) -> Card:
+    """A card; `of` is the name of its weights, for an error's sentence."""
+    said = f"the card of {of} beside it" if of else "the card of a network"
     return checks.fits(Card, read_json(card_path, said), str(card_path), said)
 
 

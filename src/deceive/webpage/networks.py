@@ -16,7 +16,8 @@ from deceive.fooling.rules import GROWING, PATIENCE
 from deceive.networks.classifier import Classifier
 from deceive.storage.card import Card
 from deceive.storage.export import exported
-from deceive.storage.models import load_card, load_network, shipped_names
+from deceive.storage.models import load_card, load_network
+from deceive.storage.shipped import shipped_names
 from deceive.storage.templates import Templates
 from deceive.webpage.built import checksum, read_own
 from deceive.webpage.guarded import guarded
@@ -138,7 +139,7 @@ def write_networks(
         entry = described["networks"][row["network"]]
         if entry["round"] is not None and "judged" in row:
             entry["words"] += verdict(row["judged"])
-    described["notebooks"] = notebooks
+    described["notebooks"], described["notebooksAt"] = notebooks, "notebooks/"
     write_text(old, json.dumps(described, indent=1) + "\n")
 
 

@@ -4,6 +4,7 @@ import gzip
 import socket
 import sys
 import threading
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
@@ -17,6 +18,12 @@ from deceive.common.files import read_json
 
 HOST = "127.0.0.1"
 LIST = "build.json"  # in the folder; its "files" are the names of the files to serve
+
+Later = Mapping[str, Callable[[], bytes]]
+"""Files by their names, with functions that make them; they may raise `InputError`."""
+
+FAILED = "it has to be downloaded, and that failed"
+"""What a visitor reads, as the reason of status 503."""
 
 _MOST = 64  # open connections; one more closes the oldest
 
@@ -39,29 +46,62 @@ _HEADERS = {
 }
 
 
-def server(folder: Path, port: int = 0, *, patience: float = 20.0) -> ThreadingHTTPServer:
+def server(
+    folder: Path,
+    port: int = 0,
+    *,
+    later: Later | None = None,
+    failed: Callable[[str], None] = lambda text: None,
+    patience: float = 20.0,
+) -> ThreadingHTTPServer:
     """An HTTP server on 127.0.0.1, bound but not yet running; port 0 takes any free port.
 
     It serves only the files listed in `folder`, as they are now: they are read here, so no request
     reaches the disk. It answers GET and HEAD, and only requests whose Host is this machine, against
-    DNS rebinding. A connection that is silent for `patience` seconds is closed.
+    DNS rebinding.
+
+    Args:
+        folder: the files, with their list.
+        port: of 127.0.0.1.
+        later: listed files that are made when they are first asked for.
+        failed: is told why one of those can't be made; its visitor gets status 503.
+        patience: a connection that is silent for so many seconds is closed.
 
     Raises:
         InputError: when the folder has no list, a listed file is missing or outside the folder, or
             the port is taken.
     """
-    files = _read(folder)
+    made = {f"/{name}": make for name, make in (later or {}).items()}
+    files = _Files(_read(folder, made), made)
     try:
-        return _Server((HOST, port), partial(_Handler, files, patience))
+        return _Server((HOST, port), partial(_Handler, files, failed, patience))
     except (OSError, OverflowError) as error:
         raise InputError(f"--port: expected a free port, got {port}; {error}") from error
 
 
-def _read(folder: Path) -> dict[str, bytes]:
+class _Files:
+    """Contents by their paths in URLs; some are made when they are first asked for."""
+
+    def __init__(self, there: dict[str, bytes], later: Later) -> None:
+        self._there, self._later = there, later
+        self._making = threading.Lock()
+
+    def get(self, path: str) -> bytes | None:
+        """A file's content; None if there is no such file. `InputError` if it can't be made."""
+        if path not in self._later:
+            return self._there.get(path)
+        with self._making:
+            if path not in self._there:
+                self._there[path] = self._later[path]()
+            return self._there[path]
+
+
+def _read(folder: Path, later: Later) -> dict[str, bytes]:
     """The listed files, by their path in a URL: `/name`."""
     listed = read_json(folder / LIST, "the list of a built page")
     try:
-        return {f"/{name}": _inside(folder, name).read_bytes() for name in listed["files"]}
+        there = {f"/{name}": name for name in listed["files"] if f"/{name}" not in later}
+        return {path: _inside(folder, name).read_bytes() for path, name in there.items()}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{folder}: expected a built page with its {LIST}; {error}") from error
 
@@ -110,8 +150,11 @@ def _hang_up(connection: socket.socket) -> None:
 class _Handler(BaseHTTPRequestHandler):
     default_request_version = "HTTP/1.0"  # so every answer has a status line
 
-    def __init__(self, files: dict[str, bytes], patience: float, *arguments: Any) -> None:
+    def __init__(
+        self, files: _Files, failed: Callable[[str], None], patience: float, *arguments: Any
+    ) -> None:
         self._files = files
+        self._failed = failed
         self._patience = patience
         super().__init__(*arguments)
 
@@ -137,10 +180,15 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         path = unquote(self.path.partition("?")[0])
         path = "/index.html" if path == "/" else path
-        if path not in self._files:
+        try:
+            content = self._files.get(path)
+        except InputError as error:
+            self._failed(str(error))
+            self.send_error(HTTPStatus.SERVICE_UNAVAILABLE, FAILED)
+            return None
+        if content is None:
             self.send_error(HTTPStatus.NOT_FOUND)
             return None
-        content = self._files[path]
         kind = _TYPES.get(Path(path).suffix, _BYTES)
         self.send_response(HTTPStatus.OK)
         self.send_header("Content-Type", kind)

@@ -29,7 +29,8 @@ from deceive.auditing.models.wants import NOTHING, Wants, declared_shape
 from deceive.common.errors import InputError
 from deceive.common.files import read_errors
 from deceive.common.runtime import forbid_telemetry
-from deceive.storage.models import load_card, load_network, shipped_names
+from deceive.storage.models import load_card, load_network
+from deceive.storage.shipped import shipped_names
 
 WANT_TRUST: tuple[Format, ...] = ("torch.export", "TorchScript")
 """Formats that can execute code when they are opened."""

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from deceive.common.errors import InputError
-from deceive.storage.models import shipped_in_words, shipped_names
+from deceive.storage.shipped import shipped_in_words, shipped_names
 
 _FILES = (".onnx", ".safetensors", ".keras", ".h5", ".hdf5", ".pt", ".pth", ".pt2", ".bin", ".ckpt")
 """Endings of files of models."""

@@ -17,7 +17,8 @@ from deceive.common.arrays import Arrays
 from deceive.common.progress import Tick
 from deceive.fooling.fool import fool
 from deceive.networks.inference import confidence_of
-from deceive.storage.models import load_card, load_network, shipped_names
+from deceive.storage.models import load_card, load_network
+from deceive.storage.shipped import shipped_names
 
 SURROGATES = ("fast", "study")
 """The shipped networks whose fooling images are tried on others."""
