@@ -3,6 +3,7 @@
 import math
 
 from deceive.common.checks import counted
+from deceive.reporting.html import duration_in_words
 from deceive.storage.kinds import Row
 
 
@@ -44,7 +45,7 @@ def rounds_findings(rows: list[Row], quality: Row | None) -> list[str]:
         )
     said.append(
         f"The last network reads {last['test_accuracy']:.2%} of the test images correctly, not "
-        f"counting “rubbish” as an answer. The rounds took {last['seconds'] / 60:.1f} minutes."
+        f"counting “rubbish” as an answer. The rounds took {duration_in_words(last['seconds'])}."
     )
     return said
 

@@ -31,8 +31,9 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     """Render a template of `templates/` into a file, and return the file's path.
 
     A template can use the filters `share` (0.5 → 50.0%), `count` (1000 → 1,000), `plain` (0.50 →
-    0.5), `sure` (a confidence, rounded down), `marked` (a sentence with code in it) and `setting`
-    (a value of settings, in words). `share`, `count` and `plain` show a dash for None.
+    0.5), `duration` (seconds, in words), `sure` (a confidence, rounded down), `marked` (a sentence
+    with code in it) and `setting` (a value of settings, in words). `share`, `count` and `plain`
+    show a dash for None.
     """
     environment = Environment(
         loader=FunctionLoader(_source),
@@ -44,6 +45,7 @@ def write_page(path: Path, template: str, **values: Any) -> Path:
     environment.filters["share"] = lambda value, digits=1: number_in_words(value, f".{digits}%")
     environment.filters["count"] = lambda value: number_in_words(value, ",")
     environment.filters["plain"] = lambda value: number_in_words(value, "g")
+    environment.filters["duration"] = duration_in_words
     environment.filters["sure"] = sure
     environment.filters["marked"] = marked
     environment.filters["setting"] = setting_in_words
@@ -117,3 +119,14 @@ def number_in_words(value: Any, form: str) -> str:
     ('50.0%', '–')
     """
     return format(value, form) if isinstance(value, int | float) else "–"
+
+
+def duration_in_words(seconds: float) -> str:
+    """A duration with its unit: seconds, or minutes from one minute on.
+
+    >>> [duration_in_words(seconds) for seconds in (0.6, 42, 240)]
+    ['1 second', '42 seconds', '4.0 minutes']
+    """
+    if seconds < 59.5:
+        return f"{seconds:.0f} second{'s' if round(seconds) != 1 else ''}"
+    return f"{seconds / 60:.1f} minutes"

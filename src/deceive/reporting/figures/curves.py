@@ -80,7 +80,8 @@ def rounds_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
         elif axes.lines:
             axes.set_ylabel(str(axes.lines[0].get_label()), size=points(0.85))
     places[0].set_ylim(-0.02, 1.02)
-    if "frechet_distance" in rows[-1]:
+    distances = [row["frechet_distance"] for row in rows if row.get("frechet_distance")]
+    if distances and max(distances) > 10 * min(distances):
         places[1].set_yscale("log")
     return figure
 
