@@ -70,7 +70,7 @@ def test_what_deceived_the_network_does_not_pass_the_guard(visit, settings):
     page = visit()
     deceived(page, 5, "uniform")
     said = asked(page)
-    assert said.startswith(f"Alone, {settings['reader']} is 99")
+    assert said.startswith(f"Alone, “{settings['reader']}” is 99")
     assert "sure that this is a 5." in said
     assert "“none of these” gets " in said
     assert said.endswith("the image doesn’t pass.")

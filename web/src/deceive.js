@@ -31,6 +31,7 @@ export function deceivePanel(networks, { onImage, link }) {
   const listed = { ...networks.manifest.networks }; // by name, those that the page brings
   const menu = networkMenu(networkChoice, at("more"), networks);
 
+  const narrow = matchMedia("(max-width: 38rem)"); // there the image stands far below the buttons
   let howOwn = ""; // how the visitor's own network is deceived
 
   const target = () => Number(new FormData(form).get("target") ?? DIGIT);
@@ -41,13 +42,18 @@ export function deceivePanel(networks, { onImage, link }) {
     digitChoice(at("targets"), "target", digits, [chosen, DIGIT].find((one) => digits.includes(one)) ?? 0);
     const { outputs } = networks.info(networkChoice.value);
     bars.name(Array.from({ length: outputs }, (_, k) => networks.label(networkChoice.value, k)));
-    const { steps } = networks.rule(networkChoice.value);
-    const own = networkChoice.value === "own";
-    at("how").hidden = !networks.draws(networkChoice.value) && !own;
-    at("how").textContent = own
-      ? howOwn
-      : `This network went through the rounds of panel 3, and draws: every image takes ${steps} ` +
-        "steps, in noise that falls, whatever the confidence.";
+    at("how").textContent = howItGoes(networkChoice.value);
+  }
+
+  /** How well a network reads, and what is special about deceiving it. */
+  function howItGoes(name) {
+    if (name === "own") return howOwn;
+    const reads = name in listed ? `It reads ${percent(listed[name].testAccuracy, 2)} of real digits correctly. ` : "";
+    if (!networks.draws(name)) return reads;
+    return (
+      `${reads}It went through the rounds of panel ${name in listed ? 3 : 4}, and draws: every image ` +
+      `takes ${networks.rule(name).steps} steps, in noise that falls, whatever the confidence.`
+    );
   }
 
   function startImage() {
@@ -100,7 +106,7 @@ export function deceivePanel(networks, { onImage, link }) {
       `Your network has ${outputs} answers. ` +
       (exact
         ? "Its file has its gradient, which the image follows."
-        : "Its file has no gradient: each step asks it 48 times what small changes do, and follows that.");
+        : "Its file has no gradient: each step tries 48 small changes, and follows what helps.");
     choose("own", `your own: ${chosen.name}`);
   }
 
@@ -178,6 +184,7 @@ export function deceivePanel(networks, { onImage, link }) {
     button.pause.textContent = "Pause";
     back.disabled = true;
     said.textContent = `Making it ${withArticle(mine.target)} …`;
+    if (narrow.matches) canvas.scrollIntoView({ block: "nearest" });
     if (canBeLinked()) writeAddress(state());
     try {
       await networks.load(mine.network, (share) => {
@@ -342,7 +349,8 @@ export function deceivePanel(networks, { onImage, link }) {
     /** Choose a network, which may be new or another than before. */
     useNetwork(name, text) {
       choose(name, text);
-      document.getElementById("deceive").scrollIntoView();
+      if (narrow.matches) button.go.scrollIntoView({ block: "center" });
+      else document.getElementById("deceive").scrollIntoView();
       button.go.focus({ preventScroll: true });
     },
     /** Deceive the network with the drawing, which it reads as `seen`, and so as another digit. */

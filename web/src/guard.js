@@ -63,7 +63,7 @@ export function guardPanel(networks, images) {
     const one = best(alone);
     const digit = best(behind.slice(0, -1));
     const none = behind.at(-1);
-    const first = `Alone, ${reader} is ${percent(one.confidence)} sure that this is ${withArticle(one.output)}.`;
+    const first = `Alone, “${reader}” is ${percent(one.confidence)} sure that this is ${withArticle(one.output)}.`;
     const sure = `${percent(digit.confidence)} sure of ${withArticle(digit.output)}`;
     if (digit.confidence >= threshold) return `${first} Behind the guard it is ${sure}: the image passes.`;
     if (none < digit.confidence)
@@ -94,13 +94,13 @@ function words(networks) {
   const { guard, reader, threshold, kept, images, readerAccuracy, accuracy } =
     networks.manifest.guarded;
   return [
-    `A guard is another network, here ${guard}, which learned in rounds what is no digit. It stands ` +
-      `in front of ${reader}, which isn’t changed: the guard settles whether an image shows a ` +
-      `digit, and ${reader} helps to settle which.`,
+    `A guard is another network, here “${guard}”, which learned in rounds what is no digit. It stands ` +
+      `in front of “${reader}”, which isn’t changed: the guard settles whether an image shows a ` +
+      `digit, and “${reader}” helps to settle which.`,
     `An image passes if one digit gets at least ${percent(threshold, 0)}. Of ` +
       `${images.toLocaleString("en-GB")} real digits, ${percent(kept)} pass; ` +
       `${percent(accuracy, 2)} are read correctly behind the guard, and ` +
-      `${percent(readerAccuracy, 2)} by ${reader} alone.`,
+      `${percent(readerAccuracy, 2)} by “${reader}” alone.`,
     "Make a fooling image in panel 2, or draw a house in panel 1, and ask both.",
   ];
 }

@@ -1,6 +1,5 @@
 // The menu of networks: in words, grouped, and at first only a few.
 
-import { percent } from "./networks.js";
 import { element } from "./views.js";
 
 /** Fills `select`; the button `more` adds the networks that are not among the manifest's first. */
@@ -15,7 +14,7 @@ export function networkMenu(select, more, networks) {
     select.replaceChildren(
       ...labels.map((label) => {
         const members = shown.filter((name) => groupOf(name) === label);
-        const options = members.map((name) => new Option(inWords(name), name));
+        const options = members.map((name) => new Option(`${networks.info(name).words} (${name})`, name));
         return element("optgroup", { label }, ...options);
       }),
     );
@@ -26,11 +25,6 @@ export function networkMenu(select, more, networks) {
     const { group } = networks.info(name);
     return group[0].toUpperCase() + group.slice(1);
   };
-
-  function inWords(name) {
-    const { words, testAccuracy } = networks.info(name);
-    return `${words} (${name}, reads ${percent(testAccuracy, 2)})`;
-  }
 
   function showAll() {
     fill([...manifest.menu, ...rest]);

@@ -123,7 +123,7 @@ export function roundsPanel(networks) {
   function choose(index) {
     slider.value = index;
     const lane = race.lanes[index];
-    const name = `${title(lane.entry)}: ${subtitle(lane.entry)}`;
+    const name = `${title(lane.entry)}: ${subtitle(lane.entry)} of real digits`;
     at("label").textContent = name;
     slider.setAttribute("aria-valuetext", name);
     for (const one of race.lanes) one.picture.setAttribute("aria-pressed", String(one === lane));
@@ -148,8 +148,8 @@ export function roundsPanel(networks) {
       const lines = [element("b", {}, state)];
       if (image.confidence !== null) lines.push(`${image.steps} steps`);
       if (lane.judged) {
-        const mark = agrees(lane, i) ? " ✓" : "";
-        lines.push(element("span", { className: "judge" }, `judge: ${lane.judged[i]}${mark}`));
+        const mark = element("span", { className: "mark" }, agrees(lane, i) ? " ✓" : "");
+        lines.push(element("span", { className: "judge" }, `judge: ${lane.judged[i]}`, mark));
       }
       figure.classList.toggle("agrees", agrees(lane, i));
       figure.lastChild.replaceChildren(...lines.flatMap((line) => [line, element("br")]));

@@ -121,7 +121,7 @@ export async function storyPanel(networks) {
   };
 }
 
-const RECORDED = "Recorded from these networks when the page was made.";
+const RECORDED = "Recorded when the page was made.";
 
 function pause(milliseconds) {
   return milliseconds > 0 && new Promise((resolve) => setTimeout(resolve, milliseconds));

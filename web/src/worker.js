@@ -23,7 +23,7 @@ async function load({ name, url, bytes, shape }, onBytes) {
   try {
     session = await ort.InferenceSession.create(file, { executionProviders: ["wasm"] });
   } catch (error) {
-    throw new Error(`The network “${name}” could not be started: ${error.message}`);
+    throw new Error(`The network “${name}” could not be started: ${why(error)}`);
   }
   networks.set(name, (...question) => ask(ort, session, shape, ...question));
 }
@@ -36,11 +36,17 @@ async function loadOwn({ name, bytes }) {
   try {
     session = await ort.InferenceSession.create(new Uint8Array(bytes), { executionProviders: ["wasm"] });
   } catch (error) {
-    throw new Error(`This file could not be started as a network: ${error.message}`);
+    throw new Error(`This file could not be started as a network: ${why(error)}`);
   }
   const own = await ownNetwork(ort, session);
   networks.set(name, own.ask);
   return own.described;
+}
+
+/** Why ONNX Runtime refuses a file, without its codes. */
+function why({ message }) {
+  if (message.includes("protobuf parsing failed")) return "it is no ONNX file.";
+  return message.replace(/^.*ERROR_MESSAGE: /s, "");
 }
 
 async function ask(ort, session, shape, images, targets, noise) {
