@@ -58,6 +58,7 @@ models: $(READY) ## train the shipped networks again; judge-in-noise stays
 	    cp "$$each" models/resist.$$kind || exit 1; \
 	  done; \
 	done
+	$(BIN)/python -m tools.one
 
 pictures: study ## the pictures of README and docs, from the study and of the page
 	cp runs/study/images/*.png images/

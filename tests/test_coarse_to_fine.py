@@ -3,7 +3,7 @@ import torch
 from torch import nn
 
 from conftest import Bands
-from deceive import Classifier, CoarseToFine, InputError, fool
+from deceive import Classifier, CoarseToFine, InputError, export_onnx, fool
 from deceive.networks import coarse_to_fine
 from deceive.networks.coarse_to_fine import LEVELS
 
@@ -53,6 +53,17 @@ def test_where_noise_is_told_it_is_the_network_that_draws(network):
     images, noise = torch.rand(3, *SHAPE), torch.tensor([0.1, 0.5, 1.0])
     assert torch.equal(network(images, noise), network.drawing(images, noise))
     assert torch.equal(network(images, torch.zeros(3)), network(images))
+    some = network(images, torch.tensor([0.1, 0.0, 0.0]))
+    torch.testing.assert_close(some[0], network.drawing(images, noise)[0])
+    torch.testing.assert_close(some[1:], network(images)[1:])
+
+
+def test_it_can_be_exported(monkeypatch, tmp_path):
+    """Which checks that ONNX Runtime agrees with torch."""
+    monkeypatch.setattr(coarse_to_fine, "LEVELS", (1.0, 0.1))
+    network = CoarseToFine(hearing(3, SHAPE), Classifier("fast", 3, SHAPE)).eval()
+    export_onnx(network, tmp_path / "one.onnx", gradient=False)
+    assert (tmp_path / "one.onnx").stat().st_size > 0
 
 
 class Said(nn.Module):

@@ -54,7 +54,7 @@ def test_logits_and_features(architecture, shape, n_outputs):
     network.eval()
     features = network.features(images)
     assert features.shape == (3, network.num_features)
-    if architecture not in GUARDED:
+    if architecture in ARCHITECTURES:
         torch.testing.assert_close(network.head(features), network(images))
     torch.testing.assert_close(network(images[:1]), network(images)[:1])
 
@@ -119,9 +119,9 @@ def test_faint_greys_are_not_seen():
 @pytest.mark.parametrize("architecture", NETWORKS)
 def test_what_is_shipped_is_small(architecture):
     parameters = sum(parameter.numel() for parameter in network_of(architecture).parameters())
-    assert (
-        parameters * (2 if architecture in ("draw", "guard", "resist", "shaped") else 4) < 2e6
-    )  # in half precision
+    size = 2 if architecture in ("draw", "guard", "resist", "shaped") else 4  # in half precision
+    if architecture != "one":  # its parts have files of their own
+        assert parameters * size < 2e6
 
 
 def test_only_a_network_that_hears_noise_is_changed_by_being_told():
@@ -132,7 +132,7 @@ def test_only_a_network_that_hears_noise_is_changed_by_being_told():
             nn.init.normal_(parameter, std=0.1)
         same = torch.equal(network(images, noise), network(images))
         assert same == (not network.hears_noise)
-        assert network.hears_noise == (architecture in ("draw", "sketch"))
+        assert network.hears_noise == (architecture in ("draw", "one", "sketch"))
         assert torch.equal(network(images, torch.zeros(2)), network(images))
 
 

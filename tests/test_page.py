@@ -20,7 +20,9 @@ STEPS = DRAWING.schedule.steps
 
 # Shipped classifiers that the page shows, besides those of the rounds that draw.
 CLASSIFIERS = [
-    name for name in shipped_names() if load_card(name).round is None and name != "detector"
+    name
+    for name in shipped_names()
+    if load_card(name).round is None and name not in ("detector", "one")
 ]
 
 

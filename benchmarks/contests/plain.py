@@ -2,7 +2,7 @@
 
 `deceive fool --model NETWORK --target all --count 20`, with its defaults: uniform noise, no
 schedule, no noise on the way. Three judges, none of them among the networks, say what the images
-show. `one` is `draw` and `resist` in one network (`CoarseToFine`), nothing trained again.
+show.
 """
 
 from collections.abc import Iterator, Sequence
@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 import torch
 from rich.console import Console
-from torch import Tensor, nn
+from torch import Tensor
 
 from benchmarks.contest import Row, facts, in_words
 from benchmarks.pictures import stripped
@@ -26,21 +26,17 @@ from deceive.fooling.starts import begin
 from deceive.judging.likeness import features_of, frechet_between
 from deceive.judging.measures import agreement
 from deceive.networks.classifier import Classifier
-from deceive.networks.coarse_to_fine import CoarseToFine
 from deceive.networks.inference import logits_of
 from deceive.storage.models import load_card, load_network
 
 console = Console(stderr=True)
-
-# Not shipped: it is put together here.
-ONE = "one"
 
 # The networks, and what each was trained for.
 NETWORKS = {
     "fast": "trained to read",
     "draw": "… and to draw",
     "resist": "… and to resist",
-    ONE: "draw and resist in one",
+    "one": "draw and resist in one",
 }
 
 DIGITS = 10
@@ -72,16 +68,15 @@ def run(plan: Plan) -> Iterator[Row]:
     network, numbers = load_network(plan.networks[0]), range(0, DIGITS * plan.count, plan.count)
     starts = to_levels(begin("uniform", numbers, network.image_shape, 0))
     result: Row = {"facts": facts(), "plan": asdict(plan), "judges": JUDGES, "rows": []}
-    shipped = [name for name in plan.networks if name != ONE]
     result |= {
-        "weights_sha256": {name: load_card(name).weights_sha256 for name in shipped},
+        "weights_sha256": {name: load_card(name).weights_sha256 for name in plan.networks},
         "starts": stripped(starts.numpy()),
         "floor_frechet_distance": frechet_between(
             features_of(judges[0], _real(data, plan.count)), reference
         ),
     }
     for name in plan.networks:
-        network = _network(name, data)
+        network = load_network(name)
         for seed in range(plan.repeats):
             made = fool(network, range(DIGITS), count=plan.count, seed=seed)
             row = {"network": name, "made_for": NETWORKS[name], "seed": seed}
@@ -91,16 +86,6 @@ def run(plan: Plan) -> Iterator[Row]:
             result["rows"].append(row)
             console.print(f"{name}, seed {seed}: {row['fooled']} of {row['candidates']}")
     yield result
-
-
-def _network(name: str, data: Dataset) -> nn.Module:
-    if name != ONE:
-        return load_network(name)
-    drawing = load_network("draw")
-    assert isinstance(drawing, Classifier)
-    network = CoarseToFine(drawing, load_network("resist")).eval()
-    network.calibrate(data.validation.images, data.validation.labels)
-    return network
 
 
 def table(result: Row) -> str:

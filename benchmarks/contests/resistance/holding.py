@@ -39,7 +39,11 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
     """
     data, network, card = load_data(), load_network(plan.model), load_card(plan.model)
     cards = {name: load_card(name) for name in shipped_names() if not name.startswith("rounds-")}
-    others = [name for name, its in cards.items() if its.weights_sha256 != card.weights_sha256]
+    others = [
+        name
+        for name, its in cards.items()
+        if its.weights_sha256 != card.weights_sha256 and not its.parts
+    ]
     subject = meet(load_model(plan.model), data)
     judges, _ = meet_judges([AUTO], subject, data, trust=False)
     about = {"plan": asdict(plan), "weights_sha256": card.weights_sha256}

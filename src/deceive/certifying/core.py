@@ -15,7 +15,7 @@ from deceive.certifying.rules import named
 from deceive.common import arguments, checks
 from deceive.common.errors import InputError
 from deceive.networks.classifier import Classifier
-from deceive.networks.guarded import Guarded, Network, moved
+from deceive.networks.guarded import Guarded, moved
 from deceive.networks.inference import batch_for
 from deceive.networks.shrinking import shrunk
 
@@ -149,7 +149,7 @@ def _confidence(outputs: Outputs, number: int) -> Tensor:
     return 1 / (-outputs.apart(number).upper).exp().sum(1)
 
 
-def _above_rubbish(network: Network, box: Box) -> tuple[Tensor, Tensor]:
+def _above_rubbish(network: Classifier | Guarded, box: Box) -> tuple[Tensor, Tensor]:
     """What a network with a rubbish class, the last, makes of a box.
 
     Returns:

@@ -20,7 +20,7 @@ from deceive.data.sampling import sample_of
 from deceive.guarding.settings import GuardSettings
 from deceive.guarding.training import train_guard
 from deceive.networks.classifier import Classifier
-from deceive.networks.guarded import Network
+from deceive.networks.guarded import Guarded
 from deceive.networks.inference import BATCH
 from deceive.networks.shrinking import fitting, shrunk
 from deceive.storage.card import Card
@@ -51,7 +51,7 @@ class Detector:
 class Guard:
     """A guard for some data."""
 
-    network: Network
+    network: Classifier | Guarded
     card: Card
     source: str
     """Where it comes from: a shipped name or a path."""
@@ -110,7 +110,12 @@ def _is_shipped(choice: Choice, data: RealData) -> bool:
 
 
 def _loaded(source: Path | str) -> Guard:
-    return Guard(load_network(source), load_card(source), str(source))
+    network = load_network(source)
+    if not isinstance(network, Classifier | Guarded):
+        raise InputError(
+            f"use: expected a classifier with a rubbish class, or a guarded one, got {source!r}"
+        )
+    return Guard(network, load_card(source), str(source))
 
 
 def _given(source: Path | str, data: RealData) -> Guard:

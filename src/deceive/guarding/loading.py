@@ -15,7 +15,7 @@ from deceive.guarding.model import GuardedModel
 from deceive.guarding.readers import Reader
 from deceive.guarding.sample import check_same, read_sample
 from deceive.networks.classifier import Classifier
-from deceive.networks.guarded import Guarded, Network
+from deceive.networks.guarded import Guarded
 from deceive.storage.models import load_network
 from deceive.storage.runs import weights_in
 
@@ -77,7 +77,8 @@ def loaded_again(
 
 def composed(folder: Path, card: GuardedCard, subject: Subject) -> GuardedModel:
     """The guarded classifier, of the guard in a folder and a classifier that has met the data."""
-    guard: Network = load_network(weights_in(folder, "guard"))
+    guard = load_network(weights_in(folder, "guard"))
+    assert isinstance(guard, Classifier | Guarded)
     detector: Classifier | None = None
     if card.guard.certified:
         loaded = load_network(weights_in(folder, "detector"))

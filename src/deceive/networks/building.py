@@ -6,6 +6,7 @@ from deceive.common import checks
 from deceive.common.levels import Shape
 from deceive.networks.architectures import ARCHITECTURES
 from deceive.networks.classifier import MNIST_MEAN, MNIST_STD, Classifier
+from deceive.networks.coarse_to_fine import CoarseToFine
 from deceive.networks.guarded import Guarded, Network, Shifts
 from deceive.networks.mixture import Mixture
 
@@ -25,11 +26,14 @@ GUARDED = {
     "shaped": Composition("guard", (), (), mixture=True),
 }
 
-NETWORKS = sorted([*ARCHITECTURES, *GUARDED])
+_ONE = CoarseToFine.architecture
+
+NETWORKS = sorted([*ARCHITECTURES, *GUARDED, _ONE])
 """Names that `network_of` knows."""
 
-TAUGHT = [name for name in NETWORKS if name != "shaped"]
-"""Those that the rounds can teach; `guarding.training` has rounds of its own for the other one."""
+TAUGHT = [name for name in NETWORKS if name not in ("shaped", _ONE)]
+"""Those that the rounds can teach. `guarding.training` has rounds of its own for `shaped`, and
+`one` is made of two that were taught."""
 
 
 def network_of(
@@ -48,7 +52,8 @@ def network_of(
 
     Args:
         name: from `NETWORKS`.
-        n_outputs: the number of logits; for a guarded network at least 3, the last for rubbish.
+        n_outputs: the number of logits; for a guarded network and for `one` at least 3, the last
+            for rubbish.
         image_shape: (C, H, W).
         mean: of the training images' pixels.
         std: their standard deviation.
@@ -57,9 +62,14 @@ def network_of(
         InputError: when there is no such network, or an argument is out of range.
     """
     checks.one_of("architecture", name, NETWORKS)
-    if name not in GUARDED:
+    if name in ARCHITECTURES:
         return Classifier(name, n_outputs, image_shape, mean=mean, std=std)
     checks.at_least("n_outputs", n_outputs, 3)
+    if name == _ONE:
+        drawing = Classifier("draw", n_outputs, image_shape, mean=mean, std=std)
+        return CoarseToFine(
+            drawing, network_of("resist", n_outputs, image_shape, mean=mean, std=std)
+        )
     made = GUARDED[name]
     guard = Classifier(made.guard, n_outputs, image_shape, mean=mean, std=std)
     readers = [

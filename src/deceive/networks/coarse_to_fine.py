@@ -82,6 +82,7 @@ class CoarseToFine(nn.Module):
     _order: Tensor
     _signs: Tensor
     hears_noise = True
+    architecture = "one"
 
     @arguments.taking(
         drawing=arguments.of("a Classifier", Classifier),
@@ -97,17 +98,19 @@ class CoarseToFine(nn.Module):
         mine, its = ((each.n_outputs, each.image_shape) for each in (drawing, resisting))
         if mine != its:
             raise InputError(f"resisting: expected outputs and images {mine}, got {its}")
-        self.drawing, self.resisting = drawing, resisting
+        self.drawing = drawing
+        self.resisting = resisting
         self.image_shape: Shape = drawing.image_shape
-        self.n_outputs, self.num_features = drawing.n_outputs, drawing.num_features
+        self.n_outputs: int = drawing.n_outputs
+        self.num_features: int = drawing.num_features
         self.register_buffer("usual", torch.zeros(len(LEVELS) + 1))
         self.register_buffer("spread", torch.ones(len(LEVELS) + 1))
         self.register_buffer("budget", torch.tensor(0.0))
         generator = torch.Generator().manual_seed(0)
         shape = (len(LEVELS), TIMES, _SHUFFLED)
         pixels = drawing.image_shape[0] * drawing.image_shape[1] * drawing.image_shape[2]
-        order = torch.rand(*shape, pixels, generator=generator).argsort(-1)
-        signs = torch.randint(2, shape, generator=generator) * 2.0 - 1
+        order = torch.rand(*shape, pixels, generator=generator, device="cpu").argsort(-1)
+        signs = torch.randint(2, shape, generator=generator, device="cpu") * 2.0 - 1
         self.register_buffer("_order", order, persistent=False)
         self.register_buffer("_signs", signs, persistent=False)
 
@@ -120,12 +123,17 @@ class CoarseToFine(nn.Module):
 
         Args:
             images: (N, C, H, W) in [0, 1], or beyond where there is noise in them.
-            noise: (N,), standard deviations of the noise that is in the images already. If there is
-                any, the answer is that of the network that draws.
+            noise: (N,), standard deviations of the noise that is in the images already. About an
+                image with noise, the answer is that of the network that draws.
         """
-        if noise is not None and bool(noise.any()):
-            drawn: Tensor = self.drawing(images, noise)
+        if noise is None:
+            return self._of_all_levels(images)
+        drawn: Tensor = self.drawing(images, noise)
+        if type(noise) is Tensor and bool(noise.all()):  # a tracer's tensors have no values
             return drawn
+        return torch.where(noise[:, None] > 0, drawn, self._of_all_levels(images))
+
+    def _of_all_levels(self, images: Tensor) -> Tensor:
         total = self.budget - self._against(self.log_odds(images))
         return torch.cat([total, torch.zeros_like(total[:, :1])], 1)
 

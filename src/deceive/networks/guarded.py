@@ -10,6 +10,7 @@ from deceive.common import arguments, checks
 from deceive.common.errors import InputError
 from deceive.common.levels import Shape
 from deceive.networks.classifier import Classifier
+from deceive.networks.coarse_to_fine import CoarseToFine
 from deceive.networks.mixture import Mixture
 from deceive.networks.shrinking import shrunk
 
@@ -87,7 +88,7 @@ class Guarded(nn.Module):
     )
     def __init__(
         self,
-        guard: "Network",
+        guard: "Classifier | Guarded",
         readers: Sequence[nn.Module] | nn.ModuleList,
         *,
         doubt: float = 0.01,
@@ -205,13 +206,15 @@ def opinion_of_both(
     return guard.logsumexp(1, keepdim=True) + r.log() + doubts
 
 
-Network = Classifier | Guarded
+Network = Classifier | Guarded | CoarseToFine
 """A network that a card can describe."""
 
 
 def guard_of(network: Network) -> Classifier:
-    """The innermost guard of a guarded network; any other network itself."""
-    return guard_of(network.guard) if isinstance(network, Guarded) else network
+    """The innermost guard of a guarded network; a classifier itself."""
+    if isinstance(network, Classifier):
+        return network
+    return guard_of(network.guard if isinstance(network, Guarded) else network.resisting)
 
 
 @torch.no_grad()
@@ -226,6 +229,8 @@ def expecting(network: Network, added: float) -> None:
         if network.mixture is not None:
             network.mixture.offset -= added
         expecting(network.guard, added)
+    elif isinstance(network, CoarseToFine):
+        network.budget -= added
     else:
         network.head.bias[-1] += added
 

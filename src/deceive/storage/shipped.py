@@ -45,7 +45,7 @@ def shipped_in_words() -> str:
     """The names for an error's sentence; of the many `rounds-…`, the stages of `draw`, the last.
 
     >>> shipped_in_words()
-    'detector, draw, fast, judge, judge-in-noise, resist, study, …, rounds-016000'
+    'detector, draw, fast, judge, judge-in-noise, one, resist, study, …, rounds-016000'
     """
     names = shipped_names()
     stages = [name for name in names if name.startswith("rounds-")]

@@ -45,8 +45,8 @@ def manifest(models: Path) -> dict[str, Any]:
     shipped; else all there are, the least accurate first, with no round.
     """
     cards = {name: load_card(models / f"{name}.safetensors") for name in shipped_names(models)}
-    # A detector reads no classes.
-    cards = {name: card for name, card in cards.items() if card.architecture != "detector"}
+    # A detector reads no classes, and a step with `one` asks 23 networks.
+    cards = {n: card for n, card in cards.items() if card.architecture not in ("detector", "one")}
     # One network may be shipped under two names; the later name stays.
     last = {card.weights_sha256: name for name, card in cards.items()}
     cards = {name: card for name, card in cards.items() if last[card.weights_sha256] == name}
