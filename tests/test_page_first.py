@@ -191,7 +191,7 @@ def test_a_visitors_own_network(visit, dist, tmp_path):
     made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(made, tmp_path / "wide.onnx")
     page = visit()
-    assert "could not be started as a network" in own(page, tmp_path / "none.onnx")
+    assert "as a network: it is no ONNX file." in own(page, tmp_path / "none.onnx")
     assert "your network takes N × 3 × 32 × 32" in own(page, tmp_path / "wide.onnx")
     page.select_option("#deceive-start", "smooth")
     for name, how in (("fast.onnx", "has its gradient"), ("answers.onnx", "has no gradient")):

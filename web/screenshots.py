@@ -1,12 +1,13 @@
 """Pictures of the panels, as somebody would see them.
 
-`python web/screenshots.py` makes those in `images/`; with a folder, it writes them in dark mode and
-on a phone there too.
+`python web/screenshots.py` makes those in `images/`, which the documentation shows; with a folder,
+it writes all panels there, in dark mode and on a phone too.
 """
 
 import shutil
 import sys
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 from playwright.sync_api import Page, sync_playwright
@@ -19,6 +20,7 @@ FIVE = (
     ((0.36, 0.2), (0.33, 0.46), (0.5, 0.43), (0.63, 0.52), (0.64, 0.68), (0.53, 0.8), (0.34, 0.77)),
     ((0.36, 0.2), (0.66, 0.18)),
 )
+TAUGHT = 0.95  # the share that the judge recognises when panel 4 is photographed
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 LOOKS = {
     "": {"viewport": {"width": 1180, "height": 900}, "device_scale_factor": 1.5},
@@ -36,8 +38,15 @@ LOOKS = {
 }
 
 
+PANELS = ("draw", "deceive", "rounds", "teach", "guard")
+SHOWN = ("deceive", "rounds", "teach")  # in the documentation
+
+
 def play(page: Page) -> None:
-    """Draw a digit, deceive the network once, and look at all ten digits of the rounds."""
+    """Draw a digit, deceive once, teach until handwriting is there, and ask the guard.
+
+    Panel 3 shows all ten digits, as they were recorded.
+    """
     pad = page.locator("#pad")
     pad.scroll_into_view_if_needed()
     box = pad.bounding_box()
@@ -52,15 +61,22 @@ def play(page: Page) -> None:
     page.click("#deceive-go")
     page.wait_for_selector("#deceive-again:enabled")
     page.wait_for_timeout(500)  # for the judge
-    page.locator("#rounds-targets label", has_text="all").click()  # as they were recorded
+    page.locator("#rounds-targets label", has_text="all").click()
     page.wait_for_selector("#rounds-chosen .agrees")
+    page.click("#guard-ask")
+    page.wait_for_selector("#guard-behind .wanted")
+    page.click("#teach-go")
+    while (page.evaluate("deceive.teach.points().at(-1)?.share") or 0) < TAUGHT:
+        page.wait_for_timeout(200)
+    page.click("#teach-go")  # pauses
+    page.wait_for_selector("#teach-back:enabled")
     page.evaluate(
         "document.activeElement.blur(); document.querySelector('.top').style.position = 'static'"
     )
 
 
-def main(folder: Path, looks: list[str]) -> None:
-    """Write `page_draw.png`, `page_deceive.png` and `page_rounds.png`, and so on for each look."""
+def main(folder: Path, looks: Sequence[str], panels: Sequence[str]) -> None:
+    """Write `page_draw.png` and so on for these panels and looks."""
     path = shutil.which("chromium") or shutil.which("google-chrome")
     with server(build()) as serving, sync_playwright() as driver:
         threading.Thread(target=serving.serve_forever, daemon=True).start()
@@ -70,7 +86,7 @@ def main(folder: Path, looks: list[str]) -> None:
             page.goto(f"http://127.0.0.1:{serving.server_port}/")
             page.wait_for_selector("html[data-ready]")
             play(page)
-            for panel in ("draw", "deceive", "rounds"):
+            for panel in panels:
                 name = folder / f"page_{panel}{look}.png"
                 page.locator(f"#{panel}").screenshot(path=name, animations="disabled")
         browser.close()
@@ -79,6 +95,6 @@ def main(folder: Path, looks: list[str]) -> None:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        main(Path(sys.argv[1]), list(LOOKS))
+        main(Path(sys.argv[1]), list(LOOKS), PANELS)
     else:
-        main(Path(__file__).resolve().parents[1] / "images", [""])
+        main(Path(__file__).resolve().parents[1] / "images", [""], SHOWN)
