@@ -53,7 +53,8 @@ def test_a_phone(visit):
     draw_one(page)
     deceived(page, 8)
     image = page.locator("#deceive-image").bounding_box()
-    assert image["y"] > 0 and image["y"] + image["height"] <= 845  # it came into sight
+    assert image["y"] > 0  # it came into sight
+    assert image["y"] + image["height"] <= 845
     race(page, "all")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     for button in page.locator("button:visible").all():
