@@ -12,7 +12,9 @@ from deceive.common import arguments, checks
 from deceive.common.errors import InputError, UnsteadyWarning, warn
 from deceive.common.levels import Bounds, Shape
 from deceive.common.raising import raised
+from deceive.fooling.ascent import Ascent
 from deceive.fooling.objectives import OBJECTIVES, Objective
+from deceive.fooling.rules import AIMLESS, RULES
 from deceive.fooling.starts import Starts, begin
 from deceive.networks.frozen import FrozenCopy
 
@@ -133,6 +135,27 @@ def objective(given: str | Objective) -> Objective:
         return score
 
     return checked
+
+
+def goal(ascent: Ascent, confidence: float, given: str | Objective) -> float | None:
+    """The objective at the asked confidence, for a rule that aims at it; None for the others."""
+    if not RULES[ascent.rule].aims:
+        return None
+    if given != "log_odds":
+        raise InputError(
+            f"objective: expected log_odds for the rule {ascent.rule}, which aims at its value at "
+            f"the asked confidence, got {checks.shown(given)}"
+        )
+    return math.log(confidence / (1 - confidence))
+
+
+def aimless(name: str, ascent: Ascent) -> None:
+    """An ascent for steps that aim at no confidence."""
+    if RULES[ascent.rule].aims:
+        raise InputError(
+            f"{name}: expected a rule that needs no confidence to aim at ({', '.join(AIMLESS)}), "
+            f"got {ascent.rule!r}"
+        )
 
 
 def frozen(

@@ -71,6 +71,7 @@ def climb(
     """
     checks.at_least("steps", steps, 0, checks.MOST)
     checks.seed("seed", seed)
+    checked.aimless("ascent", ascent)
     bounds = checked.bounds(bounds)
     wanted = checked.targets(targets, 1, images.shape[1:])
     starts = given_starts("images", images, len(wanted), bounds)

@@ -37,6 +37,8 @@ class Climber:
     bounds: Bounds
     steps: int
     """The most steps that an image takes."""
+    goal: float | None = None
+    """The score that is enough, for rules that aim at it."""
 
     def look(self, batch: Batch) -> Look:
         """Ask the network in the ascent's noise, and keep the graph."""
@@ -57,9 +59,9 @@ class Climber:
         `look` is the network's output for this batch, if it is known already.
         """
         look = look or self.look(batch)
-        gradient = gradient_of(look.score, look.images)
-        if staying is not None:
-            batch, gradient = batch.where(staying), gradient[staying]
+        gradient, score = gradient_of(look.score, look.images), look.score.detach()
+        if staying is not None and not staying.all():
+            batch, gradient, score = batch.where(staying), gradient[staying], score[staying]
         check_finite(gradient)
         flat = batch.flat
         if (last := batch.taken == self.steps - 1).any():
@@ -71,8 +73,10 @@ class Climber:
         gradient = gradient.masked_fill(held, 0)
         memory = batch.memory.masked_fill(held[:, None], 0)
 
-        move = RULES[self.ascent.rule].move(gradient, memory, batch.taken, self.ascent.momentum)
         size = self.ascent.size_after(batch.begun + batch.taken)
+        lacking = None if self.goal is None else (self.goal - score) / (size * self._width)
+        rule, remembered = RULES[self.ascent.rule], self.ascent.momentum
+        move = rule.move(gradient, memory, batch.taken, remembered, lacking)
         reach = move.reach * size * self._width
         images = images.addcmul(reach[:, None, None, None], move.direction).clamp_(low, high)
         return replace(batch, images=images, memory=move.state, taken=batch.taken + 1, flat=flat)

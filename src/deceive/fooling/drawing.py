@@ -106,6 +106,7 @@ def draw(
     for name, each in ascents.items():
         if each.schedule is None:
             raise InputError(f"{name}: expected one with a schedule, got none")
+        checked.aimless(name, each)
     checks.at_least("attempts", attempts, 1, checks.MOST)
     checks.seed("seed", seed, checks.SEEDS)
     checked.sizes(0, chunk, seed)

@@ -111,7 +111,8 @@ def fool(
     starts = starts_of(start, len(wanted), size, seed, bounds)
     net = checked.frozen(model, starts, wanted, bounds)
     wanted, ascent = wanted.to(net.device), ascent or Ascent()
-    climber = Climber(net, ascent, checked.objective(objective), bounds, steps)
+    goal = checked.goal(ascent, asked[-1], objective)
+    climber = Climber(net, ascent, checked.objective(objective), bounds, steps, goal)
     entrance = Entrance(starts, wanted, ascent, seed)
     ledger = Ledger(net, wanted, asked, bounds, checked.frames(trajectory, steps))
 

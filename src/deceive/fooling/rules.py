@@ -19,6 +19,10 @@ PATIENCE, GROWING = 10, 30
 # Networks take thousands, and use 0.999.
 _SECOND_MOMENT = 0.9
 
+# A step towards a goal is 1 to MOST step sizes long. It aims BEYOND times as far as the gradient
+# says, since the score rises by less than that (docs/laboratory/image-loop.md).
+MOST, BEYOND = 20, 1.5
+
 # Keeps a gradient of nothing but zeros at zero when it is divided by its size.
 _TINY = torch.finfo(torch.float32).tiny
 
@@ -39,12 +43,17 @@ class Rule(NamedTuple):
 
     memory: int
     """Number of images in the state of each image."""
-    move: Callable[[Tensor, Tensor, Tensor, float], Move]
-    """(gradient (N, C, H, W), state (N, memory, C, H, W), steps taken (N,), momentum) → `Move`;
-    it may change the first two in place."""
+    move: Callable[[Tensor, Tensor, Tensor, float, Tensor | None], Move]
+    """(gradient (N, C, H, W), state (N, memory, C, H, W), steps taken (N,), momentum, what the
+    score lacks of its goal (N,)) → `Move`; it may change the first two in place. The gradient is
+    that of the score, per step size; there may be no goal."""
+    aims: bool = False
+    """Whether it needs a goal."""
 
 
-def momentum(gradient: Tensor, state: Tensor, taken: Tensor, momentum: float) -> Move:
+def momentum(
+    gradient: Tensor, state: Tensor, taken: Tensor, momentum: float, _lacking: Tensor | None = None
+) -> Move:
     """Steps along v ← momentum · v + g / mean|g|, that grow and then fall: r(t) · v after t steps.
 
     r = 1 + t / 10 up to t = 30, and from there 4 √(30 / t). Dong et al. 2018 before their sign.
@@ -61,7 +70,9 @@ def momentum(gradient: Tensor, state: Tensor, taken: Tensor, momentum: float) ->
     return Move(grown * (GROWING / taken.clamp_min(GROWING)).sqrt(), velocity, state)
 
 
-def sign(gradient: Tensor, state: Tensor, taken: Tensor, momentum: float) -> Move:
+def sign(
+    gradient: Tensor, state: Tensor, taken: Tensor, momentum: float, _lacking: Tensor | None = None
+) -> Move:
     """The sign of the same v, in steps of one size (MI-FGSM, Dong et al. 2018, algorithm 1).
 
     Every pixel moves as far as any other. Without momentum it is the basic iterative method
@@ -75,7 +86,9 @@ def sign(gradient: Tensor, state: Tensor, taken: Tensor, momentum: float) -> Mov
     return Move(torch.ones_like(taken, dtype=velocity.dtype), velocity.sign(), state)
 
 
-def adam(gradient: Tensor, state: Tensor, taken: Tensor, momentum: float) -> Move:
+def adam(
+    gradient: Tensor, state: Tensor, taken: Tensor, momentum: float, _lacking: Tensor | None = None
+) -> Move:
     """Adam (Kingma and Ba 2015, algorithm 1) with β₁ = momentum and β₂ = 0.9, in steps of one size.
 
     Each pixel's gradient is divided by its recent size.
@@ -94,12 +107,40 @@ def adam(gradient: Tensor, state: Tensor, taken: Tensor, momentum: float) -> Mov
     return Move(torch.ones_like(taken, dtype=mean.dtype), mean.div_(size), state)
 
 
+def polyak(
+    gradient: Tensor, state: Tensor, _taken: Tensor, momentum: float, lacking: Tensor | None = None
+) -> Move:
+    """Steps along the same v, as long as the score's goal asks for: Polyak's step size (1987).
+
+    If the score were linear, moving by α · v would raise it by α ⟨g, v⟩, and α = lacking / ⟨g, v⟩
+    would reach the goal (without momentum, the step of DeepFool, Moosavi-Dezfooli et al. 2016).
+    Steps are 1.5 times as long, but at least 1 and at most 20 step sizes.
+
+    >>> gradient, state = torch.tensor([[[[1.0, -3.0]]]]), torch.zeros(1, 1, 1, 1, 2)
+    >>> reach, direction, _ = polyak(gradient, state, torch.tensor([0]), 0.5, torch.tensor([10.0]))
+    >>> direction.flatten().tolist(), reach.item()  # 1.5 · 10 / (1 · 0.5 + 3 · 1.5)
+    ([0.5, -1.5], 3.0)
+    """
+    if lacking is None:
+        raise ValueError("lacking: expected what the score lacks of its goal, got None")
+    slope = gradient.clone()
+    velocity = _accumulated(gradient, state, momentum)
+    rise = (slope * velocity).sum((1, 2, 3))
+    # Where v leads down, as little as possible.
+    reach = torch.where(rise > 0, BEYOND * lacking / rise, 0).clamp(1, MOST)
+    return Move(reach, velocity, state)
+
+
 RULES: dict[str, Rule] = {
     "momentum": Rule(1, momentum),
     "sign": Rule(1, sign),
     "adam": Rule(2, adam),
+    "polyak": Rule(1, polyak, aims=True),
 }
 """By name."""
+
+AIMLESS = tuple(name for name, rule in RULES.items() if not rule.aims)
+"""Those that need no goal."""
 
 
 def _accumulated(gradient: Tensor, state: Tensor, momentum: float) -> Tensor:

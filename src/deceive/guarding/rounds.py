@@ -18,7 +18,7 @@ from deceive.data.dataset import Dataset
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
 from deceive.fooling.objectives import log_odds
-from deceive.fooling.rules import RULES
+from deceive.fooling.rules import AIMLESS
 from deceive.guarding.rubbish import garbage_for
 from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy
@@ -154,7 +154,7 @@ class Rounds:
             confidence=_CONFIDENCE,
             start=self.candidates.images(chosen),
             steps=_STEPS,
-            ascent=Ascent(rule=list(RULES)[self.number % len(RULES)], step_size=size),  # type: ignore[arg-type]
+            ascent=Ascent(rule=AIMLESS[self.number % len(AIMLESS)], step_size=size),  # type: ignore[arg-type]
             chunk=_CHOSEN,
         ).levels
 
