@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
+from deceive.networks.frozen import FrozenCopy
 
 # The whole box [0, 1] may be used, as `deceive.fool` uses it: a maximum norm of 1 binds no pixel,
 # and a Euclidean one of 28 no image, since 28 is the box's diagonal.
@@ -68,14 +69,16 @@ def _in_batches(one: Callable[[Tensor, Tensor, Setting], Tensor]) -> Attack:
 
 
 def _deceive(model: nn.Module, confidence: float) -> Attack:
+    asked = FrozenCopy(model, torch.zeros(1, *getattr(model, "image_shape", (1, 28, 28))))
+
     def attack(images: Tensor, targets: Tensor, setting: Setting) -> Made:
         result = fool(
-            model,
+            asked,
             targets,
             confidence=confidence,
             start=images,
             steps=setting.steps,
-            ascent=Ascent(step_size=setting.step_size),
+            ascent=FOOL[setting.attack].model_copy(update={"step_size": setting.step_size}),
             chunk=setting.batch,
         )
         return Made(result.images, int(result.steps.sum()))
@@ -189,9 +192,17 @@ def _art(model: nn.Module, confidence: float) -> Attack:
     return attack
 
 
-# `fool` with its own momentum; its first step size is the default, and the batch is its `chunk`.
-FOOL_STEPS = (Ascent().step_size, 0.02, 0.05, 0.1, 0.15)
-DECEIVE = Contestant("deceive", {"fool": FOOL_STEPS}, _deceive)
+# The ascents of `fool`, with its own momentum; the batch is its `chunk`.
+DEFAULT = "fool by momentum"
+FOOL = {DEFAULT: Ascent(), "fool by polyak": Ascent(rule="polyak")}
+DECEIVE = Contestant(
+    "deceive",
+    {
+        DEFAULT: (Ascent().step_size, 0.02, 0.05, 0.1, 0.15),
+        "fool by polyak": (Ascent().step_size, 0.02, 0.05),
+    },
+    _deceive,
+)
 
 PEERS = (
     Contestant(

@@ -1,6 +1,6 @@
 """The contests, held in turn."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
 import torch
@@ -8,11 +8,19 @@ from rich.console import Console
 from torch import Tensor, nn
 
 from benchmarks.contest import Row, facts
-from benchmarks.contests.fooling.plan import Plan
-from benchmarks.contests.fooling.tuning import LEVELS, begun, choose, fooling, timed, tuned
-from benchmarks.peers import DECEIVE, PEERS, Attack, Setting
-from deceive.networks.classifier import Classifier
+from benchmarks.contests.fooling.plan import Plan, smaller
+from benchmarks.contests.fooling.tuning import (
+    LEVELS,
+    Trials,
+    begun,
+    choose,
+    fooling,
+    timed,
+    tuned,
+)
+from benchmarks.peers import DECEIVE, DEFAULT, FOOL, PEERS, Attack, Contestant, Setting
 from deceive.networks.frozen import FrozenCopy
+from deceive.networks.guarded import Network
 from deceive.storage.models import load_card, load_network
 
 console = Console(stderr=True)
@@ -25,19 +33,15 @@ def run(plan: Plan) -> Iterator[Row]:
     contestants = (DECEIVE, *PEERS)
     attacks = {one.name: one.bind(model, plan.confidence) for one in contestants}
     tried = {one.name: tuned(one, attacks[one.name], model, plan) for one in contestants}
+    best = {level: _chosen(tried, level) for level in LEVELS}
 
-    # At every level, each library at the setting that gives the most fooling images a second among
-    # those that reach it.
-    best = {
-        level: {name: choose(trials.final, level) for name, trials in tried.items()}
-        for level in LEVELS
-    }
-    # One budget for all: the peers spend it in full, and `fool` keeps its defaults.
+    # One budget for all: the peers spend it in full.
     whole = {
         name: replace(choose(trials.whole, LEVELS[0]), batch=best[LEVELS[0]][name].batch)
         for name, trials in tried.items()
     }
-    whole[DECEIVE.name] = Setting("fool", DECEIVE.attacks["fool"][0], plan.steps)
+    by_default = Setting(DEFAULT, FOOL[DEFAULT].step_size, plan.steps)
+    whole = {BY_DEFAULT: by_default} | whole
 
     # Where the difference comes from: the peers on the copy of the network that `fool` works with.
     copied = _Copy(model).eval()
@@ -46,26 +50,61 @@ def run(plan: Plan) -> Iterator[Row]:
     rows = []
     for level, settings in best.items():
         rows += held(f"rate {level:g}", attacks, settings, model, plan, plan.count)
+    attacks[BY_DEFAULT] = attacks[DECEIVE.name]
     rows += held("budget", attacks, whole, model, plan, plan.count)
     rows += held("copy", on_copy, best[LEVELS[0]], model, plan, plan.count_few)
-    yield {
+    result = {
         "facts": started,
         "plan": asdict(plan),
         "weights_sha256": load_card(plan.model).weights_sha256,
         "rows": rows,
-        "tuning": [
-            {"library": name, **asdict(t.setting), "rate": t.rate, "seconds_an_image": t.seconds}
-            for name, trials in tried.items()
-            for t in (*trials.whole, *trials.shorter, *trials.final)
-        ],
+        "tuning": _trials(tried),
     }
+    yield result
+    for name in plan.networks:
+        found, trials = _on(smaller(plan, name), [one for one in contestants if one.name != SLOW])
+        result["rows"] += found
+        result["tuning"] += trials
+        yield result
+
+
+# `fool` as it is when nothing is chosen.
+BY_DEFAULT = "deceive by default"
+
+# Far from the fastest on `fast`, and left out on the other networks.
+SLOW = "captum"
+
+
+def _on(plan: Plan, contestants: Sequence[Contestant]) -> tuple[list[Row], list[Row]]:
+    """The rows of a contest at the highest level on another network, and its trials."""
+    model = load_network(plan.model).requires_grad_(False)
+    attacks = {one.name: one.bind(model, plan.confidence) for one in contestants}
+    level = LEVELS[0]
+    tried = {one.name: tuned(one, attacks[one.name], model, plan, [level]) for one in contestants}
+    best = _chosen(tried, level)
+    rows = held(f"network {plan.model}", attacks, best, model, plan, plan.count)
+    return rows, [row | {"network": plan.model} for row in _trials(tried)]
+
+
+def _chosen(tried: dict[str, Trials], level: float) -> dict[str, Setting]:
+    """Each library's setting of the most fooling images a second among those at this level."""
+    return {name: choose(trials.final, level) for name, trials in tried.items()}
+
+
+def _trials(tried: dict[str, Trials]) -> list[Row]:
+    """All settings that were tried, and what came of them."""
+    return [
+        {"library": name, **asdict(t.setting), "rate": t.rate, "seconds_an_image": t.seconds}
+        for name, trials in tried.items()
+        for t in (*trials.whole, *trials.shorter, *trials.final)
+    ]
 
 
 def held(
     contest: str,
     attacks: dict[str, Attack],
     settings: dict[str, Setting],
-    model: Classifier,
+    model: Network,
     plan: Plan,
     count: int,
 ) -> list[Row]:
@@ -98,7 +137,7 @@ def held(
 class _Copy(nn.Module):
     """The copy of a network that `fool` works with, as a separate network."""
 
-    def __init__(self, model: Classifier) -> None:
+    def __init__(self, model: Network) -> None:
         super().__init__()
         self.image_shape, self.n_outputs = model.image_shape, model.n_outputs
         self._frozen = FrozenCopy(model, torch.zeros(1, *model.image_shape))

@@ -1,6 +1,6 @@
 """How large the contest is."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,25 @@ class Plan:
     """Settings a level that are tried on more images."""
     batches: tuple[int, ...] = (100, 250, 500)
     """Batch sizes that the best settings of all are tried with."""
+    networks: tuple[str, ...] = ("study", "judge", "draw", "resist")
+    """Other networks to deceive, in a smaller contest each (`smaller`)."""
+    count_networks: int = 200
+    """Images a repeat there, and images that the best settings are tried on."""
+
+
+def smaller(plan: Plan, network: str) -> Plan:
+    """The plan of the contest on another network: fewer settings, tried on fewer images."""
+    return replace(
+        plan,
+        model=network,
+        count=plan.count_networks,
+        count_tuning=max(1, plan.count_networks // 10),
+        count_final=plan.count_networks,
+        short=tuple(steps for steps in (3, 5, 10, 20) if steps < plan.steps),
+        middle=tuple(steps for steps in (50,) if steps < plan.steps),
+        finalists=2,
+        batches=(),
+    )
 
 
 QUICK = Plan(
@@ -44,4 +63,6 @@ QUICK = Plan(
     middle=(10,),
     finalists=1,
     batches=(25, 50),
+    networks=("study",),
+    count_networks=50,
 )

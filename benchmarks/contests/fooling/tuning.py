@@ -1,6 +1,7 @@
 """Each library's settings, chosen on images that no contest uses."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,7 +13,7 @@ from benchmarks.contests.fooling.plan import Plan
 from benchmarks.peers import Attack, Contestant, Made, Setting
 from deceive.common.levels import from_levels, to_levels
 from deceive.fooling.starts import begin
-from deceive.networks.classifier import Classifier
+from deceive.networks.guarded import Network
 from deceive.networks.inference import confidence_of, logits_of
 
 console = Console(stderr=True)
@@ -52,7 +53,13 @@ class Trials(NamedTuple):
     final: list[Trial]
 
 
-def tuned(one: Contestant, attack: Attack, model: Classifier, plan: Plan) -> Trials:
+def tuned(
+    one: Contestant,
+    attack: Attack,
+    model: Network,
+    plan: Plan,
+    levels: Sequence[float] = LEVELS,
+) -> Trials:
     """Try a library's settings on images that no contest uses.
 
     Every attack and step size is tried with the whole budget and with short ones, and the four that
@@ -80,14 +87,14 @@ def tuned(one: Contestant, attack: Attack, model: Classifier, plan: Plan) -> Tri
     ]
     # Those that look best at each level are looked at more closely, and the winner's batch chosen.
     final: list[Trial] = []
-    for level in LEVELS:
+    for level in levels:
         left = [*whole, *shorter]
         for _ in range(plan.finalists):
             setting = choose(left, level)
             left = [trial for trial in left if trial.setting != setting]
             if setting not in {trial.setting for trial in final}:
                 final.append(tried(setting, more, more_targets))
-    for setting in sorted({choose(final, level) for level in LEVELS}, key=str):
+    for setting in sorted({choose(final, level) for level in levels}, key=str):
         final += [
             tried(replace(setting, batch=batch), more, more_targets)
             for batch in plan.batches
@@ -107,7 +114,7 @@ def choose(trials: list[Trial], level: float) -> Setting:
     return max(able, key=lambda trial: trial.pace).setting
 
 
-def begun(model: Classifier, count: int, seed: int) -> tuple[Tensor, Tensor]:
+def begun(model: Network, count: int, seed: int) -> tuple[Tensor, Tensor]:
     """Uniform start images (count, C, H, W), and as many targets of each class, in order."""
     n_classes = model.n_outputs
     images = begin("uniform", range(count), model.image_shape, seed)

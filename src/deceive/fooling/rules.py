@@ -21,7 +21,7 @@ _SECOND_MOMENT = 0.9
 
 # A step towards a goal is 1 to MOST step sizes long. It aims BEYOND times as far as the gradient
 # says, since the score rises by less than that (docs/laboratory/image-loop.md).
-MOST, BEYOND = 20, 1.5
+MOST, BEYOND = 20, 2
 
 # Keeps a gradient of nothing but zeros at zero when it is divided by its size.
 _TINY = torch.finfo(torch.float32).tiny
@@ -114,18 +114,18 @@ def polyak(
 
     If the score were linear, moving by α · v would raise it by α ⟨g, v⟩, and α = lacking / ⟨g, v⟩
     would reach the goal (without momentum, the step of DeepFool, Moosavi-Dezfooli et al. 2016).
-    Steps are 1.5 times as long, but at least 1 and at most 20 step sizes.
+    Steps are twice as long, since scores rise by less, but at least 1 and at most 20 step sizes.
 
     >>> gradient, state = torch.tensor([[[[1.0, -3.0]]]]), torch.zeros(1, 1, 1, 1, 2)
     >>> reach, direction, _ = polyak(gradient, state, torch.tensor([0]), 0.5, torch.tensor([10.0]))
-    >>> direction.flatten().tolist(), reach.item()  # 1.5 · 10 / (1 · 0.5 + 3 · 1.5)
-    ([0.5, -1.5], 3.0)
+    >>> direction.flatten().tolist(), reach.item()  # 2 · 10 / (1 · 0.5 + 3 · 1.5)
+    ([0.5, -1.5], 4.0)
     """
     if lacking is None:
         raise ValueError("lacking: expected what the score lacks of its goal, got None")
-    slope = gradient.clone()
+    size = gradient.abs().mean((1, 2, 3))
     velocity = _accumulated(gradient, state, momentum)
-    rise = (slope * velocity).sum((1, 2, 3))
+    rise = size * gradient.mul_(velocity).sum((1, 2, 3))
     # Where v leads down, as little as possible.
     reach = torch.where(rise > 0, BEYOND * lacking / rise, 0).clamp(1, MOST)
     return Move(reach, velocity, state)
