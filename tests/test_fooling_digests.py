@@ -91,6 +91,7 @@ FOOLED: dict[str, tuple[dict[str, Any], str]] = {
         "375bf0e02e346b19",
     ),
     "adam": ({"ascent": Ascent(rule="adam", step_size=1 / 64)}, "a9e0701df60755fc"),
+    "polyak": ({"ascent": Ascent(rule="polyak")}, "8af4d0d56bcb1357"),
     "momentum in noise": ({"ascent": Ascent(noise=0.25, momentum=0.9)}, "882bd18fae6fb022"),
     "several confidences": (
         {"confidence": (0.5, 0.9, 0.99), "chunk": 4},

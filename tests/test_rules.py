@@ -2,7 +2,9 @@ import pytest
 import torch
 
 from conftest import Bands
+from deceive.common.errors import InputError
 from deceive.fooling.ascent import Ascent, Schedule
+from deceive.fooling.climb import climb
 from deceive.fooling.drawing import DRAWING
 from deceive.fooling.fool import fool
 from deceive.fooling.rules import RULES
@@ -64,9 +66,63 @@ def test_adam_is_torchs_adam():
 @pytest.mark.parametrize("rule", RULES)
 def test_a_gradient_of_nothing_moves_nothing(rule):
     state, taken = begun(rule)
-    move = RULES[rule].move(torch.zeros(2, 1, 2, 2), state, taken, 0.5)
+    move = RULES[rule].move(torch.zeros(2, 1, 2, 2), state, taken, 0.5, torch.tensor([3.0, 0.0]))
     assert move.direction.abs().max() == 0
     assert move.direction.isfinite().all()
+    assert move.reach.isfinite().all()
+
+
+def test_polyak_goes_twice_as_far_as_the_gradient_says():
+    state, taken = begun("polyak", 1)
+    gradient = torch.tensor([[[[1.0, -3.0], [0.0, 4.0]]]])  # mean size 2
+    move = RULES["polyak"].move(gradient.clone(), state, taken, 0.5, torch.tensor([26.0]))
+    assert move.direction.flatten().tolist() == [0.5, -1.5, 0, 2]
+    risen = (move.reach * move.direction * gradient).sum()
+    assert risen.item() == pytest.approx(2 * 26)
+
+
+def test_steps_of_polyak_are_neither_tiny_nor_huge():
+    state, _ = begun("polyak", 4)
+    taken, lacking = torch.arange(4), torch.tensor([-1.0, 0.1, 1e6, torch.inf])
+    move = RULES["polyak"].move(torch.ones(4, 1, 2, 2), state, taken, 0.5, lacking)
+    assert move.reach.tolist() == [1, 1, 20, 20]
+
+
+def test_where_polyak_leads_down_it_goes_no_further_than_it_must():
+    state, taken = begun("polyak", 1)
+    state += 10
+    move = RULES["polyak"].move(-torch.ones(1, 1, 2, 2), state, taken, 0.5, torch.tensor([5.0]))
+    assert move.direction.flatten().tolist() == [4] * 4
+    assert move.reach.tolist() == [1]
+
+
+@pytest.mark.parametrize("bounds", [(0, 1), (-2, 6)])
+def test_polyak_needs_fewer_steps(bounds):
+    network = Bands(bounds=bounds)
+    usual = fool(network, range(4), count=5, bounds=bounds)
+    aimed = fool(network, range(4), count=5, bounds=bounds, ascent=Ascent(rule="polyak"))
+    assert aimed.fooled.all()
+    assert aimed.steps.double().mean() < usual.steps.double().mean() / 2
+
+
+def test_polyak_aims_at_the_last_confidence():
+    options = {"start": "smooth", "ascent": Ascent(rule="polyak")}
+    one = fool(Bands(), range(4), confidence=0.9, **options)
+    several = fool(Bands(), range(4), confidence=(0.3, 0.9), **options)
+    assert torch.equal(one.levels, several.levels)
+    assert torch.equal(one.steps, several.steps)
+
+
+@pytest.mark.parametrize("objective", ["margin", lambda logits, targets: logits[:, 0]])
+def test_polyak_wants_a_score_whose_goal_is_known(bands, objective):
+    with pytest.raises(InputError, match="objective: expected log_odds for the rule polyak"):
+        fool(bands, 0, objective=objective, ascent=Ascent(rule="polyak"))
+
+
+def test_steps_without_a_confidence_refuse_a_rule_that_aims_at_one(bands):
+    start = begin("uniform", range(1), bands.image_shape, 0)
+    with pytest.raises(InputError, match=r"ascent: .*\(momentum, sign, adam\), got 'polyak'"):
+        climb(bands, start, 0, Ascent(rule="polyak"), steps=1)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -149,7 +205,7 @@ def test_smoothing_is_a_share_of_the_bounds():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rule": "newton"}, "rule\\n.*'momentum', 'sign' or 'adam'"),
+        ({"rule": "newton"}, "rule\\n.*'momentum', 'sign', 'adam' or 'polyak'"),
         ({"noise": -0.1}, "noise\\n.*greater than or equal to 0"),
         ({"noise": float("nan")}, "noise\\n.*finite number"),
         ({"step_size": 0}, "step_size\\n.*greater than 0"),

@@ -27,8 +27,29 @@ console = Console(stderr=True)
 
 
 def run(plan: Plan) -> Iterator[Row]:
+    """Hold the contests on one network, then a smaller one on each other; on one thread."""
+    started, threads = facts(), torch.get_num_threads()
+    torch.set_num_threads(1)
+    rows, tried = _on_the_first(plan)
+    result = {
+        "facts": started | {"threads": 1},
+        "plan": asdict(plan),
+        "weights_sha256": load_card(plan.model).weights_sha256,
+        "rows": rows,
+        "tuning": _trials(tried),
+    }
+    yield result
+    others = [one for one in (DECEIVE, *PEERS) if one.name != SLOW]
+    for name in plan.networks:
+        rows, tried = _on_another(smaller(plan, name), others)
+        result["rows"] += rows
+        result["tuning"] += [row | {"network": name} for row in _trials(tried)]
+        yield result
+    torch.set_num_threads(threads)
+
+
+def _on_the_first(plan: Plan) -> tuple[list[Row], dict[str, Trials]]:
     """Choose each contestant's settings, then hold the contests, interleaved repeat by repeat."""
-    started = facts()
     model = load_network(plan.model).requires_grad_(False)
     contestants = (DECEIVE, *PEERS)
     attacks = {one.name: one.bind(model, plan.confidence) for one in contestants}
@@ -36,12 +57,10 @@ def run(plan: Plan) -> Iterator[Row]:
     best = {level: _chosen(tried, level) for level in LEVELS}
 
     # One budget for all: the peers spend it in full.
-    whole = {
+    whole = {BY_DEFAULT: Setting(DEFAULT, FOOL[DEFAULT].step_size, plan.steps)} | {
         name: replace(choose(trials.whole, LEVELS[0]), batch=best[LEVELS[0]][name].batch)
         for name, trials in tried.items()
     }
-    by_default = Setting(DEFAULT, FOOL[DEFAULT].step_size, plan.steps)
-    whole = {BY_DEFAULT: by_default} | whole
 
     # Where the difference comes from: the peers on the copy of the network that `fool` works with.
     copied = _Copy(model).eval()
@@ -53,19 +72,7 @@ def run(plan: Plan) -> Iterator[Row]:
     attacks[BY_DEFAULT] = attacks[DECEIVE.name]
     rows += held("budget", attacks, whole, model, plan, plan.count)
     rows += held("copy", on_copy, best[LEVELS[0]], model, plan, plan.count_few)
-    result = {
-        "facts": started,
-        "plan": asdict(plan),
-        "weights_sha256": load_card(plan.model).weights_sha256,
-        "rows": rows,
-        "tuning": _trials(tried),
-    }
-    yield result
-    for name in plan.networks:
-        found, trials = _on(smaller(plan, name), [one for one in contestants if one.name != SLOW])
-        result["rows"] += found
-        result["tuning"] += trials
-        yield result
+    return rows, tried
 
 
 # `fool` as it is when nothing is chosen.
@@ -75,15 +82,16 @@ BY_DEFAULT = "deceive by default"
 SLOW = "captum"
 
 
-def _on(plan: Plan, contestants: Sequence[Contestant]) -> tuple[list[Row], list[Row]]:
-    """The rows of a contest at the highest level on another network, and its trials."""
+def _on_another(
+    plan: Plan, contestants: Sequence[Contestant]
+) -> tuple[list[Row], dict[str, Trials]]:
+    """The contest at the highest level alone, on another network."""
     model = load_network(plan.model).requires_grad_(False)
     attacks = {one.name: one.bind(model, plan.confidence) for one in contestants}
     level = LEVELS[0]
     tried = {one.name: tuned(one, attacks[one.name], model, plan, [level]) for one in contestants}
     best = _chosen(tried, level)
-    rows = held(f"network {plan.model}", attacks, best, model, plan, plan.count)
-    return rows, [row | {"network": plan.model} for row in _trials(tried)]
+    return held(f"network {plan.model}", attacks, best, model, plan, plan.count), tried
 
 
 def _chosen(tried: dict[str, Trials], level: float) -> dict[str, Setting]:
