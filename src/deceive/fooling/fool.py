@@ -51,7 +51,8 @@ def fool(
     sign): v ← momentum · v + g / mean|g|, image ← image + step_size · r(t) · v after t steps,
     clamped to the bounds; pixels held back by a bound don't count in g and v. Since r(t) grows from
     1 to 4 over 30 steps, and then falls as 1 / √t, most images stay near where they began, and the
-    few that resist are pushed harder, then more gently. (An `ascent` can step in other ways.) From
+    few that resist are pushed harder, then more gently. (An `ascent` can step in other ways:
+    `Ascent(rule="polyak")` takes about half as many steps, and moves images a little further.) From
     noise, that gives the fooling images of Nguyen, Yosinski and Clune (2015). An image leaves the
     batch as soon as it fools *as its PNG will hold it*, rounded to 8 bits and read in float32, and
     the next one takes its place. The model isn't changed: a frozen copy does the work. With several

@@ -7,6 +7,7 @@ from pydantic import Field, field_validator
 from deceive.common import checks
 from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset
+from deceive.fooling import checked
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import DRAWING
 from deceive.judging.quality import LEAST_JUDGED
@@ -53,6 +54,7 @@ class EmergingSettings(ContinualSettings):
     def _scheduled(cls, ascent: Ascent) -> Ascent:
         if ascent.schedule is None:
             raise ValueError("expected an ascent with a schedule, got none")
+        checked.aimless("ascent", ascent)
         return ascent
 
     def check(self, data: Dataset) -> None:
