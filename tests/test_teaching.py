@@ -249,6 +249,10 @@ def test_a_file_changes_a_preset(tmp_path):
         ({"kept": None}, "kept"),
         ({"epochs": 1}, "epochs"),
         ({"ascent": Ascent()}, "expected an ascent with a schedule, got none"),
+        (
+            {"ascent": DRAWING.model_copy(update={"rule": "polyak"})},
+            "expected a rule that needs no confidence to aim at",
+        ),
         ({"restarted": 0.1}, "restarted"),
         ({"kind": "resisting"}, "kind"),
         ({"candidates": 5000}, "no more candidates than are kept"),
