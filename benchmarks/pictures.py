@@ -25,6 +25,8 @@ _LINES = {
     "rounds, as they come": ("#e69f00", "– neither polished nor drawn again"),
     "VAE": ("#0072b2", "VAE"),
     "diffusion": ("#009e73", "diffusion model"),
+    "Discriminator Flow": ("#cc79a7", "Discriminator Flow"),
+    "JEM": ("#56b4e9", "JEM"),
 }
 _FAINT = "#8a8a8e"
 

@@ -37,6 +37,7 @@ def played(data: Dataset, settings: EmergingSettings) -> tuple[Classifier, Row]:
         "rounds": last["round"],
         "rollbacks": rollbacks,
         "validation_accuracy": last["validation_accuracy"],
+        "test_accuracy": last["test_accuracy"],
     }
 
 

@@ -62,8 +62,12 @@ class Measure(NamedTuple):
 
 
 def cells(rows: Sequence[Row], measures: Sequence[Measure]) -> list[str]:
-    """What these rows have for each measure."""
-    return [over_seeds(rows, each.field, percent=each.percent) for each in measures]
+    """What these rows have for each measure; empty where they have nothing."""
+    return [
+        over_seeds(having, each.field, percent=each.percent) if having else ""
+        for each in measures
+        for having in ([row for row in rows if each.field in row],)
+    ]
 
 
 def cells_of_real(rows: Sequence[Row], measures: Sequence[Measure]) -> list[str]:

@@ -1,18 +1,17 @@
 """The diffusion model."""
 
 import math
+from functools import partial
 from itertools import pairwise
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from benchmarks.rivals.layers import CONDITION, Block, Blocks, Head, folded, zeroed
-from benchmarks.rivals.rival import Rival
+from benchmarks.rivals.layers import Block, Blocks, Head, Time, folded, zeroed
+from benchmarks.rivals.rival import Objective, Rival
 from deceive.common.levels import Shape
-
-# Of the waves in which the diffusion model is told the time, in radians.
-_FREQUENCIES = torch.logspace(0, math.log10(200), 16)
+from deceive.data.dataset import Split
 
 
 class Diffusion(Rival):
@@ -27,11 +26,7 @@ class Diffusion(Rival):
     def __init__(self, shape: Shape, n_classes: int, *, width: int = 32, steps: int = 50) -> None:
         super().__init__(shape, n_classes)
         self.steps = steps
-        self.time = nn.Sequential(
-            nn.Linear(2 * len(_FREQUENCIES), CONDITION),
-            nn.SiLU(),
-            nn.Linear(CONDITION, CONDITION),
-        )
+        self.time = Time()
         self.stem = nn.Conv2d(4 * shape[0], width, 3, padding=1)
         self.before = Blocks(Block(width, width), Block(width, width))
         self.down = nn.Conv2d(width, 2 * width, 3, stride=2, padding=1)
@@ -43,14 +38,16 @@ class Diffusion(Rival):
 
     def velocity(self, x: Tensor, t: Tensor, labels: Tensor) -> Tensor:
         """V (N, C, H, W) of noisy images x of the same shape, at times t (N,) in [0, 1]."""
-        waves = t[:, None] * _FREQUENCIES.to(t.device)
-        condition = self.time(torch.cat([waves.sin(), waves.cos()], 1))
-        condition = F.silu(condition + self.label(labels))
+        condition = F.silu(self.time(t) + self.label(labels))
         fine = self.before(self.stem(folded(x)), condition)
         coarse = self.coarse(self.down(fine), condition)
         x = torch.cat([F.pixel_shuffle(self.up(coarse), 2), fine], 1)
         v: Tensor = self.head(self.after(x, condition))
         return v
+
+    def objective(self, split: Split, generator: Generator) -> Objective:
+        """The loss, with this generator."""
+        return partial(self.loss, generator=generator)
 
     def loss(self, images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
         """Mean squared error of the velocity, with times spread evenly over the batch."""

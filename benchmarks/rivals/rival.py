@@ -1,6 +1,9 @@
 """The interface of a rival."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -8,13 +11,35 @@ from torch import Generator, Tensor, nn
 from benchmarks.rivals.layers import CONDITION
 from deceive.common.errors import InputError
 from deceive.common.levels import Shape
+from deceive.data.dataset import Split
 from deceive.networks.inference import BATCH, evaluating
 from deceive.networks.modules import device_of
 from deceive.networks.precision import working_dtype
 
 
+Objective = Callable[[Tensor, Tensor], Tensor]
+"""Images (N, C, H, W) in [0, 1] and their classes (N,) → what training makes small, a scalar. It may
+carry something from batch to batch, such as a replay buffer."""
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How AdamW trains a rival."""
+
+    batch: int = 128
+    learning_rate: float = 2e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.01
+    longest: float = 1.0
+    """A longer gradient of the weights is scaled to this length."""
+    diverged: float = float("inf")
+    """A loss of more than this in size, or that is not finite, sends the training back."""
+
+
 class Rival(nn.Module, ABC):
     """A generative model of images (N, C, H, W) in [0, 1], given their classes (N,) int64."""
+
+    recipe: ClassVar[Recipe] = Recipe()
 
     def __init__(self, shape: Shape, n_classes: int) -> None:
         super().__init__()
@@ -29,8 +54,12 @@ class Rival(nn.Module, ABC):
         return sum(parameter.numel() for parameter in self.parameters())
 
     @abstractmethod
-    def loss(self, images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
-        """What training makes small, a scalar; the generator draws its noise."""
+    def objective(self, split: Split, generator: Generator) -> Objective:
+        """What one training on these images makes small; the generator draws its noise."""
+
+    def reader(self) -> nn.Module | None:
+        """Images (N, C, H, W) in [0, 1] → logits (N, classes), if it is a classifier too."""
+        return None
 
     def sample(self, labels: Tensor, *, seed: int) -> Tensor:
         """Images (N, C, H, W) float32 in [0, 1] of the classes (N,), drawn with `seed`.

@@ -1,14 +1,16 @@
 """The variational autoencoder."""
 
 import math
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
 from benchmarks.rivals.layers import CONDITION, Block, Blocks, Head, folded
-from benchmarks.rivals.rival import Rival
+from benchmarks.rivals.rival import Objective, Rival
 from deceive.common.levels import Shape
+from deceive.data.dataset import Split
 
 
 class Vae(Rival):
@@ -55,6 +57,10 @@ class Vae(Rival):
         x = F.pixel_shuffle(self.up(self.decode_coarse(x, condition)), 2)
         logits: Tensor = self.head(self.decode_fine(x, condition))
         return logits
+
+    def objective(self, split: Split, generator: Generator) -> Objective:
+        """The loss, with this generator."""
+        return partial(self.loss, generator=generator)
 
     def loss(self, images: Tensor, labels: Tensor, generator: Generator) -> Tensor:
         """The negative evidence lower bound, in nats a pixel."""
