@@ -130,30 +130,32 @@ def same_starts(result: Row) -> Figure:
     return from_the_same_starts(starts, targets, deceived)
 
 
-def drawn_side_by_side(rows: Sequence[Row]) -> Figure:
-    """One image of each class by every contestant after every budget, of its first seed."""
+def drawn_side_by_side(rows: Sequence[Row], *, columns: int = 3) -> Figure:
+    """One image of each class by every contestant after every budget, of the first seed."""
     first = min(row["seed"] for row in rows)
     budgets = sorted({row["minutes"] for row in rows})
     names = [name for name in _LINES if any(row["contestant"] == name for row in rows)]
+    bands = -(-len(names) // columns)
     figure = Figure(
-        figsize=(4.2 * len(names), 0.46 * len(budgets) + 0.4),
+        figsize=(4.2 * columns, (0.46 * len(budgets) + 0.4) * bands),
         dpi=128,
         facecolor="white",
         layout="constrained",
     )
-    grid = figure.subplots(len(budgets), len(names), squeeze=False)
+    grid = figure.subplots(bands * len(budgets), columns, squeeze=False)
     for axes in grid.flat:
         axes.set(xticks=(), yticks=())
         axes.spines[:].set_visible(False)
-    for across, name in enumerate(names):
-        grid[0, across].set_title(_LINES[name][1], fontsize=9)
+    for number, name in enumerate(names):
+        top, across = number // columns * len(budgets), number % columns
+        grid[top, across].set_title(_LINES[name][1], fontsize=9)
         for row in rows:
             if row["contestant"] == name and row["seed"] == first:
-                axes = grid[budgets.index(row["minutes"]), across]
+                axes = grid[top + budgets.index(row["minutes"]), across]
                 axes.imshow(_picture(row["shown"]), cmap="gray", vmin=0, vmax=255)
-    for down, minutes in enumerate(budgets):
+    for down in range(bands * len(budgets)):
         grid[down, 0].set_ylabel(
-            f"{minutes:g} min", fontsize=8, rotation=0, ha="right", va="center"
+            f"{budgets[down % len(budgets)]:g} min", fontsize=8, rotation=0, ha="right", va="center"
         )
     return figure
 

@@ -34,7 +34,7 @@ def split():
 
 # Of those that take many steps for one of training.
 SHORT = {
-    "Discriminator Flow": {"steps": 8},
+    "Discriminator Flow": {"steps": 6},
     "JEM": {"steps": 4, "kept": 20, "drawn": 30},
 }
 

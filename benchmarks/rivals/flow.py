@@ -26,7 +26,7 @@ class DiscriminatorFlow(Rival):
     """
 
     recipe = Recipe(
-        batch=64, learning_rate=1e-3, betas=(0.5, 0.99), weight_decay=0, longest=float("inf")
+        batch=32, learning_rate=1e-3, betas=(0.5, 0.99), weight_decay=0, longest=float("inf")
     )
 
     def __init__(
@@ -37,10 +37,11 @@ class DiscriminatorFlow(Rival):
         steps: int = 25,
         rate: float = 0.5,
         penalty: float = 10,
-        used: int = 2,
+        used: int = 4,
+        penalised: int = 2,
     ) -> None:
         super().__init__(shape, n_classes)
-        self.steps, self.used, self.penalty = steps, used, penalty
+        self.steps, self.used, self.penalty, self.penalised = steps, used, penalty, penalised
         self.stride = 2 * penalty * rate
         self.time = Time()
         self.body = Strided(shape, 1, partial(F.leaky_relu, negative_slope=0.1), told=True)
@@ -73,9 +74,10 @@ class DiscriminatorFlow(Rival):
         of_real, of_fake = self.score(
             torch.cat([real, fake]), t.repeat(2), labels.repeat(2)
         ).chunk(2)
-        share = torch.rand(len(images), 1, 1, 1, generator=generator, device=way.device)
-        between = torch.lerp(fake[: len(images)], real[: len(images)], share).requires_grad_()
-        worth = self.score(between, t[: len(images)], labels[: len(images)]).sum()
+        m = self.penalised * len(images)
+        share = torch.rand(m, 1, 1, 1, generator=generator, device=way.device)
+        between = torch.lerp(fake[:m], real[:m], share).requires_grad_()
+        worth = self.score(between, t[:m], labels[:m]).sum()
         (slope,) = torch.autograd.grad(worth, between, create_graph=True)
         steepness = slope.square().sum((1, 2, 3)).mean()
         return of_fake.mean() - of_real.mean() + self.penalty * steepness
