@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from benchmarks.rivals.layers import Strided
 from benchmarks.rivals.rival import Objective, Recipe, Rival
 from benchmarks.rivals.slopes import Slopes
+from benchmarks.rivals.strided import Strided
 from deceive.common.levels import Shape
 from deceive.data.dataset import Split
 
@@ -29,9 +29,7 @@ class Jem(Rival):
     a training that diverges goes back.
     """
 
-    recipe = Recipe(
-        batch=64, learning_rate=5e-4, betas=(0.0, 0.99), weight_decay=0, diverged=100
-    )
+    recipe = Recipe(batch=64, learning_rate=5e-4, betas=(0.0, 0.99), weight_decay=0, diverged=100)
 
     def __init__(
         self,

@@ -16,10 +16,10 @@ from deceive.networks.inference import BATCH, evaluating
 from deceive.networks.modules import device_of
 from deceive.networks.precision import working_dtype
 
-
 Objective = Callable[[Tensor, Tensor], Tensor]
-"""Images (N, C, H, W) in [0, 1] and their classes (N,) → what training makes small, a scalar. It may
-carry something from batch to batch, such as a replay buffer."""
+"""Images (N, C, H, W) in [0, 1] and their classes (N,) → what training makes small, a scalar.
+
+It may carry something from batch to batch, such as a replay buffer."""
 
 
 @dataclass(frozen=True)

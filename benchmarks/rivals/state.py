@@ -66,7 +66,9 @@ class State:
     def _go_back(self) -> None:
         """Be as at the last copy but one, which is from well before the trouble."""
         weights, averages, optimiser = self._earlier
-        for now, then in zip((*self.parameters, *self.averages), (*weights, *averages), strict=True):
+        for now, then in zip(
+            (*self.parameters, *self.averages), (*weights, *averages), strict=True
+        ):
             now.copy_(then)
         self.optimiser.load_state_dict(copy.deepcopy(optimiser))
         self._last = self._earlier
