@@ -166,7 +166,7 @@ def test_chains_begin_like_the_images_of_their_class(split):
     jem = made("JEM")
     assert isinstance(jem, Jem)
     jem.objective(split, Generator().manual_seed(0))
-    starts = jem.starts(torch.full((4000,), 2), Generator().manual_seed(1))
+    starts = jem.starts.draw(torch.full((4000,), 2), Generator().manual_seed(1))
     own = 2 * split.images[split.labels == 2] - 1
     assert torch.allclose(starts.mean(0), own.mean(0), atol=0.05)
     assert torch.allclose(starts.std(0), own.std(0), atol=0.05)
@@ -177,7 +177,7 @@ def test_chains_climb_their_classs_logit(monkeypatch):
     jem = made("JEM", rate=3.0, noise=0.0)
     assert isinstance(jem, Jem)
     jem.body = Weighted(CLASSES)
-    start = jem.starts(torch.tensor([0, 2]), Generator().manual_seed(4))
+    start = jem.starts.draw(torch.tensor([0, 2]), Generator().manual_seed(4))
     ends = (start + jem.drawn * 3 * jem.body.weight[0].view(SHAPE)).clamp(-1, 1)
     drawn = jem.sample(torch.tensor([0, 2]), seed=4)
     assert torch.allclose(drawn, (ends + 1) / 2, atol=1e-5)

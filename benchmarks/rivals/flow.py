@@ -20,7 +20,7 @@ class DiscriminatorFlow(Rival):
     Particles begin as gaussian noise and follow the gradient of a discriminator that is told the
     time, for `steps` steps. The discriminator is trained on particles along the way, against real
     images (differences of means, WGAN), with a penalty on its gradient between the two, centred at
-    0. Each particle is used at `used` random times of its way. 500,000 parameters for MNIST.
+    0. Each particle is used at `used` random times of its way. 507,000 parameters for MNIST.
 
     At the optimum a particle at a distance d from the data meets a gradient d / (2 penalty); so
     `rate` is the share of the distance that the first step covers.
