@@ -25,7 +25,7 @@ class Jem(Rival):
     a training that diverges goes back. Its samples are fresh chains of `drawn` steps.
     """
 
-    recipe = Recipe(batch=64, learning_rate=1e-3, betas=(0.0, 0.99), weight_decay=0, diverged=100)
+    recipe = Recipe(batch=64, learning_rate=2e-3, betas=(0.0, 0.99), weight_decay=0, diverged=100)
 
     def __init__(
         self,
