@@ -27,7 +27,7 @@ class DiscriminatorFlow(Rival):
     """
 
     recipe = Recipe(
-        batch=128, learning_rate=3e-3, betas=(0.5, 0.99), weight_decay=0, longest=float("inf")
+        batch=32, learning_rate=3e-3, betas=(0.5, 0.99), weight_decay=0, longest=float("inf")
     )
 
     def __init__(
@@ -35,8 +35,8 @@ class DiscriminatorFlow(Rival):
         shape: Shape,
         n_classes: int,
         *,
-        steps: int = 20,
-        rate: float = 1.0,
+        steps: int = 16,
+        rate: float = 0.25,
         penalty: float = 10,
         used: int = 4,
     ) -> None:
@@ -57,30 +57,30 @@ class DiscriminatorFlow(Rival):
 
         def loss(images: Tensor, labels: Tensor) -> Tensor:
             slopes.follow(self.body)
-            own = labels[: -(-len(labels) // self.used)]
-            way = [self._noise(len(own), generator)]
+            way = [self._noise(len(labels), generator)]
             for step in range(self.steps - 1):
-                way.append(self._moved(way[-1], step, own, slopes))
+                way.append(self._moved(way[-1], step, labels, slopes))
             return self.loss(images, labels, torch.stack(way), generator)
 
         return loss
 
     def loss(self, images: Tensor, labels: Tensor, way: Tensor, generator: Generator) -> Tensor:
-        """The critic's loss, of images and their classes, with its penalty.
+        """The critic's loss, with its penalty, of images and their classes.
 
-        The particles on their way (steps, M, C, H, W) are of the classes of the first M images.
+        The particles are on their way (steps, N, C, H, W), one of the class of each image.
         """
-        device, partner = way.device, torch.arange(len(images), device=way.device) % way.shape[1]
-        moment = torch.randint(self.steps, (len(images),), generator=generator, device=device)
-        t, own = moment / self.steps, labels[partner]
-        real, fake = 2 * images - 1, way[moment, partner]
-        score = self.score(torch.cat([real, fake]), t.repeat(2), torch.cat([labels, own]))
+        n = len(images) * self.used
+        moment = torch.randint(self.steps, (n,), generator=generator, device=way.device)
+        t, labels = moment / self.steps, labels.repeat(self.used)
+        real = (2 * images - 1).repeat(self.used, 1, 1, 1)
+        fake = way[moment, torch.arange(n, device=way.device) % len(images)]
+        score = self.score(torch.cat([real, fake]), t.repeat(2), labels.repeat(2))
         of_real, of_fake = score.chunk(2)
 
-        few = slice(0, -(-len(images) // 2))  # enough for the penalty, which costs most
-        share = torch.rand(len(images), 1, 1, 1, generator=generator, device=device)
-        between = torch.lerp(fake, real[partner], share)[few].requires_grad_()
-        worth = self.score(between, t[few], own[few]).sum()
+        few = slice(0, -(-n // 2))  # enough for the penalty, which costs most
+        share = torch.rand(n, 1, 1, 1, generator=generator, device=way.device)
+        between = torch.lerp(fake, real, share)[few].requires_grad_()
+        worth = self.score(between, t[few], labels[few]).sum()
         (slope,) = torch.autograd.grad(worth, between, create_graph=True)
         steepness = slope.square().sum((1, 2, 3)).mean()
         return of_fake.mean() - of_real.mean() + self.penalty * steepness
