@@ -27,7 +27,7 @@ class DiscriminatorFlow(Rival):
     """
 
     recipe = Recipe(
-        batch=32, learning_rate=3e-3, betas=(0.5, 0.99), weight_decay=0, longest=float("inf")
+        batch=16, learning_rate=3e-3, betas=(0.5, 0.99), weight_decay=0, longest=float("inf")
     )
 
     def __init__(
@@ -36,7 +36,7 @@ class DiscriminatorFlow(Rival):
         n_classes: int,
         *,
         steps: int = 16,
-        rate: float = 0.25,
+        rate: float = 0.3,
         penalty: float = 10,
         used: int = 4,
     ) -> None:
