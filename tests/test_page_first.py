@@ -45,6 +45,15 @@ def test_it_opens_with_static_beside_handwriting(visit):
     assert any("resist" in url for url in asked)
 
 
+@TOLD
+def test_a_recording_that_fails_is_said_and_other_static_can_be_asked_for(visit):
+    page = visit(routes={"**/story.bin": {"status": 404}})
+    page.wait_for_selector("#story-live:enabled")
+    until(page, "document.getElementById('story-said').textContent.includes('could not be')")
+    assert page.inner_text("#story-said").startswith("The recorded deception could not be fetched")
+    assert page.locator("#story .state").all_inner_texts() == ["static", "static"]
+
+
 @pytest.mark.shipped
 def test_the_rounds_are_shown_before_any_is_fetched(visit):
     asked = []

@@ -91,7 +91,6 @@ async function start() {
     links(manifest);
     sayShare(networks);
     const story = storyPanel(networks);
-    story.catch((error) => problem(error.message));
     made = panels(networks, draw, readAddress());
     await networks.load(manifest.default).catch((error) => {
       if (!networks.info(manifest.default).light) throw error; // else the whole one may come
@@ -105,10 +104,7 @@ async function start() {
     document.documentElement.dataset.ready = "";
     if (manifest.judge !== null)
       networks.load(manifest.judge).catch((error) => problem(error.message));
-    story.then(
-      (panel) => panel.ready(),
-      () => {}, // said above
-    );
+    story.ready();
   } catch (error) {
     problem(`${error.message} Reload the page to try again.`);
   }

@@ -12,7 +12,7 @@ const MOST = 300; // steps that an image may take
 const HOLD = 4; // steps for which the static stands before it begins to move
 
 /** Shows what was recorded as soon as it is there; `networks` make others when asked to. */
-export async function storyPanel(networks) {
+export function storyPanel(networks) {
   const { manifest } = networks;
   const told = manifest.recorded.story;
   const at = (part) => document.getElementById(`story-${part}`);
@@ -27,7 +27,7 @@ export async function storyPanel(networks) {
       rubbishClass === null ? "Ordinary network" : `Taught rubbish ${times} times`;
     const canvas = element("canvas", { className: "square pixels", width: SIDE, height: SIDE });
     canvas.setAttribute("role", "img");
-    const state = element("span", { className: "state" });
+    const state = element("span", { className: "state" }, "static");
     at("lanes").children[k].replaceChildren(canvas, element("figcaption", {}, element("b", {}, title), state));
     return { canvas, state };
   }
@@ -103,15 +103,19 @@ export async function storyPanel(networks) {
   }
 
   name();
-  const frames = await recordedFrames();
-  button.again.disabled = false;
-  button.again.addEventListener("click", () => {
-    at("said").textContent = RECORDED;
-    play(frames);
-  });
   button.live.addEventListener("click", live);
-  at("said").textContent = RECORDED;
-  play(frames);
+  recordedFrames().then(
+    (frames) => {
+      const again = () => {
+        at("said").textContent = RECORDED;
+        play(frames);
+      };
+      button.again.disabled = false;
+      button.again.addEventListener("click", again);
+      if (turn === 0) again(); // unless a visitor has asked for other static already
+    },
+    (error) => (at("said").textContent = error.message),
+  );
   return {
     /** The networks can be asked from now on. */
     ready() {
