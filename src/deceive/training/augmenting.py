@@ -37,25 +37,31 @@ def augment(images: Tensor, settings: TrainingSettings, generator: Generator) ->
     stretch_x, stretch_y, shear = 1 + draw[1:4] * s.scaling
     shear = shear - 1
     pixel = torch.tensor([2 / width, 2 / height])  # in the grid's units
-    affine = torch.empty(n, 2, 3)
-    affine[:, 0, 0] = angle.cos() * stretch_x
-    affine[:, 0, 1] = shear - angle.sin() * stretch_x
-    affine[:, 1, 0] = angle.sin() * stretch_y
-    affine[:, 1, 1] = angle.cos() * stretch_y
-    affine[:, :, 2] = draw[4:].T * s.translation * pixel
-    grid = F.affine_grid(affine, list(images.shape), align_corners=False)
+    amounts = torch.empty(n, 2, 3 + _KNOTS**2)  # how much of each pattern is in x and in y
+    amounts[:, 0, 0] = angle.cos() * stretch_x
+    amounts[:, 0, 1] = shear - angle.sin() * stretch_x
+    amounts[:, 1, 0] = angle.sin() * stretch_y
+    amounts[:, 1, 1] = angle.cos() * stretch_y
+    amounts[:, :, 2] = draw[4:].T * s.translation * pixel
     if s.elasticity:
         knots = torch.randn(2, n, _KNOTS**2, generator=generator) * s.elasticity
-        shifts = (knots @ _bicubic(height, width)).view(2, n, height, width)
-        grid = grid + shifts.permute(1, 2, 3, 0) * pixel
+        amounts[:, :, 3:] = (knots * pixel[:, None, None]).transpose(0, 1)
+    else:
+        amounts = amounts[:, :, :3]
+    grid = amounts.flatten(0, 1) @ _patterns(height, width)[: amounts.shape[2]]
+    grid = grid.view(n, 2, height, width).permute(0, 2, 3, 1)
     return F.grid_sample(images, grid, align_corners=False)
 
 
 @functools.cache
-def _bicubic(height: int, width: int) -> Tensor:
-    """The weight of each knot's shift in each pixel's: (knots, height × width).
+def _patterns(height: int, width: int) -> Tensor:
+    """What a grid of sampled places is a sum of, with a value at each pixel: (3 + knots, pixels).
 
-    A product with it is ten times as quick as interpolating every image's shifts.
+    The places x and y of the pixels themselves, 1, and the weight of each knot. One product with
+    them is several times as quick as an affine grid and interpolated shifts.
     """
+    x, y = ((torch.arange(side) * 2 + 1) / side - 1 for side in (width, height))
+    places = torch.stack([x.expand(height, width), y[:, None].expand(height, width)])
     unit = torch.eye(_KNOTS**2).view(-1, 1, _KNOTS, _KNOTS)
-    return F.interpolate(unit, size=(height, width), mode="bicubic", align_corners=True).flatten(1)
+    weights = F.interpolate(unit, size=(height, width), mode="bicubic", align_corners=True)
+    return torch.cat([places.flatten(1), torch.ones(1, height * width), weights.flatten(1)])
