@@ -24,6 +24,7 @@ from benchmarks.contests import (
     polishing,
     resistance,
     scaling,
+    speedrun,
     textures,
     training,
 )
@@ -94,6 +95,7 @@ CONTESTS: dict[str, Contest] = {
     "plain": Contest(plain, pictures=lambda result: {"same-starts": same_starts(result)}),
     "polishing": Contest(polishing, long=True),
     "scaling": Contest(scaling),
+    "speedrun": Contest(speedrun, long=True),
     "textures": Contest(textures, long=True),
     "training": Contest(training),
     "resistance": Contest(resistance, long=True, per_model=True, pictures=_of_resistance),
