@@ -7,7 +7,7 @@ import pytest
 import torch
 from benchmarks import table
 from benchmarks.contests import speedrun
-from benchmarks.entries import ENTRIES, Entry, folded
+from benchmarks.entries import ENTRIES, Entry, ours
 from torch import nn
 
 from deceive.common.errors import InputError
@@ -15,7 +15,7 @@ from deceive.data.dataset import Split
 from deceive.data.loading import load_data
 from deceive.training.settings import TrainingSettings
 
-TINY = folded.Recipe(0.9, (8, 8, 8, 8), TrainingSettings(epochs=1, batch_size=50), hidden=16)
+TINY = ours.Recipe(0.9, (8, 8), TrainingSettings(epochs=1, batch_size=50), hidden=16)
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_statistics_are_those_of_the_images():
     network = nn.Sequential(nn.BatchNorm2d(1), nn.ReLU())
     network(torch.rand(8, 1, 4, 4))
     images = torch.rand(6, 1, 4, 4) + 3
-    folded.measure_again(network, images, batch=3)
+    ours.measure_again(network, images, batch=3)
     assert not network.training
     assert torch.allclose(network[0].running_mean, images.mean())
     variances = torch.stack([part.var() for part in images.split(3)])

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from benchmarks.entries import folded
+from benchmarks.entries import ours
 
 
 class Entry(NamedTuple):
@@ -26,7 +26,7 @@ class Entry(NamedTuple):
 
 
 ENTRIES = {
-    f"folded-{name}": Entry(recipe.level, recipe.train, recipe.about)
-    for name, recipe in folded.RECIPES.items()
+    f"ours-{name}": Entry(recipe.level, recipe.train, recipe.about)
+    for name, recipe in ours.RECIPES.items()
 }
 """By name, in the order of the table."""
