@@ -141,6 +141,6 @@ RECIPES = {
     "99.0": Recipe(0.99, (16, 32, 32), _epochs(1, _LIGHT)),
     "99.2": Recipe(0.992, (16, 32, 32), _epochs(1.75, _LIGHT)),
     "99.5": Recipe(0.995, (24, 48, 48), _epochs(5.5), _STROKES),
-    "99.65": Recipe(0.9965, (16, 32), _epochs(7), _STROKES),
+    "99.65": Recipe(0.9965, (16, 32), _epochs(9), _STROKES),
 }
 """By the level that each is for, in percent."""
