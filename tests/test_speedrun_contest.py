@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from benchmarks import table
-from benchmarks.contests import speedrun
+from benchmarks.contests import speedrun, training
 from benchmarks.entries import ENTRIES, Entry, ours
 from torch import nn
 
@@ -21,7 +21,8 @@ TINY = ours.Recipe(0.9, (8, 8), TrainingSettings(epochs=1, batch_size=50), hidde
 @pytest.fixture
 def few():
     data = load_data()
-    return replace(data, test=Split(data.test.images[:200], data.test.labels[:200]))
+    few = [Split(each.images[:200], each.labels[:200]) for each in (data.validation, data.test)]
+    return replace(data, validation=few[0], test=few[1])
 
 
 @pytest.fixture
@@ -85,3 +86,15 @@ def test_entries_have_levels_that_rise():
     levels = [entry.level for entry in ENTRIES.values()]
     assert levels == sorted(levels)
     assert {0.99, 0.995, 0.9965} <= set(levels)
+
+
+def test_the_entry_runs_beside_the_original_recipe(few, monkeypatch, tmp_path):
+    monkeypatch.setattr(training, "load_data", lambda: few)
+    plan = replace(training.QUICK, recipe="99.2", goal=0.01, images=1000)
+    (result,) = training.run(plan)
+    assert [row["recipe"] for row in result["rows"]] == ["99.2", "original"]
+    assert result["settings"]["rotation"] == 5
+    (tmp_path / "training.json").write_text(json.dumps(result))
+    text = table.make(tmp_path, pictures=tmp_path)
+    assert "| 0 | `99.2` | " in text
+    assert "**`99.2` takes " in text
