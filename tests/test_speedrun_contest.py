@@ -35,7 +35,7 @@ def tiny(monkeypatch):
     return replace(speedrun.QUICK, entries=tuple(entries), images=500)
 
 
-def test_rows_make_the_table_and_are_kept(tiny, few, tmp_path):
+def test_rows_make_the_table_and_are_kept(tiny, few, monkeypatch, tmp_path):
     threads = torch.get_num_threads()
     results = [json.loads(json.dumps(each)) for each in speedrun.run(tiny, data=few)]
     assert torch.get_num_threads() == threads
@@ -44,6 +44,9 @@ def test_rows_make_the_table_and_are_kept(tiny, few, tmp_path):
         assert 0 < row["test_accuracy"] < 1
         assert 0 < row["seconds"] < row["original_epoch"] * 1000
     (tmp_path / "speedrun.json").write_text(json.dumps(results[-1]))
+    text = table.make(tmp_path, pictures=tmp_path)
+    assert text.count("| open |") == 2
+    monkeypatch.setattr(speedrun, "_SEEDS", 2)
     text = table.make(tmp_path, pictures=tmp_path)
     assert "| `quick`: a quick one | 10.00% | 2 | **" in text
     assert "| yes |" in text.split("`quick`")[1].splitlines()[0]

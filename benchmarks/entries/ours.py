@@ -89,7 +89,8 @@ class Recipe:
         """In a few words."""
         kind = "strided" if len(self.widths) == 3 else "pooled"
         widths = "-".join(str(width) for width in self.widths)
-        return f"{kind}, {widths} channels, {self.settings.epochs:g} epochs"
+        epochs = self.settings.epochs
+        return f"{kind}, {widths} channels, {epochs:g} epoch{'s' * (epochs != 1)}"
 
     def train(self, images: Tensor, labels: Tensor, seed: int) -> nn.Module:
         """A trained network, in evaluation mode."""
