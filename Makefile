@@ -1,25 +1,43 @@
 # `make` lists the targets. Everything is set up on the way: only Python ≥ 3.11, pip and make are needed.
 PYTHON ?= python3
 BIN := .venv/bin
-READY := .venv/.ready
+INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-compile -c constraints.txt -e
+
+# Each is there once its part is installed.
+PACKAGE := .venv/.package
+BUILDER := .venv/.builder
+TOOLS := .venv/.tools
 
 .PHONY: help study draw resist test lowest check format models pictures notebooks reference site page bench soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
 
-$(READY): pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -c constraints.txt -e '.[dev]'
-	@touch $(READY)
+$(BIN)/python:
+	$(PYTHON) -m venv .venv
 
-study: $(READY) ## train, deceive, teach rubbish, deceive again: the whole case study
+$(PACKAGE): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing deceive with what it needs into .venv (0.9 GB, most of it PyTorch)."
+	$(INSTALL) .
+	@touch $@
+
+$(BUILDER): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing deceive with what builds its page into .venv (1.2 GB, most of it PyTorch)."
+	$(INSTALL) '.[page]'
+	@touch $(PACKAGE) $@
+
+$(TOOLS): pyproject.toml constraints.txt | $(BIN)/python
+	@echo "Installing deceive with all that its tests and its documentation need into .venv (2 GB)."
+	$(INSTALL) '.[dev]'
+	@touch $(PACKAGE) $(BUILDER) $@
+
+study: $(PACKAGE) ## train, deceive, teach rubbish, deceive again: the whole case study
 	$(BIN)/deceive study
 
-draw: $(READY) ## deceive, teach, again: until digits emerge from noise
+draw: $(PACKAGE) ## deceive, teach, again: until digits emerge from noise
 	$(BIN)/deceive rounds
 
-resist: $(READY) ## deceive, teach, again: until gibberish hardly deceives
+resist: $(PACKAGE) ## deceive, teach, again: until gibberish hardly deceives
 	$(BIN)/deceive rounds --preset resist
 
 test: check ## formatter, linters, types and every test
@@ -27,21 +45,21 @@ test: check ## formatter, linters, types and every test
 
 lowest: ## every test with the oldest versions that pyproject.toml allows
 	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
-	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+	.venv-lowest/bin/python -m pip install --disable-pip-version-check \
 	  -c constraints-lowest.txt -e '.[dev]'
 	.venv-lowest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
-check: $(READY) ## formatter's check, linter, prose and types
+check: $(TOOLS) ## formatter's check, linter, prose and types
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/python -m tools.prose
 	$(BIN)/mypy
 
-format: $(READY) ## put the code into shape
+format: $(TOOLS) ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-models: $(READY) ## train the shipped networks again; judge-in-noise stays
+models: $(PACKAGE) ## train the shipped networks again; judge-in-noise stays
 	$(BIN)/deceive train --recipe fast --seed 0 --out models/fast.safetensors
 	$(BIN)/deceive train --recipe judge --seed 1 --out models/judge.safetensors
 	$(BIN)/deceive train --recipe study --seed 0 --out models/study.safetensors
@@ -60,33 +78,33 @@ models: $(READY) ## train the shipped networks again; judge-in-noise stays
 	done
 	$(BIN)/python -m tools.one
 
-pictures: study ## the pictures of README and docs, from the study and of the page
+pictures: study $(TOOLS) ## the pictures of README and docs, from the study and of the page
 	cp runs/study/images/*.png images/
 	$(BIN)/python web/screenshots.py
 	$(BIN)/python -m tools.moving_picture
 
-notebooks: $(READY) ## run the notebooks and keep what they give
+notebooks: $(TOOLS) ## run the notebooks and keep what they give
 	$(BIN)/python notebooks/run.py
 
-reference: $(READY) ## write the pages of docs/ that are made from the code
+reference: $(TOOLS) ## write the pages of docs/ that are made from the code
 	$(BIN)/python -m tools.audit_schema
 	$(BIN)/python -m tools.cards
 	$(BIN)/python -m tools.command_line
 
-site: $(READY) ## build the documentation into build/site; the page too, after `make page`
+site: $(TOOLS) ## build the documentation into build/site; the page too, after `make page`
 	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --fresh-env -d build/doctrees docs build/site
 
-page: $(READY) ## build the page into web/dist (needs Node.js); `deceive page` opens it
+page: $(BUILDER) ## build the page into web/dist (needs Node.js); `deceive page` opens it
 	$(BIN)/deceive page --build-only
 
-bench: $(READY) ## contests with other libraries; writes benchmarks/results
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'torchattacks==3.5.1'
+bench: $(TOOLS) ## contests with other libraries; writes benchmarks/results
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps 'torchattacks==3.5.1'
 	$(BIN)/python -m benchmarks
 
 SOAK_MINUTES ?= 60
 
-soak: $(READY) ## an hour of damaged inputs and kills (SOAK_MINUTES=5: less); new failures in soak/failures
+soak: $(TOOLS) ## an hour of damaged inputs and kills (SOAK_MINUTES=5: less); new failures in soak/failures
 	$(BIN)/python -m soak --minutes $(SOAK_MINUTES)
 
 clean: ## remove the environment and the caches, not your runs
