@@ -3,12 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL = $(BIN)/python -m pip install --disable-pip-version-check --no-compile -c constraints.txt -e
 
+# Three for two cores, as browsers spend much of their time waiting.
+WORKERS ?= $(shell echo $$(( ($$(getconf _NPROCESSORS_ONLN) * 3 + 1) / 2 )))
+PYTEST = pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 # Each is there once its part is installed.
 PACKAGE := .venv/.package
 BUILDER := .venv/.builder
 TOOLS := .venv/.tools
 
-.PHONY: help study draw resist test lowest check format models pictures notebooks reference site page bench soak clean
+.PHONY: help study draw resist test lowest newest check format models pictures notebooks reference site page bench soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -41,13 +45,19 @@ resist: $(PACKAGE) ## deceive, teach, again: until gibberish hardly deceives
 	$(BIN)/deceive rounds --preset resist
 
 test: check ## formatter, linters, types and every test
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m $(PYTEST)
 
 lowest: ## every test with the oldest versions that pyproject.toml allows
 	test -x .venv-lowest/bin/python || $(PYTHON) -m venv .venv-lowest
 	.venv-lowest/bin/python -m pip install --disable-pip-version-check \
 	  -c constraints-lowest.txt -e '.[dev]'
-	.venv-lowest/bin/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	.venv-lowest/bin/python -m $(PYTEST)
+
+newest: ## every test with the newest versions that can be installed
+	test -x .venv-newest/bin/python || $(PYTHON) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --disable-pip-version-check \
+	  --upgrade --upgrade-strategy eager -e '.[dev]'
+	.venv-newest/bin/python -m $(PYTEST)
 
 check: $(TOOLS) ## formatter's check, linter, prose and types
 	$(BIN)/ruff format --check .
@@ -108,6 +118,6 @@ soak: $(TOOLS) ## an hour of damaged inputs and kills (SOAK_MINUTES=5: less); ne
 	$(BIN)/python -m soak --minutes $(SOAK_MINUTES)
 
 clean: ## remove the environment and the caches, not your runs
-	rm -rf .venv .venv-lowest .mypy_cache .pytest_cache .ruff_cache build
+	rm -rf .venv .venv-lowest .venv-newest .mypy_cache .pytest_cache .ruff_cache build
 	rm -rf web/node_modules web/dist web/public/networks web/public/notebooks
 	rm -f docs/tutorials/*.ipynb

@@ -11,14 +11,37 @@ from deceive.common.errors import InputError
 
 # Backends that may silently lower float32 precision.
 _backends: Any = torch.backends
+_UNIT_BY_UNIT = hasattr(_backends.cuda.matmul, "fp32_precision")  # from torch 2.9 on
 _MATRIX_UNITS = (
-    _backends.cuda.matmul,
-    _backends.cudnn.conv,
-    _backends.cudnn.rnn,
-    _backends.mkldnn.matmul,
-    _backends.mkldnn.conv,
-    _backends.mkldnn.rnn,
+    (
+        _backends.cuda.matmul,
+        _backends.cudnn.conv,
+        _backends.cudnn.rnn,
+        _backends.mkldnn.matmul,
+        _backends.mkldnn.conv,
+        _backends.mkldnn.rnn,
+    )
+    if _UNIT_BY_UNIT
+    else ()
 )
+_EXACT: list[Any] = ["ieee"] * len(_MATRIX_UNITS) if _UNIT_BY_UNIT else ["highest", False]
+
+
+def _allowed() -> list[Any]:
+    """What may take the place of float32 now."""
+    if _UNIT_BY_UNIT:
+        return [unit.fp32_precision for unit in _MATRIX_UNITS]
+    return [torch.get_float32_matmul_precision(), _backends.cudnn.allow_tf32]
+
+
+def _allow(values: list[Any]) -> None:
+    """Set what `_allowed` gives."""
+    if _UNIT_BY_UNIT:
+        for unit, precision in zip(_MATRIX_UNITS, values, strict=True):
+            unit.fp32_precision = precision
+    else:
+        torch.set_float32_matmul_precision(values[0])
+        _backends.cudnn.allow_tf32 = values[1]
 
 
 @contextmanager
@@ -28,15 +51,13 @@ def exactly(device: torch.device) -> Iterator[None]:
     Neither autocast nor a matrix unit's own type (TF32, bfloat16) takes its place, whatever the
     caller has allowed: on a GPU convolutions are in TF32 otherwise, which has 10 bits of 23.
     """
-    allowed = [unit.fp32_precision for unit in _MATRIX_UNITS]
+    allowed = _allowed()
     try:
-        for unit in _MATRIX_UNITS:
-            unit.fp32_precision = "ieee"
+        _allow(_EXACT)
         with torch.no_grad(), torch.autocast(device.type, enabled=False):
             yield
     finally:
-        for unit, precision in zip(_MATRIX_UNITS, allowed, strict=True):
-            unit.fp32_precision = precision
+        _allow(allowed)
 
 
 def working_dtype(device: torch.device) -> torch.dtype:

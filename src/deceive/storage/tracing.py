@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch import Tensor
-from torch._decomp import core_aten_decompositions
+from torch._decomp import core_aten_decompositions, get_decompositions
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from deceive.common.errors import InputError
@@ -18,6 +18,9 @@ from deceive.storage.resizing import bilinear_antialiased
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+
+# Older converters, such as that of 2.6, can't write batch normalisation.
+_OLDER = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13)
 
 # Tensors of fewer numbers than this are stored as they are.
 _SMALL = 1024
@@ -75,6 +78,9 @@ def _exported(
     table[aten.convolution_backward.default] = convolution_backward
     table[aten.max_pool2d_with_indices_backward.default] = max_pool2d_backward
     table[aten._upsample_bilinear2d_aa.default] = bilinear_antialiased
+    if _OLDER:
+        norms = ("_native_batch_norm_legit_no_training", "_native_batch_norm_legit")
+        table |= get_decompositions([getattr(aten, name).default for name in norms])
     graph = make_fx(
         function,
         decomposition_table=table,
