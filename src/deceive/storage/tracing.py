@@ -19,7 +19,7 @@ from deceive.storage.resizing import bilinear_antialiased
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-# Older converters, such as that of 2.6, can't write batch normalisation.
+# Older converters, such as that of 2.6, can't write batch normalisation and `empty_like`.
 _OLDER = tuple(map(int, torch.__version__.split(".")[:2])) < (2, 13)
 
 # Tensors of fewer numbers than this are stored as they are.
@@ -81,6 +81,7 @@ def _exported(
     if _OLDER:
         norms = ("_native_batch_norm_legit_no_training", "_native_batch_norm_legit")
         table |= get_decompositions([getattr(aten, name).default for name in norms])
+        table[aten.empty_like.default] = _empty_like
     graph = make_fx(
         function,
         decomposition_table=table,
@@ -100,6 +101,11 @@ def _exported(
     )
     assert program is not None  # only older kinds of export return nothing
     return program.model_proto
+
+
+def _empty_like(like: Tensor, **_: object) -> Tensor:
+    """A tensor of any values, whose order in memory doesn't matter."""
+    return torch.empty(like.shape, dtype=like.dtype, device=like.device)
 
 
 def store_in_half(proto: "ModelProto") -> None:
