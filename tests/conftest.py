@@ -41,7 +41,17 @@ os.environ["OMP_NUM_THREADS"] = "1"
 
 # The longest files come first, so that the workers of pytest-xdist end together. The page's first
 # file builds it; at the same time another worker would wait for that.
-LONGEST = ["test_page", "test_notebooks", "test_export", "test_processes"]
+LONGEST = [
+    "test_page",
+    "test_notebooks",
+    "test_export",
+    "test_page_visits",
+    "test_processes",
+    "test_page_rules",
+    "test_training_step",
+    "test_guard_onnx",
+    "test_soak",
+]
 
 
 @pytest.hookimpl(tryfirst=True)

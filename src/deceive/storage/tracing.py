@@ -88,7 +88,8 @@ def _exported(
         tracing_mode="symbolic",
         _allow_non_fake_inputs=True,  # the weights
     )(*inputs.values())
-    batch = torch.export.Dim("N")
+    # Older exporters ask how many numbers a batch can have at most; the graph doesn't say it.
+    batch = torch.export.Dim("N", max=2**20) if _OLDER else torch.export.Dim("N")
     program = torch.onnx.export(
         torch.export.export(
             graph,
