@@ -33,8 +33,8 @@ class Plan:
     """Batch sizes that the best settings of all are tried with."""
     networks: tuple[str, ...] = ("study", "judge", "draw", "resist")
     """Other networks to deceive, in a smaller contest each (`smaller`)."""
-    count_networks: int = 200
-    """Images a repeat there, and images that the best settings are tried on."""
+    count_networks: int = 400
+    """Images a repeat there."""
 
 
 def smaller(plan: Plan, network: str) -> Plan:
@@ -43,8 +43,8 @@ def smaller(plan: Plan, network: str) -> Plan:
         plan,
         model=network,
         count=plan.count_networks,
-        count_tuning=max(1, plan.count_networks // 10),
-        count_final=plan.count_networks,
+        count_tuning=max(1, plan.count_networks // 20),
+        count_final=max(1, plan.count_networks // 5),
         short=tuple(steps for steps in (3, 5, 10, 20) if steps < plan.steps),
         middle=tuple(steps for steps in (50,) if steps < plan.steps),
         finalists=2,

@@ -55,8 +55,7 @@ def table(result: Row) -> str:
         parts.append(_contest(rows))
     others = [contest for contest in by_contest if contest.startswith(_NETWORK)]
     if others:
-        images = by_contest[others[0]][0]["images"]
-        parts.append(f"### {_OTHERS[0]}\n\n{_OTHERS[1]} {images:,} images a repeat.")
+        parts.append(f"### {_OTHERS[0]}\n\n{_OTHERS[1]}")
         chosen = {plan["model"]: by_contest["rate 0.99"]}
         chosen |= {name.removeprefix(_NETWORK): by_contest[name] for name in others}
         parts.append(_networks(chosen))
@@ -90,9 +89,11 @@ def _networks(chosen: Mapping[str, Sequence[Row]]) -> str:
             )
             for name in ("deceive", peer)
         ]
-        lines.append((f"`{network}`", *cells[0], peer, *cells[1], ratio.text()))
+        images = f"{rows[0]['images']:,}"
+        lines.append((f"`{network}`", images, *cells[0], peer, *cells[1], ratio.text()))
     heads = (
         "network",
+        "images a repeat",
         "`deceive`, fooling images a second",
         "fooling rate",
         "steps an image",
