@@ -7,7 +7,6 @@ import torch
 from torch.distributions import LowRankMultivariateNormal
 
 from deceive.common.errors import InputError
-from deceive.guarding.rubbish import garbage_for
 from deceive.guarding.shapes import fit_mixture
 from deceive.guarding.training import train_guard
 from deceive.networks.building import network_of
@@ -16,6 +15,7 @@ from deceive.networks.guarded import Guarded, expecting, guard_of
 from deceive.networks.inference import logits_of
 from deceive.networks.mixture import Mixture
 from deceive.storage.models import load_network, save_network
+from deceive.teaching.garbage import garbage_for
 from worlds.quarters import SHAPE, quarters, quarters_data
 
 NOISE = torch.rand(200, *SHAPE, generator=torch.Generator().manual_seed(3))

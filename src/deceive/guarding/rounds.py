@@ -19,13 +19,14 @@ from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
 from deceive.fooling.objectives import log_odds
 from deceive.fooling.rules import AIMLESS
-from deceive.guarding.rubbish import garbage_for
 from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.guarded import Guarded
 from deceive.networks.precision import working_dtype
 from deceive.teaching.candidates import Candidates, some_of
+from deceive.teaching.garbage import garbage_for
 from deceive.training.augmenting import augment
+from deceive.training.averaging import following
 from deceive.training.settings import TrainingSettings
 
 # Candidates in a round, candidates in all, steps of each in a round; garbage images in a round, and
@@ -75,7 +76,9 @@ class Rounds:
         self.candidates = Candidates.blank(_KEPT, data.image_shape)
         self.were_real = torch.zeros(_KEPT, dtype=torch.bool)
         self._restart(torch.arange(_KEPT))
-        self.averaged = AveragedModel(self.guard, avg_fn=_followed).requires_grad_(False)
+        self.averaged = AveragedModel(self.guard, avg_fn=following(_AVERAGING)).requires_grad_(
+            False
+        )
         self.optimiser = torch.optim.Adam(self.guard.parameters(), _RATE, betas=(0.0, 0.99))
         self.frozen = FrozenCopy(network, data.train.images[:1].float())
 
@@ -179,11 +182,6 @@ class Rounds:
         candidates = torch.where(self.were_real[chosen], not_target, wrong[of_candidates])
         garbage = wrong[2 * _CHOSEN :]
         return wrong[:_CHOSEN].mean() + candidates.mean() + _GARBAGE_WEIGHT * garbage.mean()
-
-
-def _followed(average: Tensor, value: Tensor, number: Tensor | int) -> Tensor:
-    """The average of weights, which follows them quickly at first, then slowly."""
-    return average.lerp(value, max(1 - _AVERAGING, 9 / (9 + int(number))))
 
 
 def _rate(number: int, rounds: int) -> float:
