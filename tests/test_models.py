@@ -43,24 +43,6 @@ def test_every_shipped_network_loads():
             assert card.architecture == {"judge-in-noise": "draw"}.get(name, name)
 
 
-@pytest.mark.shipped
-def test_parts_keep_their_own_files(tmp_path):
-    network, card, path = load_network("one"), load_card("one"), tmp_path / "mine.safetensors"
-    save_network(network, path, card)
-    assert path.stat().st_size < 1000
-    images = torch.rand(3, 1, 28, 28)
-    assert torch.equal(load_network(path)(images), network(images))
-    assert torch.equal(network.drawing(images), load_network("draw")(images))
-
-    for parts, said in (
-        ({"drawing": "mine", "resisting": "resist"}, "as its parts, got 'mine'"),
-        ({"drawing": "fast", "resisting": "resist"}, "that fit a 'one' network as its parts"),
-    ):
-        save_network(network, path, card.model_copy(update={"parts": parts}))
-        with pytest.raises(InputError, match=said):
-            load_network(path)
-
-
 def test_an_unknown_name():
     with pytest.raises(InputError, match=r"expected a shipped network .*got 'slow'"):
         load_network("slow")

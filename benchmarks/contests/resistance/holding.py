@@ -42,7 +42,7 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
     others = [
         name
         for name, its in cards.items()
-        if its.weights_sha256 != card.weights_sha256 and not its.parts
+        if its.weights_sha256 != card.weights_sha256 and name != "one"
     ]
     subject = meet(load_model(plan.model), data)
     judges, _ = meet_judges([AUTO], subject, data, trust=False)

@@ -51,8 +51,6 @@ class Card(BaseModel):
     """Makes this network again."""
     torch: str
     """The version of PyTorch that it was trained with."""
-    parts: dict[str, str] = {}
-    """Shipped networks that are parts of it, by attribute. Their weights are in their own files."""
     weights_sha256: str = ""
     """SHA-256 of the weights beside the card, which are checked against it."""
 

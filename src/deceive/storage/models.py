@@ -20,7 +20,7 @@ from deceive.storage.shipped import (
     shipped_names,
     shipped_weights,
 )
-from deceive.storage.weights import hidden_card, own, read_card, read_weights
+from deceive.storage.weights import hidden_card, read_card, read_weights
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -63,7 +63,7 @@ def save_network(network: Network, path: Path, card: Card, *, half: bool = False
         WriteError: when either file can't be written.
     """
     check_savable(path)
-    state = {k: v.contiguous().cpu() for k, v in own(card, network.state_dict()).items()}
+    state = {name: tensor.contiguous().cpu() for name, tensor in network.state_dict().items()}
     if half:
         state = {k: v.half() if v.is_floating_point() else v for k, v in state.items()}
     weights = save(state)
@@ -122,20 +122,9 @@ def load_network(name: str | Path) -> Network:
         InputError: when there is no such network or it can't be downloaded, when the file or its
             card is damaged, or when it is of another kind. Nothing in the file is ever executed.
     """
-    path = _locate(name)
-    card, weights = read_weights(path)
+    card, weights = read_weights(_locate(name))
     network = network_of(card.architecture, card.n_outputs, card.image_shape)
-    for part, shipped in card.parts.items():
-        if shipped not in shipped_names():
-            said = f"expected shipped networks as its parts, got {shipped!r}"
-            raise InputError(f"{path}: {said}")
-        state = load_network(shipped).state_dict()
-        weights |= {f"{part}.{key}": value for key, value in state.items()}
-    try:
-        network.load_state_dict(weights)
-    except RuntimeError as error:
-        said = f"expected shipped networks that fit a {card.architecture!r} network as its parts"
-        raise InputError(f"{path}: {said}") from error
+    network.load_state_dict(weights)
     return network.eval()
 
 

@@ -59,12 +59,8 @@ def _described(card: Card, path: Path) -> dict[str, Tensor]:
             network = network_of(card.architecture, card.n_outputs, card.image_shape)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    return own(card, network.state_dict())
-
-
-def own(card: Card, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors of a network that its file holds: all but those of its parts."""
-    return {name: value for name, value in state.items() if name.split(".")[0] not in card.parts}
+    state: dict[str, Tensor] = network.state_dict()
+    return state
 
 
 def _parsed(
