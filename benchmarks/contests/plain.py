@@ -36,7 +36,7 @@ NETWORKS = {
     "fast": "trained to read",
     "draw": "… and to draw",
     "resist": "… and to resist",
-    "one": "draw and resist in one",
+    "one": "… and both at once",
 }
 
 DIGITS = 10
