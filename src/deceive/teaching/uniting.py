@@ -27,7 +27,7 @@ from deceive.teaching.candidates import Candidates, some_of
 from deceive.teaching.garbage import garbage_for
 from deceive.training.averaging import following
 
-# Candidates in all, in a round, and steps of each in a round; after so many it starts anew, and
+# Candidates in all, in a round, and steps of each in a round; after so many it starts again, and
 # when it fools the whole, it does so with this chance.
 _KEPT, _CHOSEN, _STEPS, _LONGEST, _RESTARTED = 384, 48, 4, 60, 0.3
 
