@@ -78,10 +78,13 @@ def test_what_was_set_was_measured_on_validation_images(guarded, data):
     answers = guarded.answer(data.validation.images)
     kept = guarded.card.set
     assert kept.images == len(data.validation)
-    assert kept.kept == pytest.approx(answers.passes.double().mean().item())
+    one_image = 1.001 / len(data.validation)  # that is at the threshold, but for rounding
+    passing = answers.passes.double().mean().item()
+    assert kept.kept == pytest.approx(passing, abs=one_image)
     right = answers.classes == data.validation.labels
     assert kept.accuracy == pytest.approx(right.double().mean().item())
-    assert kept.passing_accuracy == pytest.approx(right[answers.passes].double().mean().item())
+    accurate = right[answers.passes].double().mean().item()
+    assert kept.passing_accuracy == pytest.approx(accurate, abs=one_image)
 
 
 def test_it_is_a_module_with_a_gradient_that_others_can_attack(guarded):

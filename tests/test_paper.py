@@ -2,11 +2,14 @@
 
 import json
 import re
+from collections import defaultdict
 from pathlib import Path
 from statistics import fmean, median
 
 import pytest
 import yaml
+
+from benchmarks.spread import paired_ratio
 
 ROOT = Path(__file__).resolve().parents[1]
 _, FRONT, BODY = (ROOT / "paper/paper.md").read_text(encoding="utf-8").split("---\n", 2)
@@ -35,14 +38,14 @@ def drawn(contestant, measure="frechet_distance"):
     return row[measure]
 
 
-def seconds_an_image(library):
-    chosen = [r for r in rows("fooling") if r["contest"] == "rate 0.99" and r["library"] == library]
-    return median(row["seconds"] / row["fooled"] for row in chosen)
-
-
 def faster():
-    libraries = {row["library"] for row in rows("fooling")} - {"deceive"}
-    return min(map(seconds_an_image, libraries)) / seconds_an_image("deceive")
+    """As the table of benchmarks has it: the median ratio to the fastest peer, turn by turn."""
+    paces = defaultdict(list)
+    for row in rows("fooling"):
+        if row["contest"] == "rate 0.99":
+            paces[row["library"]].append(row["fooled"] / row["seconds"])
+    ours = paces.pop("deceive")
+    return paired_ratio(ours, max(paces.values(), key=median)).median
 
 
 FAST, RESIST = of_network("fast"), of_network("resist")

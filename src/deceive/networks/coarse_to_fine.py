@@ -129,7 +129,8 @@ class CoarseToFine(nn.Module):
         if noise is None:
             return self._of_all_levels(images)
         drawn: Tensor = self.drawing(images, noise)
-        if type(noise) is Tensor and bool(noise.all()):  # a tracer's tensors have no values
+        has_values = type(noise) is Tensor and not noise.is_meta  # a tracer's have none
+        if has_values and bool(noise.all()):
             return drawn
         return torch.where(noise[:, None] > 0, drawn, self._of_all_levels(images))
 
