@@ -8,7 +8,6 @@ from statistics import fmean, median
 
 import pytest
 import yaml
-
 from benchmarks.spread import paired_ratio
 
 ROOT = Path(__file__).resolve().parents[1]
