@@ -164,5 +164,5 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path, monkeyp
     with pytest.raises(InputError, match="its tensors are not those that were saved"):
         train_guard(data, rounds=4, seed=0, tick=lambda *_: None, kept=kept)
     kept.write_bytes(b"nothing")
-    with pytest.raises(InputError, match="remove it to start again"):
+    with pytest.raises(InputError, match="delete it to start again"):
         train_guard(data, rounds=4, seed=0, tick=lambda *_: None, kept=kept)

@@ -251,7 +251,7 @@ def test_a_file_changes_a_preset(tmp_path):
         ({"ascent": Ascent()}, "expected an ascent with a schedule, got none"),
         (
             {"ascent": DRAWING.model_copy(update={"rule": "polyak"})},
-            "expected a rule that needs no confidence to aim at",
+            "expected the rule momentum, sign or adam, got 'polyak'",
         ),
         ({"restarted": 0.1}, "restarted"),
         ({"kind": "resisting"}, "kind"),

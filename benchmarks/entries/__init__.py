@@ -25,8 +25,10 @@ class Entry(NamedTuple):
     """What it is, in a few words."""
 
 
-ENTRIES = {
-    f"ours-{name}": Entry(recipe.level, recipe.train, recipe.about)
-    for name, recipe in ours.RECIPES.items()
+ENTRIES: dict[str, Entry] = {
+    **{
+        f"ours-{name}": Entry(recipe.level, recipe.train, recipe.about)
+        for name, recipe in ours.RECIPES.items()
+    },
 }
 """By name, in the order of the table."""

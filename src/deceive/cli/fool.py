@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from deceive.cli.images import check_place, judge_of, judged, targets_of, without_one_channel
 from deceive.cli.parsing import Command, ending
@@ -29,6 +29,8 @@ class FoolCommand(Command):
     """The softmax probability of the target to reach."""
     start: str = "uniform"
     """The kind of start image: uniform, gaussian, smooth, blank or squares."""
+    rule: Literal["momentum", "sign", "adam", "polyak"] = "momentum"
+    """How steps follow the gradient. polyak takes the fewest, and changes images more."""
     steps: int = 1000
     """The most steps an image may take."""
     judge: str | None = None
@@ -44,6 +46,7 @@ class FoolCommand(Command):
 
         from deceive.common import processes
         from deceive.common.errors import NoGradientWarning
+        from deceive.fooling.ascent import Ascent
         from deceive.fooling.fool import fool
         from deceive.storage.models import load_card, load_network
 
@@ -69,6 +72,7 @@ class FoolCommand(Command):
                 start=self.start,
                 steps=self.steps,
                 seed=self.seed,
+                ascent=Ascent(rule=self.rule),
                 callback=lambda now: tick(now.finished, now.total),
             )
         processes.on_main(lambda: self._keep(result, network, judge))

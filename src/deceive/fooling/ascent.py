@@ -55,8 +55,9 @@ class Ascent(BaseModel):
     model_config = _SETTINGS
 
     rule: Literal["momentum", "sign", "adam", "polyak"] = "momentum"
-    """How a step follows the gradient: a name from `RULES` (momentum, sign, adam or polyak). Steps
-    of polyak are as long as the asked confidence needs, so it works in `fool` alone."""
+    """How a step follows the gradient: a name from `RULES` (momentum, sign, adam or polyak). A
+    step of polyak is as long as the missing confidence needs, 1 to 20 times `step_size`; it works
+    in `fool` alone, with the objective `log_odds`."""
     step_size: float = Field(default=0.01, gt=0, le=checks.GREATEST)
     """How far pixels move on average in the first step, as a share of the bounds' width."""
     momentum: float = Field(default=0.5, ge=0, lt=1)

@@ -143,19 +143,27 @@ def goal(ascent: Ascent, confidence: float, given: str | Objective) -> float | N
         return None
     if given != "log_odds":
         raise InputError(
-            f"objective: expected log_odds for the rule {ascent.rule}, which aims at its value at "
-            f"the asked confidence, got {checks.shown(given)}"
+            f"objective: expected log_odds, the only one that the rule {ascent.rule} works with, "
+            f"got {checks.shown(given)}"
         )
     return math.log(confidence / (1 - confidence))
 
 
 def aimless(name: str, ascent: Ascent) -> None:
     """An ascent for steps that aim at no confidence."""
-    if RULES[ascent.rule].aims:
-        raise InputError(
-            f"{name}: expected a rule that needs no confidence to aim at ({', '.join(AIMLESS)}), "
-            f"got {ascent.rule!r}"
-        )
+    if why := why_aimed(ascent):
+        raise InputError(f"{name}: {why}")
+
+
+def why_aimed(ascent: Ascent) -> str:
+    """Why an ascent can't be used where no confidence is asked for; empty if it can."""
+    if not RULES[ascent.rule].aims:
+        return ""
+    *others, last = AIMLESS
+    return (
+        f"expected the rule {', '.join(others)} or {last}, got {ascent.rule!r}, which works in "
+        "fool alone"
+    )
 
 
 def frozen(

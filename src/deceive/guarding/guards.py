@@ -113,7 +113,8 @@ def _loaded(source: Path | str) -> Guard:
     network = load_network(source)
     if not isinstance(network, Classifier | Guarded):
         raise InputError(
-            f"use: expected a classifier with a rubbish class, or a guarded one, got {source!r}"
+            f"use: expected a classifier with a rubbish class, or a guarded one, got {source!r}, "
+            "which is made of two networks"
         )
     return Guard(network, load_card(source), str(source))
 
@@ -166,13 +167,16 @@ def _trained(
     place = place_of(data, settings, kept_in)
     if not place.is_file():
         check_savable(place)
-        tell(
-            "A guard is trained for these images, once. That takes minutes, or half an hour for "
-            f"large images. It will be kept as {place}; if you interrupt it, the same command "
-            "continues."
-        )
-        small = small_dataset(data, settings.seed, task)
         so_far = place.with_suffix(".checkpoint")
+        if so_far.is_file():
+            tell(f"The training of a guard for these images continues from {so_far}.")
+        else:
+            tell(
+                "A guard is trained for these images, once. That takes minutes, or half an hour "
+                f"for large images. It will be kept as {place}; if you interrupt it, the same "
+                "command continues."
+            )
+        small = small_dataset(data, settings.seed, task)
         with task("training a guard") as tick:
             network, card = train_guard(
                 small, rounds=settings.rounds, seed=settings.seed, tick=tick, kept=so_far

@@ -105,7 +105,7 @@ def _save(training: Rounds, path: Path, seconds: float) -> None:
 
 def _restored(training: Rounds, path: Path) -> float:
     """Take the training back to its checkpoint; returns the seconds that it had taken."""
-    expected = "expected the checkpoint of this guard's training; remove it to start again"
+    expected = "expected the checkpoint of this guard's training (delete it to start again)"
     facts, tensors = checkpoints.read(path, _Facts, expected)
     if facts.digest != checkpoints.digest_of(tensors):
         raise InputError(f"{path}: {expected}; its tensors are not those that were saved")

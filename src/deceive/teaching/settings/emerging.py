@@ -54,7 +54,8 @@ class EmergingSettings(ContinualSettings):
     def _scheduled(cls, ascent: Ascent) -> Ascent:
         if ascent.schedule is None:
             raise ValueError("expected an ascent with a schedule, got none")
-        checked.aimless("ascent", ascent)
+        if why := checked.why_aimed(ascent):
+            raise ValueError(why)
         return ascent
 
     def check(self, data: Dataset) -> None:
