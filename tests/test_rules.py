@@ -124,7 +124,7 @@ def test_polyak_wants_a_score_whose_goal_is_known(bands, objective):
 def test_steps_without_a_confidence_refuse_a_rule_that_aims_at_one(bands):
     start = begin("uniform", range(1), bands.image_shape, 0)
     with pytest.raises(
-        InputError, match="ascent: expected the rule momentum, sign or adam, got .polyak."
+        InputError, match="ascent: expected the rule momentum, sign or adam, got 'polyak'"
     ):
         climb(bands, start, 0, Ascent(rule="polyak"), steps=1)
 
