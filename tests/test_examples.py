@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 import deceive
 import deceive.auditing
@@ -34,6 +35,7 @@ def examples() -> Iterator[doctest.DocTest]:
 @pytest.mark.parametrize("example", [*examples()], ids=lambda example: example.name)
 def test_an_example_prints_what_it_says(example, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    torch.manual_seed(0)
     if example.name.rpartition(".")[2] in PUBLIC:
         example.globs = {}
     said: list[str] = []

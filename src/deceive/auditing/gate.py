@@ -48,7 +48,8 @@ class Gate:
     >>> import torch
     >>> import deceive
     >>> labels = torch.arange(200) % 2  # dark and bright images
-    >>> images = 0.8 * labels[:, None, None, None] + 0.2 * torch.rand(200, 1, 8, 8)
+    >>> noise = torch.rand(200, 1, 8, 8, generator=torch.Generator().manual_seed(0))
+    >>> images = 0.8 * labels[:, None, None, None] + 0.2 * noise
     >>> def model(images):  # the brighter, the surer that it is class 1
     ...     logit = 40 * (images.mean((1, 2, 3)) - 0.5)
     ...     return torch.stack([torch.zeros_like(logit), logit], 1)
