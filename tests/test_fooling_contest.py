@@ -7,7 +7,7 @@ from benchmarks.contests.fooling.table import CONTESTS
 
 
 def rows(contest, paces):
-    """Three repeats of a contest: 100 images a library, of which 99 fool at so many a second."""
+    """Rows of a contest with three repeats of 100 images: 99 fool, at each library's pace."""
     return [
         {
             "contest": contest,

@@ -7,38 +7,22 @@ from torch import Tensor, nn
 
 from benchmarks.rivals.layers import CONDITION, folded
 from deceive.common.levels import Shape
+from deceive.networks.bodies import StridedBody
 
 
-class Strided(nn.Module):
-    """Strided convolutions down to a few outputs an image: as wide as those of the `draw` network.
+class Strided(StridedBody):
+    """The convolutions of the `draw` network, down to a few outputs an image.
 
     Nothing is normalised. If there is a condition, it scales and shifts what each layer gives.
     """
 
     def __init__(
-        self,
-        shape: Shape,
-        outputs: int,
-        activation: Callable[[Tensor], Tensor],
-        *,
-        told: bool,
-        widths: tuple[int, ...] = (80, 160, 160),
-        hidden: int = 128,
+        self, shape: Shape, outputs: int, activation: Callable[[Tensor], Tensor], *, told: bool
     ) -> None:
-        super().__init__()
+        super().__init__(shape)
         self.activation = activation
-        channels, height, columns = 4 * shape[0], shape[1] // 2, shape[2] // 2
-        convolutions = []
-        for width in widths:
-            # Where a side is one pixel there is nothing left to convolve.
-            if min(height, columns) > 1:
-                convolutions.append(nn.Conv2d(channels, width, 3, stride=2, padding=1))
-                channels, height, columns = width, -(-height // 2), -(-columns // 2)
-        self.convolutions = nn.ModuleList(convolutions)
-        self.linear = nn.Linear(channels * height * columns, hidden)
-        self.widths = [*(layer.out_channels for layer in convolutions), hidden]
         self.told = nn.Linear(CONDITION, 2 * sum(self.widths)) if told else None
-        self.head = nn.Linear(hidden, outputs)
+        self.head = nn.Linear(self.widths[-1], outputs)
 
     def forward(self, x: Tensor, condition: Tensor | None = None) -> Tensor:
         """Maps images (N, C, H, W), and conditions (N, 64), to (N, outputs)."""
