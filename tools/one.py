@@ -6,9 +6,9 @@ import torch
 
 from deceive.cli.screen import task
 from deceive.data.loading import load_data
+from deceive.judging.measures import digit_accuracy
 from deceive.networks.building import network_of
 from deceive.networks.coarse_to_fine import CoarseToFine
-from deceive.networks.inference import logits_of
 from deceive.storage.card import Card
 from deceive.storage.models import halved, load_card, load_network, save_network
 from deceive.storage.shipped import shipped_folder
@@ -38,10 +38,10 @@ def main() -> None:
             uniting.play()
             tick(uniting.number, ROUNDS, f"{uniting.fooled:.0%} fool it")
     network = halved(uniting.finished())
-    read = [
-        logits_of(network, split.images)[:, :-1].argmax(1).eq(split.labels).double().mean().item()
+    validation, test = (
+        digit_accuracy(network, split.images, split.labels, data.n_classes)
         for split in (data.validation, data.test)
-    ]
+    )
     card = Card(
         architecture=network.architecture,
         n_outputs=network.n_outputs,
@@ -52,8 +52,8 @@ def main() -> None:
         ascent=ascent,
         data_checksum=data.checksum,
         seconds=round(sum(card.seconds for card in cards) + time.perf_counter() - started, 2),
-        validation_accuracy=read[0],
-        test_accuracy=read[1],
+        validation_accuracy=validation,
+        test_accuracy=test,
         command="python -m tools.one",
         torch=torch.__version__,
     )

@@ -14,9 +14,9 @@ class Plan:
     steps: int = 100
     """The most steps an image may take, for every library."""
     count: int = 1000
-    """Images a repeat."""
+    """Images in each repeat."""
     count_few: int = 200
-    """Images a repeat in the last contest, which explains the others."""
+    """Images in each repeat of the contest that explains the others."""
     count_tuning: int = 100
     """Images that a setting is tried on."""
     count_final: int = 500
@@ -28,13 +28,13 @@ class Plan:
     middle: tuple[int, ...] = (30, 50, 70)
     """Budgets that the best of them are tried with."""
     finalists: int = 3
-    """Settings a level that are tried on more images."""
+    """How many of the best settings for each fooling rate are tried on more images."""
     batches: tuple[int, ...] = (100, 250, 500)
     """Batch sizes that the best settings of all are tried with."""
     networks: tuple[str, ...] = ("study", "judge", "draw", "resist")
     """Other networks to deceive, in a smaller contest each (`smaller`)."""
     count_networks: int = 400
-    """Images a repeat there."""
+    """Images in each of their repeats."""
 
 
 def smaller(plan: Plan, network: str) -> Plan:

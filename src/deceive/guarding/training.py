@@ -12,12 +12,12 @@ from torch import Generator
 
 from deceive.common.errors import InputError
 from deceive.common.progress import Tick
-from deceive.data.dataset import Dataset, Split
+from deceive.data.dataset import Dataset
 from deceive.guarding.rounds import Rounds
 from deceive.guarding.shapes import GENTLE, fit_mixture, scale_mixture
+from deceive.judging.measures import digit_accuracy
 from deceive.networks.classifier import Classifier
 from deceive.networks.guarded import Guarded
-from deceive.networks.inference import logits_of
 from deceive.storage import checkpoints
 from deceive.storage.card import Card
 from deceive.storage.models import halved
@@ -79,6 +79,10 @@ def train_guard(
     network.guard.load_state_dict(training.averaged.module.state_dict())
     scale_mixture(network.mixture, data.validation, GENTLE)
     network = halved(network)
+    validation, test = (
+        digit_accuracy(network, split.images, split.labels, data.n_classes)
+        for split in (data.validation, data.test)
+    )
     return network, Card(
         architecture=SHAPED,
         n_outputs=network.n_outputs,
@@ -88,8 +92,8 @@ def train_guard(
         settings={"rounds": rounds},
         data_checksum=data.checksum,
         seconds=round(time.perf_counter() - started, 2),
-        validation_accuracy=_reads(network, data.validation),
-        test_accuracy=_reads(network, data.test),
+        validation_accuracy=validation,
+        test_accuracy=test,
         command=f"deceive guard MODEL --data {data.folder.name} --train --rounds {rounds}"
         f" --seed {seed}",
         torch=torch.__version__,
@@ -115,9 +119,3 @@ def _restored(training: Rounds, path: Path) -> float:
         raise InputError(f"{path}: {expected}; {error}") from error
     training.number, training.caught = facts.number, facts.caught
     return facts.seconds
-
-
-def _reads(network: Guarded, split: Split) -> float:
-    """The share that it reads correctly, rubbish left out."""
-    right = logits_of(network, split.images)[:, :-1].argmax(1) == split.labels
-    return right.double().mean().item()
