@@ -108,6 +108,22 @@ def materialised(network: nn.Module, images: Tensor) -> nn.Module:
     return network
 
 
+def channels_last(model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
+    """Lay the weights of plain convolutions out with channels last, in place.
+
+    Returns:
+        Each changed weight and its data before.
+    """
+    before = []
+    for module in model.modules():
+        weight = module._parameters.get("weight") if isinstance(module, nn.Conv2d) else None
+        if weight is not None:
+            before.append((weight, weight.data))
+            # `contiguous` would leave weights of one input channel as they are.
+            weight.data = weight.data.to(memory_format=torch.channels_last)
+    return before
+
+
 def device_of(model: nn.Module) -> torch.device:
     """Where the model's parameters (or buffers, or else nothing: the CPU) live."""
     for tensor in (*model.parameters(), *model.buffers()):
