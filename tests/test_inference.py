@@ -474,3 +474,31 @@ def test_every_question_is_asked_with_a_copy_and_every_answer_is_copied():
     first = kept.exact_logits(images[:2])
     kept.exact_logits(images[2:4])
     torch.testing.assert_close(first, Bands()(images[:2]))
+
+
+class Pooled(nn.Module):
+    """Two convolutions that share a weight, max-pooling, and a head that some write with `view`."""
+
+    def __init__(self, *, view: bool):
+        super().__init__()
+        self.view = view
+        self.stem, self.first, self.second = (nn.Conv2d(n, 4, 3, padding=1) for n in (1, 4, 4))
+        self.second.weight = self.first.weight
+        self.pool, self.head = nn.MaxPool2d(2), nn.Linear(64, 3)
+
+    def forward(self, images):
+        x = self.pool(self.second(self.first(self.stem(images)).relu()))
+        return self.head(x.view(len(x), -1) if self.view else x.flatten(1))
+
+
+@pytest.mark.parametrize("view", [False, True])
+def test_weights_are_laid_out_with_channels_last_where_the_model_allows_it(view):
+    torch.manual_seed(0)
+    model, images = Pooled(view=view).eval(), torch.rand(5, 1, 8, 8)
+    frozen = FrozenCopy(model, images[:1])
+    kept = frozen._model.first.weight
+    assert kept.is_contiguous(memory_format=torch.channels_last) != view
+    assert kept.is_contiguous() == view
+    assert kept is frozen._model.second.weight
+    torch.testing.assert_close(frozen.exact_logits(images), model(images))
+    assert model.first.weight.is_contiguous()  # the user's model is as it was

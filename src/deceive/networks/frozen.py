@@ -6,7 +6,13 @@ from torch import Tensor, nn
 from deceive.common.errors import InputError, warn
 from deceive.networks.answers import answer_of, failed, rows_of
 from deceive.networks.folding import folded
-from deceive.networks.modules import channels_last, copied, device_of, in_float32, materialised
+from deceive.networks.modules import (
+    copied,
+    device_of,
+    in_float32,
+    lay_channels_last,
+    materialised,
+)
 from deceive.networks.precision import exactly, working_dtype
 from deceive.networks.squashing import Squashing, before_softmax, logs_of, looks_like
 from deceive.networks.steadiness import STEADY, manner_of, settled
@@ -36,6 +42,8 @@ class FrozenCopy:
         model: images (N, C, H, W) in, logits (N, K) out, K ≥ 2.
         example: (1, C, H, W), an image that it takes.
         fold: make batch normalisation part of the layers before it.
+        channels_last: on a processor, lay the convolutions' weights out with channels last. Pooling is ten
+            times quicker then.
 
     Attributes:
         device: where the model is, and the copy.
@@ -52,7 +60,9 @@ class FrozenCopy:
         UserWarning: when the model returns probabilities, or is lazy and has no weights yet.
     """
 
-    def __init__(self, model: nn.Module, example: Tensor, *, fold: bool = True) -> None:
+    def __init__(
+        self, model: nn.Module, example: Tensor, *, fold: bool = True, channels_last: bool = True
+    ) -> None:
         if not isinstance(model, nn.Module):
             raise InputError(f"model: expected a torch.nn.Module, got {type(model).__name__}")
         self.device = device_of(model)
@@ -75,7 +85,8 @@ class FrozenCopy:
                 said = rows_of(answer_of("model", self._model, pair.clone()), len(pair))
         output = self._checked(said, pair)
         self.n_classes = output.shape[1]
-        self._put_channels_last(pair, output)
+        if channels_last and self.device.type == "cpu":
+            self._put_channels_last(pair, output)
         self._choose_the_quick_way(pair, output, fold=fold)
 
     def _reaches_logits(self, kind: Squashing, pair: Tensor) -> bool:
@@ -103,21 +114,16 @@ class FrozenCopy:
         return reached is self._model
 
     def _put_channels_last(self, pair: Tensor, output: Tensor) -> None:
-        """Lay the convolutions' weights out for a processor, unless the model minds.
-
-        The library pools ten times quicker then. Models that flatten by `view` raise an error.
-        """
-        if self.device.type != "cpu" or not (before := channels_last(self._model)):
-            return
+        """Lay weights out with channels last, unless the model fails then, as with `view`."""
+        before = lay_channels_last(self._model)
         try:
             with exactly(self.device):
                 answer = self._checked(answer_of("model", self._model, pair.clone()), pair)
             minds = not _alike(answer, output, _REORDERED)
         except InputError:
             minds = True
-        if minds:
-            for weight, data in before:
-                weight.data = data
+        for weight, data in reversed(before) if minds else ():
+            weight.data = data
 
     def _choose_the_quick_way(self, pair: Tensor, output: Tensor, *, fold: bool) -> None:
         """Turn off folding, and then bfloat16, if they change the model's answers."""

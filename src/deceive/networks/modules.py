@@ -108,7 +108,7 @@ def materialised(network: nn.Module, images: Tensor) -> nn.Module:
     return network
 
 
-def channels_last(model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
+def lay_channels_last(model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
     """Lay the weights of plain convolutions out with channels last, in place.
 
     Returns:

@@ -100,7 +100,8 @@ def exported(
         )
     # Folding could turn weights that half precision holds exactly into ones that it doesn't.
     fold = not all(torch.equal(w.half().float(), w) for w in network.parameters())
-    frozen = FrozenCopy(with_plain_stems(network), torch.zeros(1, *shape), fold=fold)
+    plain = with_plain_stems(network)
+    frozen = FrozenCopy(plain, torch.zeros(1, *shape), fold=fold, channels_last=False)
     inputs = _examples(frozen, shape, gradient)
     function = _function(frozen, inputs, objective if gradient else None)
     # What decides the graph, apart from the weights.
