@@ -112,7 +112,7 @@ class StemConv(nn.Conv2d):
         (size, _), (stride, _), padding = self.kernel_size, self.stride, int(self.padding[0])
         rows, columns = ((n + 2 * padding - size) // stride + 1 for n in images.shape[2:])
         if stride == 1:
-            return self._by_patches(images, rows, columns)
+            return self._by_patches(images, size, padding).reshape(len(images), -1, rows, columns)
         before = -(-padding // stride)  # in folded pixels
         lead = before * stride - padding
         taps = -(-(lead + size) // stride)
@@ -123,10 +123,10 @@ class StemConv(nn.Conv2d):
         )
         return F.conv2d(pixels, kernel, self.bias, padding=before)[:, :, :rows, :columns]
 
-    def _by_patches(self, images: Tensor, rows: int, columns: int) -> Tensor:
+    def _by_patches(self, images: Tensor, size: int, padding: int) -> Tensor:
+        """The same with stride 1, and output pixels in one row: (N, channels, H' W')."""
         # With one channel a tensor can count as channels-last, for which unfolding is 20 times
         # slower; a view of the flattened images never does.
         images = images.reshape(len(images), -1).view(images.shape)
-        patches = F.unfold(images, self.kernel_size, padding=self.padding).transpose(1, 2)
-        out = F.linear(patches, self.weight.flatten(1), self.bias)
-        return out.transpose(1, 2).reshape(len(images), -1, rows, columns)
+        patches = F.unfold(images, size, padding=padding).transpose(1, 2)
+        return F.linear(patches, self.weight.flatten(1), self.bias).transpose(1, 2)

@@ -42,8 +42,8 @@ class FrozenCopy:
         model: images (N, C, H, W) in, logits (N, K) out, K ≥ 2.
         example: (1, C, H, W), an image that it takes.
         fold: make batch normalisation part of the layers before it.
-        channels_last: on a processor, lay the convolutions' weights out with channels last. Pooling is ten
-            times quicker then.
+        channels_last: on a processor, lay the convolutions' weights out with channels last, which
+            makes pooling ten times quicker.
 
     Attributes:
         device: where the model is, and the copy.
