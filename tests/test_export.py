@@ -15,8 +15,8 @@ from conftest import After, Bands, InPlace, Restless, same_state, state_of
 from deceive import InputError, export_onnx, load_network
 from deceive.cli import main
 from deceive.fooling.objectives import OBJECTIVES
-from deceive.networks.bodies import StemConv
 from deceive.networks.classifier import Classifier
+from deceive.networks.convolutions import StemConv
 from deceive.storage.export import exported
 from deceive.storage.models import halved
 from deceive.storage.templates import Templates

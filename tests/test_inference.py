@@ -5,7 +5,7 @@ from torch import nn
 
 from conftest import After, Bands, InPlace, Restless, same_state, state_of
 from deceive.common.errors import InputError
-from deceive.networks.bodies import StemConv
+from deceive.networks.convolutions import StemConv
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.inference import accuracy, evaluating, logits_of, probabilities_of
 from deceive.networks.modules import device_of

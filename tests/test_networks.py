@@ -8,9 +8,9 @@ from torch import nn
 from deceive.common.errors import InputError
 from deceive.fooling.fool import fool
 from deceive.networks.architectures import ARCHITECTURES
-from deceive.networks.bodies import StemConv
 from deceive.networks.building import GUARDED, NETWORKS, network_of
 from deceive.networks.classifier import MNIST_MEAN, MNIST_STD, Classifier
+from deceive.networks.convolutions import HalvingConv, StemConv
 
 SHAPES = [(1, 28, 28), (3, 32, 32)]
 
@@ -40,6 +40,41 @@ def test_the_stem_is_a_convolution(channels, size, stride, height, width, bias):
     # Where it is trained on images, and where it is asked about them: two ways.
     torch.testing.assert_close(stem(x.detach()), theirs)
     torch.testing.assert_close(stem.eval()(x.detach()), theirs)
+
+
+@given(
+    channels=st.integers(1, 5),
+    height=st.integers(2, 7),
+    width=st.integers(2, 7),
+    last=st.booleans(),
+)
+def test_halving_in_bfloat16_is_a_convolution(channels, height, width, last):
+    layer = HalvingConv(channels, 6)
+    x = torch.randn(3, channels, height, width)
+    if last:
+        x = x.contiguous(memory_format=torch.channels_last)
+    x.requires_grad_()
+    with torch.autocast("cpu", torch.bfloat16):
+        ours = layer(x)
+    theirs = F.conv2d(x, layer.weight, layer.bias, stride=2, padding=1)
+    assert ours.dtype == torch.bfloat16
+    coarse = {"rtol": 0.05, "atol": 0.05}
+    torch.testing.assert_close(ours.float(), theirs, **coarse)
+    inputs, cotangent = [x, layer.weight, layer.bias], torch.randn_like(theirs)
+    ours, theirs = ours.float(), theirs
+
+    def gradients(out, **options):
+        return torch.autograd.grad(out, inputs, cotangent, retain_graph=True, **options)
+
+    expected = gradients(theirs, create_graph=True)
+    again = gradients(ours, create_graph=True)  # with a gradient of its own
+    for one, other, third in zip(gradients(ours), again, expected, strict=True):
+        torch.testing.assert_close(one, third, **coarse)
+        torch.testing.assert_close(other, third, **coarse)
+    ours, theirs = (
+        torch.autograd.grad(found[0].square().sum(), layer.weight)[0] for found in (again, expected)
+    )
+    torch.testing.assert_close(ours, theirs, rtol=0.05, atol=0.05 * theirs.abs().max().item())
 
 
 @pytest.mark.parametrize("architecture", NETWORKS)

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from deceive.certifying.boxes import ROUNDING, Box, affine, gamma
 from deceive.common.errors import InputError
 from deceive.networks.architectures import Cropped
-from deceive.networks.bodies import StemConv, StridedBody
+from deceive.networks.bodies import StridedBody
+from deceive.networks.convolutions import HalvingConv, StemConv
 
 
 class Scale(nn.Module):
@@ -175,6 +176,7 @@ RULES: dict[type[nn.Module], Rule] = {
     Scale: _scaled,
     nn.Conv2d: _convolution,
     StemConv: _convolution,
+    HalvingConv: _convolution,
     nn.Linear: _linear,
     nn.BatchNorm1d: _batch_norm,
     nn.BatchNorm2d: _batch_norm,

@@ -6,7 +6,8 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from deceive.common.levels import Shape
-from deceive.networks.bodies import NoiseBody, StemConv, StridedBody
+from deceive.networks.bodies import NoiseBody, StridedBody
+from deceive.networks.convolutions import StemConv
 
 
 class Architecture(NamedTuple):

@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from deceive.common.levels import Shape
+from deceive.networks.convolutions import HalvingConv, folded
 
 
 class _Strided(nn.Module):
@@ -23,7 +24,7 @@ class _Strided(nn.Module):
             # Where a side is one pixel there is nothing left to convolve, and the weights' gradient
             # in bfloat16 is sometimes NaN.
             if min(rows, columns) > 1:
-                convolutions.append(nn.Conv2d(channels, width, 3, stride=2, padding=1))
+                convolutions.append(HalvingConv(channels, width))
                 channels, rows, columns = width, -(-rows // 2), -(-columns // 2)
         self.convolutions = nn.ModuleList(convolutions)
         self.linear = nn.Linear(channels * rows * columns, hidden)
@@ -35,7 +36,7 @@ class _Strided(nn.Module):
     @staticmethod
     def folded(x: Tensor) -> Tensor:
         """Images (N, C, H, W) with pixels folded 2×2 into channels: (N, 4 C, H / 2, W / 2)."""
-        return _folded(x, 2)
+        return folded(x, 2)
 
     def features(self, x: Tensor, *added: Tensor) -> Tensor:
         """Features (N, hidden) of normalised images (N, C, H, W).
@@ -73,12 +74,6 @@ class NoiseBody(_Strided):
         return self.features(x, *self.noise(_waves(noise)).split(self.widths, 1))
 
 
-def _folded(x: Tensor, by: int) -> Tensor:
-    """Each by × by pixels of (N, C, H, W) become channels; zeros fill up the sides."""
-    height, width = x.shape[2:]
-    return F.pixel_unshuffle(F.pad(x, (0, -width % by, 0, -height % by)), by)
-
-
 def _rectified(x: Tensor) -> Tensor:
     """Leaky, so that no pixel is ever without a gradient (Maas et al. 2013)."""
     return F.leaky_relu(x, _Strided.slope)
@@ -94,39 +89,3 @@ def _waves(noise: Tensor) -> Tensor:
         -1, _OCTAVES - 1, device=noise.device
     )
     return torch.cat([phase.sin(), phase.cos()], 1)
-
-
-class StemConv(nn.Conv2d):
-    """A convolution of few input channels, with a quick gradient in the images.
-
-    With one input channel, the library's kernels for the gradient in the input, which the image
-    loop needs, run far below the processor's speed. Where that gradient is wanted, a convolution
-    with a stride works on pixels folded into channels (of stride 2: four times the channels and a
-    quarter of the pixels), and one without on unfolded patches, as a matrix product.
-    """
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Output (N, channels, H', W') for images (N, C, H, W)."""
-        if not (images.requires_grad and torch.is_grad_enabled()):
-            return super().forward(images)
-        (size, _), (stride, _), padding = self.kernel_size, self.stride, int(self.padding[0])
-        rows, columns = ((n + 2 * padding - size) // stride + 1 for n in images.shape[2:])
-        if stride == 1:
-            return self._by_patches(images, size, padding).reshape(len(images), -1, rows, columns)
-        before = -(-padding // stride)  # in folded pixels
-        lead = before * stride - padding
-        taps = -(-(lead + size) // stride)
-        weight = F.pad(self.weight, (lead, taps * stride - lead - size) * 2)
-        pixels, kernel = (
-            _folded(each, stride).contiguous(memory_format=torch.channels_last)
-            for each in (images, weight)
-        )
-        return F.conv2d(pixels, kernel, self.bias, padding=before)[:, :, :rows, :columns]
-
-    def _by_patches(self, images: Tensor, size: int, padding: int) -> Tensor:
-        """The same with stride 1, and output pixels in one row: (N, channels, H' W')."""
-        # With one channel a tensor can count as channels-last, for which unfolding is 20 times
-        # slower; a view of the flattened images never does.
-        images = images.reshape(len(images), -1).view(images.shape)
-        patches = F.unfold(images, size, padding=padding).transpose(1, 2)
-        return F.linear(patches, self.weight.flatten(1), self.bias).transpose(1, 2)

@@ -15,7 +15,7 @@ from deceive.common.files import replacing
 from deceive.common.levels import Shape
 from deceive.common.runtime import onnx_runtime
 from deceive.fooling.objectives import OBJECTIVES
-from deceive.networks.bodies import StemConv
+from deceive.networks.convolutions import StemConv
 from deceive.networks.frozen import FrozenCopy
 from deceive.storage.templates import Templates
 from deceive.storage.tracing import store_in_half, traced
