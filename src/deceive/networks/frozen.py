@@ -115,7 +115,8 @@ class FrozenCopy:
 
     def _put_channels_last(self, pair: Tensor, output: Tensor) -> None:
         """Lay weights out with channels last, unless the model fails then, as with `view`."""
-        before = lay_channels_last(self._model)
+        if not (before := lay_channels_last(self._model)):
+            return
         try:
             with exactly(self.device):
                 answer = self._checked(answer_of("model", self._model, pair.clone()), pair)
