@@ -90,7 +90,7 @@ def test_an_interrupted_command_says_so(monkeypatch, capsys):
     ends_in(monkeypatch, raises(KeyboardInterrupt()))
     code, _, err = run(capsys)
     assert code == 130
-    assert err == "deceive: interrupted; finished work is kept\n"
+    assert err == "deceive: interrupted; finished work is kept, and the same command resumes\n"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])

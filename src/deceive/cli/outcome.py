@@ -53,7 +53,7 @@ def _outcome(arguments: list[str]) -> int:
             4,
         )
     except KeyboardInterrupt:
-        said, code = "interrupted; finished work is kept", 130
+        said, code = "interrupted; finished work is kept, and the same command resumes", 130
     except BrokenPipeError:
         raise
     except BaseException as error:  # SystemExit too: a model's code must not end an audit
