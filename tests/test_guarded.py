@@ -11,7 +11,7 @@ from torch import nn
 from deceive.common.errors import InputError
 from deceive.networks.building import network_of
 from deceive.networks.classifier import Classifier
-from deceive.networks.guarded import Guarded, guard_of
+from deceive.networks.guarded import Guarded, guard_of, opinion_of_both
 from deceive.networks.inference import logits_of
 from deceive.storage.card import Card
 from deceive.storage.models import load_network, save_network
@@ -144,8 +144,19 @@ def test_a_doubted_guard_leaves_the_class_to_the_readers(guard, images):
     whole = network(images)
     assert torch.equal(whole[:, :4].argmax(1), reader(1)(images).argmax(1))
     said = guard(images)
-    most = said[:, :4].logsumexp(1) - said[:, 4]
+    most = said[:, :4].amax(1) - said[:, 4]
     assert (whole[:, :4].logsumexp(1) - whole[:, 4] <= most + 1e-5).all()
+
+
+@pytest.mark.parametrize("guard_doubt", [0.1, 0.5, 0.9])
+def test_readers_that_contradict_a_doubted_guard_make_it_refuse(guard_doubt):
+    sure = 15 * torch.eye(4)[[0, 0]]  # the guard: twice the first class, five above rubbish
+    readers = 15 * torch.eye(4)[[0, 1]]
+    classes = opinion_of_both(sure - 10, readers, 0.0005, guard_doubt)
+    odds = classes.amax(1)
+    assert torch.equal(classes.argmax(1), torch.tensor([0, 1]))
+    assert odds[0] > 4.5
+    assert odds[1] < -5
 
 
 def test_a_detector_bounds_every_class(guard, images):

@@ -1,7 +1,7 @@
 """The attacks made for a guard: what they begin at, what they climb, and what came of them."""
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -22,28 +22,33 @@ from deceive.storage.models import load_network
 Start = Callable[[int], Tensor]
 """Start images (N, C, H, W), by the number of the attempt."""
 
+# What tells a row from the others.
+_KEYS = ("name", "start", "along", "way")
+
 # Starts of the attacks made for a guard, in turn.
 _NOISE = ("uniform", "gaussian", "smooth", "blank", "squares")
 
 
-def attacked(name: str, split: Split, plan: Plan) -> Iterator[Row]:
-    """A row for each start, each objective and each number of attempts."""
+def attacked(name: str, split: Split, plan: Plan, known: Sequence[Row] = ()) -> Iterator[Row]:
+    """A row for each start, each objective and each number of attempts, but for those known."""
+    begun = {tuple(row[key] for key in _KEYS) for row in known}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         spec = made(name, split, 0, folder)
         guarded = _behind(spec, folder / "guarded")
-        climbs = objectives(guarded) | _others(spec, plan, folder)
+        own = objectives(guarded)
+        climbs = own | _others(spec, plan, folder)
     targets = torch.arange(plan.adaptive) % len(guarded.class_names)
     fifth = max(1, plan.adaptive_steps // 5)
     for kind, start in _starts(split, targets).items():
         for along, logits in climbs.items():
-            both = logits is guarded
-            ways = {"one start": (1, plan.adaptive_steps if both else fifth)}
-            if both and plan.restarts > 1:
+            ways = {"one start": (1, plan.adaptive_steps if along in own else fifth)}
+            if logits is guarded and plan.restarts > 1:
                 ways["restarts"] = (plan.restarts, fifth // plan.restarts)
             for way, (attempts, steps) in ways.items():
-                figures = _attempted(guarded, logits, start, targets, attempts, steps)
-                yield {"name": name, "start": kind, "along": along, "way": way, **figures}
+                if (name, kind, along, way) not in begun:
+                    figures = _attempted(guarded, logits, start, targets, attempts, steps)
+                    yield {"name": name, "start": kind, "along": along, "way": way, **figures}
 
 
 def _attempted(

@@ -37,10 +37,11 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
                 result[part].append(figures_of(name, seed, split, plan, Path(folder)))
             _say(result[part][-1])
             yield result
-    if plan.adaptive and not result["adaptive"]:
-        for row in attacked(plan.readers[0], split, plan):
+    if plan.adaptive:
+        for row in attacked(plan.readers[0], split, plan, tuple(result["adaptive"])):
             _say(row)
             result["adaptive"].append(row)
+            yield result
     yield result
 
 

@@ -23,8 +23,8 @@ class Plan:
     """Candidates of the attacks that are made for a guarded network, on the first classifier with
     seed 0 alone; 0: none."""
     adaptive_steps: int = 10_000
-    """The most steps of those along guard and classifier together; those along one alone or along
-    another guard, and those with restarts, take a fifth."""
+    """The most steps of those along guard and classifier, together or alone; those along another
+    guard, and those with restarts, take a fifth."""
     restarts: int = 5
     """Starts of an attack with restarts."""
     second_rounds: int = 300

@@ -14,9 +14,9 @@ from deceive.training.calibrating import inverse_temperature
 # third number, a share.
 _RIGHT, _SURER, _SPARE = 0.99, 0.995, 0.01
 
-# The share of accuracy that the guard's opinion on the class may cost, and the doubts about that
-# opinion to try, in this order, until it costs no more.
-_LOST, _DOUBTS = 0.0005, (0.0, 0.1, 0.5, 0.9, 0.99)
+# The guard's opinion on the class may cost so much accuracy, and the second number times what the
+# classifier gets wrong. Doubts about that opinion are tried in this order, until it costs no more.
+_LOST, _OF_ERRORS, _DOUBTS = 0.0005, 0.02, (0.0, 0.1, 0.2, 0.3, 0.5, 0.7, 0.9, 0.99)
 
 # If real images can't reach the confidence asked for, the threshold is this share of what they
 # reach without rubbish. The lower the share, the more probability is left for rubbish.
@@ -117,10 +117,11 @@ def _power(said: Said, keep: float, confidence: float) -> float:
 def _opinion(
     said: Said, power: float, doubt: float, reader_accuracy: float
 ) -> tuple[float, Tensor]:
-    """The least doubt about the guard that costs no accuracy, and the classes' logits (N, K)."""
+    """The least doubt about the guard that costs little accuracy; the classes' logits (N, K)."""
+    least = reader_accuracy - _LOST - _OF_ERRORS * (1 - reader_accuracy)
     for guard_doubt in _DOUBTS:
         classes = opinion_of_both(said.guard[:, :-1], said.reader * power, doubt, guard_doubt)
-        if _share(classes.argmax(1) == said.labels) >= reader_accuracy - _LOST:
+        if _share(classes.argmax(1) == said.labels) >= least:
             break
     return guard_doubt, classes
 

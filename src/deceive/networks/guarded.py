@@ -30,11 +30,16 @@ class Guarded(nn.Module):
     readers say: they can only make the network less sure.
 
     Two things can be added. If the guard reads worse than the readers, a doubt δ_g about its
-    opinion r leaves the choice of the class to them: exp(g_k) becomes Z ((1 - δ_g) r_k + δ_g / K),
-    where Z is the sum of exp(g_k) over the classes; p(class) / p(rubbish) is then at most
-    Z / exp(g_rubbish). A detector with log-odds h for a real image, whose bounds can be proved
-    (`deceive.certify`), adds Z exp(-h) to p(rubbish), so that p(class) / p(rubbish) is at most
-    exp(h) as well.
+    opinion r leaves the choice of the class to them. The shares of the classes are then
+
+        c_k ∝ ((1 - δ_g) r_k + δ_g / K) · ((1 - δ) q_k + δ / K),
+
+    and p(class k) ∝ c_k exp(Σ_j c_j g_j): the odds against rubbish are those that the guard gives
+    to the classes chosen. So an image that the guard takes for one class and the readers for
+    another doesn't pass. p(class) / p(rubbish) is at most the guard's greatest. A detector with
+    log-odds h for a real image, whose bounds can be proved (`deceive.certify`), adds Z exp(-h) to
+    p(rubbish), where Z is the sum of exp(g_k) over the classes, so that p(class) / p(rubbish) is at
+    most exp(h) as well.
 
     A mixture that says h_k of each class k limits the guard itself, before all this: the odds
     o = exp(g_k - g_rubbish) become 1 / (1 / o + exp(-h_k)), which is at most exp(h_k).
@@ -203,7 +208,8 @@ def opinion_of_both(
     if not guard_doubt:
         return guard + doubts
     r = (1 - guard_doubt) * guard.softmax(1) + guard_doubt / count
-    return guard.logsumexp(1, keepdim=True) + r.log() + doubts
+    shares = (r.log() + doubts).log_softmax(1)
+    return shares + (shares.exp() * guard).sum(1, keepdim=True)
 
 
 Network = Classifier | Guarded | CoarseToFine
