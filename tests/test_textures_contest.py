@@ -15,15 +15,16 @@ def test_its_table_shows_both_sides():
         "auroc": {"uniform": 0.98, "squares": 0.8, "other data": 0.7},
     }
     behind = side | {"gibberish_at_own": dict.fromkeys(side["gibberish_at_own"], 0.0)}
+    passing = behind | {"own_threshold": 0.4, "own_reached": 0.95, "auroc": {}}
     facts = {"date": "", "processor": "", "cores": 2, "threads": 1, "load_average_at_start": 0}
     facts |= {"working_dtype": "float32", "versions": {"torch": "2"}}
     row = {"name": "garments", "seed": 0, "before": side, "behind": behind}
+    row |= {"passing": passing}
     text = textures.table({"facts": facts, "plan": {"candidates": 20}, "rows": [row]})
-    before = (
-        "| garments | 0 | before | 91.0% | 50.0% | 40.0% | 40.0% | 40.0% | 40.0% | 90.0% | 50.0%"
-    )
+    before = "| garments | 0 | before | 91.0% | 50.0% | –" + 4 * " | 40.0%" + " | 90.0% | 50.0%"
     assert f"{before} | 70.0% | – | 0.8000 | 0.7000 |" in text
-    assert "|  | 0 | behind | 91.0% | 50.0% | 0.0% |" in text
+    assert "|  | 0 | behind | 91.0% | 50.0% | – | 0.0% |" in text
+    assert "|  | 0 | behind, where images pass | 91.0% | 40.0% | 95.0% | 0.0% |" in text
 
 
 def test_the_resnet_is_made_again_from_its_weights(tmp_path):

@@ -17,11 +17,12 @@ from torch import nn
 from benchmarks.colour import RECIPE, trained
 from benchmarks.contest import Row, facts, in_words
 from benchmarks.contests.guarding.holding import auditing, figures
+from deceive.auditing import Interface, Scaling, audit
 from deceive.common import checks, markdown, processes
 from deceive.data.dataset import Split
 from deceive.data.opening import open_data
 from deceive.data.source import MNIST
-from deceive.guarding import GuardSettings, guard
+from deceive.guarding import GuardSettings, guard, load_guarded
 from deceive.networks.classifier import Classifier
 from deceive.training.fit import fit
 from deceive.training.settings import TrainingSettings
@@ -100,7 +101,7 @@ def _held(name: str, seed: int, plan: Plan, folder: Path) -> Row:
     readers = [
         _kept(kept / f"{each}.safetensors", place, plan, folder) for each in _names(name, seed)
     ]
-    started = time.perf_counter()
+    started, judges_of = time.perf_counter(), readers[1:] or "auto"
     report = guard(
         readers[0],
         place,
@@ -108,7 +109,7 @@ def _held(name: str, seed: int, plan: Plan, folder: Path) -> Row:
         settings=GuardSettings(rounds=plan.rounds, seed=seed),
         guards=kept / "guards",
         auditing=auditing(plan, seed),
-        judge=readers[1:] or "auto",
+        judge=judges_of,
         other_data=MNIST.folder() if name == GARMENTS else None,
         budget=None,
         onnx=False,
@@ -116,6 +117,17 @@ def _held(name: str, seed: int, plan: Plan, folder: Path) -> Row:
     assert report.before is not None
     assert report.after is not None
     judges = [each.accuracy for each in report.after.judges]
+    passing = audit(
+        load_guarded(report.folder),
+        place,
+        interface=Interface(scaling=Scaling(), rubbish_class=len(report.card.class_names)),
+        settings=auditing(plan, seed).model_copy(
+            update={"confidence": report.card.set.threshold, "garbage_images": 10}
+        ),
+        out=folder / "passing",
+        judge=judges_of,
+        budget=None,
+    )
     return {
         "name": name,
         "seed": seed,
@@ -125,6 +137,17 @@ def _held(name: str, seed: int, plan: Plan, folder: Path) -> Row:
         "set": report.card.set.model_dump(),
         "before": figures(report.before),
         "behind": figures(report.after),
+        "passing": _at_threshold(report.card.set.threshold, figures(passing)),
+    }
+
+
+def _at_threshold(threshold: float, found: Row) -> Row:
+    """The figures of a guarded classifier, at the threshold at which it lets images pass."""
+    return found | {
+        "own_threshold": threshold,
+        "own_reached": found["sure"],
+        "gibberish_at_own": found["gibberish"],
+        "auroc": {},
     }
 
 
@@ -191,16 +214,18 @@ def _again(factory: str, path: str) -> nn.Module:
 def table(result: Row) -> str:
     """Every kind of images before and behind its guard."""
     lines = [
-        (row["name"] if side == "before" else "", str(row["seed"]), side, *_cells(row[side]))
+        (row["name"] if side == "before" else "", str(row["seed"]), words, *_cells(row[side]))
         for row in result["rows"]
-        for side in ("before", "behind")
+        for side, words in _SIDES.items()
+        if side in row
     ]
     return "\n\n".join(
         [
             "## Guards of other images\n\nTrained by `deceive guard` for the images, in front of a "
             "classifier of them. Gibberish at the network's own threshold, which 95% of the real "
-            "images that it reads correctly reach: that of the worse of two attacks, "
-            f"{result['plan']['candidates']} candidates from each kind of start.",
+            "images that it reads correctly reach (and takes for no rubbish), and at the lower one "
+            "at which the guard lets 95% of all real images pass: that of the worse of two "
+            f"attacks, {result['plan']['candidates']} candidates from each kind of start.",
             in_words(result["facts"]),
             markdown.table(("images", "seed", "", *_COLUMNS), lines),
         ]
@@ -212,15 +237,19 @@ def _rate(figures: Row, *starts: str) -> float | None:
     return sum(rates) / len(rates) if rates else None
 
 
+# The sides of a row, in words.
+_SIDES = {"before": "before", "behind": "behind", "passing": "behind, where images pass"}
+
 _COLUMNS: dict[str, Callable[[Row], float | None]] = {
     "reads": lambda found: found["accuracy"],
-    "own threshold": lambda found: found["own_threshold"],
+    "threshold": lambda found: found["own_threshold"],
+    "real images that reach it": lambda found: found.get("own_reached"),
     **{f"gibberish from {start}": lambda found, s=start: _rate(found, s) for start in _NOISE},  # type: ignore[misc]
     "from these five": lambda found: _rate(found, *_NOISE),
     "from another real image": lambda found: _rate(found, "real"),
     "by search": lambda found: _rate(found, "search"),
     "least AUROC of garbage": lambda found: min(
-        value for kind, value in found["auroc"].items() if kind != "other data"
+        (value for kind, value in found["auroc"].items() if kind != "other data"), default=None
     ),
     "AUROC of other data": lambda found: found["auroc"].get("other data"),
 }

@@ -130,6 +130,7 @@ def figures(report: AuditReport) -> Row:
         "accuracy": report.clean.class_accuracy,
         "sure": reached["asked"],
         "own_threshold": {each.name: each.confidence for each in report.thresholds}["own"],
+        "own_reached": reached["own"],
         "gibberish": {start: worst(report, start, "asked") for start in STARTS},
         "gibberish_at_own": {start: worst(report, start, "own") for start in STARTS},
         "auroc": aurocs(report),
