@@ -26,7 +26,7 @@ from deceive.networks.precision import working_dtype
 
 # Channels of the blocks, pixels that images are moved by, the side of a whitened patch, and images
 # that it is learnt from.
-_WIDTHS, _MOVED, _PATCH, _WHITENED = (64, 128, 256), 2, 2, 5000
+_WIDTHS, _MOVED, _PATCH, _WHITENED = (64, 128, 192), 4, 2, 5000
 
 
 class Recipe(NamedTuple):
@@ -36,7 +36,7 @@ class Recipe(NamedTuple):
     batch: int = 250
     rate: float = 0.4
     decay: float = 5e-4
-    smoothing: float = 0.2
+    smoothing: float = 0.1
 
 
 RECIPE = Recipe()
@@ -50,8 +50,6 @@ class _Block(nn.Module):
         self.first = nn.Conv2d(channels, width, 3, padding=1, bias=False)
         self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
         self.norms = nn.ModuleList([nn.BatchNorm2d(width), nn.BatchNorm2d(width)])
-        for layer in (self.first, self.second):  # as many channels as there are pass unchanged
-            nn.init.dirac_(layer.weight[: layer.in_channels])
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) → (N, width, H / 2, W / 2)."""
