@@ -1,11 +1,5 @@
-"""Classifiers of digits that others would bring: trained, and stored for `deceive guard`.
+"""Classifiers of digits that others would bring: trained, and stored for `deceive guard`."""
 
-    python -m benchmarks.contests.guarding.readers "a CNN of Keras" --out DIR
-
-trains one, and says what to give to `deceive guard`.
-"""
-
-import argparse
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -16,13 +10,9 @@ from torch import nn
 
 from benchmarks.original import ORIGINAL_BATCH, original_batches
 from deceive.data.dataset import Split
-from deceive.data.loading import load_data
 from deceive.networks.classifier import Classifier
 
 _EPOCHS = 3
-
-# This module, whatever it was run as.
-_MODULE = "benchmarks.contests.guarding.readers"
 
 
 def case_study(split: Split, seed: int, folder: Path) -> str:
@@ -107,7 +97,7 @@ def _factory(folder: Path, name: str, weights: Path) -> str:
     """Code that makes a network with these weights: path/to/file.py:factory."""
     code = folder / "reader.py"
     code.write_text(
-        f"from {_MODULE} import {name}\n\n\ndef make():\n    return {name}({str(weights)!r})\n"
+        f"from {__name__} import {name}\n\n\ndef make():\n    return {name}({str(weights)!r})\n"
     )
     return f"{code}:make"
 
@@ -118,27 +108,9 @@ READERS: dict[str, Callable[[Split, int, Path], str]] = {
     "a CNN of Keras": keras_cnn,
 }
 
-_ALL = READERS | {"tiny": tiny}
+ALL = READERS | {"tiny": tiny}
 
 
 def made(name: str, split: Split, seed: int, folder: Path) -> str:
     """Train a classifier; returns where `deceive guard` finds it."""
-    return _ALL[name](split, seed, folder)
-
-
-def main() -> None:
-    """Train one into a folder, and say where `deceive guard` finds it."""
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("name", choices=list(_ALL))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--images", type=int, default=50_000)
-    parser.add_argument("--out", type=Path, default=Path("runs/reader"))
-    asked = parser.parse_args()
-    train = load_data().train
-    split = Split(train.images[: asked.images], train.labels[: asked.images])
-    asked.out.mkdir(parents=True, exist_ok=True)
-    print(made(asked.name, split, asked.seed, asked.out))
-
-
-if __name__ == "__main__":
-    main()
+    return ALL[name](split, seed, folder)
