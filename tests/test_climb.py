@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from conftest import Bands
 from deceive.common.errors import InputError
@@ -10,6 +11,7 @@ from deceive.fooling.ascent import Ascent, Schedule
 from deceive.fooling.climb import climb
 from deceive.fooling.fool import fool
 from deceive.fooling.rules import AIMLESS
+from deceive.fooling.softening import softened
 from deceive.fooling.starts import begin
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.inference import confidence_of, logits_of
@@ -25,6 +27,24 @@ def test_it_takes_the_steps_of_fool(bands, rule, noise):
     assert expected.steps.tolist() == [5] * 4
     levels = climb(bands, START, range(4), ascent, steps=5, seed=3)
     assert torch.equal(levels, expected.levels)
+
+
+def test_soft_steps_have_no_grain():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(64, 2, bias=False))
+    grain = torch.randn(2, 64, generator=torch.Generator().manual_seed(0))
+    network[1].weight.data.copy_(grain)
+    grey = torch.full((1, 1, 8, 8), 0.5)
+
+    def roughness(softness):
+        ascent = Ascent(rule="sign", step_size=0.05, noise=1, softness=softness)
+        return from_levels(climb(network, grey, [0], ascent, steps=2)).diff().abs().mean()
+
+    assert roughness(2) < roughness(0) / 2
+    expected = softened(grain[:1].view(1, 1, 8, 8), torch.tensor([2.0]))
+    place = torch.arange(8.0)
+    weight = torch.exp(-((place[:, None] - place) ** 2) / 8)
+    weight /= weight.sum(1, keepdim=True)
+    torch.testing.assert_close(expected[0, 0], weight @ grain[0].view(8, 8) @ weight.T)
 
 
 def test_no_image_stops_early(bands):

@@ -126,8 +126,13 @@ DRAWN_IN_PAGE = """async ({ starts, seed, changed }) => {
 
 @pytest.mark.parametrize(
     "changed",
-    [{}, {"rule": "momentum", "momentum": 0.5, "stepSize": 0.05}, {"rule": "adam"}],
-    ids=lambda changed: changed.get("rule", "sign"),
+    [
+        {},
+        {"rule": "momentum", "momentum": 0.5, "stepSize": 0.05},
+        {"rule": "adam"},
+        {"softness": 3},
+    ],
+    ids=["sign", "momentum", "adam", "softly"],
 )
 def test_drawing_is_the_librarys_pixel_by_pixel(
     visit, site_with_rounds, models_with_rounds, monkeypatch, changed

@@ -30,6 +30,7 @@ from deceive.teaching import (
 from deceive.teaching.continual import Continual
 from deceive.teaching.emerging import Emerging
 from deceive.teaching.settings import read_settings
+from deceive.teaching.vitals import signs_of
 from worlds.forked import forked
 from worlds.old_rounds import OLD_OF
 from worlds.quarters import Quarters, quarters_data
@@ -217,6 +218,30 @@ def test_a_candidate_begins_anew_at_the_end_of_its_schedule():
     assert (kept.levels[10:] == 0).all()
 
 
+def test_candidates_begin_and_images_are_drawn_where_the_settings_say(tmp_path):
+    settings = SMALL.model_copy(update={"start": "blank", "kept": 50, "candidates": 50})
+    kind = Emerging(quarters_data(), settings, torch.Generator().manual_seed(0))
+    assert kind.candidates.levels.max() == 0
+    kind.candidates.levels.fill_(9)
+    kind.taken[:10] = 6
+    kind.choose()
+    assert (kind.candidates.levels.amax((1, 2, 3)) == 0).tolist() == [True] * 10 + [False] * 40
+    run, _ = play(tmp_path, settings)
+    card = load_card(run.weights("round-000012"))
+    assert card.start == "blank"
+    network = load_network(run.weights("round-000012")).to(processes.here().device)
+    ways = {"seed": 1_000_003, "polish": None, "accepted": None, "ascent": card.ascent}
+    again = draw(network, range(4), count=4, start="blank", **ways)
+    kept = run.load_arrays("round-000012")["levels"]
+    assert np.array_equal(again.levels.numpy(), kept)
+
+
+def test_an_image_whose_class_is_in_doubt_is_not_rubbish():
+    doubtful = torch.tensor([[1.0, 1, 1, 1.5], [0, 0, 0, 1.5]])  # rubbish: 0.36 and 0.6
+    signs = signs_of(doubtful.repeat(2, 1), torch.tensor([0, 0, 3, 3]), torch.tensor(0.5), 2)
+    assert signs.tolist() == [0.5, 0.5, 0.5]
+
+
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_command_makes_the_settings_again(preset):
     settings = PRESETS[preset].model_copy(update={"seed": 3, "shown": (0, 7)})
@@ -261,6 +286,7 @@ def test_a_file_changes_a_preset(tmp_path):
         ({"rubbish_weight": 1e300}, "rubbish_weight"),
         ({"smoothness": 1e300}, "smoothness"),
         ({"shown": (0, -1)}, r"shown\.1"),
+        ({"start": "real"}, "start: expected one of uniform, .*squares; got 'real'"),
     ],
 )
 def test_settings_that_do_not_fit(change, message):

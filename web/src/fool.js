@@ -2,7 +2,7 @@
 // compares them pixel by pixel.
 
 import { generator, normal } from "./random.js";
-import { RULES, noiseAfter, sizeAfter } from "./rules.js";
+import { RULES, noiseAfter, sizeAfter, softened } from "./rules.js";
 
 /** Images in [0, 1] as levels 0 to 255; halves are rounded to even, as in torch. */
 export function toLevels(image) {
@@ -136,6 +136,8 @@ export class Deception {
   #move(image, { gradient }) {
     const { pixels, state, taken } = image;
     const { ascent, patience, growing } = this.rule;
+    if (ascent.softness > 0)
+      gradient = softened(gradient, ascent.softness * noiseAfter(ascent, taken));
     for (let k = 0; k < pixels.length; k++) {
       if ((pixels[k] <= 0 && gradient[k] < 0) || (pixels[k] >= 1 && gradient[k] > 0)) {
         gradient[k] = 0;

@@ -44,6 +44,26 @@ export const RULES = {
   },
 };
 
+/** A square image's gradient, blurred by a gaussian of `width` pixels (src/deceive/fooling/softening.py). */
+export function softened(gradient, width) {
+  const side = Math.sqrt(gradient.length);
+  const scale = -1 / (2 * Math.max(width, 1e-3) ** 2);
+  const lines = Array.from({ length: side }, (_, i) => {
+    const line = Array.from({ length: side }, (_, j) => Math.exp(scale * (i - j) ** 2));
+    const sum = line.reduce((a, b) => a + b);
+    return line.map((weight) => weight / sum);
+  });
+  const across = gradient.map((_, k) =>
+    lines[k % side].reduce((sum, weight, j) => sum + weight * gradient[k - (k % side) + j], 0),
+  );
+  return gradient.map((_, k) =>
+    lines[Math.floor(k / side)].reduce(
+      (sum, weight, i) => sum + weight * across[i * side + (k % side)],
+      0,
+    ),
+  );
+}
+
 /** The share of the schedule that is left; 1 without a schedule. */
 const left = ({ schedule }, taken) =>
   schedule === null ? 1 : Math.max(0, 1 - taken / schedule.steps);

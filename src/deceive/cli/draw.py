@@ -56,6 +56,7 @@ class DrawCommand(Command):
                 network.to(processes.here().device),
                 targets,
                 count=self.count,
+                start=card.start,
                 seed=self.seed,
                 attempts=self.attempts,
                 ascent=card.ascent,

@@ -66,6 +66,9 @@ class Ascent(BaseModel):
     """Standard deviation, as a share of the bounds' width, of the Gaussian noise added to an image
     before its gradient is taken; new at every step (Smilkov et al. 2017). Results are always
     reported without noise."""
+    softness: float = Field(default=0, ge=0, le=checks.GREATEST)
+    """How smooth steps are: gradients are blurred by a gaussian of this many pixels for a noise of
+    1, and of less in less noise. What noise hides, a gradient can only guess."""
     schedule: Schedule | None = None
     """How noise and step size fall; by default they stay constant."""
 

@@ -12,6 +12,7 @@ from deceive.fooling.batch import Batch
 from deceive.fooling.gradient import check_finite, gradient_of, is_flat
 from deceive.fooling.objectives import Objective
 from deceive.fooling.rules import RULES
+from deceive.fooling.softening import softened
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.inference import confidence_of
 
@@ -66,6 +67,10 @@ class Climber:
         flat = batch.flat
         if (last := batch.taken == self.steps - 1).any():
             flat = torch.where(last, is_flat(gradient), flat)
+
+        if self.ascent.softness:
+            noise = self.ascent.noise_after(batch.begun + batch.taken)
+            gradient = softened(gradient, self.ascent.softness * noise)
 
         # Pixels held back by a bound don't count.
         images, (low, high) = batch.images.detach(), self.bounds

@@ -6,6 +6,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from deceive.common import checks
 from deceive.fooling.ascent import Ascent
+from deceive.fooling.starts import STARTS
 from deceive.networks.building import NETWORKS
 from deceive.networks.classifier import MOST_OUTPUTS
 
@@ -34,6 +35,8 @@ class Card(BaseModel):
     """The `TrainingSettings`, `DetectorSettings` or `RoundsSettings` it was trained with."""
     ascent: Ascent | None = None
     """How images climb, for a network with which digits emerge; `draw` does the same."""
+    start: str = "uniform"
+    """Where its images begin: a kind of noise."""
     round: int | None = Field(default=None, ge=0)
     """After how many rounds."""
     data_checksum: str
@@ -57,6 +60,7 @@ class Card(BaseModel):
     @model_validator(mode="after")
     def _known(self) -> "Card":
         checks.one_of("architecture", self.architecture, NETWORKS)
+        checks.one_of("start", self.start, STARTS)
         if self.rubbish_class is not None and self.rubbish_class >= self.n_outputs:
             raise ValueError(
                 f"expected a rubbish_class below n_outputs, {self.n_outputs}, "

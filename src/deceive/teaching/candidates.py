@@ -49,11 +49,19 @@ class Candidates:
         """All there is, by name."""
         return {"levels": self.levels, "targets": self.targets}
 
-    def begin_in_noise(self, indices: Tensor, n_classes: int, generator: Generator) -> None:
-        """Restart some from uniform noise, with random targets."""
-        shape = (len(indices), *self.levels.shape[1:])
-        noise = torch.randint(256, shape, generator=generator, dtype=torch.int32)
-        self.levels[indices] = noise.byte()
+    def begin_in_noise(
+        self, indices: Tensor, n_classes: int, generator: Generator, start: str = "uniform"
+    ) -> None:
+        """Restart some from noise of a kind of `starts.STARTS`, with random targets."""
+        _, channels, height, width = self.levels.shape
+        if start == "uniform":  # all at once
+            shape = (len(indices), channels, height, width)
+            noise = torch.randint(256, shape, generator=generator, dtype=torch.int32)
+            self.levels[indices] = noise.byte()
+        else:
+            seed = int(torch.randint(2**60, (), generator=generator))
+            images = begin(start, range(len(indices)), (channels, height, width), seed)
+            self.levels[indices] = to_levels(images)
         self.targets[indices] = torch.randint(n_classes, (len(indices),), generator=generator)
 
     def begin_anywhere(

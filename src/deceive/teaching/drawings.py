@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,7 +10,6 @@ from torch import Tensor
 from deceive.common import processes
 from deceive.common.levels import to_levels
 from deceive.data.dataset import Dataset
-from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import draw
 from deceive.fooling.result import FoolingResult
 from deceive.fooling.starts import begin
@@ -40,11 +40,12 @@ def judged_drawings(
     """
     started = time.perf_counter()
     seed, classes = _FINAL + settings.seed, range(data.n_classes)
-    drawn = draw(network, classes, count=settings.judged, seed=seed, ascent=settings.ascent)
+    way: Any = {"start": settings.start, "ascent": settings.ascent, "seed": seed}
+    drawn = draw(network, classes, count=settings.judged, **way)
     seconds = time.perf_counter() - started
 
     def judged() -> Row:
-        _keep_pictures(network, drawn, run, data, settings.ascent, seed)
+        _keep_pictures(network, drawn, run, data, way)
         found = quality(drawn.images, drawn.targets, judge, data, reference=data.test, seed=seed)
         return asdict(found)
 
@@ -55,13 +56,13 @@ def judged_drawings(
 
 
 def _keep_pictures(
-    network: Network, drawn: FoolingResult, run: Run, data: Dataset, ascent: Ascent, seed: int
+    network: Network, drawn: FoolingResult, run: Run, data: Dataset, way: dict[str, Any]
 ) -> None:
-    """Keep the arrays for the pictures."""
+    """Keep the arrays for the pictures. `way` is how the images were drawn."""
     classes = range(data.n_classes)
     run.save_arrays("drawn", levels=drawn.levels.numpy(), targets=drawn.targets.numpy())
 
-    one_each = draw(network, classes, seed=seed, ascent=ascent, trajectory=True)
+    one_each = draw(network, classes, trajectory=True, **way)
     ways = [way.levels for way in one_each.trajectories or ()]
     run.save_arrays("ways", levels=torch.stack(ways).numpy(), targets=one_each.targets.numpy())
 
@@ -72,24 +73,20 @@ def _keep_pictures(
         levels=drawn.levels[shown].numpy(),
         nearest=to_levels(data.train.images[which]).numpy(),
     )
-    run.save_arrays("between", levels=_between(network, data, ascent, seed).numpy())
+    run.save_arrays("between", levels=_between(network, data, way).numpy())
 
 
-def _between(network: Network, data: Dataset, ascent: Ascent, seed: int) -> Tensor:
+def _between(network: Network, data: Dataset, way: dict[str, Any]) -> Tensor:
     """Levels (K, frames, C, H, W): for each class, from one start to another in even steps.
 
     All frames of a class are drawn in the same noise, so that only the start differs.
     """
     classes = range(data.n_classes)
-    one, other = begin("uniform", range(2 * len(classes)), data.image_shape, seed).chunk(2)
+    starts = begin(way["start"], range(2 * len(classes)), data.image_shape, way["seed"])
+    one, other = starts.chunk(2)
     frames = [
         draw(
-            network,
-            classes,
-            start=torch.lerp(one, other, place),
-            seed=seed,
-            accepted=None,
-            ascent=ascent,
+            network, classes, accepted=None, **way | {"start": torch.lerp(one, other, place)}
         ).levels
         for place in torch.linspace(0, 1, _FRAMES).tolist()
     ]

@@ -30,13 +30,13 @@ class Emerging:
 
     def __init__(self, data: Dataset, settings: EmergingSettings, generator: Generator) -> None:
         self.data, self.settings, self.generator = data, settings, generator
-        count, n_classes = processes.here().count, data.n_classes
+        count = processes.here().count
         self.network = untaught(settings, data)
         self.chosen = settings.candidates // count
         self.candidates = Candidates.blank(settings.kept // count, data.image_shape)
         # The steps that each candidate has taken since it began. At first, a random number.
         self.taken = torch.randint(settings.end, (len(self.candidates),), generator=generator)
-        self.candidates.begin_in_noise(torch.arange(len(self.candidates)), n_classes, generator)
+        self._begin(torch.arange(len(self.candidates)))
 
     def begin(self) -> None:
         """Nothing to do before the first round."""
@@ -45,9 +45,13 @@ class Emerging:
         """Choose some at random; those at the end of the schedule restart as noise."""
         chosen = some_of(self.chosen, len(self.candidates), self.generator)
         finished = chosen[self.taken[chosen] >= self.settings.end]
-        self.candidates.begin_in_noise(finished, self.data.n_classes, self.generator)
+        self._begin(finished)
         self.taken[finished] = 0
         return chosen
+
+    def _begin(self, indices: Tensor) -> None:
+        n_classes, start = self.data.n_classes, self.settings.start
+        self.candidates.begin_in_noise(indices, n_classes, self.generator, start)
 
     def climb(self, frozen: FrozenCopy, chosen: Tensor, number: int) -> None:
         """Take a few steps further along the schedule."""

@@ -59,6 +59,7 @@ def _card(game: Game, network: Network, data: Dataset, row: Row) -> Card:
         seed=game.settings.seed,
         settings=settings,
         ascent=played.ascent if isinstance(played, EmergingSettings) else None,
+        start=played.start if isinstance(played, EmergingSettings) else "uniform",
         round=game.number,
         data_checksum=data.checksum,
         seconds=row["seconds"],

@@ -39,6 +39,7 @@ def made(network: Network, data: Dataset, settings: RoundsSettings) -> FoolingRe
                 classes,
                 count=settings.measured,
                 seed=seed,
+                start=settings.start,
                 polish=None,  # without the final clean-up
                 accepted=None,
                 ascent=settings.ascent,

@@ -10,6 +10,7 @@ from deceive.data.dataset import Dataset
 from deceive.fooling import checked
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import DRAWING
+from deceive.fooling.starts import STARTS
 from deceive.judging.quality import LEAST_JUDGED
 from deceive.teaching.settings.base import ContinualSettings, Round, Some
 
@@ -40,14 +41,22 @@ class EmergingSettings(ContinualSettings):
     judged: int = Field(default=1000, ge=0)
     """Images of each class that the final network draws, to be judged against the test images by
     every measure; 0 for none."""
+    start: str = "uniform"
+    """Where images begin: uniform, gaussian, smooth, blank or squares."""
     ascent: Ascent = DRAWING
-    """How candidates climb. After the whole schedule, a candidate restarts as uniform noise."""
+    """How candidates climb. After the whole schedule, a candidate restarts."""
 
     @property
     def end(self) -> int:
         """Steps of the ascent's schedule, after which a candidate restarts."""
         schedule = self.ascent.schedule
         return 0 if schedule is None else schedule.steps
+
+    @field_validator("start")
+    @classmethod
+    def _known(cls, start: str) -> str:
+        checks.one_of("start", start, STARTS)
+        return start
 
     @field_validator("ascent")
     @classmethod
