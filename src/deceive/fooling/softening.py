@@ -22,5 +22,5 @@ def _blur(size: int, width: Tensor) -> Tensor:
     """Matrices (N, size, size) that blur a line of pixels; each row sums to 1."""
     place = torch.arange(size, device=width.device)
     apart = (place[:, None] - place).square()
-    # A tiny width in place of 0, so that each pixel keeps its own weight alone.
+    # A tiny width instead of 0, so that each pixel keeps its own weight alone.
     return torch.softmax(-apart / (2 * width.clamp_min(1e-3).square()[:, None, None]), 2)

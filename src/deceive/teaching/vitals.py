@@ -19,14 +19,14 @@ def signs_of(logits: Tensor, labels: Tensor, loss: Tensor, count: int) -> Tensor
     Shares of the candidates caught and of the digits read, and the loss. An image counts as rubbish
     where that is more likely than all classes together. The single most likely answer would not do:
     where the network can't tell ten classes apart, each gets little, and rubbish most, whatever the
-    image (docs/laboratory/colour-rounds.md).
+    image (docs/laboratory/colour.md).
 
     >>> logits = torch.tensor([[1.0, 1, 1.5], [0, 0, 1], [1, 1, 1.5], [0, 0, 1]])
     >>> signs_of(logits, torch.tensor([0, 1, 2, 2]), torch.tensor(0.5), 2).tolist()
     [0.5, 0.5, 0.5]
     """
-    classes, rubbish = logits.detach()[: 2 * count].split([logits.shape[1] - 1, 1], 1)
-    is_rubbish = rubbish[:, 0] > classes.logsumexp(1)
+    classes, rubbish = logits.detach()[: 2 * count, :-1], logits.detach()[: 2 * count, -1]
+    is_rubbish = rubbish > classes.logsumexp(1)
     read = ~is_rubbish[:count] & (classes[:count].argmax(1) == labels[:count])
     return torch.stack([is_rubbish[count:].float().mean(), read.float().mean(), loss.detach()])
 
