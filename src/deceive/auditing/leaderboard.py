@@ -92,8 +92,8 @@ def _cells(report: AuditReport) -> list[str]:
     second = headline.outcome("own") if headline else None
     effort = "–"
     if headline is not None and first is not None:
-        asked_for = report.settings
-        limit = asked_for.steps if headline.box == "white" else asked_for.queries
+        done = report.planned
+        limit = done.steps if headline.box == "white" else done.queries
         effort = f"{headline.box}: {first.candidates:,}, {limit:,}"
     scores = [report.kind_of_garbage(kind) for kind in KINDS]
     return [
