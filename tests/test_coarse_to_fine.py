@@ -87,15 +87,19 @@ def answer(network, monkeypatch, *levels):
 
 def test_each_level_counts_and_finer_ones_wait_for_coarser(network, monkeypatch):
     content, against = [20.0, 20.0], [20.0, -30.0]
-    few = [content] * len(LEVELS)
-    assert answer(network, monkeypatch, *few, content) == pytest.approx([0, 0, 0], abs=1e-3)
-    # Only the last one counts against the second class.
-    assert answer(network, monkeypatch, *few, against) == pytest.approx([0, -30, 0], abs=1e-3)
-    # The coarsest does, and no finer one is asked about it.
+    few, disputed = [content] * len(LEVELS), coarse_to_fine._DISPUTED
+    # Each class has half of the votes.
+    found = answer(network, monkeypatch, *few, content)
+    assert found == pytest.approx([-disputed / 2, -disputed / 2, 0], abs=1e-3)
+    # Only the last level counts against the second class, which loses its votes by that.
+    found = answer(network, monkeypatch, *few, against)
+    assert found == pytest.approx([0, -30 - disputed, 0], abs=1e-3)
+    # The coarsest level counts, which has no vote, and no finer one is asked about the class.
     waiting = -30 - len(LEVELS) * coarse_to_fine._WORST
-    for last in (content, against):
-        found = answer(network, monkeypatch, against, *few[1:], last)
-        assert found == pytest.approx([0, waiting, 0], abs=1e-3)
+    found = answer(network, monkeypatch, against, *few[1:], content)
+    assert found == pytest.approx([-disputed / 2, waiting - disputed / 2, 0], abs=1e-3)
+    found = answer(network, monkeypatch, against, *few[1:], against)
+    assert found == pytest.approx([0, waiting - disputed, 0], abs=1e-3)
 
 
 def test_calibrated_a_share_of_real_images_gets_the_confidence(network):

@@ -28,6 +28,9 @@ _SHUFFLED = 8
 # validation images (docs/laboratory/one.md).
 _WORST, _LENIENCE = 6.0, 5.0
 
+# D in the formula, and how many of the coarsest levels have no vote.
+_DISPUTED, _COARSE = 12.0, 2
+
 # Each level's scale comes from two quantiles of the log-odds of real images.
 _USUAL, _FEW = 0.3, 0.02
 
@@ -44,14 +47,15 @@ class CoarseToFine(nn.Module):
     The last one resists: it was trained on images without noise. Let z_i be the log-odds of a class
     against rubbish at level i, from most noise to none, in units of what real images have. Then
 
-        log p(class) / p(rubbish) = B - Σ_i [g_i softplus(-z_i) + (1 - g_i) V],
+        log p(class) / p(rubbish) = B - Σ_i [g_i softplus(-z_i) + (1 - g_i) V] - D (1 - c),
         g_i = Π_{j < i} sigmoid(z_j + 5).
 
     A level counts against the class by softplus(-z_i), and by V until every coarser level accepts
-    it. So the gradient shapes the whole image first, as noise hides all the rest, and details
-    at the end: the noise schedule of `draw`, followed by plain gradient ascent. The noise is the
-    image's own pixels, shuffled and summed with signs: the same image gets the same answer, and
-    different static leads to different digits.
+    it. c is the class's share if all but the two coarsest levels vote, the softmax of the sums of
+    their log-odds: it reads better than they do one after another. So the gradient shapes the whole
+    image first, as noise hides all the rest, and details at the end: the noise schedule of `draw`,
+    followed by plain gradient ascent. The noise is the image's own pixels, shuffled and summed with
+    signs: the same image gets the same answer, and different static leads to different digits.
 
         >>> import torch
         >>> from deceive import Classifier, CoarseToFine
@@ -143,12 +147,13 @@ class CoarseToFine(nn.Module):
         return torch.stack([*self._in_noise(images), _log_odds(self.resisting(images))])
 
     def _against(self, odds: Tensor) -> Tensor:
-        """What speaks against each class (N, K), of the log-odds at each level."""
+        """What counts against each class (N, K), of the log-odds at each level."""
         against, gate = torch.zeros_like(odds[0]), torch.ones_like(odds[0])
         for level in (odds - self.usual[:, None, None]) / self.spread[:, None, None]:
             against = against + gate * F.softplus(-level) + (1 - gate) * _WORST
             gate = gate * torch.sigmoid(level + _LENIENCE)
-        return against
+        shares = odds[_COARSE:].sum(0).softmax(1)
+        return against + _DISPUTED * (1 - shares)
 
     @arguments.taking(images=arguments.images, labels=arguments.labels)
     @torch.no_grad()
