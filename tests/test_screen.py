@@ -25,7 +25,7 @@ NASTY = "a[/b][red]:smile:\x1b[2J\n\u202eb"
 SHOWN = "a[/b][red]:smile:\\x1b[2J\\n\\u202eb"
 
 
-def ends_in(monkeypatch, work) -> None:
+def ends_in(monkeypatch, work, *, resumes=False) -> None:
     """The next command does this."""
 
     class Command:
@@ -33,6 +33,7 @@ def ends_in(monkeypatch, work) -> None:
             work()
             return 0
 
+    Command.resumes = resumes
     monkeypatch.setattr(commands, "parse", lambda arguments: Command())
 
 
@@ -86,11 +87,15 @@ def test_a_fault_in_deceive_has_a_code_that_means_no_finding(work, monkeypatch, 
     )
 
 
-def test_an_interrupted_command_says_so(monkeypatch, capsys):
-    ends_in(monkeypatch, raises(KeyboardInterrupt()))
+@pytest.mark.parametrize(
+    ("resumes", "kept"),
+    [(True, "; finished work is kept, and the same command resumes"), (False, "")],
+)
+def test_an_interrupted_command_says_so(resumes, kept, monkeypatch, capsys):
+    ends_in(monkeypatch, raises(KeyboardInterrupt()), resumes=resumes)
     code, _, err = run(capsys)
     assert code == 130
-    assert err == "deceive: interrupted; finished work is kept, and the same command resumes\n"
+    assert err == f"deceive: interrupted{kept}\n"
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["--version"]])

@@ -35,7 +35,7 @@ Flags may be written with dashes or underscores.
 | 3 | an audit is incomplete or has warnings |
 | 4 | another process of `accelerate launch` or `torchrun` is gone |
 | 70 | a bug in `deceive` |
-| 130 | interrupted; finished work is kept, and the same command resumes |
+| 130 | interrupted; `audit`, `guard`, `rounds` and `study` resume when repeated |
 | 141 | the reader of stdout has gone |
 
 This page is made from the commands themselves: `make reference`.

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, TextIO
+from typing import Annotated, Any, ClassVar, Literal, Self, TextIO
 
 import tyro
 
@@ -35,6 +35,8 @@ class Suite:
 @dataclass(frozen=True, kw_only=True)
 class AuditCommand(Suite, Command):
     """`deceive audit`: its flags, and what it does."""
+
+    resumes: ClassVar[bool] = True
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """Your own package.module:factory or path/to/file.py:factory; a file: .onnx, .keras, .h5, .pt2,

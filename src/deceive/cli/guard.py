@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import tyro
 from rich.table import Table
@@ -23,6 +23,8 @@ from deceive.guarding.settings import USUAL, GuardSettings
 @dataclass(frozen=True, kw_only=True)
 class GuardCommand(Command):
     """`deceive guard`: its flags, and what it does."""
+
+    resumes: ClassVar[bool] = True
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
     """Your classifier: whatever `deceive audit` takes. It isn't changed."""

@@ -53,7 +53,8 @@ def _outcome(arguments: list[str]) -> int:
             4,
         )
     except KeyboardInterrupt:
-        said, code = "interrupted; finished work is kept, and the same command resumes", 130
+        kept = "; finished work is kept, and the same command resumes"
+        said, code = "interrupted" + (kept if command is not None and command.resumes else ""), 130
     except BrokenPipeError:
         raise
     except BaseException as error:  # SystemExit too: a model's code must not end an audit

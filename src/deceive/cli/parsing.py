@@ -30,6 +30,8 @@ class Command:
 
     together: ClassVar[bool] = False
     """Whether several processes can share the work."""
+    resumes: ClassVar[bool] = False
+    """Whether the same command goes on from where it was interrupted."""
 
     @classmethod
     def usual(cls, arguments: Sequence[str]) -> Self | None:

@@ -35,6 +35,7 @@ class RoundsCommand(Choice, DataFlags, Command):
     """`deceive rounds`: its flags, and what it does."""
 
     together: ClassVar[bool] = True
+    resumes: ClassVar[bool] = True
 
     settings: Annotated[RoundsSettings, tyro.conf.arg(name="")]
     out: Path | None = None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, ClassVar, Self
 
 import tyro
 
@@ -17,6 +17,8 @@ from deceive.study import STUDY, StudySettings, study, summary
 @dataclass(frozen=True, kw_only=True)
 class StudyCommand(DataFlags, Command):
     """`deceive study`: its flags, and what it does."""
+
+    resumes: ClassVar[bool] = True
 
     settings: Annotated[StudySettings, tyro.conf.arg(name="")]
     out: Path = Path("runs/study")

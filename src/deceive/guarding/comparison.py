@@ -50,7 +50,7 @@ def _real(before: AuditReport, after: AuditReport) -> list[Row]:
         shares = (percent(each["asked"].reached) for each in by_name)
         rows.append((f"at least {asked} sure", *shares))
         own = (sure(each["own"].confidence) for each in by_name)
-        rows.append(("its own threshold, for 95% of them", *own))
+        rows.append(("its own threshold", *own))
     return rows
 
 
