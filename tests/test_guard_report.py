@@ -117,8 +117,8 @@ def test_a_threshold_below_the_one_asked_for_is_compared_with_the_own_one():
     assert "99.763% (its own threshold) sure of" in fooled.replace("99.76%", "99.763%")
     assert fooled.endswith("behind the guard, 3.0% reach 45%, its own threshold.")
     assert through == (
-        "What else reaches 45%: 20.0% of the uniform noise. Images pass at 44% already, and more "
-        "gibberish may."
+        "What else reaches 45%: 20.0% of the uniform noise. Images already pass at 44%, so more "
+        "gibberish may get through."
     )
 
 

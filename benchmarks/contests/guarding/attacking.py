@@ -30,7 +30,7 @@ _NOISE = ("uniform", "gaussian", "smooth", "blank", "squares")
 
 
 def attacked(name: str, split: Split, plan: Plan, known: Sequence[Row] = ()) -> Iterator[Row]:
-    """A row for each start, each objective and each number of attempts, but for those known."""
+    """A row for each start, each objective and each number of attempts, except those known."""
     begun = {tuple(row[key] for key in _KEYS) for row in known}
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)

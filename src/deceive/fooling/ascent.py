@@ -68,7 +68,7 @@ class Ascent(BaseModel):
     reported without noise."""
     softness: float = Field(default=0, ge=0, le=checks.GREATEST)
     """How smooth steps are: gradients are blurred by a gaussian of this many pixels for a noise of
-    1, and of less in less noise. What noise hides, a gradient can only guess."""
+    1, and of fewer in less noise. This removes detail that the noise hides anyway."""
     schedule: Schedule | None = None
     """How noise and step size fall; by default they stay constant."""
 

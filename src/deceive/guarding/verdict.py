@@ -106,22 +106,21 @@ def _through(card: GuardedCard, before: AuditReport, after: AuditReport) -> list
         if each.after is not None and each.after.rate
     ]
     found += [f"{share:.1%} of the {KINDS[kind]}" for kind, share in shares.items() if share]
-    through, get = "gets through", "What still gets through"
+    what, nothing_else, passing = "What still gets through", "Nothing else gets through", ""
     if later == "own":
-        through = f"reaches {confidence(after, later)}"
-        get = f"What else {through}"
-        passing = f" Images pass at {sure(card.set.threshold)} already, and more gibberish may."
-    else:
-        passing = ""
+        reaches = f"reaches {confidence(after, later)}"
+        what, nothing_else = f"What else {reaches}", f"Nothing else {reaches}"
+        door = sure(card.set.threshold)
+        passing = f" Images already pass at {door}, so more gibberish may get through."
     if found:
-        return [f"{get}: {in_list(found)}.{passing}"]
+        return [f"{what}: {in_list(found)}.{passing}"]
     nothing = [f"no candidate {each.words}" for each in others]
     if garbage:
         nothing.append(f"none of {sum(each.images for each in garbage):,} garbage images")
     if not nothing:
         return []
     return [
-        f"Nothing else {through}: {in_list(nothing)}. With more effort, or in another way, "
+        f"{nothing_else}: {in_list(nothing)}. With more effort, or in another way, "
         f"something might.{passing}"
     ]
 

@@ -52,10 +52,10 @@ class CoarseToFine(nn.Module):
 
     A level counts against the class by softplus(-z_i), and by V until every coarser level accepts
     it. c is the class's share if all but the two coarsest levels vote, the softmax of the sums of
-    their log-odds: it reads better than they do one after another. So the gradient shapes the whole
-    image first, as noise hides all the rest, and details at the end: the noise schedule of `draw`,
-    followed by plain gradient ascent. The noise is the image's own pixels, shuffled and summed with
-    signs: the same image gets the same answer, and different static leads to different digits.
+    their log-odds: this reads more digits correctly. The gradient shapes the whole image first,
+    since noise hides the rest, and details at the end: the noise schedule of `draw`, followed by
+    plain gradient ascent. The noise is the image's own pixels, shuffled and summed with signs: the
+    same image gets the same answer, and different static leads to different digits.
 
         >>> import torch
         >>> from deceive import Classifier, CoarseToFine

@@ -9,7 +9,7 @@ from torch.nn.grad import conv2d_input, conv2d_weight
 
 
 class HalvingConv(nn.Conv2d):
-    """A 3×3 convolution of stride 2 with padding 1: matrix products where autocast is to bfloat16.
+    """A 3×3 convolution of stride 2 with padding 1, as matrix products under bfloat16 autocast.
 
     For images of a few pixels and many channels, the library's kernels in bfloat16 take twice as
     long on a processor, most of all for the gradients. In float32 they are the quicker ones.
@@ -54,7 +54,7 @@ class _Halved(torch.autograd.Function):
     ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         (gradient,), (images, weight, patches) = gradients, ctx.saved_tensors
         for_images, for_weight, for_bias = ctx.needs_input_grad
-        if torch.is_grad_enabled():  # someone wants this gradient's own gradient
+        if torch.is_grad_enabled():  # second-order gradients are wanted
             of: Any = (gradient, (2, 2), (1, 1))
             return (
                 conv2d_input(images.shape, weight, *of) if for_images else None,  # type: ignore[no-untyped-call]
@@ -86,7 +86,7 @@ def _spread(patches: Tensor, shape: torch.Size) -> Tensor:
     for i in range(3):
         for j in range(3):
             place = padded[:, i : i + 2 * rows : 2, j : j + 2 * columns : 2]
-            first = i < 2 and j < 2  # to arrive there
+            first = i < 2 and j < 2  # contribution to these pixels
             (place.copy_ if first else place.add_)(patches[:, :, :, i, j])
     return padded[:, 1 : 1 + height, 1 : 1 + width].permute(0, 3, 1, 2)
 

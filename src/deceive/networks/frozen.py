@@ -18,8 +18,9 @@ from deceive.networks.squashing import Squashing, before_softmax, logs_of, looks
 from deceive.networks.steadiness import STEADY, manner_of, settled
 
 # How much the fast path may differ from the exact one, as a share of the greatest logit: ten times
-# bfloat16's rounding in the shipped networks. And how much another order of the same sums may.
-_COARSE, _REORDERED = 0.25, 1e-4
+# bfloat16's rounding in the shipped networks. How much folding may change its answers, and laying
+# weights out in another order.
+_COARSE, _FOLDED, _REORDERED = 0.25, 1e-3, 1e-4
 
 
 class FrozenCopy:
@@ -114,25 +115,27 @@ class FrozenCopy:
         return reached is self._model
 
     def _put_channels_last(self, pair: Tensor, output: Tensor) -> None:
-        """Lay weights out with channels last, unless the model fails then, as with `view`."""
-        if not (before := lay_channels_last(self._model)):
-            return
+        """Lay weights out with channels last, and undo it if the model fails (`view` does)."""
+        before = lay_channels_last(self._model)
+        if before and not self._agrees(self._model, pair, output, _REORDERED):
+            for weight, data in reversed(before):
+                weight.data = data
+
+    def _agrees(self, model: nn.Module, pair: Tensor, output: Tensor, tolerance: float) -> bool:
+        """Whether a changed copy of the model still gives the same output, in float32."""
         try:
             with exactly(self.device):
-                answer = self._checked(answer_of("model", self._model, pair.clone()), pair)
-            minds = not _alike(answer, output, _REORDERED)
+                answer = self._checked(answer_of("model", model, pair.clone()), pair)
         except InputError:
-            minds = True
-        for weight, data in reversed(before) if minds else ():
-            weight.data = data
+            return False
+        return _alike(answer, output, tolerance)
 
     def _choose_the_quick_way(self, pair: Tensor, output: Tensor, *, fold: bool) -> None:
         """Turn off folding, and then bfloat16, if they change the model's answers."""
         quick = folded(self._model) if fold else None
-        if quick is not None:  # folding may break models that call layers in another order
-            with exactly(self.device):
-                answer = self._checked(answer_of("model", quick, pair.clone()), pair)
-            self._quick = quick if _alike(answer, output, 1e-3) else self._model
+        # Folding may break models that call layers in another order.
+        if quick is not None and self._agrees(quick, pair, output, _FOLDED):
+            self._quick = quick
         if self._dtype == torch.float32:
             return
         try:

@@ -109,7 +109,7 @@ def materialised(network: nn.Module, images: Tensor) -> nn.Module:
 
 
 def lay_channels_last(model: nn.Module) -> list[tuple[nn.Parameter, Tensor]]:
-    """Lay the weights of plain convolutions out with channels last, in place.
+    """Lay the weights of two-dimensional convolutions out with channels last, in place.
 
     Returns:
         Each changed weight and its data before.

@@ -36,7 +36,7 @@ class Card(BaseModel):
     ascent: Ascent | None = None
     """How images climb, for a network with which digits emerge; `draw` does the same."""
     start: str = "uniform"
-    """Where its images begin: a kind of noise."""
+    """Where the images that it draws begin: uniform, gaussian, smooth, blank or squares."""
     round: int | None = Field(default=None, ge=0)
     """After how many rounds."""
     data_checksum: str

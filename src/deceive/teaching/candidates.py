@@ -52,9 +52,9 @@ class Candidates:
     def begin_in_noise(
         self, indices: Tensor, n_classes: int, generator: Generator, start: str = "uniform"
     ) -> None:
-        """Restart some from noise of a kind of `starts.STARTS`, with random targets."""
+        """Restart some from a start of `starts.STARTS`, with random targets."""
         _, channels, height, width = self.levels.shape
-        if start == "uniform":  # all at once
+        if start == "uniform":  # all at once, which is quicker
             shape = (len(indices), channels, height, width)
             noise = torch.randint(256, shape, generator=generator, dtype=torch.int32)
             self.levels[indices] = noise.byte()

@@ -39,13 +39,12 @@ def judged_drawings(
         drawn from starts between two others.
     """
     started = time.perf_counter()
-    seed, classes = _FINAL + settings.seed, range(data.n_classes)
-    way: Any = {"start": settings.start, "ascent": settings.ascent, "seed": seed}
-    drawn = draw(network, classes, count=settings.judged, **way)
+    seed = _FINAL + settings.seed
+    drawn = _drawn(network, data, settings, count=settings.judged)
     seconds = time.perf_counter() - started
 
     def judged() -> Row:
-        _keep_pictures(network, drawn, run, data, way)
+        _keep_pictures(network, drawn, run, data, settings)
         found = quality(drawn.images, drawn.targets, judge, data, reference=data.test, seed=seed)
         return asdict(found)
 
@@ -55,14 +54,23 @@ def judged_drawings(
     }
 
 
+def _drawn(
+    network: Network, data: Dataset, settings: EmergingSettings, **other: Any
+) -> FoolingResult:
+    """Images of all classes, drawn as the settings say, with `other` arguments for `draw`."""
+    seed = _FINAL + settings.seed
+    usual: Any = {"start": settings.start, "ascent": settings.ascent, "seed": seed}
+    return draw(network, range(data.n_classes), **usual | other)
+
+
 def _keep_pictures(
-    network: Network, drawn: FoolingResult, run: Run, data: Dataset, way: dict[str, Any]
+    network: Network, drawn: FoolingResult, run: Run, data: Dataset, settings: EmergingSettings
 ) -> None:
-    """Keep the arrays for the pictures. `way` is how the images were drawn."""
+    """Keep the arrays for the pictures."""
     classes = range(data.n_classes)
     run.save_arrays("drawn", levels=drawn.levels.numpy(), targets=drawn.targets.numpy())
 
-    one_each = draw(network, classes, trajectory=True, **way)
+    one_each = _drawn(network, data, settings, trajectory=True)
     ways = [way.levels for way in one_each.trajectories or ()]
     run.save_arrays("ways", levels=torch.stack(ways).numpy(), targets=one_each.targets.numpy())
 
@@ -73,21 +81,19 @@ def _keep_pictures(
         levels=drawn.levels[shown].numpy(),
         nearest=to_levels(data.train.images[which]).numpy(),
     )
-    run.save_arrays("between", levels=_between(network, data, way).numpy())
+    run.save_arrays("between", levels=_between(network, data, settings).numpy())
 
 
-def _between(network: Network, data: Dataset, way: dict[str, Any]) -> Tensor:
+def _between(network: Network, data: Dataset, settings: EmergingSettings) -> Tensor:
     """Levels (K, frames, C, H, W): for each class, from one start to another in even steps.
 
     All frames of a class are drawn in the same noise, so that only the start differs.
     """
-    classes = range(data.n_classes)
-    starts = begin(way["start"], range(2 * len(classes)), data.image_shape, way["seed"])
+    seed = _FINAL + settings.seed
+    starts = begin(settings.start, range(2 * data.n_classes), data.image_shape, seed)
     one, other = starts.chunk(2)
     frames = [
-        draw(
-            network, classes, accepted=None, **way | {"start": torch.lerp(one, other, place)}
-        ).levels
+        _drawn(network, data, settings, start=torch.lerp(one, other, place), accepted=None).levels
         for place in torch.linspace(0, 1, _FRAMES).tolist()
     ]
     return torch.stack(frames, 1)
