@@ -46,6 +46,15 @@ def test_sign_moves_every_pixel_as_far():
     assert kept.direction.flatten().tolist() == [-1, 1, 0, -1]
 
 
+def test_steps_along_the_normalised_gradient_are_of_one_length():
+    state, taken = begun("normalised", 2)
+    gradient = torch.tensor([[[[1.0, -7.0], [0.0, 0.0]]], [[[3.0, 3.0], [-3.0, 3.0]]]])
+    move = RULES["normalised"].move(1e-6 * gradient, state, taken + 90, 0)
+    assert move.reach.tolist() == [1, 1]
+    torch.testing.assert_close(move.direction.square().mean((1, 2, 3)), torch.ones(2))
+    assert move.direction[0].flatten().tolist() == pytest.approx([2 / 50**0.5, -14 / 50**0.5, 0, 0])
+
+
 def test_adam_is_torchs_adam():
     with torch.random.fork_rng():
         torch.manual_seed(0)
@@ -124,7 +133,7 @@ def test_polyak_wants_a_score_whose_goal_is_known(bands, objective):
 def test_steps_without_a_confidence_refuse_a_rule_that_aims_at_one(bands):
     start = begin("uniform", range(1), bands.image_shape, 0)
     with pytest.raises(
-        InputError, match="ascent: expected the rule momentum, sign or adam, got 'polyak'"
+        InputError, match="ascent: expected the rule momentum, sign, adam or normalised, got"
     ):
         climb(bands, start, 0, Ascent(rule="polyak"), steps=1)
 
@@ -209,7 +218,10 @@ def test_smoothing_is_a_share_of_the_bounds():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"rule": "newton"}, "rule\\n.*'momentum', 'sign', 'adam' or 'polyak'"),
+        (
+            {"rule": "newton"},
+            "rule\\n.*one of momentum, sign, adam, normalised, polyak; got 'newton'",
+        ),
         ({"noise": -0.1}, "noise\\n.*greater than or equal to 0"),
         ({"noise": float("nan")}, "noise\\n.*finite number"),
         ({"step_size": 0}, "step_size\\n.*greater than 0"),

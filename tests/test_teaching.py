@@ -276,7 +276,7 @@ def test_a_file_changes_a_preset(tmp_path):
         ({"ascent": Ascent()}, "expected an ascent with a schedule, got none"),
         (
             {"ascent": DRAWING.model_copy(update={"rule": "polyak"})},
-            "expected the rule momentum, sign or adam, got 'polyak'",
+            "expected the rule momentum, sign, adam or normalised, got 'polyak'",
         ),
         ({"restarted": 0.1}, "restarted"),
         ({"kind": "resisting"}, "kind"),

@@ -42,6 +42,16 @@ export const RULES = {
       return { reach: 1, direction };
     },
   },
+  normalised: {
+    memory: 1,
+    move(gradient, state, taken, { momentum }) {
+      const velocity = accumulated(gradient, state, momentum);
+      let squares = 0;
+      for (const v of velocity) squares += v * v;
+      const size = Math.max(Math.sqrt(squares / velocity.length), TINY);
+      return { reach: 1, direction: velocity.map((v) => v / size) };
+    },
+  },
 };
 
 /** A square image's gradient, blurred by a gaussian of `width` pixels (src/deceive/fooling/softening.py). */

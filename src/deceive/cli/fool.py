@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from deceive.cli.images import check_place, judge_of, judged, targets_of, without_one_channel
 from deceive.cli.parsing import Command, ending
 from deceive.cli.screen import show, task
-from deceive.common.checks import counted
+from deceive.common.checks import counted, one_of
 from deceive.common.errors import InputError
 
 
@@ -29,8 +29,9 @@ class FoolCommand(Command):
     """The softmax probability of the target to reach."""
     start: str = "uniform"
     """The kind of start image: uniform, gaussian, smooth, blank or squares."""
-    rule: Literal["momentum", "sign", "adam", "polyak"] = "momentum"
-    """How steps follow the gradient. polyak takes the fewest, and changes images more."""
+    rule: str = "momentum"
+    """How steps follow the gradient: momentum, sign, adam, normalised or polyak. polyak takes the
+    fewest, and changes images more."""
     steps: int = 1000
     """The most steps an image may take."""
     judge: str | None = None
@@ -48,8 +49,10 @@ class FoolCommand(Command):
         from deceive.common.errors import NoGradientWarning
         from deceive.fooling.ascent import Ascent
         from deceive.fooling.fool import fool
+        from deceive.fooling.rules import RULES
         from deceive.storage.models import load_card, load_network
 
+        one_of("--rule", self.rule, RULES)
         network, card = load_network(self.model), load_card(self.model)
         targets = targets_of(self.target, card, "--target")
         if ending(self.out) not in (".npz", ".png"):

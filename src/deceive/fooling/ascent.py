@@ -1,13 +1,14 @@
 """`Ascent`: the settings of how images climb, and the schedule along which they change."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from torch import Tensor
 
 from deceive.common import checks
+from deceive.fooling.rules import RULES
 
 _SETTINGS = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -54,10 +55,10 @@ class Ascent(BaseModel):
 
     model_config = _SETTINGS
 
-    rule: Literal["momentum", "sign", "adam", "polyak"] = "momentum"
-    """How a step follows the gradient: a name from `RULES` (momentum, sign, adam or polyak). A
-    step of polyak is as long as the missing confidence needs, 1 to 20 times `step_size`; it works
-    in `fool` alone, with the objective `log_odds`."""
+    rule: str = "momentum"
+    """How a step follows the gradient: momentum, sign, adam, normalised or polyak. A step of
+    polyak is as long as the missing confidence needs, 1 to 20 times `step_size`; it works in `fool`
+    alone, with the objective `log_odds`."""
     step_size: float = Field(default=0.01, gt=0, le=checks.GREATEST)
     """How far pixels move on average in the first step, as a share of the bounds' width."""
     momentum: float = Field(default=0.5, ge=0, lt=1)
@@ -71,6 +72,12 @@ class Ascent(BaseModel):
     1, and of fewer in less noise. This removes detail that the noise hides anyway."""
     schedule: Schedule | None = None
     """How noise and step size fall; by default they stay constant."""
+
+    @field_validator("rule")
+    @classmethod
+    def _known(cls, rule: str) -> str:
+        checks.one_of("rule", rule, RULES)
+        return rule
 
     @model_validator(mode="before")
     @classmethod

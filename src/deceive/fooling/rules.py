@@ -86,6 +86,23 @@ def sign(
     return Move(torch.ones_like(taken, dtype=velocity.dtype), velocity.sign(), state)
 
 
+def normalised(
+    gradient: Tensor, state: Tensor, taken: Tensor, momentum: float, _lacking: Tensor | None = None
+) -> Move:
+    """Steps along the same v, over its root mean square: all of one length.
+
+    As the sign, but what matters less moves less, so grey stays grey (docs/laboratory/fashion.md).
+    The steps of the attacks that are limited by the Euclidean norm (Madry et al. 2018).
+
+    >>> gradient, state = torch.tensor([[[[1.0, -7.0]]]]), torch.zeros(1, 1, 1, 1, 2)
+    >>> normalised(gradient, state, torch.tensor([20]), 0.5).direction.flatten().tolist()
+    [0.2, -1.4]
+    """
+    velocity = _accumulated(gradient, state, momentum)
+    size = velocity.square().mean((1, 2, 3), keepdim=True).sqrt().clamp_min(_TINY)
+    return Move(torch.ones_like(taken, dtype=velocity.dtype), velocity / size, state)
+
+
 def adam(
     gradient: Tensor, state: Tensor, taken: Tensor, momentum: float, _lacking: Tensor | None = None
 ) -> Move:
@@ -135,12 +152,16 @@ RULES: dict[str, Rule] = {
     "momentum": Rule(1, momentum),
     "sign": Rule(1, sign),
     "adam": Rule(2, adam),
+    "normalised": Rule(1, normalised),
     "polyak": Rule(1, polyak, aims=True),
 }
 """By name."""
 
 AIMLESS = tuple(name for name, rule in RULES.items() if not rule.aims)
 """Those that need no goal."""
+
+IN_TURN = ("momentum", "sign", "adam")
+"""Those that a network learns to resist, in turn."""
 
 
 def _accumulated(gradient: Tensor, state: Tensor, momentum: float) -> Tensor:

@@ -18,7 +18,7 @@ from deceive.data.dataset import Dataset
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
 from deceive.fooling.objectives import log_odds
-from deceive.fooling.rules import AIMLESS
+from deceive.fooling.rules import IN_TURN
 from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.guarded import Guarded
@@ -157,7 +157,7 @@ class Rounds:
             confidence=_CONFIDENCE,
             start=self.candidates.images(chosen),
             steps=_STEPS,
-            ascent=Ascent(rule=AIMLESS[self.number % len(AIMLESS)], step_size=size),  # type: ignore[arg-type]
+            ascent=Ascent(rule=IN_TURN[self.number % len(IN_TURN)], step_size=size),
             chunk=_CHOSEN,
         ).levels
 

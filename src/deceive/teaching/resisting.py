@@ -9,7 +9,7 @@ from deceive.data.dataset import Dataset
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
 from deceive.fooling.objectives import log_odds
-from deceive.fooling.rules import AIMLESS
+from deceive.fooling.rules import IN_TURN
 from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.guarded import Guarded
@@ -90,7 +90,7 @@ class Resisting:
         """The rules in turn, in steps of any size, every other time in noise."""
         chance = torch.rand(2, generator=self.generator).tolist()
         return Ascent(
-            rule=AIMLESS[number % len(AIMLESS)],  # type: ignore[arg-type]
+            rule=IN_TURN[number % len(IN_TURN)],
             step_size=self.settings.step_size * _LARGER ** chance[0],
             momentum=self.settings.momentum,
             noise=_SMOOTHING * max(0, 2 * chance[1] - 1),
