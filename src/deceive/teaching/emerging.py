@@ -12,6 +12,7 @@ from deceive.networks.frozen import FrozenCopy
 from deceive.storage.models import halved
 from deceive.teaching.candidates import Candidates, some_of
 from deceive.teaching.kind import Lesson, untaught
+from deceive.teaching.leading import astray
 from deceive.teaching.settings import EmergingSettings
 from deceive.training.augmenting import augment
 from deceive.training.settings import TrainingSettings
@@ -80,7 +81,10 @@ class Emerging:
         )
 
     def loss(self, logits: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
-        """Cross-entropy, over all outputs in noise, and over the classes alone on clean digits."""
+        """Cross-entropy, over all outputs in noise, and over the classes alone on clean digits.
+
+        And how far the gradient leads astray, if that is asked for.
+        """
         n, k = len(chosen), self.data.n_classes
         weight = torch.ones(k + 1, device=logits.device)
         weight[k] = self.settings.rubbish_weight
@@ -88,6 +92,10 @@ class Emerging:
         if len(labels) > 2 * n:
             clean = F.cross_entropy(logits[2 * n :, :k], labels[2 * n :], reduction="sum")
             loss = loss + clean / (2 * n)
+        if self.settings.leading:
+            s, digits = self.settings, self.data.train
+            off = astray(self.network, digits, s.ascent, s.start, n, self.generator)
+            loss = loss + s.leading * off
         return loss
 
     def alarm(self, is_caught: float) -> str | None:

@@ -46,6 +46,9 @@ class EmergingSettings(ContinualSettings):
     ascent: Ascent = DRAWING
     """How candidates climb. After the whole schedule, a candidate restarts."""
 
+    leading: float = Field(default=0, ge=0, le=checks.GREATEST)
+    """Weight of the penalty on gradients that lead elsewhere than from a start to a real image."""
+
     @property
     def end(self) -> int:
         """Steps of the ascent's schedule, after which a candidate restarts."""

@@ -1,0 +1,57 @@
+"""Leading: teaching a network where its gradient should lead, from the images on the way there."""
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+
+from deceive.data.dataset import Split
+from deceive.fooling.ascent import Ascent
+from deceive.fooling.objectives import log_odds
+from deceive.fooling.softening import softened
+from deceive.fooling.starts import begin
+from deceive.teaching.kind import logits_in
+
+
+def astray(
+    network: nn.Module, digits: Split, ascent: Ascent, start: str, count: int, generator: Generator
+) -> Tensor:
+    """How far the gradient leads astray, 1 - cosine, on average, in [0, 2]; a scalar with a graph.
+
+    On the straight way from a start to a real image, the gradient for the latter's class should
+    lead there. Of the ways through one image, a network can only follow their mean, as in flow
+    matching (Lipman et al. 2023), from which the way to a real image is taken. There the gradient's
+    length is learned too, but here every step has a length of its own (`Ascent.size_after`).
+
+    Args:
+        network: takes the noise's standard deviations as a second argument.
+        digits: the real images.
+        ascent: how images climb, with a schedule.
+        start: where they begin, a name from `starts.STARTS`.
+        count: how many images to ask about.
+        generator: draws real images, starts, places on the way, and noise.
+    """
+    schedule = ascent.schedule
+    assert schedule is not None
+    chosen = torch.randint(len(digits), (count,), generator=generator)
+    taken = torch.randint(schedule.steps, (count,), generator=generator)
+    seed = int(torch.randint(2**60, (), generator=generator))
+    real, labels = digits.images[chosen], digits.labels[chosen]
+    starts = begin(start, range(count), tuple(real.shape[1:]), seed)
+
+    # Steps grow shorter in proportion to what is left of the schedule, so this is left of the way.
+    left = schedule.left(taken).square()[:, None, None, None]
+    images, sigma = torch.lerp(real, starts, left), ascent.noise_after(taken)
+    noise = torch.randn(images.shape, generator=generator) * sigma[:, None, None, None]
+    device = next(network.parameters()).device
+    asked = (images + noise).to(device).requires_grad_()
+    logits = logits_in(network, asked, sigma.to(device))
+    score = log_odds(logits, labels.to(device))
+    (gradient,) = torch.autograd.grad(score.sum(), asked, create_graph=True)
+
+    # As in a step (`Climber.step`).
+    if ascent.softness:
+        gradient = softened(gradient, ascent.softness * sigma.to(device))
+    images, way = images.to(device), (real - images).to(device)
+    held = ((images <= 0) & (gradient < 0)) | ((images >= 1) & (gradient > 0))
+    gradient = gradient.masked_fill(held, 0)
+    return 1 - F.cosine_similarity(gradient.flatten(1), way.flatten(1)).mean()
