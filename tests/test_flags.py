@@ -22,6 +22,7 @@ from deceive.certifying.settings import DetectorSettings
 from deceive.cli.commands import COMMANDS, parse
 from deceive.common.errors import InputError
 from deceive.common.flags import command_line, flags_of
+from deceive.fooling.rules import RULES
 from deceive.fooling.starts import STARTS
 from deceive.networks.classifier import ARCHITECTURES
 from deceive.study import StudySettings
@@ -34,6 +35,8 @@ ROOT = Path(__file__).parent.parent
 # What a name may be, for the fields whose type doesn't say it.
 NAMES = {
     "network": st.sampled_from(sorted({*ARCHITECTURES} & {*RECIPES})),
+    "rule": st.sampled_from(sorted(RULES)),
+    "start": st.sampled_from(sorted(STARTS)),
     "starts": st.lists(st.sampled_from(sorted(STARTS)), min_size=1).map(tuple),
 }
 

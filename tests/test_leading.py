@@ -6,7 +6,10 @@ from torch import Generator, nn
 
 from deceive import Split
 from deceive.fooling.ascent import Ascent, Schedule
+from deceive.teaching.emerging import Emerging
 from deceive.teaching.leading import astray
+from worlds.quarters import quarters_data
+from worlds.rounds import SMALL
 
 LEFT, RIGHT = torch.zeros(2, 1, 4, 4).unbind()
 LEFT[..., :2], RIGHT[..., 2:] = 0.9, 0.9
@@ -55,3 +58,16 @@ def test_the_penalty_teaches_where_to_go():
     with torch.no_grad():
         network.images -= 0.1 * network.images.grad
     assert off(network) < before - 0.05
+
+
+def test_rounds_are_led_if_that_is_asked_for():
+    led = SMALL.model_copy(update={"leading": 1.0, "candidates": 15})
+    logits, chosen = torch.zeros(30, 5), torch.arange(15)
+    labels = torch.cat([torch.arange(15) % 4, torch.full((15,), 4)])
+    losses = []
+    for settings in (led, led.model_copy(update={"leading": 0.0})):
+        kind = Emerging(quarters_data(), settings, Generator().manual_seed(0))
+        losses.append(kind.loss(logits, labels, chosen))
+    assert losses[0].requires_grad
+    assert not losses[1].requires_grad
+    assert 0.1 < losses[0] - losses[1] < 2

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import torch
 from rich.console import Console
@@ -23,13 +24,12 @@ from deceive.common import markdown
 from deceive.common.levels import from_levels, to_levels
 from deceive.data.dataset import Dataset, Split
 from deceive.data.loading import load_data
-from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import draw
 from deceive.judging.quality import quality
 from deceive.networks.classifier import Classifier
 from deceive.networks.inference import accuracy
 from deceive.storage.models import load_network
-from deceive.teaching import EmergingSettings
+from deceive.teaching import EmergingSettings, changed
 
 console = Console(stderr=True)
 
@@ -50,6 +50,12 @@ class Plan:
     """Rounds that are played beforehand to see how many fit a budget."""
     images: int | None = None
     """How many of the training and test images to use, from the first; None for all."""
+    data: str | None = None
+    """A folder or file of other images than the usual ones."""
+    judge: str = "judge"
+    """The network that judges them, by name or path; it must have been trained on such images."""
+    settings: Path | None = None
+    """A JSON file of settings for the rounds that differ from the preset's."""
 
 
 QUICK = Plan(minutes=(0.02, 0.05), seeds=1, count=25, trial=5, images=1000)
@@ -73,17 +79,17 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
 
     Keeps the rows of an earlier result, which must have the same plan except for budgets and seeds.
     """
-    sizes = asdict(plan)
+    sizes = asdict(plan) | {"settings": plan.settings and str(plan.settings)}
     if earlier is None:
         result: Row = {"facts": facts(), "plan": sizes, "rows": []}
     else:
         result = earlier | {"plan": sizes}
     held = {(row["minutes"], row["seed"], row["contestant"]) for row in result["rows"]}
-    data = load_data()
+    data = load_data(plan.data)
     if plan.images is not None:
         test = Split(data.test.images[: plan.images], data.test.labels[: plan.images])
         data = replace(data.first(plan.images), test=test)
-    judge = load_network("judge")
+    judge = load_network(plan.judge)
     for seed, minutes, name in product(range(plan.seeds), plan.minutes, plan.contestants):
         if (minutes, seed, name) in held:
             continue
@@ -122,6 +128,12 @@ def _judged(
 
 _WALL, _PROCESSOR = "wall", "processor"
 _CLOCKS = {_WALL: time.perf_counter, _PROCESSOR: time.process_time}
+
+
+def _clock() -> str:
+    """The processor's on one thread, so that other programs take no training away."""
+    return _PROCESSOR if torch.get_num_threads() == 1 else _WALL
+
 
 MEASURES = (
     Measure("trained, s", "seconds"),
@@ -177,30 +189,45 @@ def _minutes(group: tuple[tuple[float, str], list[Row]]) -> float:
 
 def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
     """As many rounds of the preset `draw` as fit, by the time that the first few of them take."""
-    settings = EmergingSettings(seed=seed, shown=(), measured=10, judged=0, rounds=plan.trial)
-    _, trial = played(data, settings)
+    usual = EmergingSettings(
+        seed=seed, judge=plan.judge, shown=(), measured=10, judged=0, rounds=plan.trial
+    )
+    settings = cast(EmergingSettings, changed(usual, plan.settings))
+    _, trial = _timed(data, settings)
     count = max(1, round(seconds * plan.trial / trial["seconds"]))
-    network, told = played(data, settings.model_copy(update={"rounds": count}))
+    network, told = _timed(data, settings.model_copy(update={"rounds": count}))
     return Trained(
         told.pop("seconds"),
         sum(parameter.numel() for parameter in network.parameters()),
         told,
         {
-            "rounds": partial(_drawn, network, settings.ascent),
-            "rounds, as they come": partial(_drawn, network, settings.ascent, **AS_THEY_COME),
+            "rounds": partial(_drawn, network, settings),
+            "rounds, as they come": partial(_drawn, network, settings, **AS_THEY_COME),
         },
     )
 
 
-def _drawn(network: Classifier, ascent: Ascent, targets: Tensor, seed: int, **how: Any) -> Tensor:
-    return draw(network, targets, seed=seed, ascent=ascent, **how).levels
+def _timed(data: Dataset, settings: EmergingSettings) -> tuple[Classifier, Row]:
+    """The network after its rounds, and facts about them; measuring counts by the processor's."""
+    clock = _clock()
+    started = _CLOCKS[clock]()
+    network, told = played(data, settings)
+    if clock == _PROCESSOR:
+        told["seconds"] = _CLOCKS[clock]() - started
+    return network, told | {"clock": clock}
+
+
+def _drawn(
+    network: Classifier, settings: EmergingSettings, targets: Tensor, seed: int, **how: Any
+) -> Tensor:
+    usual: Any = {"start": settings.start, "ascent": settings.ascent, "seed": seed}
+    return draw(network, targets, **usual, **how).levels
 
 
 def _rival(name: str) -> Callable[[Dataset, float, int, Plan], Trained]:
     def trained(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
         rival = rivals.build(name, data, seed=seed)
-        # On one thread, whatever else runs on the machine then costs no training.
-        clock = _PROCESSOR if torch.get_num_threads() == 1 else _WALL
+        clock = _clock()
         training = rivals.train(rival, data.train, seconds, seed=seed, clock=_CLOCKS[clock])
         told = {
             "clock": clock,

@@ -20,6 +20,9 @@ from deceive.training.settings import TrainingSettings
 # When the network catches this share of its candidates, it has nothing more to learn from them.
 _CAUGHT_TOO_OFTEN = 0.98
 
+# For so many candidates, the network is asked once whether its gradient leads to a real image.
+_CANDIDATES_A_LED = 2
+
 
 class Emerging:
     """Digits and candidates in the same noise; the network is told the noise level.
@@ -93,8 +96,8 @@ class Emerging:
             clean = F.cross_entropy(logits[2 * n :, :k], labels[2 * n :], reduction="sum")
             loss = loss + clean / (2 * n)
         if self.settings.leading:
-            s, digits = self.settings, self.data.train
-            off = astray(self.network, digits, s.ascent, s.start, n, self.generator)
+            s, count = self.settings, -(-n // _CANDIDATES_A_LED)
+            off = astray(self.network, self.data.train, s.ascent, s.start, count, self.generator)
             loss = loss + s.leading * off
         return loss
 

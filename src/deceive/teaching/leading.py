@@ -36,7 +36,8 @@ def astray(
     taken = torch.randint(schedule.steps, (count,), generator=generator)
     seed = int(torch.randint(2**60, (), generator=generator))
     real, labels = digits.images[chosen], digits.labels[chosen]
-    starts = begin(start, range(count), tuple(real.shape[1:]), seed)
+    _, channels, height, width = real.shape
+    starts = begin(start, range(count), (channels, height, width), seed)
 
     # Steps grow shorter in proportion to what is left of the schedule, so this is left of the way.
     left = schedule.left(taken).square()[:, None, None, None]
