@@ -26,20 +26,31 @@ from deceive.networks.precision import working_dtype
 
 # Channels of the blocks, pixels that images are moved by, the side of a whitened patch, and images
 # that it is learnt from.
-_WIDTHS, _MOVED, _PATCH, _WHITENED = (64, 128, 192), 4, 2, 5000
+_WIDTHS, _MOVED, _PATCH, _WHITENED = (64, 256, 256), 4, 2, 5000
 
 
 class Recipe(NamedTuple):
     """How it is trained."""
 
-    epochs: int = 12
-    batch: int = 250
-    rate: float = 0.4
-    decay: float = 5e-4
-    smoothing: float = 0.1
+    epochs: int = 22
+    batch: int = 500
+    rate: float = 0.7
+    momentum: float = 0.85
+    decay: float = 1.3e-3
+    smoothing: float = 0.2
+    biases: float = 64
+    """How many times as fast the biases of the normalisations learn."""
 
 
 RECIPE = Recipe()
+
+
+class _Norm(nn.BatchNorm2d):
+    """Batch normalisation with a bias and no scale, whose running values follow quickly."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__(width, momentum=0.4)
+        self.weight.requires_grad_(False)
 
 
 class _Block(nn.Module):
@@ -48,13 +59,14 @@ class _Block(nn.Module):
     def __init__(self, channels: int, width: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(channels, width, 3, padding=1, bias=False)
+        nn.init.dirac_(self.first.weight.data[:channels])  # these begin as they come
         self.second = nn.Conv2d(width, width, 3, padding=1, bias=False)
-        self.norms = nn.ModuleList([nn.BatchNorm2d(width), nn.BatchNorm2d(width)])
+        self.norms = nn.ModuleList([_Norm(width), _Norm(width)])
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, channels, H, W) → (N, width, H / 2, W / 2)."""
-        x = F.relu(self.norms[0](F.max_pool2d(self.first(x), 2)))
-        return x + F.relu(self.norms[1](self.second(x)))
+        x = F.gelu(self.norms[0](F.max_pool2d(self.first(x), 2)))
+        return x + F.gelu(self.norms[1](self.second(x)))
 
 
 class ResNet(nn.Module):
@@ -72,7 +84,7 @@ class ResNet(nn.Module):
         self.blocks = nn.Sequential(
             *(_Block(channels, width) for channels, width in pairwise(widths))
         )
-        self.head = nn.Linear(_WIDTHS[-1], classes)
+        self.head = nn.Linear(_WIDTHS[-1], classes, bias=False)
 
     @torch.no_grad()
     def whiten(self, images: Tensor) -> None:
@@ -86,14 +98,14 @@ class ResNet(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Logits (N, classes) of images (N, 3, H, W) in [0, 1]."""
-        x = self.blocks(F.relu(self.whitening(images)))
-        return self.head(x.amax((2, 3)))
+        x = self.blocks(F.gelu(self.whitening(images)))
+        return self.head(x.amax((2, 3))) / 9
 
 
 def resnet(path: str) -> ResNet:
     """A trained one, with the weights in a file."""
     weights = load_file(path)
-    network = ResNet(len(weights["head.bias"]))
+    network = ResNet(len(weights["head.weight"]))
     network.load_state_dict(weights)
     return network.eval()
 
@@ -107,13 +119,24 @@ def trained(split: Labelled, classes: int, epochs: int, seed: int) -> ResNet:
     network.whiten(from_levels(levels[:_WHITENED]))
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     a_pass = len(levels) // RECIPE.batch
-    learning = [each for each in network.parameters() if each.requires_grad]
-    optimiser = SGD(learning, RECIPE.rate, momentum=0.9, nesterov=True, weight_decay=RECIPE.decay)
-    schedule = OneCycleLR(optimiser, RECIPE.rate, total_steps=epochs * a_pass + 1, pct_start=0.2)
+    optimiser = _optimiser(network)
+    rates = [group["lr"] for group in optimiser.param_groups]
+    schedule = OneCycleLR(
+        optimiser,
+        rates,
+        total_steps=epochs * a_pass + 1,
+        pct_start=0.2,
+        anneal_strategy="linear",
+        cycle_momentum=False,
+        div_factor=5,
+        final_div_factor=1e3,
+    )
     dtype, started = working_dtype(torch.device("cpu")), time.perf_counter()
+    mirrored = torch.rand(len(levels), generator=generator) < 0.5
     for epoch in range(epochs):
+        mirrored = ~mirrored  # every image is seen from both sides as often
         for chosen in torch.randperm(len(levels), generator=generator).split(RECIPE.batch)[:a_pass]:
-            images = _moved(from_levels(levels[chosen]), generator)
+            images = _moved(from_levels(levels[chosen]), mirrored[chosen], generator)
             images = images.contiguous(memory_format=torch.channels_last)
             with torch.autocast("cpu", dtype, dtype != torch.float32):
                 logits = network(images)
@@ -128,13 +151,28 @@ def trained(split: Labelled, classes: int, epochs: int, seed: int) -> ResNet:
     return network.eval()
 
 
-def _moved(images: Tensor, generator: Generator) -> Tensor:
-    """Half of the images mirrored, all of them moved by up to a few pixels."""
+def _optimiser(network: ResNet) -> SGD:
+    """Nesterov's momentum, with quick biases."""
+    learning = [each for each in network.parameters() if each.requires_grad]
+    groups = [
+        {"params": [each for each in learning if each.ndim > 1]},
+        {
+            "params": [each for each in learning if each.ndim == 1],
+            "lr": RECIPE.rate * RECIPE.biases,
+            "weight_decay": RECIPE.decay / RECIPE.biases,
+        },
+    ]
+    return SGD(
+        groups, RECIPE.rate, momentum=RECIPE.momentum, nesterov=True, weight_decay=RECIPE.decay
+    )
+
+
+def _moved(images: Tensor, mirrored: Tensor, generator: Generator) -> Tensor:
+    """Images (N, C, H, W), these (N,) mirrored, all of them moved by up to a few pixels."""
     n, _, rows, columns = images.shape
     padded = F.pad(images, (_MOVED,) * 4, mode="reflect")
-    padded = torch.where(
-        torch.rand(n, 1, 1, 1, generator=generator) < 0.5, padded.flip(3), padded
-    ).permute(0, 2, 3, 1)
+    padded = torch.where(mirrored[:, None, None, None], padded.flip(3), padded)
+    padded = padded.permute(0, 2, 3, 1)
     down, right = torch.randint(2 * _MOVED + 1, (2, n), generator=generator)
     y = (down[:, None] + torch.arange(rows))[:, :, None]
     x = (right[:, None] + torch.arange(columns))[:, None, :]

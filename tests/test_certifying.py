@@ -309,7 +309,13 @@ def guarded(**options) -> Guarded:
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"shifts": ((0, 0), (1, -1))}, {"guard_doubt": 0.1}, {"image_shape": (1, 24, 24)}],
+    [
+        {},
+        {"shifts": ((0, 0), (1, -1))},
+        {"guard_doubt": 0.1},
+        {"guard_doubt": 1},
+        {"image_shape": (1, 24, 24)},
+    ],
 )
 @pytest.mark.parametrize("with_detector", [False, True])
 def test_a_guarded_network_is_bounded_whatever_its_readers_say(options, with_detector):

@@ -32,6 +32,18 @@ def test_open_interval_says_what_came(value):
     assert str(raised.value) == f"confidence: expected a number between 0 and 1, got {value!r}"
 
 
+@pytest.mark.parametrize("value", [0, 0.5, 1, np.float32(0.9)])
+def test_closed_interval_takes_both_ends(value):
+    checks.closed_interval("doubt", value, 0, 1)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, math.nan, math.inf])
+def test_closed_interval_refuses_the_rest(value):
+    with pytest.raises(InputError) as raised:
+        checks.closed_interval("doubt", value, 0, 1)
+    assert str(raised.value) == f"doubt: expected a number from 0 to 1, got {value!r}"
+
+
 @pytest.mark.parametrize("value", [0, 0.5, np.float32(0.9)])
 def test_half_open_interval_takes_its_lower_end(value):
     checks.half_open_interval("momentum", value, 0, 1)

@@ -1,6 +1,7 @@
 """How a guarded network is fitted to real images."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -61,6 +62,16 @@ def test_a_guard_that_reads_badly_leaves_the_choice_to_the_classifier():
     found = calibration_of(heard, keep=0.9, confidence=0.99, doubt=0.0005)
     assert found.guard_doubt > 0
     assert found.accuracy >= found.reader_accuracy - 0.001
+
+
+def test_a_guard_of_any_class_has_no_say_in_which():
+    heard = replace(said(right=0.97), of_any_class=True)
+    found = calibration_of(heard, keep=0.95, confidence=0.99, doubt=0.0005)
+    assert found.guard_doubt == 1
+    assert found.accuracy == found.reader_accuracy
+    passes = probabilities(heard, found)[:, :-1].amax(1) >= found.threshold
+    assert 0.95 <= found.kept < 0.97
+    assert found.kept == pytest.approx(passes.double().mean().item())
 
 
 def test_a_guard_that_reads_well_is_heard():

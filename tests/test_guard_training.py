@@ -7,6 +7,7 @@ import torch
 from torch.distributions import LowRankMultivariateNormal
 
 from deceive.common.errors import InputError
+from deceive.data.dataset import Dataset, Split
 from deceive.guarding.shapes import fit_mixture
 from deceive.guarding.training import train_guard
 from deceive.networks.building import network_of
@@ -127,6 +128,49 @@ def test_training_makes_it_refuse_garbage_and_can_be_kept(tmp_path, monkeypatch)
     kept = load_network(tmp_path / "guard.safetensors")
     assert torch.equal(odds(kept, data.test.images), real)
     assert guard_of(kept).architecture == "guard"
+
+
+def in_colour(data: Dataset) -> Dataset:
+    """The same with a faint red and a strong blue."""
+    parts = (
+        Split(part.images * torch.tensor([0.5, 0.8, 1.0]).view(3, 1, 1), part.labels)
+        for part in (data.train, data.validation, data.test)
+    )
+    return Dataset(*parts, n_classes=4, checksum="colour", folder=data.folder)
+
+
+def test_in_colour_a_network_learns_alone_whether_an_image_is_real(tmp_path, monkeypatch):
+    monkeypatch.setattr("deceive.guarding.rounds._HEAP", 1000)
+    data = in_colour(replace(quarters_data(), folder=tmp_path / "quarters"))
+    network, card = train_guard(data, rounds=60, seed=0, tick=lambda *_: None)
+    assert (card.architecture, card.settings) == ("guard", {"rounds": 60, "any_class": 1})
+    assert isinstance(network, Classifier)
+    noise = torch.rand(200, 3, 8, 8, generator=torch.Generator().manual_seed(3))
+    real, noise = odds(network, data.test.images), odds(network, noise)
+    assert (noise.logsumexp(1) < real.logsumexp(1).quantile(0.1)).double().mean() > 0.95
+
+
+def test_in_colour_an_interrupted_training_goes_on_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("deceive.guarding.rounds._HEAP", 200)
+    monkeypatch.setattr("deceive.guarding.training._EVERY", 0.0)
+    data = in_colour(replace(quarters_data(), folder=tmp_path / "quarters"))
+    whole, _ = train_guard(data, rounds=3, seed=0, tick=lambda *_: None)
+
+    def interrupt(number, *_):
+        if number == 2:
+            raise KeyboardInterrupt
+
+    kept = tmp_path / "guard.checkpoint"
+    with pytest.raises(KeyboardInterrupt):
+        train_guard(data, rounds=3, seed=0, tick=interrupt, kept=kept)
+    network, _ = train_guard(data, rounds=3, seed=0, tick=lambda *_: None, kept=kept)
+    assert torch.equal(odds(network, data.test.images), odds(whole, data.test.images))
+
+
+def test_garbage_in_colour_has_plain_greys_among_it():
+    garbage = garbage_for(torch.rand(20, 3, 4, 4), 300, torch.Generator().manual_seed(0))
+    plain = (garbage == garbage[:, :1, :1, :1]).flatten(1).all(1)
+    assert plain.sum() > 10
 
 
 def test_the_same_seed_makes_the_same_guard(tmp_path, monkeypatch):

@@ -148,6 +148,13 @@ def test_a_doubted_guard_leaves_the_class_to_the_readers(guard, images):
     assert (whole[:, :4].logsumexp(1) - whole[:, 4] <= most + 1e-5).all()
 
 
+def test_a_guard_without_a_say_in_the_class_settles_the_odds_of_all_together(guard, images):
+    whole, said = Guarded(guard, [reader(1)], doubt=1e-6, guard_doubt=1)(images), guard(images)
+    odds, shares = said[:, :4].logsumexp(1) - said[:, 4], reader(1)(images).softmax(1)
+    torch.testing.assert_close(whole[:, :4].logsumexp(1) - whole[:, 4], odds)
+    torch.testing.assert_close(whole[:, :4].softmax(1), shares, atol=1e-5, rtol=0)
+
+
 @pytest.mark.parametrize("guard_doubt", [0.1, 0.5, 0.9])
 def test_readers_that_contradict_a_doubted_guard_make_it_refuse(guard_doubt):
     sure = 15 * torch.eye(4)[[0, 0]]  # the guard: twice the first class, five above rubbish

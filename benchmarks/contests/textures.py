@@ -49,7 +49,7 @@ class Plan:
     """A folder in which classifiers, judges and guards are kept and looked for; by default they are
     trained and thrown away. `colour-0.safetensors` is what `python -m benchmarks.colour` makes."""
     seeds: int = 1
-    """Trainings of classifier and guard, with seeds counted from 0."""
+    """Trainings of classifier and guard, with seeds counted from 0; in colour of the guard."""
     rounds: int = GuardSettings().rounds
     """Rounds in which a guard is trained."""
     epochs: float = 6
@@ -152,8 +152,11 @@ def _at_threshold(threshold: float, found: Row) -> Row:
 
 
 def _names(name: str, seed: int) -> list[str]:
-    """Names of the weights of the classifier and of its judge, if it isn't the audit's own."""
-    return [f"{name}-{seed}", f"{name}-judge-{seed}"] if name == GARMENTS else [f"{name}-{seed}"]
+    """Names of the weights of the classifier and of its judge, if it isn't the audit's own.
+
+    In colour all seeds share a classifier, whose training takes longest.
+    """
+    return [f"{name}-{seed}", f"{name}-judge-{seed}"] if name == GARMENTS else [f"{name}-0"]
 
 
 def _kept(weights: Path, place: str, plan: Plan, folder: Path) -> str:

@@ -166,8 +166,9 @@ def _above_rubbish(network: Classifier | Guarded, box: Box) -> tuple[Tensor, Ten
         asked = [_above_rubbish(network.guard, _shifted(small, *shift)) for shift in shifts]
     size = torch.stack([each for _, each in asked]).amax(0)
     classes = torch.stack([each for each, _ in asked])
-    if network.guard_doubt:  # each may get up to the guard's greatest
-        classes = classes.amax(2, keepdim=True).expand_as(classes)
+    if network.guard_doubt:  # each may get up to the guard's greatest, or to the sum of all
+        most = classes.logsumexp if network.guard_doubt == 1 else classes.amax
+        classes = most(2, keepdim=True).expand_as(classes)
     above = classes.mean(0)
     if network.detector is not None:
         with named("the detector"):

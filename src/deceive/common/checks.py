@@ -52,6 +52,12 @@ def open_interval(name: str, value: float, low: float, high: float) -> None:
         raise InputError(f"{name}: expected a number {within}, got {shown(value)}")
 
 
+def closed_interval(name: str, value: float, low: float, high: float) -> None:
+    """Raise `InputError` unless low ≤ value ≤ high (and value is a number, not NaN)."""
+    if not (is_number(value) and low <= value <= high):
+        raise InputError(f"{name}: expected a number from {low:g} to {high:g}, got {shown(value)}")
+
+
 def half_open_interval(name: str, value: float, low: float, high: float) -> None:
     """Raise `InputError` unless low ≤ value < high (and value is a number, not NaN)."""
     if not (is_number(value) and low <= value < high):

@@ -15,6 +15,7 @@ from deceive.guarding.guards import Guard
 from deceive.guarding.meeting import Met
 from deceive.guarding.readers import Reader
 from deceive.guarding.settings import GuardSettings
+from deceive.guarding.training import ANY
 from deceive.judging.measures import NEAR_CHANCE, skill
 from deceive.networks.inference import batch_for, logits_of
 from deceive.networks.shrinking import shrunk
@@ -84,4 +85,5 @@ def said_by_all(heard: Heard, guard: Guard, task: Task) -> Said:
                 odds.append(-logits_of(detector.network, shown).double().diff(dim=1)[:, 0])
             tick(first + len(images), count)
     real = torch.cat(odds) if odds else None
-    return Said(torch.cat(said), heard.logits, split.labels[:count], real)
+    labels = split.labels[:count]
+    return Said(torch.cat(said), heard.logits, labels, real, ANY in guard.card.settings)

@@ -35,6 +35,8 @@ class Said:
     """(N,) int64."""
     detector: Tensor | None = None
     """(N,) log-odds of a detector, float64."""
+    of_any_class: bool = False
+    """Whether the guard was taught about images of any class, and has no say in which."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +121,7 @@ def _opinion(
 ) -> tuple[float, Tensor]:
     """The least doubt about the guard that costs little accuracy; the classes' logits (N, K)."""
     least = reader_accuracy - _LOST - _OF_ERRORS * (1 - reader_accuracy)
-    for guard_doubt in _DOUBTS:
+    for guard_doubt in (1.0,) if said.of_any_class else _DOUBTS:
         classes = opinion_of_both(said.guard[:, :-1], said.reader * power, doubt, guard_doubt)
         if _share(classes.argmax(1) == said.labels) >= least:
             break

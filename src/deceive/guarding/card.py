@@ -67,7 +67,7 @@ class Set(_Part):
     """How many of them."""
     power: float = Field(gt=0)
     """What the classifier's logits are multiplied by."""
-    guard_doubt: float = Field(ge=0, lt=1)
+    guard_doubt: float = Field(ge=0, le=1)
     """How often the guard's choice of a class is taken to be a guess."""
     expected: float
     """What was added to the guard's rubbish logit."""

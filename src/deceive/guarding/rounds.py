@@ -1,7 +1,9 @@
-"""The rounds in which the small network of a guard learns what the mixture lets through.
+"""The rounds in which a guard's network learns to tell real images from what deceives it.
 
-In each round some candidates climb a few steps along the log-odds of both together, and the network
-takes a step: real images are their classes, candidates and garbage are rubbish.
+In each round some candidates climb a few steps, and the network takes a step: real images are their
+classes, candidates and garbage are rubbish. Beside a mixture, candidates climb along the log-odds
+of both together, for a class each. Without one they climb along the network's log-odds that the
+image is real, whatever its class.
 """
 
 import math
@@ -21,7 +23,7 @@ from deceive.fooling.objectives import log_odds
 from deceive.fooling.rules import IN_TURN
 from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy
-from deceive.networks.guarded import Guarded
+from deceive.networks.guarded import Guarded, guard_of
 from deceive.networks.precision import working_dtype
 from deceive.teaching.candidates import Candidates, some_of
 from deceive.teaching.garbage import garbage_for
@@ -29,13 +31,24 @@ from deceive.training.augmenting import augment
 from deceive.training.averaging import following
 from deceive.training.settings import TrainingSettings
 
-# Candidates in a round, candidates in all, steps of each in a round; garbage images in a round, and
-# in all.
-_CHOSEN, _KEPT, _STEPS, _GARBAGE, _HEAP = 64, 1000, 4, 64, 16_000
+# Candidates in a round, candidates in all; garbage images in a round, and in all.
+_CHOSEN, _KEPT, _GARBAGE, _HEAP = 64, 1000, 64, 16_000
 
 # The share of a round's candidates that restart, the share of these that begin as a real image of
 # another class, and the confidence at which a candidate stops.
 _RESTARTED, _REAL, _CONFIDENCE = 0.1, 0.3, 0.9
+
+
+class _Game(NamedTuple):
+    """What differs between the two kinds of guards."""
+
+    steps: int
+    """Of a candidate in a round."""
+    noise: float
+    """Real images get noise of up to this."""
+
+
+_BESIDE_MIXTURE, _ALONE = _Game(4, 0.05), _Game(10, 0.03)
 
 # The smallest step size, and how much larger one may be.
 _STEP_SIZE, _LARGER = 0.005, 30
@@ -45,9 +58,20 @@ _STEP_SIZE, _LARGER = 0.005, 30
 # rounds ago no longer does.
 _RATE, _WARM_UP, _AVERAGING, _GARBAGE_WEIGHT = 1e-3, 50, 0.99, 0.5
 
-# Half of the real images are moved a little, and all get noise of up to this.
+# Half of the real images are moved a little.
 _LIGHT = TrainingSettings(rotation=8, scaling=0.1, translation=2, elasticity=0)
-_NOISE = 0.05
+
+
+class _Real(nn.Module):
+    """Logits (N, 2) of any class and of rubbish, of a network's logits (N, K + 1)."""
+
+    def __init__(self, network: Classifier) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits = self.network(images)
+        return torch.cat([logits[:, :-1].logsumexp(1, keepdim=True), logits[:, -1:]], 1)
 
 
 class _Lesson(NamedTuple):
@@ -63,13 +87,17 @@ class Rounds:
     Args:
         data: real images to learn.
         network: a guard of the architecture `shaped`, whose mixture is fitted; its network learns.
+            Or a `Classifier`, which learns alone.
         count: how many rounds there will be.
         generator: draws everything.
     """
 
-    def __init__(self, data: Dataset, network: Guarded, count: int, generator: Generator) -> None:
-        assert isinstance(network.guard, Classifier)
-        self.data, self.network, self.guard = data, network, network.guard
+    def __init__(
+        self, data: Dataset, network: Guarded | Classifier, count: int, generator: Generator
+    ) -> None:
+        self.data, self.network, self.guard = data, network, guard_of(network)
+        self.alone = isinstance(network, Classifier)
+        self.game = _ALONE if self.alone else _BESIDE_MIXTURE
         self.count, self.generator = count, generator
         self.number, self.caught = 0, 0.5
         self.heap = garbage_for(data.train.images, _HEAP, generator)
@@ -80,7 +108,8 @@ class Rounds:
             False
         )
         self.optimiser = torch.optim.Adam(self.guard.parameters(), _RATE, betas=(0.0, 0.99))
-        self.frozen = FrozenCopy(network, data.train.images[:1].float())
+        self.climbed = _Real(network) if isinstance(network, Classifier) else network
+        self.frozen = FrozenCopy(self.climbed, data.train.images[:1].float())
 
     def play(self) -> None:
         """One round: deceive, teach, average."""
@@ -101,7 +130,8 @@ class Rounds:
         nn.utils.clip_grad_norm_(self.guard.parameters(), 1.0)
         self.optimiser.step()
         self.averaged.update_parameters(self.guard)
-        caught = logits[_CHOSEN : 2 * _CHOSEN].argmax(1) == self.data.n_classes
+        of_candidates = logits.detach()[_CHOSEN : 2 * _CHOSEN].float()
+        caught = of_candidates[:, -1] > of_candidates[:, :-1].logsumexp(1)
         self.caught += 0.02 * (caught.double().mean().item() - self.caught)
 
     def state(self) -> dict[str, Tensor]:
@@ -149,14 +179,15 @@ class Rounds:
 
     def _climb(self, chosen: Tensor) -> None:
         """Let them climb, by each rule in turn, in steps of any size."""
-        self.frozen.follow(self.network)
+        self.frozen.follow(self.climbed)
         size = _STEP_SIZE * _LARGER ** torch.rand((), generator=self.generator).item()
+        targets = self.candidates.targets[chosen]
         self.candidates.levels[chosen] = fool(
             self.frozen,
-            self.candidates.targets[chosen],
+            torch.zeros_like(targets) if self.alone else targets,
             confidence=_CONFIDENCE,
             start=self.candidates.images(chosen),
-            steps=_STEPS,
+            steps=self.game.steps,
             ascent=Ascent(rule=IN_TURN[self.number % len(IN_TURN)], step_size=size),
             chunk=_CHOSEN,
         ).levels
@@ -166,7 +197,7 @@ class Rounds:
         which = torch.randint(len(real), (_CHOSEN,), generator=self.generator)
         images = real.images[which].float()
         images[: _CHOSEN // 2] = augment(images[: _CHOSEN // 2], _LIGHT, self.generator)
-        sigma = _NOISE * torch.rand(_CHOSEN, 1, 1, 1, generator=self.generator)
+        sigma = self.game.noise * torch.rand(_CHOSEN, 1, 1, 1, generator=self.generator)
         images += sigma * torch.randn(images.shape, generator=self.generator)
         garbage = self.heap[torch.randint(len(self.heap), (_GARBAGE,), generator=self.generator)]
         return _Lesson(

@@ -1,6 +1,9 @@
-"""Train a guard for any images: a mixture of what they look like, and a network in small rounds.
+"""Train a guard for any images.
 
-The network only has to refuse what the mixture lets through.
+In grey, shapes tell classes apart: a mixture knows what each class looks like, and a network learns
+in small rounds to refuse what the mixture lets through. In colour, texture and parts do, of which a
+mixture knows little: a network learns alone, in rounds of more steps, whether an image is real, and
+leaves its class to the classifier.
 """
 
 import time
@@ -17,14 +20,17 @@ from deceive.guarding.rounds import Rounds
 from deceive.guarding.shapes import GENTLE, fit_mixture, scale_mixture
 from deceive.judging.measures import digit_accuracy
 from deceive.networks.classifier import Classifier
-from deceive.networks.guarded import Guarded
+from deceive.networks.guarded import Guarded, guard_of
 from deceive.storage import checkpoints
 from deceive.storage.card import Card
 from deceive.storage.models import halved
 from deceive.training.recipes import build_network
 
-SHAPED = "shaped"
-"""The architecture of such a guard."""
+SHAPED, ALONE = "shaped", "guard"
+"""The architectures of such guards, in grey and in colour."""
+
+ANY = "any_class"
+"""The setting of those whose candidates may deceive them as any class."""
 
 # Seconds between two checkpoints.
 _EVERY = 20.0
@@ -45,8 +51,8 @@ class _Facts(BaseModel):
 
 def train_guard(
     data: Dataset, *, rounds: int, seed: int, tick: Tick, kept: Path | None = None
-) -> tuple[Guarded, Card]:
-    """A guard for the data, of the architecture `shaped`, with its card.
+) -> tuple[Guarded | Classifier, Card]:
+    """A guard for the data, of the architecture `shaped` or, in colour, `guard`, with its card.
 
     Args:
         data: its validation images scale the mixture; nothing else is done with them.
@@ -60,15 +66,15 @@ def train_guard(
         InputError: when the checkpoint is damaged, or of another training.
     """
     started = time.perf_counter()
-    network = build_network(SHAPED, data, seed=seed, rubbish_class=True).cpu().eval()
-    assert isinstance(network, Guarded)
-    assert isinstance(network.guard, Classifier)
-    assert network.mixture is not None
+    architecture = SHAPED if data.image_shape[0] == 1 else ALONE
+    network = build_network(architecture, data, seed=seed, rubbish_class=True).cpu().eval()
+    assert isinstance(network, Guarded | Classifier)
+    mixture = network.mixture if isinstance(network, Guarded) else None
     training = Rounds(data, network, rounds, Generator().manual_seed(seed))
     if kept is not None and kept.is_file():
         started -= _restored(training, kept)
-    else:
-        fit_mixture(network.mixture, data.train, data.validation, seed)
+    elif mixture is not None:
+        fit_mixture(mixture, data.train, data.validation, seed)
     saved = time.perf_counter()
     while training.number < rounds:
         training.play()
@@ -76,20 +82,21 @@ def train_guard(
         if kept is not None and time.perf_counter() - saved >= _EVERY:
             saved = time.perf_counter()
             _save(training, kept, saved - started)
-    network.guard.load_state_dict(training.averaged.module.state_dict())
-    scale_mixture(network.mixture, data.validation, GENTLE)
+    guard_of(network).load_state_dict(training.averaged.module.state_dict())
+    if mixture is not None:
+        scale_mixture(mixture, data.validation, GENTLE)
     network = halved(network)
     validation, test = (
         digit_accuracy(network, split.images, split.labels, data.n_classes)
         for split in (data.validation, data.test)
     )
     return network, Card(
-        architecture=SHAPED,
+        architecture=architecture,
         n_outputs=network.n_outputs,
         image_shape=network.image_shape,
         rubbish_class=data.n_classes,
         seed=seed,
-        settings={"rounds": rounds},
+        settings={"rounds": rounds} | ({ANY: 1} if mixture is None else {}),
         data_checksum=data.checksum,
         seconds=round(time.perf_counter() - started, 2),
         validation_accuracy=validation,

@@ -36,7 +36,9 @@ class Guarded(nn.Module):
 
     and p(class k) ∝ c_k exp(Σ_j c_j g_j): the odds against rubbish are those that the guard gives
     to the classes chosen. So an image that the guard takes for one class and the readers for
-    another doesn't pass. p(class) / p(rubbish) is at most the guard's greatest. A detector with
+    another doesn't pass. p(class) / p(rubbish) is at most the guard's greatest. With δ_g = 1 the
+    guard has no say in the class, and the odds are those that it gives to all classes together:
+    p(class k) ∝ ((1 - δ) q_k + δ / K) Σ_j exp(g_j). A detector with
     log-odds h for a real image, whose bounds can be proved (`deceive.certify`), adds Z exp(-h) to
     p(rubbish), where Z is the sum of exp(g_k) over the classes, so that p(class) / p(rubbish) is at
     most exp(h) as well.
@@ -63,7 +65,7 @@ class Guarded(nn.Module):
         shifts: pixels (down, right) to move each image by; the logits are the mean over all shifts
             (test-time augmentation, Krizhevsky et al. 2012). What deceives a network in one place
             rarely does in the next; a digit is one in all. Empty to ask once, without a shift.
-        guard_doubt: δ_g in [0, 1), how often the guard's choice of a class is taken to be a guess.
+        guard_doubt: δ_g in [0, 1], how often the guard's choice of a class is taken to be a guess.
         detector: a `Classifier` with two outputs, for a real image and for anything else; asked
             once, without a shift.
         image_shape: (C, H, W) of the images, by default the guard's. The guard and the detector
@@ -106,7 +108,7 @@ class Guarded(nn.Module):
     ) -> None:
         super().__init__()
         checks.open_interval("doubt", doubt, 0, 1)
-        checks.half_open_interval("guard_doubt", guard_doubt, 0, 1)
+        checks.closed_interval("guard_doubt", guard_doubt, 0, 1)
         if not isinstance(guard, Classifier | Guarded):
             raise arguments.refusal("guard", "a Classifier or a Guarded network", guard)
         checks.at_least("guard.n_outputs", guard.n_outputs, 3)
@@ -207,6 +209,8 @@ def opinion_of_both(
     doubts = ((1 - doubt) * readers.softmax(1) + doubt / count).log()
     if not guard_doubt:
         return guard + doubts
+    if guard_doubt == 1:
+        return guard.logsumexp(1, keepdim=True) + doubts
     r = (1 - guard_doubt) * guard.softmax(1) + guard_doubt / count
     shares = (r.log() + doubts).log_softmax(1)
     return shares + (shares.exp() * guard).sum(1, keepdim=True)

@@ -29,6 +29,8 @@ def garbage_for(real: Tensor, count: int, generator: Generator) -> Tensor:
     shape: Shape = tuple(real.shape[1:])  # type: ignore[assignment]
     count = min(count, _MEMORY // real[0].numel())
     kinds = dict.fromkeys((*KINDS, *OF_REAL, "scribbles", "noised", "flat", *STARTS))
+    if shape[0] > 1:
+        kinds["grey"] = None
     whole = sum(_SHARES.get(kind, 1.0) for kind in kinds)
     made = []
     for kind in kinds:
@@ -51,6 +53,8 @@ def _some(kind: str, n: int, shape: Shape, real: Tensor, generator: Generator) -
         return (chosen + sigma * torch.randn(chosen.shape, generator=generator)).clamp(0, 1)
     if kind == "flat":
         return torch.rand(n, shape[0], 1, 1, generator=generator).expand(n, *shape)
+    if kind == "grey":
+        return torch.rand(n, 1, 1, 1, generator=generator).expand(n, *shape)
     if kind in KINDS and kind not in STARTS:
         return KINDS[kind](n, shape, generator)
     if kind in OF_REAL:
