@@ -2,8 +2,8 @@
 
     python -m benchmarks.colour DIR --out resnet.safetensors
 
-trains it on DIR's training images (CIFAR-10 as class folders, say). `deceive guard` loads it from
-a file of Python that calls `resnet`.
+trains it on DIR's training images (CIFAR-10 as class folders, say): half an hour of one core's
+time. `deceive guard` loads it from a file of Python that calls `resnet`.
 """
 
 import argparse
@@ -97,7 +97,15 @@ class ResNet(nn.Module):
         self.whitening.bias.copy_(-self.whitening.weight.sum((2, 3)) @ images.mean((0, 2, 3)))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Logits (N, classes) of images (N, 3, H, W) in [0, 1]."""
+        """Logits (N, classes) of images (N, 3, H, W) in [0, 1].
+
+        Except in training they are the mean of those of an image and of its mirror image.
+        """
+        if self.training:
+            return self._logits(images)
+        return (self._logits(images) + self._logits(images.flip(3))) / 2
+
+    def _logits(self, images: Tensor) -> Tensor:
         x = self.blocks(F.gelu(self.whitening(images)))
         return self.head(x.amax((2, 3))) / 9
 

@@ -20,11 +20,13 @@ def test_its_table_shows_both_sides():
     facts |= {"working_dtype": "float32", "versions": {"torch": "2"}}
     row = {"name": "garments", "seed": 0, "before": side, "behind": behind}
     row |= {"passing": passing}
-    text = textures.table({"facts": facts, "plan": {"candidates": 20}, "rows": [row]})
-    before = "| garments | 0 | before | 91.0% | 50.0% | –" + 4 * " | 40.0%" + " | 90.0% | 50.0%"
+    text = textures.table({"facts": facts, "rows": [row | {"plan": {"candidates": 20}}]})
+    before = (
+        "| garments | 0 | before | 20 | 91.0% | 50.0% | –" + 4 * " | 40.0%" + " | 90.0% | 50.0%"
+    )
     assert f"{before} | 70.0% | – | 0.8000 | 0.7000 |" in text
-    assert "|  | 0 | behind | 91.0% | 50.0% | – | 0.0% |" in text
-    assert "|  | 0 | behind, where images pass | 91.0% | 40.0% | 95.0% | 0.0% |" in text
+    assert "|  | 0 | behind | 20 | 91.0% | 50.0% | – | 0.0% |" in text
+    assert "|  | 0 | behind, where images pass | 20 | 91.0% | 40.0% | 95.0% | 0.0% |" in text
 
 
 def test_the_resnet_is_made_again_from_its_weights(tmp_path):
@@ -41,3 +43,8 @@ def test_its_first_layer_whitens_patches():
     network.whiten(images)
     seen = network.whitening(images)[:, :12].transpose(0, 1).flatten(1)
     torch.testing.assert_close(torch.cov(seen), torch.eye(12), atol=0.06, rtol=0)
+
+
+def test_it_reads_an_image_as_its_mirror_image():
+    network, images = ResNet(3).eval(), torch.rand(4, 3, 32, 32)
+    torch.testing.assert_close(network(images.flip(3)), network(images))

@@ -50,8 +50,8 @@ class Plan:
     trained and thrown away. `colour-0.safetensors` is what `python -m benchmarks.colour` makes."""
     seeds: int = 1
     """Trainings of classifier and guard, with seeds counted from 0; in colour of the guard."""
-    rounds: int = GuardSettings().rounds
-    """Rounds in which a guard is trained."""
+    rounds: int | None = None
+    """Rounds in which a guard is trained; by default as many as `deceive guard` takes."""
     epochs: float = 6
     """Passes over the images in which the network of garments is trained; its judge takes four."""
     candidates: int = 20
@@ -79,7 +79,10 @@ QUICK = Plan(
 
 
 def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
-    """All kinds of images with all seeds; those among the earlier rows are kept."""
+    """All kinds of images with all seeds; those among the earlier rows are kept.
+
+    Each row has its own plan.
+    """
     sizes = {name: value for name, value in asdict(plan).items() if name not in _PLACES}
     result: Row = {"facts": facts(), "plan": sizes, "rows": (earlier or {}).get("rows", [])}
     for seed in range(plan.seeds):
@@ -87,7 +90,7 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
             if any((row["name"], row["seed"]) == (name, seed) for row in result["rows"]):
                 continue
             with tempfile.TemporaryDirectory() as folder:
-                result["rows"].append(_held(name, seed, plan, Path(folder)))
+                result["rows"].append(_held(name, seed, plan, Path(folder)) | {"plan": sizes})
             print(f"textures: {result['rows'][-1]}", file=sys.stderr)
             yield result
     yield result
@@ -217,7 +220,13 @@ def _again(factory: str, path: str) -> nn.Module:
 def table(result: Row) -> str:
     """Every kind of images before and behind its guard."""
     lines = [
-        (row["name"] if side == "before" else "", str(row["seed"]), words, *_cells(row[side]))
+        (
+            row["name"] if side == "before" else "",
+            str(row["seed"]),
+            words,
+            str(row["plan"]["candidates"]),
+            *_cells(row[side]),
+        )
         for row in result["rows"]
         for side, words in _SIDES.items()
         if side in row
@@ -228,9 +237,9 @@ def table(result: Row) -> str:
             "classifier of them. Gibberish at the network's own threshold, which 95% of the real "
             "images that it reads correctly reach (and takes for no rubbish), and at the lower one "
             "at which the guard lets 95% of all real images pass: that of the worse of two "
-            f"attacks, {result['plan']['candidates']} candidates from each kind of start.",
+            "attacks, so many candidates from each kind of start.",
             in_words(result["facts"]),
-            markdown.table(("images", "seed", "", *_COLUMNS), lines),
+            markdown.table(("images", "seed", "", "candidates", *_COLUMNS), lines),
         ]
     )
 

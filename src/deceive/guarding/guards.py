@@ -18,7 +18,7 @@ from deceive.common.progress import Task, Tick, quiet
 from deceive.data.dataset import Dataset, Labelled, RealData, Split
 from deceive.data.sampling import sample_of
 from deceive.guarding.settings import GuardSettings
-from deceive.guarding.training import train_guard
+from deceive.guarding.training import train_guard, usual_rounds
 from deceive.networks.classifier import Classifier
 from deceive.networks.guarded import Guarded
 from deceive.networks.inference import BATCH
@@ -147,7 +147,11 @@ def _given(source: Path | str, data: RealData) -> Guard:
 def place_of(data: RealData, settings: GuardSettings, kept_in: Path) -> Path:
     """The file in which the guard for the data is kept."""
     extra = "" if settings.seed == 0 else f"-seed-{settings.seed}"
-    return kept_in / f"{name_of(data)}-{settings.rounds}{extra}.safetensors"
+    return kept_in / f"{name_of(data)}-{_rounds(data, settings)}{extra}.safetensors"
+
+
+def _rounds(data: RealData, settings: GuardSettings) -> int:
+    return settings.rounds or usual_rounds(data.image_shape)
 
 
 def name_of(data: RealData) -> str:
@@ -179,7 +183,7 @@ def _trained(
         small = small_dataset(data, settings.seed, task)
         with task("training a guard") as tick:
             network, card = train_guard(
-                small, rounds=settings.rounds, seed=settings.seed, tick=tick, kept=so_far
+                small, rounds=_rounds(data, settings), seed=settings.seed, tick=tick, kept=so_far
             )
         save_network(network, place, card, half=True)
         so_far.unlink(missing_ok=True)

@@ -124,7 +124,7 @@ class Rounds:
             logits = self.guard(lesson.images)
         loss = self._loss(logits.float(), lesson.labels, chosen)
         for group in self.optimiser.param_groups:
-            group["lr"] = _RATE * _rate(self.number, self.count)
+            group["lr"] = _RATE * self._rate()
         self.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(self.guard.parameters(), 1.0)
@@ -164,6 +164,11 @@ class Rounds:
         for number, parameter in enumerate(self.guard.parameters()):
             self.optimiser.state[parameter] = part(f"optimiser.{number}")
         self.generator.set_state(state["generator.state"].clone())
+
+    def _rate(self) -> float:
+        """The share of the learning rate: it rises and, beside a mixture, falls along a cosine."""
+        fall = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * self.number / self.count))
+        return (1 if self.alone else fall) * min(1, self.number / _WARM_UP)
 
     def _restart(self, which: Tensor) -> None:
         """Let some begin as garbage, or as a real image of another class than their target."""
@@ -213,9 +218,3 @@ class Rounds:
         candidates = torch.where(self.were_real[chosen], not_target, wrong[of_candidates])
         garbage = wrong[2 * _CHOSEN :]
         return wrong[:_CHOSEN].mean() + candidates.mean() + _GARBAGE_WEIGHT * garbage.mean()
-
-
-def _rate(number: int, rounds: int) -> float:
-    """The share of the learning rate in a round: it rises, and falls along a cosine."""
-    fall = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * number / rounds))
-    return fall * min(1, number / _WARM_UP)

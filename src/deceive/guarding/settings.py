@@ -28,8 +28,9 @@ class GuardSettings(BaseModel):
     """Share of its answers in which the classifier is assumed to guess."""
     certified: bool = False
     """Add a detector with proved bounds: for most garbage, no image near it can pass."""
-    rounds: int = Field(default=1500, ge=1, lt=checks.MOST)
-    """Rounds in which a guard is trained, if there is none for the data."""
+    rounds: int | None = Field(default=None, ge=1, lt=checks.MOST)
+    """Rounds in which a guard is trained, if there is none for the data; by default 1,500 for grey
+    images and 2,000 for colour."""
     seed: int = Field(default=0, ge=0, lt=checks.SEEDS)
     """Seed of all randomness."""
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict
 from torch import Generator
 
 from deceive.common.errors import InputError
+from deceive.common.levels import Shape
 from deceive.common.progress import Tick
 from deceive.data.dataset import Dataset
 from deceive.guarding.rounds import Rounds
@@ -32,6 +33,9 @@ SHAPED, ALONE = "shaped", "guard"
 ANY = "any_class"
 """The setting of those whose candidates may deceive them as any class."""
 
+# Rounds, by default.
+_ROUNDS = {SHAPED: 1500, ALONE: 2000}
+
 # Seconds between two checkpoints.
 _EVERY = 20.0
 
@@ -47,6 +51,16 @@ class _Facts(BaseModel):
     seconds: float
     digest: str
     """Of the tensors."""
+
+
+def architecture_for(shape: Shape) -> str:
+    """Of the guard of images (C, H, W)."""
+    return SHAPED if shape[0] == 1 else ALONE
+
+
+def usual_rounds(shape: Shape) -> int:
+    """In which a guard of images (C, H, W) is trained, unless another number is asked for."""
+    return _ROUNDS[architecture_for(shape)]
 
 
 def train_guard(
@@ -66,7 +80,7 @@ def train_guard(
         InputError: when the checkpoint is damaged, or of another training.
     """
     started = time.perf_counter()
-    architecture = SHAPED if data.image_shape[0] == 1 else ALONE
+    architecture = architecture_for(data.image_shape)
     network = build_network(architecture, data, seed=seed, rubbish_class=True).cpu().eval()
     assert isinstance(network, Guarded | Classifier)
     mixture = network.mixture if isinstance(network, Guarded) else None
@@ -86,6 +100,9 @@ def train_guard(
     if mixture is not None:
         scale_mixture(mixture, data.validation, GENTLE)
     network = halved(network)
+    settings: dict[str, int | float | str] = {"rounds": rounds}
+    if mixture is None:
+        settings[ANY] = 1
     validation, test = (
         digit_accuracy(network, split.images, split.labels, data.n_classes)
         for split in (data.validation, data.test)
@@ -96,7 +113,7 @@ def train_guard(
         image_shape=network.image_shape,
         rubbish_class=data.n_classes,
         seed=seed,
-        settings={"rounds": rounds} | ({ANY: 1} if mixture is None else {}),
+        settings=settings,
         data_checksum=data.checksum,
         seconds=round(time.perf_counter() - started, 2),
         validation_accuracy=validation,
