@@ -1,9 +1,9 @@
 """Train a guard for any images.
 
 In grey, shapes tell classes apart: a mixture knows what each class looks like, and a network learns
-in small rounds to refuse what the mixture lets through. In colour, texture and parts do, of which a
-mixture knows little: a network learns alone, in rounds of more steps, whether an image is real, and
-leaves its class to the classifier.
+in small rounds to refuse what the mixture lets through. In colour, texture and parts tell them
+apart, and a mixture knows little of those. There a network learns alone, in rounds of more steps,
+whether an image is real, and leaves its class to the classifier.
 """
 
 import time
