@@ -21,6 +21,7 @@ from benchmarks.pictures import stripped
 from benchmarks.playing import AS_THEY_COME, FRESH, played
 from benchmarks.spread import Measure, cells, cells_of_real, grouped, titles
 from deceive.common import markdown
+from deceive.common.files import read_json
 from deceive.common.levels import from_levels, to_levels
 from deceive.data.dataset import Dataset, Split
 from deceive.data.loading import load_data
@@ -79,7 +80,11 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
 
     Keeps the rows of an earlier result, which must have the same plan except for budgets and seeds.
     """
-    sizes = asdict(plan) | {"settings": plan.settings and str(plan.settings)}
+    sizes = asdict(plan) | {
+        "data": plan.data and Path(plan.data).name,
+        "judge": Path(plan.judge).name,
+        "settings": plan.settings and read_json(plan.settings, "a JSON object of settings"),
+    }
     if earlier is None:
         result: Row = {"facts": facts(), "plan": sizes, "rows": []}
     else:
