@@ -12,7 +12,7 @@ PACKAGE := .venv/.package
 BUILDER := .venv/.builder
 TOOLS := .venv/.tools
 
-.PHONY: help study draw resist test lowest newest check format models pictures notebooks reference site page bench soak clean
+.PHONY: help study draw resist one test lowest newest check format models pictures notebooks reference site page bench soak clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -43,6 +43,9 @@ draw: $(PACKAGE) ## deceive, teach, again: until digits emerge from noise
 
 resist: $(PACKAGE) ## deceive, teach, again: until gibberish hardly deceives
 	$(BIN)/deceive rounds --preset resist
+
+one: $(PACKAGE) ## deceive, teach, again: one network that reads, resists and draws
+	$(BIN)/deceive rounds --preset one
 
 test: check ## formatter, linters, types and every test
 	$(BIN)/python -m $(PYTEST)
@@ -86,7 +89,12 @@ models: $(PACKAGE) ## train the shipped networks again; judge-in-noise stays
 	    cp "$$each" models/resist.$$kind || exit 1; \
 	  done; \
 	done
-	$(BIN)/python -m tools.one
+	$(BIN)/deceive rounds --preset one
+	for kind in safetensors json; do \
+	  for each in runs/one/weights/round-*.$$kind; do \
+	    cp "$$each" models/one.$$kind || exit 1; \
+	  done; \
+	done
 
 pictures: study $(TOOLS) ## the pictures of README and docs, from the study and of the page
 	cp runs/study/images/*.png images/

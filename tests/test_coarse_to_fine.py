@@ -58,6 +58,25 @@ def test_where_noise_is_told_it_is_the_network_that_draws(network):
     torch.testing.assert_close(some[1:], network(images)[1:])
 
 
+def test_another_network_may_draw_and_one_may_read():
+    torch.manual_seed(0)
+    parts = hearing(3, SHAPE), Classifier("guard", 3, SHAPE)
+    reader, drawing = Classifier("fast", 2, SHAPE), hearing(3, SHAPE)
+    plain, whole = CoarseToFine(*parts), CoarseToFine(*parts, reader, drawing).eval()
+    images, labels = torch.rand(200, *SHAPE), torch.arange(200) % 2
+    told = torch.full((200,), 0.5)
+    assert torch.equal(whole(images, told), drawing(images, told))
+    assert not torch.equal(whole(images, told), plain(images, told))
+    for network in (plain, whole):
+        network.calibrate(images, labels)
+    # With votes enough the reader gives another class the difference D.
+    seen = plain.eval()(images)[0, :2].argmax()
+    reader.head.bias.data[1 - seen] = 1000
+    before, after = (network(images)[0, :2] for network in (plain, whole))
+    change = (after[1 - seen] - after[seen]) - (before[1 - seen] - before[seen])
+    assert coarse_to_fine._DISPUTED < change <= 2 * coarse_to_fine._DISPUTED + 1e-3
+
+
 def test_it_can_be_exported(monkeypatch, tmp_path):
     """Which checks that ONNX Runtime agrees with torch."""
     monkeypatch.setattr(coarse_to_fine, "LEVELS", (1.0, 0.1))
@@ -115,13 +134,19 @@ def test_calibrated_a_share_of_real_images_gets_the_confidence(network):
 
 
 def test_bad_input():
-    with pytest.raises(InputError, match="drawing: expected a network that is told the noise, got"):
+    with pytest.raises(
+        InputError, match="in_noise: expected a network that is told the noise, got"
+    ):
         CoarseToFine(Classifier("guard", 3, SHAPE), Classifier("guard", 3, SHAPE))
     with pytest.raises(InputError, match=r"resisting: expected outputs and images \(3, \(1, 8, 8"):
         CoarseToFine(hearing(3, SHAPE), Classifier("guard", 4, SHAPE))
-    with pytest.raises(InputError, match="drawing: expected a Classifier"):
+    with pytest.raises(InputError, match="in_noise: expected a Classifier"):
         CoarseToFine(Bands(), Classifier("guard", 3, SHAPE))
     network = CoarseToFine(hearing(3, SHAPE), Classifier("guard", 3, SHAPE))
+    with pytest.raises(InputError, match=r"reading: expected outputs and images \(2, \(1, 8, 8"):
+        CoarseToFine(hearing(3, SHAPE), Classifier("guard", 3, SHAPE), Classifier("fast", 3, SHAPE))
+    with pytest.raises(InputError, match="drawing: expected a network that is told the noise, got"):
+        CoarseToFine(*[hearing(3, SHAPE)] * 2, drawing=Classifier("guard", 3, SHAPE))
     with pytest.raises(InputError, match="resisting: expected a network of the rounds, got Seq"):
         CoarseToFine(hearing(3, SHAPE), nn.Sequential(nn.Flatten(), nn.Linear(64, 3)))
     images, labels = torch.rand(200, *SHAPE), torch.arange(200) % 2

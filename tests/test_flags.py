@@ -176,9 +176,10 @@ def test_each_kind_of_rounds_shows_its_own_flags_the_common_ones_first(capsys, m
     monkeypatch.setenv("COLUMNS", "100")
     shown = {name: run(capsys, "rounds", "--preset", name, "--help")[1] for name in PRESETS}
     for flag, kinds in {
-        "--rounds": {"draw", "resist", "study"},
-        "--kept": {"draw", "resist"},
-        "--restarted": {"resist"},
+        "--rounds": {"draw", "resist", "study", "one"},
+        "--kept": {"draw", "resist", "one"},
+        "--restarted": {"resist", "one"},
+        "--drawing": {"one"},
         "--epochs": {"study"},
         "--ascent.rule": {"draw", "study"},
         "--ascent.schedule.steps": {"draw"},
@@ -212,8 +213,7 @@ def stored() -> list[str]:
         lines += re.findall(r"`(deceive (?:rounds|study) [^`]*)`", text)
     for path in (*ROOT.glob("models/*.json"), *ROOT.glob("docs/reference/audits/*.json")):
         lines.append(json.loads(path.read_text())["command"])
-    own = "python -m tools.one"  # makes the one network that no command makes
-    lines = [line for line in lines if not ("--help" in line or "[-h]" in line or line == own)]
+    lines = [line for line in lines if not ("--help" in line or "[-h]" in line)]
     return sorted({" ".join(line.split()) for line in lines})
 
 

@@ -20,9 +20,7 @@ STEPS = DRAWING.schedule.steps
 
 # Shipped classifiers that the page shows, besides those of the rounds that draw.
 CLASSIFIERS = [
-    name
-    for name in shipped_names()
-    if load_card(name).round is None and name not in ("detector", "one")
+    name for name in shipped_names() if load_card(name).round is None and name != "detector"
 ]
 
 
@@ -125,15 +123,15 @@ def test_every_network_is_deceived(visit, name):
 
 
 @pytest.mark.shipped
-def test_what_deceives_the_one_that_resists_is_the_digit(visit):
+def test_what_deceives_those_that_resist_is_the_digit(visit):
     page, seen = visit(), {}
-    for name in ("fast", "resist"):
+    for name in ("fast", "resist", "one"):
         deceived(page, 6, "blank", network=name)
         image = saved(page)
         assert load_network(name)(image).softmax(1)[0, 6] >= 0.99
         judges = (load_network(judge) for judge in ("judge", "study", "judge-in-noise"))
         seen[name] = sum(judge(image)[0, :10].argmax().item() == 6 for judge in judges)
-    assert seen["fast"] < 2 <= seen["resist"]
+    assert seen["fast"] < 2 <= min(seen["resist"], seen["one"])
 
 
 @pytest.mark.shipped

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from deceive.teaching import ResistingSettings as ResistingSettings
     from deceive.teaching import RetrainingSettings as RetrainingSettings
     from deceive.teaching import RoundsSettings as RoundsSettings
+    from deceive.teaching import UnitingSettings as UnitingSettings
     from deceive.teaching import rounds as rounds
     from deceive.training.fit import fit as fit
     from deceive.training.rubbish import RubbishSet as RubbishSet
@@ -76,6 +77,7 @@ _HOMES = {
         "ResistingSettings",
         "RetrainingSettings",
         "RoundsSettings",
+        "UnitingSettings",
         "rounds",
     ),
     "training.fit": ("fit",),

@@ -104,9 +104,9 @@ class Rounds:
         self.candidates = Candidates.blank(_KEPT, data.image_shape)
         self.were_real = torch.zeros(_KEPT, dtype=torch.bool)
         self._restart(torch.arange(_KEPT))
-        self.averaged = AveragedModel(self.guard, avg_fn=following(_AVERAGING)).requires_grad_(
-            False
-        )
+        self.averaged = AveragedModel(
+            self.guard, multi_avg_fn=following(_AVERAGING)
+        ).requires_grad_(False)
         self.optimiser = torch.optim.Adam(self.guard.parameters(), _RATE, betas=(0.0, 0.99))
         self.climbed = _Real(network) if isinstance(network, Classifier) else network
         self.frozen = FrozenCopy(self.climbed, data.train.images[:1].float())

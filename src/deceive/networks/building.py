@@ -32,8 +32,8 @@ NETWORKS = sorted([*ARCHITECTURES, *GUARDED, _ONE])
 """Names that `network_of` knows."""
 
 TAUGHT = [name for name in NETWORKS if name not in ("shaped", _ONE)]
-"""Those that the rounds can teach. `guarding.training` has rounds of its own for `shaped`, and
-`one` is made of two that were taught."""
+"""Those that the rounds can teach from the start. `guarding.training` has rounds of its own for
+`shaped`, and `one` is put together from networks that were taught."""
 
 
 def network_of(
@@ -66,10 +66,12 @@ def network_of(
         return Classifier(name, n_outputs, image_shape, mean=mean, std=std)
     checks.at_least("n_outputs", n_outputs, 3)
     if name == _ONE:
-        drawing = Classifier("draw", n_outputs, image_shape, mean=mean, std=std)
-        return CoarseToFine(
-            drawing, network_of("resist", n_outputs, image_shape, mean=mean, std=std)
+        in_noise, drawing = (
+            Classifier("draw", n_outputs, image_shape, mean=mean, std=std) for _ in range(2)
         )
+        resisting = network_of("resist", n_outputs, image_shape, mean=mean, std=std)
+        reading = Classifier("fast", n_outputs - 1, image_shape, mean=mean, std=std)
+        return CoarseToFine(in_noise, resisting, reading, drawing)
     made = GUARDED[name]
     guard = Classifier(made.guard, n_outputs, image_shape, mean=mean, std=std)
     readers = [

@@ -1,5 +1,6 @@
-"""Two networks of the rounds as one: asked in noise, from coarse to fine, and then without."""
+"""Networks of the rounds as one: asked in noise, from coarse to fine, and then without."""
 
+import math
 from typing import TYPE_CHECKING
 
 import torch
@@ -28,8 +29,8 @@ _SHUFFLED = 8
 # validation images (docs/laboratory/one.md).
 _WORST, _LENIENCE = 6.0, 5.0
 
-# D in the formula, and how many of the coarsest levels have no vote.
-_DISPUTED, _COARSE = 12.0, 2
+# D in the formula, how many of the coarsest levels have no vote, and how many votes a reader has.
+_DISPUTED, _COARSE, _VOTES = 24.0, 2, 4.0
 
 # Each level's scale comes from two quantiles of the log-odds of real images.
 _USUAL, _FEW = 0.3, 0.02
@@ -43,25 +44,28 @@ _BATCH, _LEAST_IMAGES, _HALVINGS = 250, 100, 40
 class CoarseToFine(nn.Module):
     """Asks one network about an image in noise, from coarse to fine, and then another without.
 
-    The first network draws: it was trained in the rounds to tell digits in any noise from rubbish.
-    The last one resists: it was trained on images without noise. Let z_i be the log-odds of a class
-    against rubbish at level i, from most noise to none, in units of what real images have. Then
+    The first network is asked in noise: it learned in the rounds to tell digits in any noise from
+    rubbish. The second one resists: it learned on images without noise, and is asked last. A third
+    may read: it knows nothing of rubbish, and has a say on the class alone. Let z_i be the log-odds
+    of a class against rubbish at level i, from most noise to none, in units of what real images
+    have. Then
 
         log p(class) / p(rubbish) = B - Σ_i [g_i softplus(-z_i) + (1 - g_i) V] - D (1 - c),
         g_i = Π_{j < i} sigmoid(z_j + 5).
 
     A level counts against the class by softplus(-z_i), and by V until every coarser level accepts
-    it. c is the class's share if all but the two coarsest levels vote, the softmax of the sums of
-    their log-odds: this reads more digits correctly. The gradient shapes the whole image first,
-    since noise hides the rest, and details at the end: the noise schedule of `draw`, followed by
-    plain gradient ascent. The noise is the image's own pixels, shuffled and summed with signs: the
-    same image gets the same answer, and different static leads to different digits.
+    it. c is the class's share if all but the two coarsest levels vote, and the network that reads
+    four times: the softmax of the sums of their log-odds and of four times its log-probabilities.
+    This reads more digits correctly. The gradient shapes the whole image first, since noise hides
+    the rest, and details at the end: the noise schedule of `draw`, followed by plain gradient
+    ascent. The noise is the image's own pixels, shuffled and summed with signs: the same image gets
+    the same answer, and different static leads to different digits.
 
         >>> import torch
         >>> from deceive import Classifier, CoarseToFine
-        >>> drawing = Classifier("draw", 11, (1, 8, 8))
+        >>> in_noise = Classifier("draw", 11, (1, 8, 8))
         >>> resisting = Classifier("guard", 11, (1, 8, 8))
-        >>> network = CoarseToFine(drawing, resisting).eval()
+        >>> network = CoarseToFine(in_noise, resisting).eval()
         >>> network.calibrate(torch.rand(200, 1, 8, 8), torch.arange(200) % 10)  # real images
         >>> network(torch.rand(5, 1, 8, 8)).shape
         torch.Size([5, 11])
@@ -69,15 +73,19 @@ class CoarseToFine(nn.Module):
     Call `calibrate` before anything else: until then it is never sure.
 
     Args:
-        drawing: a network of the rounds that hears noise, with K classes and rubbish.
+        in_noise: a network of the rounds that hears noise, with K classes and rubbish.
         resisting: a network with the same outputs, asked without noise.
+        reading: a network with the K classes, asked without noise.
+        drawing: a network like the first, which answers alone about images that are said to have
+            noise in them, so that they can be drawn along its schedule; by default the first.
 
     Attributes:
         usual, spread: buffers (levels + 1,), what log-odds real images have at each level.
         budget: a buffer, B. `calibrate` sets the three.
 
     Raises:
-        InputError: when the networks don't fit each other, or the first doesn't hear noise.
+        InputError: when the networks don't fit each other, or one doesn't hear the noise
+            that it should.
     """
 
     usual: Tensor
@@ -85,42 +93,57 @@ class CoarseToFine(nn.Module):
     budget: Tensor
     _order: Tensor
     _signs: Tensor
-    hears_noise = True
+    hears_noise: bool = True
     architecture = "one"
 
     @arguments.taking(
-        drawing=arguments.of("a Classifier", Classifier),
+        in_noise=arguments.of("a Classifier", Classifier),
         resisting=arguments.module,
+        reading=arguments.maybe(arguments.of("a Classifier", Classifier)),
+        drawing=arguments.maybe(arguments.of("a Classifier", Classifier)),
     )
-    def __init__(self, drawing: Classifier, resisting: "Network") -> None:
+    def __init__(
+        self,
+        in_noise: Classifier,
+        resisting: "Network",
+        reading: Classifier | None = None,
+        drawing: Classifier | None = None,
+    ) -> None:
         super().__init__()
-        for name, each in (("drawing", drawing), ("resisting", resisting)):
+        count, shape = in_noise.n_outputs, in_noise.image_shape
+        parts = {"resisting": (resisting, count), "reading": (reading, count - 1)}
+        for name, (each, outputs) in (parts | {"drawing": (drawing, count)}).items():
+            if each is None:
+                continue
             if not hasattr(each, "n_outputs") or not hasattr(each, "image_shape"):
                 raise arguments.refusal(name, "a network of the rounds", each)
-        if not drawing.hears_noise:
-            raise InputError("drawing: expected a network that is told the noise, got another kind")
-        mine, its = ((each.n_outputs, each.image_shape) for each in (drawing, resisting))
-        if mine != its:
-            raise InputError(f"resisting: expected outputs and images {mine}, got {its}")
-        self.drawing = drawing
-        self.resisting = resisting
-        self.image_shape: Shape = drawing.image_shape
-        self.n_outputs: int = drawing.n_outputs
-        self.num_features: int = drawing.num_features
+            expected, its = (outputs, shape), (each.n_outputs, each.image_shape)
+            if its != expected:
+                raise InputError(f"{name}: expected outputs and images {expected}, got {its}")
+        for name, each in {"in_noise": in_noise, "drawing": drawing}.items():
+            if each is not None and not each.hears_noise:
+                raise InputError(
+                    f"{name}: expected a network that is told the noise, got another kind"
+                )
+        self.in_noise, self.resisting, self.reading = in_noise, resisting, reading
+        self.drawing = drawing or in_noise
+        self.image_shape: Shape = shape
+        self.n_outputs: int = count
+        self.num_features: int = in_noise.num_features
         self.register_buffer("usual", torch.zeros(len(LEVELS) + 1))
         self.register_buffer("spread", torch.ones(len(LEVELS) + 1))
         self.register_buffer("budget", torch.tensor(0.0))
         generator = torch.Generator().manual_seed(0)
-        shape = (len(LEVELS), TIMES, _SHUFFLED)
-        pixels = drawing.image_shape[0] * drawing.image_shape[1] * drawing.image_shape[2]
-        order = torch.rand(*shape, pixels, generator=generator, device="cpu").argsort(-1)
-        signs = torch.randint(2, shape, generator=generator, device="cpu") * 2.0 - 1
+        asked = (len(LEVELS), TIMES, _SHUFFLED)
+        pixels = math.prod(self.image_shape)
+        order = torch.rand(*asked, pixels, generator=generator, device="cpu").argsort(-1)
+        signs = torch.randint(2, asked, generator=generator, device="cpu") * 2.0 - 1
         self.register_buffer("_order", order, persistent=False)
         self.register_buffer("_signs", signs, persistent=False)
 
     def features(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
-        """The penultimate activations (N, num_features) of the network that draws."""
-        return self.drawing.features(images, noise)
+        """The penultimate activations (N, num_features) of the network that is asked in noise."""
+        return self.in_noise.features(images, noise)
 
     def forward(self, images: Tensor, noise: Tensor | None = None) -> Tensor:
         """Logits (N, K + 1), the last for rubbish.
@@ -139,20 +162,35 @@ class CoarseToFine(nn.Module):
         return torch.where(noise[:, None] > 0, drawn, self._of_all_levels(images))
 
     def _of_all_levels(self, images: Tensor) -> Tensor:
-        total = self.budget - self._against(self.log_odds(images))
+        total = self.budget - self._against(self.log_odds(images), self._read(images))
         return torch.cat([total, torch.zeros_like(total[:, :1])], 1)
+
+    def without_drawing(self) -> "CoarseToFine":
+        """The same parts without the network that draws; it isn't told of noise."""
+        network = CoarseToFine(self.in_noise, self.resisting, self.reading)
+        for name in ("usual", "spread", "budget"):
+            getattr(network, name).copy_(getattr(self, name))
+        network.hears_noise = False
+        return network.eval()
 
     def log_odds(self, images: Tensor) -> Tensor:
         """Of each class against rubbish, level by level: (levels + 1, N, K) for N images."""
         return torch.stack([*self._in_noise(images), _log_odds(self.resisting(images))])
 
-    def _against(self, odds: Tensor) -> Tensor:
-        """What counts against each class (N, K), of the log-odds at each level."""
+    def _read(self, images: Tensor) -> Tensor:
+        """The votes (N, K) of the network that reads; 0 without one."""
+        if self.reading is None:
+            return images.new_zeros(images.shape[0], self.n_outputs - 1)
+        votes: Tensor = _VOTES * self.reading(images).float().log_softmax(1)
+        return votes
+
+    def _against(self, odds: Tensor, read: Tensor) -> Tensor:
+        """What counts against each class (N, K), of the log-odds at each level and the votes."""
         against, gate = torch.zeros_like(odds[0]), torch.ones_like(odds[0])
         for level in (odds - self.usual[:, None, None]) / self.spread[:, None, None]:
             against = against + gate * F.softplus(-level) + (1 - gate) * _WORST
             gate = gate * torch.sigmoid(level + _LENIENCE)
-        shares = odds[_COARSE:].sum(0).softmax(1)
+        shares = (odds[_COARSE:].sum(0) + read).softmax(1)
         return against + _DISPUTED * (1 - shares)
 
     @arguments.taking(images=arguments.images, labels=arguments.labels)
@@ -183,12 +221,16 @@ class CoarseToFine(nn.Module):
         checks.at_least("len(images)", len(images), _LEAST_IMAGES)
         arguments.as_many("labels", labels, len(images), "images")
         arguments.within_classes("labels", labels, self.n_outputs - 1, "the network's")
-        odds = torch.cat([self.log_odds(part) for part in torch.split(images, _BATCH)], 1)
+        device = self.budget.device
+        images, labels = images.to(device), labels.to(device)
+        parts = torch.split(images, _BATCH)
+        odds = torch.cat([self.log_odds(part) for part in parts], 1)
+        read = torch.cat([self._read(part) for part in parts])
         real = odds.gather(2, labels.expand(len(odds), -1)[:, :, None])[:, :, 0]
         usual, few = (real.quantile(share, 1) for share in (_USUAL, _FEW))
         self.usual.copy_(usual)
         self.spread.copy_(((usual - few) / 2).clamp_min(_LEAST_SPREAD))
-        against = self._against(odds)
+        against = self._against(odds, read)
         low, high = 0.0, 2 * float(against.max()) + 100
         for _ in range(_HALVINGS):
             middle = (low + high) / 2
@@ -203,7 +245,7 @@ class CoarseToFine(nn.Module):
         for number, level in enumerate(LEVELS):
             told = images.new_full((TIMES * images.shape[0],), level)
             noisy = (images + level * self._noise(images, number)).flatten(0, 1)
-            said = _log_odds(self.drawing(noisy, told))
+            said = _log_odds(self.in_noise(noisy, told))
             found.append(said.view(TIMES, -1, said.shape[1]).mean(0))
         return found
 

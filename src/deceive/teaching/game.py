@@ -1,19 +1,40 @@
 """The state of the rounds: a network and its rubbish, as the loop plays them."""
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from collections.abc import Callable
+from typing import ClassVar, TypeVar, cast
 
 from torch import Tensor
 
 from deceive.common import processes
+from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset
+from deceive.fooling.ascent import Ascent
 from deceive.networks.guarded import Network
 from deceive.storage.kinds import Row
 from deceive.teaching.settings import RoundsSettings
 
+T = TypeVar("T")
+
 
 class DivergedError(Exception):
     """The network has nothing more to learn from its rubbish, or has unlearnt the digits."""
+
+
+def unless_unusable(climb: Callable[[], T]) -> T:
+    """What `climb` returns, in this process alone.
+
+    Raises `DivergedError` in all processes if a network's gradient is unusable in one of them.
+    """
+    trouble, found = None, None
+    try:
+        with processes.alone():  # each has its own candidates
+            found = climb()
+    except InputError as error:  # all else that could be wrong was checked before
+        trouble = str(error)
+    if anywhere := processes.first_trouble(trouble):
+        raise DivergedError(anywhere)
+    return cast(T, found)
 
 
 class Game(ABC):
@@ -21,6 +42,10 @@ class Game(ABC):
 
     network: Network
     """The network that is deceived and taught."""
+    ascent: Ascent | None = None
+    """How images climb that it draws along a schedule; None if it doesn't draw."""
+    start: str = "uniform"
+    """Where those begin."""
     growing: ClassVar[tuple[str, ...]] = ()
     """Names of the tensors in `shared` that grow every round."""
 

@@ -16,7 +16,6 @@ from deceive.storage.runs import Run, arrays_of, round_name
 from deceive.teaching.game import Game
 from deceive.teaching.measuring import made, worth
 from deceive.teaching.presets import command_of
-from deceive.teaching.settings import EmergingSettings
 
 
 def has_row(run: Run, **like: Any) -> bool:
@@ -47,8 +46,7 @@ def _kept(
 
 
 def _card(game: Game, network: Network, data: Dataset, row: Row) -> Card:
-    played = game.settings
-    settings = played.model_dump(exclude={"ascent", "shown"}, exclude_none=True)
+    settings = game.settings.model_dump(exclude={"ascent", "shown"}, exclude_none=True)
     if "starts" in settings:
         settings["starts"] = " ".join(settings["starts"])
     return Card(
@@ -58,8 +56,8 @@ def _card(game: Game, network: Network, data: Dataset, row: Row) -> Card:
         rubbish_class=data.n_classes,
         seed=game.settings.seed,
         settings=settings,
-        ascent=played.ascent if isinstance(played, EmergingSettings) else None,
-        start=played.start if isinstance(played, EmergingSettings) else "uniform",
+        ascent=game.ascent,
+        start=game.start,
         round=game.number,
         data_checksum=data.checksum,
         seconds=row["seconds"],

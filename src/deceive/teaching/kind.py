@@ -15,6 +15,9 @@ from deceive.teaching.candidates import Candidates
 from deceive.teaching.settings import ContinualSettings
 from deceive.training.recipes import build_network
 
+# The gradient is penalised in one round of so many.
+_PENALISED = 4
+
 
 class Lesson(NamedTuple):
     """What the network is shown in a round: N digits, N candidates, then M other images."""
@@ -70,17 +73,17 @@ def untaught(settings: ContinualSettings, data: Dataset) -> Network:
     return network.eval()
 
 
-def logits_in(network: nn.Module, images: Tensor, sigma: Tensor) -> Tensor:
+def logits_in(network: nn.Module, images: Tensor, *sigma: Tensor) -> Tensor:
     """Logits (N, K) in float32, computed in the fastest type, of images with noise in them.
 
     Args:
-        network: takes the noise's standard deviations as a second argument.
+        network: classifies them.
         images: (N, C, H, W), noise included.
-        sigma: (N,), its standard deviations.
+        sigma: (N,), its standard deviations, if the network takes them.
     """
     dtype = working_dtype(images.device)
     with torch.autocast(images.device.type, dtype, dtype != torch.float32):
-        logits: Tensor = network(images, sigma)
+        logits: Tensor = network(images, *sigma)
     return logits.float()
 
 
@@ -95,3 +98,20 @@ def steepness_of(network: nn.Module, images: Tensor, labels: Tensor, sigma: Tens
     score = log_odds(logits_in(network, images, sigma), labels)
     (gradient,) = torch.autograd.grad(score.sum(), images, create_graph=True)
     return (gradient.square().sum((1, 2, 3)) * (sigma.square() + 0.01)).mean()
+
+
+def smooth(
+    network: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    sigma: Tensor,
+    settings: ContinualSettings,
+    number: int,
+) -> None:
+    """Add the gradient of the penalty on steepness, in every fourth round and four times over.
+
+    Lazy regularisation (Karras et al. 2020); for the arguments see `steepness_of`.
+    """
+    if settings.smoothness and number % _PENALISED == 0:
+        penalty = settings.smoothness / 2 * steepness_of(network, images, labels, sigma)
+        (_PENALISED * penalty).backward()  # type: ignore[no-untyped-call]

@@ -25,7 +25,9 @@ from deceive.teaching.settings import (
     ResistingSettings,
     RetrainingSettings,
     RoundsSettings,
+    UnitingSettings,
 )
+from deceive.teaching.uniting import Uniting
 
 # A run is saved at least this often, in rounds.
 _OFTEN = 250
@@ -46,7 +48,8 @@ def rounds(
 ) -> Iterator[Row]:
     """Play the rounds that are missing in `run`, and yield the row of each measured one.
 
-    In rounds in which digits emerge, the last row judges the final network's drawings.
+    In rounds in which digits emerge, the last row judges the final network's drawings, and in those
+    that make one network of three the images that deceive it.
 
     An interrupted run continues from its last checkpoint, with the same results as without the
     interruption (bit for bit on the same machine, on a CPU). A run that diverges also goes back to
@@ -61,7 +64,8 @@ def rounds(
     Args:
         data: training images to learn from, validation and test images to measure on.
         run: a run folder, new or with the same settings.
-        settings: an `EmergingSettings`, a `ResistingSettings` or a `RetrainingSettings`.
+        settings: an `EmergingSettings`, a `ResistingSettings`, a `RetrainingSettings` or a
+            `UnitingSettings`.
         judge: reads images of the data; never taught.
         task: called with a description when a piece of work begins; returns its progress reporter.
 
@@ -115,10 +119,10 @@ def rounds(
             if game.number % _OFTEN == 0:
                 save(game, checkpoint)
             tick(game.number, settings.rounds, game.news())
-    if not isinstance(settings, EmergingSettings) or settings.judged == 0:
+    if not isinstance(settings, EmergingSettings | UnitingSettings) or settings.judged == 0:
         return
     if not has_row(run, part="quality"):
-        with task("judging its drawings"):
+        with task("judging its images"):
             row = judged_drawings(game.best(), run, data, judge, settings)
             processes.on_main(lambda: run.add({"part": "quality", "round": game.number} | row))
     yield cast(Row, processes.on_main(lambda: run.row(part="quality")))
@@ -132,6 +136,8 @@ def game_of(data: Dataset, settings: RoundsSettings) -> Game:
             return Retraining(data, settings)
         case EmergingSettings() | ResistingSettings():
             return Continual(data, settings)
+        case UnitingSettings():
+            return Uniting(data, settings)
     raise TypeError(type(settings))
 
 

@@ -20,6 +20,7 @@ from deceive.teaching.settings import (
     ResistingSettings,
     RetrainingSettings,
     RoundsSettings,
+    UnitingSettings,
 )
 
 # Added to the seed for the images that networks are measured on; no round uses it.
@@ -48,6 +49,8 @@ def made(network: Network, data: Dataset, settings: RoundsSettings) -> FoolingRe
             return _from_noise(network, data, settings, seed)
         case RetrainingSettings():
             return candidates_of(network, data.n_classes, settings, settings.measured, seed)
+        case UnitingSettings():
+            return fool(network, classes, count=settings.measured, seed=seed)
     raise TypeError(type(settings))
 
 
@@ -81,12 +84,16 @@ def worth(
             return _as_digits(images, data, judge)
         case ResistingSettings():
             return _resistance(network, images, data, judge)
-    return {
+        case UnitingSettings():
+            return _deceived(images) | _as_digits(images, data, judge)
+    return _deceived(images) | {
         "images": len(images),
-        "fooling_rate": images.fooling_rate,
-        "median_steps": images.median_steps,
         "judge_agreement": agreement(judge, images.images, images.targets),
     }
+
+
+def _deceived(found: FoolingResult) -> Row:
+    return {"fooling_rate": found.fooling_rate, "median_steps": found.median_steps}
 
 
 def _as_digits(drawn: FoolingResult, data: Dataset, judge: Network) -> Row:
@@ -109,11 +116,9 @@ def _resistance(network: Network, found: FoolingResult, data: Dataset, judge: Ne
     held_out = data.validation
     sure = confidence_of(logits_of(network, held_out.images), held_out.labels)
     agreed = logits_of(judge, found.images).argmax(1) == found.targets
-    return {
+    return _deceived(found) | {
         "images": len(found),
-        "fooling_rate": found.fooling_rate,
         "gibberish_rate": (found.fooled & ~agreed).double().mean().item(),
-        "median_steps": found.median_steps,
         "judge_agreement": agreed.double().mean().item(),
         "digits_sure": (sure >= SURE).double().mean().item(),
     }

@@ -11,6 +11,7 @@ from deceive.teaching.settings import (
     ResistingSettings,
     RetrainingSettings,
     RoundsSettings,
+    UnitingSettings,
     renewed,
 )
 
@@ -18,9 +19,10 @@ PRESETS: dict[str, RoundsSettings] = {
     "draw": EmergingSettings(),
     "resist": ResistingSettings(),
     "study": RetrainingSettings(),
+    "one": UnitingSettings(),
 }
 """With `draw` digits emerge; `resist` makes a classifier that gibberish hardly deceives; `study` is
-the case study's own procedure."""
+the case study's own procedure; `one` makes a network that reads, resists and draws of three."""
 
 
 def changed(settings: RoundsSettings, path: Path | None) -> RoundsSettings:

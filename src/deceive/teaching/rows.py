@@ -46,6 +46,11 @@ class _Retraining(_Round):
     median_steps: float | None = Field(ge=0)
 
 
+class _Uniting(_Emerging):
+    fooling_rate: Share
+    median_steps: float | None = Field(ge=0)
+
+
 class _Rollback(RowSchema):
     round: Count
     to: Count
@@ -75,6 +80,7 @@ _OF_KIND: dict[str, type[RowSchema]] = {
     "emerging": _Emerging,
     "resisting": _Resisting,
     "retraining": _Retraining,
+    "uniting": _Uniting,
 }
 
 

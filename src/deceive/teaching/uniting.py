@@ -1,212 +1,312 @@
-"""Rounds that teach the two networks of `one` together: what fools the whole is rubbish to both.
+"""Rounds that teach the networks of `one` together: what fools the whole is rubbish to its parts.
 
-In each round some candidates climb against the whole, as plain `fool` does, and both networks take
-a step: candidates are rubbish, real images are their classes. Whatever else a network is asked
-about, it should answer as it did before (Li and Hoiem 2018, "Learning without Forgetting").
+In each round some candidates climb against the whole, as plain `fool` does. They are rubbish to the
+network that is asked in noise, which begins as a copy of the one that draws, and to the guard of
+the one that resists. About anything else both should answer as before (Li and Hoiem 2018, "Learning
+without Forgetting"): about images on their way along the schedule, and about garbage.
 """
 
 import copy
-from typing import NamedTuple
+import time
+from typing import NamedTuple, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
+from deceive.common.errors import InputError
 from deceive.common.levels import from_levels
 from deceive.data.dataset import Dataset, Split
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.climb import climb
 from deceive.fooling.fool import fool
+from deceive.fooling.objectives import log_odds
 from deceive.fooling.starts import begin
 from deceive.networks.coarse_to_fine import LEVELS, CoarseToFine
 from deceive.networks.frozen import FrozenCopy
-from deceive.networks.guarded import guard_of
-from deceive.networks.precision import working_dtype
+from deceive.networks.guarded import Network, guard_of
+from deceive.storage.kinds import Row
+from deceive.storage.models import halved, load_card, load_network
 from deceive.teaching.candidates import Candidates, some_of
+from deceive.teaching.game import Game, unless_unusable
 from deceive.teaching.garbage import garbage_for
-from deceive.training.averaging import following
+from deceive.teaching.kind import logits_in, smooth
+from deceive.teaching.learner import Learner
+from deceive.teaching.settings import UnitingSettings
+from deceive.teaching.vitals import Vitals, signs_of
+from deceive.training.recipes import build_network
 
-# Candidates in all, in a round, and steps of each in a round; after so many it starts again, and
-# when it fools the whole, it does so with this chance.
-_KEPT, _CHOSEN, _STEPS, _LONGEST, _RESTARTED = 384, 48, 4, 60, 0.3
-
-# The confidence at which a candidate stops, beyond that at which it counts as fooling.
-_CONFIDENCE, _FOOLS = 0.999, 0.99
+# The confidence of a candidate that deceives, and how much the share of those is remembered.
+_FOOLS, _MEMORY = 0.99, 0.98
 
 # The smallest step size, and how much larger one may be.
 _STEP_SIZE, _LARGER = 0.01, 3
 
-# Real images in a round, and other images about which a network keeps its answers; how many of
-# those there are, for the network that draws and for the guard.
+# Real images in a round for each network, and other images about which it keeps its answers; how
+# many of those there are, for the network that is asked in noise and for the guard.
 _REAL, _OTHERS, _STATES, _GARBAGE = 64, 48, 3000, 6000
 
-# The share of candidates that are shown in one of the four finest noises, and the noise of real
-# images for the guard.
-_FINE, _NOISE = 0.7, 0.05
+# The share of candidates that are shown in one of the finest noises, and how many those are.
+_FINE, _FINEST = 0.7, 4
 
-# Adam's learning rate, the rounds over which it rises, how slowly the averaged weights follow, and
-# what other answers and the real images' labels weigh in the loss.
-_RATE, _WARM_UP, _AVERAGING, _FORGOTTEN, _LABELS = 2e-4, 30, 0.99, 3.0, 0.5
+# The noise of real images for the guard.
+_NOISE = 0.05
+
+# What other answers and the real images' labels weigh in the loss.
+_FORGOTTEN, _LABELS = 3.0, 0.5
 
 # Validation images for calibrating on the way, and the rounds between.
 _CALIBRATING, _EVERY = 1500, 40
 
 
 class _Lesson(NamedTuple):
-    """Real images, candidates, others."""
+    """Real images, candidates, others; in their noise."""
 
     images: Tensor
     labels: Tensor
     """(N,) of the real images."""
-    noise: tuple[Tensor, ...] = ()
+    targets: Tensor
+    """(P,) of the candidates."""
+    were_real: Tensor
+    """(P,), which of the candidates began as real images of other classes."""
+    told: tuple[Tensor, ...] = ()
     """The noise level of each, for a network that hears it."""
 
 
-class Uniting:
-    """The whole, the candidates that climb against it, and what its networks said before.
+class Uniting(Game):
+    """The whole, and the candidates that climb against it."""
 
-    Args:
-        network: taught in place.
-        data: real images; some of the validation images calibrate the whole on the way.
-        ascent: that of the network that draws.
-        count: how many rounds there will be.
-        seed: of all randomness.
-    """
+    settings: UnitingSettings
 
-    def __init__(
-        self, network: CoarseToFine, data: Dataset, ascent: Ascent, *, count: int, seed: int
-    ) -> None:
-        self.network, self.data, self.count, self.number = network, data, count, 0
-        self.generator = Generator().manual_seed(seed)
-        self.drawing, self.guard = network.drawing, guard_of(network.resisting)
-        self.drew, self.guarded = (copy.deepcopy(each) for each in (self.drawing, self.guard))
-        chosen = some_of(_CALIBRATING, len(data.validation), self.generator)
+    def __init__(self, data: Dataset, settings: UnitingSettings) -> None:
+        super().__init__(data, settings)
+        self.whole, self.ascent = put_together(data, settings)
+        self.network = self.whole
+        self.in_noise, self.guard = self.whole.in_noise, guard_of(self.whole)
+        self.guarded = copy.deepcopy(self.guard).requires_grad_(False)
+        taught = nn.ModuleDict({"in_noise": self.in_noise, "guard": self.guard})
+        self.learner = Learner(
+            taught.requires_grad_(True),
+            rate=settings.learning_rate,
+            averaging=settings.averaging,
+            rounds=settings.rounds,
+        )
+        alike = Generator().manual_seed(settings.seed)  # in all processes
+        chosen = some_of(_CALIBRATING, len(data.validation), alike)
         self.held_out = Split(data.validation.images[chosen], data.validation.labels[chosen])
-        network.calibrate(self.held_out.images, self.held_out.labels)
-        self.states, self.sigma = self._on_the_way(ascent, seed)
-        self.garbage = garbage_for(data.train.images, _GARBAGE, self.generator)
-        self.candidates = Candidates.blank(_KEPT, data.image_shape)
-        self.taken = torch.zeros(_KEPT, dtype=torch.int64)
-        self.candidates.begin_in_noise(torch.arange(_KEPT), data.n_classes, self.generator)
-        taught = [*self.drawing.parameters(), *self.guard.parameters()]
-        network.requires_grad_(False)
-        self.taught = [parameter.requires_grad_(True) for parameter in taught]
-        self.optimiser = torch.optim.Adam(self.taught, _RATE, betas=(0.0, 0.99))
-        self.averaged = AveragedModel(network, avg_fn=following(_AVERAGING)).requires_grad_(False)
-        self.frozen = FrozenCopy(network, data.train.images[:1].float())
-        self.fooled = 0.0
+        self.states, self.sigma = self._on_the_way(self.ascent, alike)
+        self.garbage = garbage_for(self.data.train.images, _GARBAGE, alike)
+        count = self.here.count
+        self.chosen = settings.candidates // count
+        self.candidates = Candidates.blank(settings.kept // count, data.image_shape)
+        self.taken = torch.zeros(len(self.candidates), dtype=torch.int64)
+        self.were_real = torch.zeros(len(self.candidates), dtype=torch.bool)
+        self._begin(torch.arange(len(self.candidates)))
+        self.fooled = torch.zeros(())
+        self.vitals = Vitals()
+        self.frozen: FrozenCopy | None = None
+
+    def begin(self) -> None:
+        """Calibrate the whole."""
+        started = time.perf_counter()
+        self.whole.calibrate(self.held_out.images, self.held_out.labels)
+        self.seconds += time.perf_counter() - started
 
     def play(self) -> None:
-        """One round: deceive, teach both, average."""
+        """Deceive the whole, teach both networks, average."""
+        started = time.perf_counter()
         self.number += 1
-        chosen = some_of(_CHOSEN, _KEPT, self.generator)
-        fools = self._climb(chosen)
-        self.fooled += 0.02 * (fools.double().mean().item() - self.fooled)
-        real = torch.randint(len(self.data.train), (_REAL,), generator=self.generator)
-        in_noise, without = self._in_noise(real, chosen), self._without(real, chosen)
-        dtype = working_dtype(torch.device("cpu"))
-        with torch.autocast("cpu", dtype, dtype != torch.float32):
-            loss = _loss(self.drawing, self.drew, in_noise)
-            loss = loss + _loss(self.guard, self.guarded, without)
-        for group in self.optimiser.param_groups:
-            group["lr"] = _RATE * _rate(self.number, self.count)
-        self.optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
-        nn.utils.clip_grad_norm_(self.taught, 1.0)
-        self.optimiser.step()
-        self.averaged.update_parameters(self.network)
-        self._restart(chosen, fools)
+        chosen = some_of(self.chosen, len(self.candidates), self.generator)
+        fools = unless_unusable(lambda: self._climb(chosen))
+        self.learner.optimiser.zero_grad()
+        signs = self._teach(self.in_noise, self.whole.drawing, self._lesson_in_noise(chosen))
+        self._teach(self.guard, self.guarded, self._lesson_without(chosen))
+        self.learner.step(signs)
+        self.fooled.lerp_(fools.float().mean(), 1 - _MEMORY)
+        lucky = torch.rand(len(chosen), generator=self.generator) < self.settings.restarted
+        self._begin(chosen[(self.taken[chosen] > self.settings.longest) | (fools & lucky)])
+        self.vitals.watch(signs.cpu(), self.number, lambda is_caught: None)
         if self.number % _EVERY == 0:
-            self.network.calibrate(self.held_out.images, self.held_out.labels)
+            self.whole.calibrate(self.held_out.images, self.held_out.labels)
+        self.seconds += time.perf_counter() - started
 
-    def finished(self) -> CoarseToFine:
-        """The averaged network, calibrated on all validation images."""
-        network = copy.deepcopy(self.averaged.module).eval()
-        assert isinstance(network, CoarseToFine)
-        network.calibrate(self.data.validation.images, self.data.validation.labels)
-        return network
+    def _begin(self, which: Tensor) -> None:
+        """Restart some of the candidates."""
+        self.were_real[which] = self.candidates.begin_anywhere(
+            which, self.settings.starts, self.data.train, self.data.n_classes, self.generator
+        )
+        self.taken[which] = 0
 
     def _climb(self, chosen: Tensor) -> Tensor:
-        """Let them climb; returns which of them fool the whole."""
-        self.frozen.follow(self.network)
+        """Let them climb against the whole; returns which of them fool it."""
+        s = self.settings
+        if self.frozen is None:
+            self.frozen = FrozenCopy(self.whole, self.candidates.images(chosen[:1]))
+        else:
+            self.frozen.follow(self.whole)
         size = _STEP_SIZE * _LARGER ** torch.rand((), generator=self.generator).item()
         result = fool(
             self.frozen,
             self.candidates.targets[chosen],
-            confidence=_CONFIDENCE,
+            confidence=s.confidence,
             start=self.candidates.images(chosen),
-            steps=_STEPS,
+            steps=s.steps,
             ascent=Ascent(step_size=size),
-            chunk=_CHOSEN,
+            chunk=len(chosen),
         )
         self.candidates.levels[chosen] = result.levels
-        self.taken[chosen] += _STEPS
+        self.taken[chosen] += s.steps
         return result.confidence >= _FOOLS
 
-    def _restart(self, chosen: Tensor, fools: Tensor) -> None:
-        lucky = torch.rand(_CHOSEN, generator=self.generator) < _RESTARTED
-        ended = chosen[(self.taken[chosen] > _LONGEST) | (fools & lucky)]
-        self.candidates.begin_in_noise(ended, self.data.n_classes, self.generator)
-        self.taken[ended] = 0
-
-    def _in_noise(self, real: Tensor, chosen: Tensor) -> _Lesson:
-        """For the network that draws: all in noise, the others as its own schedule makes them."""
+    def _lesson_in_noise(self, chosen: Tensor) -> _Lesson:
+        """All in noise: candidates mostly in little, others as the schedule has them."""
         levels, draw = torch.tensor(LEVELS), self.generator
-        of_real = torch.randint(len(levels), (_REAL,), generator=draw)
-        anywhere = torch.randint(len(levels), (_CHOSEN,), generator=draw)
-        fine = torch.randint(len(levels) - 4, len(levels), (_CHOSEN,), generator=draw)
-        of_candidates = torch.where(torch.rand(_CHOSEN, generator=draw) < _FINE, fine, anywhere)
+        anywhere = torch.randint(len(levels), (_REAL + len(chosen),), generator=draw)
+        fine = torch.randint(len(levels) - _FINEST, len(levels), anywhere.shape, generator=draw)
+        is_fine = torch.rand(anywhere.shape, generator=draw) < _FINE
+        is_fine[:_REAL] = False
         others = torch.randint(len(self.states), (_OTHERS,), generator=draw)
-        images = self._beside(real, chosen, self.states[others])
-        sigma = torch.cat([levels[of_real], levels[of_candidates], self.sigma[others]])
-        noise = torch.randn(images.shape, generator=draw)
-        images = images + sigma[:, None, None, None] * noise
-        return _Lesson(images, self.data.train.labels[real], (sigma,))
+        sigma = torch.cat([levels[torch.where(is_fine, fine, anywhere)], self.sigma[others]])
+        return self._lesson(chosen, self.states[others], sigma, sigma.to(self.here.device))
 
-    def _without(self, real: Tensor, chosen: Tensor) -> _Lesson:
-        """For the guard: others are garbage, and real images are in a little noise."""
+    def _lesson_without(self, chosen: Tensor) -> _Lesson:
+        """Others are garbage, and only real images are in a little noise."""
         others = torch.randint(len(self.garbage), (_OTHERS,), generator=self.generator)
-        images = self._beside(real, chosen, from_levels(self.garbage[others]))
-        sigma = _NOISE * torch.rand(_REAL, 1, 1, 1, generator=self.generator)
-        images[:_REAL] += sigma * torch.randn(images[:_REAL].shape, generator=self.generator)
-        return _Lesson(images, self.data.train.labels[real])
+        sigma = torch.zeros(_REAL + len(chosen) + _OTHERS)
+        sigma[:_REAL] = _NOISE * torch.rand(_REAL, generator=self.generator)
+        return self._lesson(chosen, from_levels(self.garbage[others]), sigma)
 
-    def _beside(self, real: Tensor, chosen: Tensor, others: Tensor) -> Tensor:
+    def _lesson(self, chosen: Tensor, others: Tensor, sigma: Tensor, *told: Tensor) -> _Lesson:
+        real = torch.randint(len(self.data.train), (_REAL,), generator=self.generator)
         images = self.data.train.images[real].float()
-        return torch.cat([images, self.candidates.images(chosen), others])
+        images = torch.cat([images, self.candidates.images(chosen), others])
+        noise = torch.randn(images.shape, generator=self.generator)
+        images = images + sigma[:, None, None, None] * noise
+        device = self.here.device
+        labels, targets = self.data.train.labels[real], self.candidates.targets[chosen]
+        return _Lesson(
+            images.to(device),
+            labels.to(device),
+            targets.to(device),
+            self.were_real[chosen].to(device),
+            told,
+        )
 
-    def _on_the_way(self, ascent: Ascent, seed: int) -> tuple[Tensor, Tensor]:
+    def _teach(self, learner: nn.Module, before: nn.Module, lesson: _Lesson) -> Tensor:
+        """The gradient: candidates are rubbish, and all other answers as before; vital signs.
+
+        Of a candidate that began as a real image it only learns that it isn't its target.
+        """
+        logits, real = logits_in(learner, lesson.images, *lesson.told), slice(_REAL)
+        candidates = slice(_REAL, len(logits) - _OTHERS)
+        kept = torch.ones(len(logits), dtype=torch.bool)
+        kept[candidates] = False
+        with torch.no_grad():
+            said = logits_in(before, lesson.images[kept], *(told[kept] for told in lesson.told))
+        forgotten = F.kl_div(
+            logits[kept].log_softmax(1), said.log_softmax(1), log_target=True, reduction="batchmean"
+        )
+        not_target = F.softplus(log_odds(logits[candidates], lesson.targets))
+        is_rubbish = -logits[candidates].log_softmax(1)[:, -1]
+        rubbish = torch.where(lesson.were_real, not_target, is_rubbish).mean()
+        read = F.cross_entropy(logits[real], lesson.labels)
+        loss = _FORGOTTEN * forgotten + self.settings.rubbish_weight * rubbish + _LABELS * read
+        loss.backward()  # type: ignore[no-untyped-call]
+        if lesson.told:
+            sigma = lesson.told[0][real]
+            smooth(learner, lesson.images[real], lesson.labels, sigma, self.settings, self.number)
+        n = min(_REAL, len(logits) - _OTHERS - _REAL)
+        return signs_of(logits[_REAL - n : _REAL + n], lesson.labels[-n:], loss, n)
+
+    def _on_the_way(self, ascent: Ascent, generator: Generator) -> tuple[Tensor, Tensor]:
         """Images on their way along the schedule (N, C, H, W), and the noise of each, (N,)."""
         assert ascent.schedule is not None
-        steps = torch.randint(ascent.schedule.steps, (_STATES,), generator=self.generator)
+        steps = torch.randint(ascent.schedule.steps, (_STATES,), generator=generator)
         targets = torch.arange(_STATES) % self.data.n_classes
+        seed = self.settings.seed
         images = begin("uniform", range(_STATES), self.data.image_shape, seed)
-        frozen = FrozenCopy(self.drew, images[:1])
-        for count in sorted({*steps.tolist()}):
+        frozen = FrozenCopy(self.whole.drawing, images[:1])
+        for count in sorted({*steps.tolist()} - {0}):
             some = steps == count
             levels = climb(frozen, images[some], targets[some], ascent, steps=count, seed=seed)
             images[some] = from_levels(levels)
         return images, ascent.noise_after(steps)
 
+    def best(self) -> CoarseToFine:
+        """The whole with the averaged networks, in half precision, calibrated on validation."""
+        network = copy.deepcopy(self.whole)
+        averaged = cast(nn.ModuleDict, self.learner.averaged.module)
+        network.in_noise.load_state_dict(averaged["in_noise"].state_dict())
+        guard_of(network).load_state_dict(averaged["guard"].state_dict())
+        network = halved(network)
+        network.calibrate(self.data.validation.images, self.data.validation.labels)
+        return halved(network)
 
-def _loss(learner: nn.Module, before: nn.Module, lesson: _Lesson) -> Tensor:
-    """Candidates are rubbish, real images their classes, and other answers as before."""
-    logits = learner(lesson.images, *lesson.noise).float()
-    with torch.no_grad():
-        said = before(lesson.images, *lesson.noise).float().log_softmax(1)
-    candidates = slice(_REAL, _REAL + _CHOSEN)
-    kept = torch.ones(len(logits), dtype=torch.bool)
-    kept[candidates] = False
-    forgotten = F.kl_div(
-        logits[kept].log_softmax(1), said[kept], log_target=True, reduction="batchmean"
-    )
-    rubbish = -logits[candidates].log_softmax(1)[:, -1].mean()
-    read = F.cross_entropy(logits[:_REAL], lesson.labels)
-    total: Tensor = _FORGOTTEN * forgotten + rubbish + _LABELS * read
-    return total
+    def tally(self, network: Network) -> Row:
+        """How often the whole was fooled of late, and what the network asked in noise caught."""
+        return {
+            "recently_fooled": self.fooled.item(),
+            "rubbish_caught": self.vitals.is_caught,
+            "digits_read_in_noise": self.vitals.is_read,
+        }
+
+    def news(self) -> str:
+        """The share of candidates that fool the whole."""
+        return f"{self.fooled.item():.0%} of the candidates fool it"
+
+    def shared(self) -> dict[str, Tensor]:
+        """What learns, the whole's calibration, and the signs."""
+        signs = {"vitals": self.vitals.shares, "fooled": self.fooled}
+        scale = {name: getattr(self.whole, name) for name in ("usual", "spread", "budget")}
+        return self.learner.state() | scale | signs
+
+    def own(self) -> dict[str, Tensor]:
+        """The generator, the candidates, and how far they are."""
+        candidates = {f"candidates.{k}": v for k, v in self.candidates.tensors().items()}
+        return {
+            "generator": self.generator.get_state(),
+            "candidates.taken": self.taken,
+        } | candidates
+
+    def slow_down(self, slowed: float, rollbacks: int) -> None:
+        """Continue with another factor of the learning rate, after this many rollbacks."""
+        super().slow_down(slowed, rollbacks)
+        self.learner.go_on(self.number, slowed)
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Restore the tensors of `shared` and `own`."""
+        with torch.no_grad():
+            for name, tensor in (self.shared() | self.own()).items():
+                tensor.copy_(state[name])
+        self.learner.go_on(self.number, self.slowed)
 
 
-def _rate(number: int, rounds: int) -> float:
-    """The share of the learning rate in a round: it rises, and falls along a line."""
-    return min(1, number / _WARM_UP) * (0.05 + 0.95 * (1 - number / rounds))
+def put_together(data: Dataset, settings: UnitingSettings) -> tuple[CoarseToFine, Ascent]:
+    """The networks as one, not calibrated, and the ascent that draws.
+
+    Raises `InputError` when one of them is of another kind, or was trained on other data.
+    """
+    network = build_network(settings.network, data, seed=settings.seed, rubbish_class=True)
+    assert isinstance(network, CoarseToFine)
+    cards = {}
+    for name in ("drawing", "resisting", "reading"):
+        place, part = getattr(settings, name), getattr(network, name)
+        cards[name] = card = load_card(place)
+        if card.architecture != part.architecture:
+            raise InputError(
+                f"{name}: expected a network of the architecture {part.architecture}, got "
+                f"{place!r}, which is of {card.architecture}"
+            )
+        if card.data_checksum != data.checksum:
+            raise InputError(
+                f"{name}: expected a network that was trained on the images in {data.folder}, "
+                f"got {place!r}, trained on others"
+            )
+        part.load_state_dict(load_network(place).state_dict())
+    network.in_noise.load_state_dict(network.drawing.state_dict())
+    ascent = cards["drawing"].ascent
+    if ascent is None:
+        raise InputError(
+            f"drawing: expected a network from rounds that draw, got {settings.drawing!r}"
+        )
+    return network.eval().requires_grad_(False), ascent

@@ -4,20 +4,29 @@ from collections.abc import Callable
 
 from torch import Tensor
 
+YOUNG = 9
+"""The average of the first n steps follows with a share of YOUNG / (YOUNG + n)."""
 
-def following(share: float) -> Callable[[Tensor, Tensor, Tensor | int], Tensor]:
+_Tensors = tuple[Tensor, ...] | list[Tensor]
+
+
+def following(share: float) -> Callable[[_Tensors, _Tensors, Tensor | int], None]:
     """How averaged weights follow: quickly at first, then slowly; for torch's `AveragedModel`.
 
     >>> import torch
-    >>> follow, zero, one = following(0.99), torch.zeros(1), torch.ones(1)
-    >>> [round(follow(zero, one, number).item(), 3) for number in (1, 9, 10_000)]
-    [0.9, 0.5, 0.01]
+    >>> follow, averages = following(0.99), torch.zeros(3, 1)
+    >>> for average, number in zip(averages, (1, 9, 10_000)):
+    ...     follow([average], [torch.ones(1)], number)
+    >>> averages[:, 0].tolist()
+    [0.9..., 0.5, 0.0099...]
 
     Args:
         share: of the average that stays in a step, in the end.
     """
 
-    def followed(average: Tensor, value: Tensor, number: Tensor | int) -> Tensor:
-        return average.lerp(value, max(1 - share, 9 / (9 + int(number))))
+    def follow(averages: _Tensors, values: _Tensors, number: Tensor | int) -> None:
+        followed = max(1 - share, YOUNG / (YOUNG + int(number)))
+        for average, value in zip(averages, values, strict=True):
+            average.lerp_(value, followed)
 
-    return followed
+    return follow

@@ -16,8 +16,9 @@ from deceive.data.loading import load_data
 from deceive.data.source import MNIST
 from deceive.storage.stepping import export_training_step
 from deceive.storage.taught import Taught, gradient_of, with_weights
-from deceive.teaching.continual import WARMING, YOUNG
+from deceive.teaching.learner import WARMING
 from deceive.teaching.settings import EmergingSettings
+from deceive.training.averaging import YOUNG
 from deceive.training.recipes import build_network
 from deceive.webpage.built import checksum, read_own
 

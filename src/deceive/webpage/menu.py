@@ -32,11 +32,11 @@ def _words(name: str, card: Card, judge: str | None) -> tuple[str, str]:
 def menu(default: str, rounds: list[str], names: list[str]) -> list[str]:
     """The networks that the menu shows first: at most five, the default one before the others.
 
-    >>> menu("fast", ["round-1", "round-100"], ["fast", "judge", "resist", "round-1", "round-100"])
-    ['fast', 'resist', 'round-100', 'judge', 'round-1']
+    >>> menu("fast", ["round-1", "round-100"], ["fast", "judge", "one", "round-1", "round-100"])
+    ['fast', 'one', 'round-100', 'judge', 'round-1']
     """
     halfway = rounds[len(rounds) // 2 : len(rounds) // 2 + 1]
-    wanted = [default, "resist", *rounds[-1:], *halfway, "judge", *names]
+    wanted = [default, "resist", "one", *rounds[-1:], *halfway, "judge", *names]
     return [name for name in dict.fromkeys(wanted) if name in names][:_MOST]
 
 

@@ -16,9 +16,10 @@ from deceive.fooling.rules import GROWING, PATIENCE
 from deceive.networks.classifier import Classifier
 from deceive.storage.card import Card
 from deceive.storage.export import exported
-from deceive.storage.models import load_card, load_network
+from deceive.storage.models import load_network
 from deceive.storage.shipped import shipped_names
 from deceive.storage.templates import Templates
+from deceive.webpage.asked import asked_card, asked_network
 from deceive.webpage.built import checksum, read_own
 from deceive.webpage.guarded import guarded
 from deceive.webpage.light import light_copy
@@ -34,6 +35,7 @@ _EXPORTERS = (
     "storage/export.py",
     "storage/templates.py",
     "storage/tracing.py",
+    "webpage/asked.py",
 )
 
 
@@ -44,9 +46,9 @@ def manifest(models: Path) -> dict[str, Any]:
     the networks of panel 3 in order: those with which digits emerge, one a round, where such are
     shipped; else all there are, the least accurate first, with no round.
     """
-    cards = {name: load_card(models / f"{name}.safetensors") for name in shipped_names(models)}
-    # A detector reads no classes, and a step with `one` asks 23 networks.
-    cards = {n: card for n, card in cards.items() if card.architecture not in ("detector", "one")}
+    cards = {name: asked_card(models, name) for name in shipped_names(models)}
+    # A detector reads no classes.
+    cards = {name: card for name, card in cards.items() if card.architecture != "detector"}
     # One network may be shipped under two names; the later name stays.
     last = {card.weights_sha256: name for name, card in cards.items()}
     cards = {name: card for name, card in cards.items() if last[card.weights_sha256] == name}
@@ -123,7 +125,7 @@ def write_networks(
         )
         if not (fresh and path.is_file()):
             report(f"exporting {name}")
-            network = load_network(models / f"{name}.safetensors")
+            network = asked_network(models, name)
             with replacing(path) as temporary:
                 temporary.write_bytes(exported(network, templates=templates))
         entry["bytes"] = path.stat().st_size

@@ -14,7 +14,8 @@ from deceive.fooling.drawing import draw
 from deceive.fooling.fool import fool
 from deceive.fooling.starts import begin
 from deceive.networks.guarded import Network
-from deceive.storage.models import load_card, load_network
+from deceive.storage.models import load_network
+from deceive.webpage.asked import asked_card, asked_network
 from deceive.webpage.built import checksum
 
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -97,8 +98,7 @@ def _previews(models: Path, described: dict[str, Any]) -> tuple[list[dict[str, A
     levels, told = [(starts[:, 0] * 255).round().to(torch.uint8)], []
     for lane in described["rounds"]:
         name = lane["network"]
-        network = load_network(models / f"{name}.safetensors")
-        ascent = load_card(models / f"{name}.safetensors").ascent or Ascent()
+        network, ascent = asked_network(models, name), asked_card(models, name).ascent or Ascent()
         result = _ended(network, starts, ascent)
         row = {
             "network": name,

@@ -27,14 +27,15 @@ def rounds_pictures(run: Run) -> list[Path]:
     if run.has_arrays("drawn"):
         drawn = load_made(run, "drawn")
         figures["drawn"] = contact_sheet(of_each_class(drawn, 20), columns=20)
+        near = run.load_arrays("nearest", {"levels": "levels N C H W", "nearest": "levels N C H W"})
+        pairs = flat(np.stack([near["levels"], near["nearest"]], 1))
+        figures["nearest"] = contact_sheet(pairs, columns=8)
+    if run.has_arrays("ways"):
         ways = run.load_arrays("ways", {"levels": "levels K S C H W"})["levels"]
         steps = np.linspace(0, ways.shape[1] - 1, 11).round().astype(int)
         figures["ways"] = contact_sheet(flat(ways[:, steps]), columns=len(steps))
         between = run.load_arrays("between", {"levels": "levels K F C H W"})["levels"]
         figures["between"] = contact_sheet(flat(between), columns=between.shape[1])
-        near = run.load_arrays("nearest", {"levels": "levels N C H W", "nearest": "levels N C H W"})
-        pairs = flat(np.stack([near["levels"], near["nearest"]], 1))
-        figures["nearest"] = contact_sheet(pairs, columns=8)
     paths = [run.folder / "images" / f"{name}.png" for name in figures]
     for path, figure in zip(paths, figures.values(), strict=True):
         save(figure, path)

@@ -9,3 +9,4 @@ from deceive.teaching.settings.retraining import RetrainingSettings as Retrainin
 from deceive.teaching.settings.stored import KINDS as KINDS
 from deceive.teaching.settings.stored import read_settings as read_settings
 from deceive.teaching.settings.stored import renewed as renewed
+from deceive.teaching.settings.uniting import UnitingSettings as UnitingSettings

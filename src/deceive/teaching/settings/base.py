@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from deceive.common import checks, processes
 from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset
+from deceive.judging.quality import LEAST_JUDGED
 from deceive.networks.building import TAUGHT
 
 SURE = 0.99
@@ -21,11 +22,31 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 """Between 0 and 1, both excluded."""
 
 
+def known_starts(starts: tuple[str, ...], known: Collection[str]) -> tuple[str, ...]:
+    """The starts, if there are any and all of them are known; else raises `ValueError`."""
+    if not starts:
+        raise ValueError("expected at least one kind of start, got none")
+    for start in starts:
+        checks.one_of("starts", start, known)
+    return starts
+
+
+def check_judged(judged: int, data: Dataset) -> None:
+    """Raise `InputError` if so many images of each class are too many, or too few to judge."""
+    checks.in_memory("judged", judged * data.n_classes, data.image_shape)
+    least = -(-LEAST_JUDGED // data.n_classes)
+    if 0 < judged < least:
+        raise InputError(
+            f"judged: expected 0, or at least {least} images for each of {data.n_classes} "
+            f"classes to train a classifier on, got {judged}"
+        )
+
+
 class RoundsSettings(BaseModel):
     """Settings that all kinds of rounds have.
 
-    Make an `EmergingSettings`, `ResistingSettings` or `RetrainingSettings`. All are frozen; bad
-    values raise pydantic's `ValidationError`, a `ValueError`.
+    Make an `EmergingSettings`, `ResistingSettings`, `RetrainingSettings` or `UnitingSettings`. All
+    are frozen; bad values raise pydantic's `ValidationError`, a `ValueError`.
 
     >>> import deceive
     >>> settings = deceive.EmergingSettings(rounds=100, shown=(0, 10))
@@ -65,8 +86,8 @@ class RoundsSettings(BaseModel):
     def _of_one_kind(cls, given: Any) -> Any:
         if "kind" not in cls.model_fields:
             raise ValueError(
-                "expected EmergingSettings, ResistingSettings or RetrainingSettings, one for each "
-                f"kind of rounds, got {cls.__name__}"
+                "expected EmergingSettings, ResistingSettings, RetrainingSettings or "
+                f"UnitingSettings, one for each kind of rounds, got {cls.__name__}"
             )
         return given
 

@@ -5,14 +5,12 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 
 from deceive.common import checks
-from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset
 from deceive.fooling import checked
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import DRAWING
 from deceive.fooling.starts import STARTS
-from deceive.judging.quality import LEAST_JUDGED
-from deceive.teaching.settings.base import ContinualSettings, Round, Some
+from deceive.teaching.settings.base import ContinualSettings, Round, Some, check_judged
 
 
 class EmergingSettings(ContinualSettings):
@@ -74,10 +72,4 @@ class EmergingSettings(ContinualSettings):
         """Raise `InputError` if they don't fit the data, the machine or the processes."""
         super().check(data)
         checks.in_memory("clean_digits", self.clean_digits, data.image_shape)
-        checks.in_memory("judged", self.judged * data.n_classes, data.image_shape)
-        least = -(-LEAST_JUDGED // data.n_classes)
-        if 0 < self.judged < least:
-            raise InputError(
-                f"judged: expected 0, or at least {least} images for each of {data.n_classes} "
-                f"classes to train a classifier on, got {self.judged}"
-            )
+        check_judged(self.judged, data)

@@ -7,7 +7,7 @@ from pydantic import Field, field_validator
 from deceive.common import checks
 from deceive.data.dataset import Dataset
 from deceive.fooling.starts import REAL, STARTS
-from deceive.teaching.settings.base import ContinualSettings, Round, Share, Some
+from deceive.teaching.settings.base import ContinualSettings, Round, Share, Some, known_starts
 
 
 class ResistingSettings(ContinualSettings):
@@ -54,11 +54,7 @@ class ResistingSettings(ContinualSettings):
     @field_validator("starts")
     @classmethod
     def _known(cls, starts: tuple[str, ...]) -> tuple[str, ...]:
-        if not starts:
-            raise ValueError("expected at least one kind of start, got none")
-        for start in starts:
-            checks.one_of("starts", start, (*STARTS, REAL))
-        return starts
+        return known_starts(starts, (*STARTS, REAL))
 
     def check(self, data: Dataset) -> None:
         """Raise `InputError` if they don't fit the data, the machine or the processes."""

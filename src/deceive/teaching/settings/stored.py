@@ -7,11 +7,13 @@ from deceive.teaching.settings.base import RoundsSettings
 from deceive.teaching.settings.emerging import EmergingSettings
 from deceive.teaching.settings.resisting import ResistingSettings
 from deceive.teaching.settings.retraining import RetrainingSettings
+from deceive.teaching.settings.uniting import UnitingSettings
 
 KINDS: dict[str, type[RoundsSettings]] = {
     "emerging": EmergingSettings,
     "resisting": ResistingSettings,
     "retraining": RetrainingSettings,
+    "uniting": UnitingSettings,
 }
 
 # One class once held the settings of all kinds; these three fields tell them apart.
