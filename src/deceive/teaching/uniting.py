@@ -243,7 +243,7 @@ class Uniting(Game):
         return halved(network)
 
     def tally(self, network: Network) -> Row:
-        """How often the whole was fooled of late, and what the network asked in noise caught."""
+        """How often the whole was fooled recently, and what the network asked in noise caught."""
         return {
             "recently_fooled": self.fooled.item(),
             "rubbish_caught": self.vitals.is_caught,
