@@ -21,6 +21,7 @@ from deceive.fooling.drawing import DRAWING
 from deceive.storage.models import load_card, load_network
 from deceive.storage.shipped import shipped_folder, shipped_names
 from deceive.webpage import networks
+from deceive.webpage.asked import asked_network
 from deceive.webpage.build import CLONE, build
 from deceive.webpage.installed import page
 from deceive.webpage.light import light_copy
@@ -73,8 +74,9 @@ LATER = ("teach-", "ort-wasm-simd-threaded.asyncify")
 @pytest.mark.shipped
 def test_the_first_load_and_each_network_are_small(dist):
     listed = json.loads((dist / "networks" / "manifest.json").read_text())["networks"]
-    for entry in listed.values():
-        assert (dist / "networks" / entry["file"]).stat().st_size == entry["bytes"] <= 2e6
+    for name, entry in listed.items():
+        assert (dist / "networks" / entry["file"]).stat().st_size == entry["bytes"]
+        assert entry["bytes"] <= (4.7e6 if name == "one" else 2e6)  # it is several
     other = [
         path
         for path in dist.rglob("*")
@@ -92,7 +94,7 @@ def test_the_first_load_and_each_network_are_small(dist):
     "name", [name for name in shipped_names() if name in SHOWN and "rounds" not in name]
 )
 def test_its_networks_answer_as_torch_does(dist, name):
-    network, path = load_network(name), dist / "networks" / f"{name}.onnx"
+    network, path = asked_network(shipped_folder(), name), dist / "networks" / f"{name}.onnx"
     for number in (1, 10, 64):
         batch = random_batch(network, network.image_shape, number, number)
         noise = torch.rand(number) if network.hears_noise else None
@@ -139,7 +141,7 @@ def test_a_packed_page_is_the_same_and_small(dist, tmp_path):
         said = json.loads((folder / "networks" / "manifest.json").read_text())
         assert said["notebooksAt"].endswith("/tutorials/")
     assert not folder.exists()
-    assert sum(path.stat().st_size for path in packed.rglob("*") if path.is_file()) <= 5.5e6
+    assert sum(path.stat().st_size for path in packed.rglob("*") if path.is_file()) <= 6.4e6
 
 
 def test_the_wheel_holds_few_bytes_beside_the_runtime(dist):
@@ -151,7 +153,7 @@ def test_the_wheel_holds_few_bytes_beside_the_runtime(dist):
     files += (CLONE / "src" / "deceive").rglob("*")
     files += [the_clones(name) for name in networks]
     files = [path for path in files if path.is_file() and path.suffix != ".pyc"]
-    assert sum(len(zlib.compress(path.read_bytes())) for path in files) <= 5.7e6
+    assert sum(len(zlib.compress(path.read_bytes())) for path in files) <= 5.9e6
 
 
 def test_a_packed_page_without_some_weights_says_so_when_they_are_asked_for(dist, tmp_path):

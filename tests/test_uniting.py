@@ -125,14 +125,19 @@ def test_a_run_resumes_where_it_was_cut_off_with_the_same_rows(data, monkeypatch
 def test_its_parts_have_to_fit(data):
     chosen = settings(data)
     of_another_kind = chosen.model_copy(update={"resisting": saved(data, "guard")})
-    with pytest.raises(InputError, match=r"resisting: .*architecture resist, got .* is of guard"):
-        put_together(data, of_another_kind)
+    with pytest.raises(InputError, match=r"resisting: .*architecture resist, got .* is guard"):
+        of_another_kind.check(data)
     saved(data, "draw", ascent=None)
     with pytest.raises(InputError, match="drawing: expected a network from rounds that draw, got"):
-        put_together(data, chosen)
+        chosen.check(data)
     saved(data, "fast", data_checksum="x")
+    with pytest.raises(InputError, match=r"drawing: expected a network from rounds that draw"):
+        chosen.check(data)
+    saved(data, "draw")
     with pytest.raises(InputError, match=r"reading: .*trained on others"):
-        put_together(data, chosen)
+        chosen.check(data)
+    with pytest.raises(InputError, match=r"^drawing: expected a shipped network"):
+        chosen.model_copy(update={"drawing": "nothing"}).check(data)
 
 
 def test_other_networks_cannot_be_united(data):

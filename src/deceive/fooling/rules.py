@@ -95,7 +95,8 @@ def normalised(
     The steps of the attacks that are limited by the Euclidean norm (Madry et al. 2018).
 
     >>> gradient, state = torch.tensor([[[[1.0, -7.0]]]]), torch.zeros(1, 1, 1, 1, 2)
-    >>> normalised(gradient, state, torch.tensor([20]), 0.5).direction.flatten().tolist()
+    >>> direction = normalised(gradient, state, torch.tensor([20]), 0.5).direction
+    >>> [round(value, 3) for value in direction.flatten().tolist()]
     [0.2, -1.4]
     """
     velocity = _accumulated(gradient, state, momentum)

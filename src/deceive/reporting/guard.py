@@ -33,6 +33,7 @@ def write_guard_page(run: Run) -> Path:
     audited = {name: each for name in AUDITS if (each := _audited(run.folder / name)) is not None}
     reports = {name: each.report for name, each in audited.items()}
     before, after = reports.get("before"), reports.get("after")
+    asked = before.threshold("asked") if before else None
     both = (audited["before"], audited["after"]) if len(audited) == len(AUDITS) else None
     return write_page(
         run.folder / "report.html",
@@ -45,6 +46,7 @@ def write_guard_page(run: Run) -> Path:
         tables=[_grid(each) for each in tables_of_both(before, after)] if before and after else [],
         large=is_large(card.image_shape),
         real=guard_pictures.real_images(*both) if both else [],
+        asked=asked.confidence if asked else None,
         pairs=guard_pictures.same_attack(*both) if both else [],
         garbage=guard_pictures.surest_garbage(*both) if both else [],
         through=guard_pictures.through(both[1], card.set.threshold) if both else None,

@@ -14,7 +14,6 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from deceive.common.errors import InputError
 from deceive.common.levels import from_levels
 from deceive.data.dataset import Dataset, Split
 from deceive.fooling.ascent import Ascent
@@ -282,31 +281,13 @@ class Uniting(Game):
 
 
 def put_together(data: Dataset, settings: UnitingSettings) -> tuple[CoarseToFine, Ascent]:
-    """The networks as one, not calibrated, and the ascent that draws.
-
-    Raises `InputError` when one of them is of another kind, or was trained on other data.
-    """
+    """The networks as one, not calibrated, and the ascent that draws. Check the settings first."""
     network = build_network(settings.network, data, seed=settings.seed, rubbish_class=True)
+    ascent = load_card(settings.drawing).ascent
     assert isinstance(network, CoarseToFine)
-    cards = {}
+    assert ascent is not None
     for name in ("drawing", "resisting", "reading"):
-        place, part = getattr(settings, name), getattr(network, name)
-        cards[name] = card = load_card(place)
-        if card.architecture != part.architecture:
-            raise InputError(
-                f"{name}: expected a network of the architecture {part.architecture}, got "
-                f"{place!r}, which is of {card.architecture}"
-            )
-        if card.data_checksum != data.checksum:
-            raise InputError(
-                f"{name}: expected a network that was trained on the images in {data.folder}, "
-                f"got {place!r}, trained on others"
-            )
-        part.load_state_dict(load_network(place).state_dict())
+        taught = load_network(getattr(settings, name))
+        getattr(network, name).load_state_dict(taught.state_dict())
     network.in_noise.load_state_dict(network.drawing.state_dict())
-    ascent = cards["drawing"].ascent
-    if ascent is None:
-        raise InputError(
-            f"drawing: expected a network from rounds that draw, got {settings.drawing!r}"
-        )
     return network.eval().requires_grad_(False), ascent

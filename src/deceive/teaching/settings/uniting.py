@@ -5,9 +5,11 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, field_validator
 
+from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset
 from deceive.fooling.starts import REAL, STARTS
 from deceive.networks.coarse_to_fine import CoarseToFine
+from deceive.storage.models import load_card
 from deceive.teaching.settings.base import (
     ContinualSettings,
     Round,
@@ -73,3 +75,26 @@ class UnitingSettings(ContinualSettings):
         """Raise `InputError` if they don't fit the data, the machine or the processes."""
         super().check(data)
         check_judged(self.judged, data)
+        architectures = {"drawing": "draw", "resisting": "resist", "reading": "fast"}
+        for name, architecture in architectures.items():
+            self._check_part(name, architecture, data)
+
+    def _check_part(self, name: str, architecture: str, data: Dataset) -> None:
+        place = getattr(self, name)
+        try:
+            card = load_card(place)
+        except InputError as error:
+            raise InputError(f"{name}: {str(error).removeprefix('model: ')}") from error
+        if card.architecture != architecture:
+            raise InputError(
+                f"{name}: expected a network of the architecture {architecture}, got {place!r}, "
+                f"whose architecture is {card.architecture}"
+            )
+        if card.data_checksum != data.checksum:
+            raise InputError(
+                f"{name}: expected a network that was trained on the images in {data.folder}, "
+                f"got {place!r}, trained on others; for other data give --drawing, --resisting, "
+                "--reading and --judge"
+            )
+        if name == "drawing" and card.ascent is None:
+            raise InputError(f"drawing: expected a network from rounds that draw, got {place!r}")
