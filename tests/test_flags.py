@@ -193,6 +193,8 @@ def test_each_kind_of_rounds_shows_its_own_flags_the_common_ones_first(capsys, m
     ("line", "said"),
     [
         ("study --network nope", "--network: expected one of fast, judge, study"),
+        ("rounds --start nope", "--start: expected one of uniform"),
+        ("rounds --ascent.rule nope", "--ascent.rule: expected one of"),
         ("rounds --ascent.noise -1", "--ascent.noise: expected a number of at least 0"),
         ("train --batch-size 1", "--batch-size: expected a number of at least 2, got 1"),
         ("audit x --thorough --restarts 0", "--restarts: expected a number of at least 1"),

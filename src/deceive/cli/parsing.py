@@ -145,4 +145,5 @@ def flag_error(error: ValidationError) -> InputError:
     if not first["loc"]:  # about several of them together
         return InputError(f"settings: {first['msg'].removeprefix('Value error, ')}")
     parts = [part for part in first["loc"] if isinstance(part, str)]  # not the place in a list
-    return InputError(f"{_flag('.'.join(parts))}: {checks.in_words(first)}")
+    said = checks.in_words(first).removeprefix(f"{parts[-1]}: ")  # a check may name its field
+    return InputError(f"{_flag('.'.join(parts))}: {said}")
