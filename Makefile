@@ -72,6 +72,15 @@ format: $(TOOLS) ## put the code into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+# The last network of a run, where the shipped ones are.
+define shipped
+for kind in safetensors json; do \
+  for each in runs/$(1)/weights/round-*.$$kind; do \
+    cp "$$each" models/$(1).$$kind || exit 1; \
+  done; \
+done
+endef
+
 models: $(PACKAGE) ## train the shipped networks again; judge-in-noise stays
 	$(BIN)/deceive train --recipe fast --seed 0 --out models/fast.safetensors
 	$(BIN)/deceive train --recipe judge --seed 1 --out models/judge.safetensors
@@ -84,17 +93,9 @@ models: $(PACKAGE) ## train the shipped networks again; judge-in-noise stays
 	  done; \
 	done
 	$(BIN)/deceive rounds --preset resist
-	for kind in safetensors json; do \
-	  for each in runs/resist/weights/round-*.$$kind; do \
-	    cp "$$each" models/resist.$$kind || exit 1; \
-	  done; \
-	done
+	$(call shipped,resist)
 	$(BIN)/deceive rounds --preset one
-	for kind in safetensors json; do \
-	  for each in runs/one/weights/round-*.$$kind; do \
-	    cp "$$each" models/one.$$kind || exit 1; \
-	  done; \
-	done
+	$(call shipped,one)
 
 pictures: study $(TOOLS) ## the pictures of README and docs, from the study and of the page
 	cp runs/study/images/*.png images/

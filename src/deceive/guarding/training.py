@@ -103,23 +103,33 @@ def train_guard(
     settings: dict[str, int | float | str] = {"rounds": rounds}
     if mixture is None:
         settings[ANY] = 1
+    return network, _card(network, data, settings, seed, time.perf_counter() - started)
+
+
+def _card(
+    network: Guarded | Classifier,
+    data: Dataset,
+    settings: dict[str, int | float | str],
+    seed: int,
+    seconds: float,
+) -> Card:
     validation, test = (
         digit_accuracy(network, split.images, split.labels, data.n_classes)
         for split in (data.validation, data.test)
     )
-    return network, Card(
-        architecture=architecture,
+    return Card(
+        architecture=network.architecture,
         n_outputs=network.n_outputs,
         image_shape=network.image_shape,
         rubbish_class=data.n_classes,
         seed=seed,
         settings=settings,
         data_checksum=data.checksum,
-        seconds=round(time.perf_counter() - started, 2),
+        seconds=round(seconds, 2),
         validation_accuracy=validation,
         test_accuracy=test,
-        command=f"deceive guard MODEL --data {data.folder.name} --train --rounds {rounds}"
-        f" --seed {seed}",
+        command=f"deceive guard MODEL --data {data.folder.name} --train "
+        f"--rounds {settings['rounds']} --seed {seed}",
         torch=torch.__version__,
     )
 

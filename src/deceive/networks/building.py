@@ -28,6 +28,10 @@ GUARDED = {
 
 _ONE = CoarseToFine.architecture
 
+PARTS = {"drawing": "draw", "resisting": "resist", "reading": "fast"}
+"""What `one` is put together from: its attributes and their architectures. The network that is
+asked in noise is another like the one that draws."""
+
 NETWORKS = sorted([*ARCHITECTURES, *GUARDED, _ONE])
 """Names that `network_of` knows."""
 
@@ -67,10 +71,11 @@ def network_of(
     checks.at_least("n_outputs", n_outputs, 3)
     if name == _ONE:
         in_noise, drawing = (
-            Classifier("draw", n_outputs, image_shape, mean=mean, std=std) for _ in range(2)
+            Classifier(PARTS["drawing"], n_outputs, image_shape, mean=mean, std=std)
+            for _ in range(2)
         )
-        resisting = network_of("resist", n_outputs, image_shape, mean=mean, std=std)
-        reading = Classifier("fast", n_outputs - 1, image_shape, mean=mean, std=std)
+        resisting = network_of(PARTS["resisting"], n_outputs, image_shape, mean=mean, std=std)
+        reading = Classifier(PARTS["reading"], n_outputs - 1, image_shape, mean=mean, std=std)
         return CoarseToFine(in_noise, resisting, reading, drawing)
     made = GUARDED[name]
     guard = Classifier(made.guard, n_outputs, image_shape, mean=mean, std=std)

@@ -21,6 +21,7 @@ from deceive.fooling.climb import climb
 from deceive.fooling.fool import fool
 from deceive.fooling.objectives import log_odds
 from deceive.fooling.starts import begin
+from deceive.networks.building import PARTS
 from deceive.networks.coarse_to_fine import LEVELS, CoarseToFine
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.guarded import Network, guard_of
@@ -286,7 +287,7 @@ def put_together(data: Dataset, settings: UnitingSettings) -> tuple[CoarseToFine
     ascent = load_card(settings.drawing).ascent
     assert isinstance(network, CoarseToFine)
     assert ascent is not None
-    for name in ("drawing", "resisting", "reading"):
+    for name in PARTS:
         taught = load_network(getattr(settings, name))
         getattr(network, name).load_state_dict(taught.state_dict())
     network.in_noise.load_state_dict(network.drawing.state_dict())

@@ -8,6 +8,7 @@ from pydantic import Field, field_validator
 from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset
 from deceive.fooling.starts import REAL, STARTS
+from deceive.networks.building import PARTS
 from deceive.networks.coarse_to_fine import CoarseToFine
 from deceive.storage.models import load_card
 from deceive.teaching.settings.base import (
@@ -75,8 +76,7 @@ class UnitingSettings(ContinualSettings):
         """Raise `InputError` if they don't fit the data, the machine or the processes."""
         super().check(data)
         check_judged(self.judged, data)
-        architectures = {"drawing": "draw", "resisting": "resist", "reading": "fast"}
-        for name, architecture in architectures.items():
+        for name, architecture in PARTS.items():
             self._check_part(name, architecture, data)
 
     def _check_part(self, name: str, architecture: str, data: Dataset) -> None:
