@@ -191,8 +191,9 @@ def test_an_interrupted_training_goes_on_as_if_it_had_not_been(tmp_path, monkeyp
     whole, _ = train_guard(data, rounds=4, seed=0, tick=lambda *_: None)
     ticks = []
 
-    def interrupt(number, *_):
+    def interrupt(number, total, note):
         ticks.append(number)
+        assert note.endswith("% of the rubbish caught")
         if number == 3:
             raise KeyboardInterrupt
 

@@ -14,6 +14,7 @@ from deceive.common import processes
 from deceive.common.errors import InputError
 from deceive.fooling.ascent import Ascent, Schedule
 from deceive.fooling.drawing import DRAWING, draw
+from deceive.reporting.rounds import write_rounds_page
 from deceive.storage.models import load_card, load_network
 from deceive.storage.runs import Run
 from deceive.teaching import (
@@ -29,8 +30,10 @@ from deceive.teaching import (
 )
 from deceive.teaching.continual import Continual
 from deceive.teaching.emerging import Emerging
+from deceive.teaching.keeping import measured
+from deceive.teaching.retraining import Retraining
 from deceive.teaching.settings import read_settings
-from deceive.teaching.vitals import signs_of
+from deceive.teaching.vitals import Vitals, signs_of
 from worlds.forked import forked
 from worlds.old_rounds import OLD_OF
 from worlds.quarters import Quarters, quarters_data
@@ -105,6 +108,31 @@ def test_without_a_round_shown_there_is_something_to_go_back_to(tmp_path):
     assert [row["to"] for row in Run.open(tmp_path).rows()] == [0] * 4
 
 
+@pytest.mark.parametrize(("settings", "game"), [(SMALL, Continual), (LITERAL, Retraining)])
+def test_a_round_is_measured_once_however_early_the_run_was_interrupted(
+    settings, game, tmp_path, monkeypatch
+):
+    whole, rows = play(tmp_path / "whole", settings)
+    numbers, step = [], game.play
+
+    def interrupted(self):
+        raise KeyboardInterrupt
+
+    def counted(game, *others):
+        numbers.append(game.number)
+        return measured(game, *others)
+
+    monkeypatch.setattr("deceive.teaching.loop.measured", counted)
+    monkeypatch.setattr(game, "play", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        play(tmp_path / "parts", settings)
+    monkeypatch.setattr(game, "play", step)
+    parts, later = play(tmp_path / "parts", settings)
+    assert numbers == [row["round"] for row in rows]
+    assert without_clock(later) == without_clock(rows)[1:]
+    assert without_clock(parts.rows()) == without_clock(whole.rows())
+
+
 def _play_until_killed(folder):
     settings = SMALL.model_copy(update={"rounds": 40, "shown": tuple(range(0, 40, 4))})
     play(folder, settings)
@@ -168,9 +196,31 @@ def test_a_network_that_has_nothing_to_learn_is_noticed(vital, words):
     game.vitals.patience = 3
     for _ in range(2):
         game.play()
+    game.number = 1000
+    game.vitals.shares.fill_(0.9)
     game.vitals.shares[vital] = 1.0 if vital == 0 else 0.0
     with pytest.raises(DivergedError, match=words):
         game.play()
+
+
+def test_nothing_is_said_of_rounds_that_were_not_played(tmp_path):
+    game = Continual(quarters_data(), SMALL)
+    assert game.news() == ""
+    _, rows = play(tmp_path)
+    shares = [(row["rubbish_caught"], row["digits_read_in_noise"]) for row in rows]
+    assert shares[0] == (None, None)
+    assert all(0 <= share <= 1 for after in shares[1:] for share in after)
+    page = write_rounds_page(Run.open(tmp_path)).read_text()
+    first = page[page.index('<th scope="row">0</th>') :]
+    assert ">–</td>" in first[: first.index("</tr>")]
+
+
+def test_recent_shares_are_those_of_the_rounds_that_were_played():
+    vitals = Vitals()
+    assert vitals.after(0) == (None, None)
+    for number in (1, 2):
+        vitals.watch(torch.tensor([0.25, 0.75, 1.0]), number, lambda is_caught: None)
+        assert vitals.after(number) == pytest.approx((0.25, 0.75))
 
 
 def test_memory_stays_flat():

@@ -27,6 +27,7 @@ from deceive.networks.guarded import Guarded, guard_of
 from deceive.networks.precision import working_dtype
 from deceive.teaching.candidates import Candidates, some_of
 from deceive.teaching.garbage import garbage_for
+from deceive.teaching.vitals import recent
 from deceive.training.augmenting import augment
 from deceive.training.averaging import following
 from deceive.training.settings import TrainingSettings
@@ -57,6 +58,9 @@ _STEP_SIZE, _LARGER = 0.005, 30
 # the weight of garbage in the loss. Adam keeps no first moment: what deceived the network a few
 # rounds ago no longer does.
 _RATE, _WARM_UP, _AVERAGING, _GARBAGE_WEIGHT = 1e-3, 50, 0.99, 0.5
+
+# How much the share of candidates caught is remembered.
+_MEMORY = 0.98
 
 # Half of the real images are moved a little.
 _LIGHT = TrainingSettings(rotation=8, scaling=0.1, translation=2, elasticity=0)
@@ -99,7 +103,7 @@ class Rounds:
         self.alone = isinstance(network, Classifier)
         self.game = _ALONE if self.alone else _BESIDE_MIXTURE
         self.count, self.generator = count, generator
-        self.number, self.caught = 0, 0.5
+        self.number, self.caught = 0, 0.0
         self.heap = garbage_for(data.train.images, _HEAP, generator)
         self.candidates = Candidates.blank(_KEPT, data.image_shape)
         self.were_real = torch.zeros(_KEPT, dtype=torch.bool)
@@ -132,7 +136,12 @@ class Rounds:
         self.averaged.update_parameters(self.guard)
         of_candidates = logits.detach()[_CHOSEN : 2 * _CHOSEN].float()
         caught = of_candidates[:, -1] > of_candidates[:, :-1].logsumexp(1)
-        self.caught += 0.02 * (caught.double().mean().item() - self.caught)
+        self.caught += (1 - _MEMORY) * (caught.double().mean().item() - self.caught)
+
+    def news(self) -> str:
+        """The share of recent candidates that were caught; nothing before the first round."""
+        share = recent(self.caught, _MEMORY, self.number)
+        return "" if share is None else f"{share:.0%} of the rubbish caught"
 
     def state(self) -> dict[str, Tensor]:
         """Everything that the next round depends on, by name."""

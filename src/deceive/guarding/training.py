@@ -48,6 +48,7 @@ class _Facts(BaseModel):
     number: int
     """Rounds played."""
     caught: float
+    """A moving average of the shares caught."""
     seconds: float
     digest: str
     """Of the tensors."""
@@ -92,7 +93,7 @@ def train_guard(
     saved = time.perf_counter()
     while training.number < rounds:
         training.play()
-        tick(training.number, rounds, f"{training.caught:.0%} of the rubbish caught")
+        tick(training.number, rounds, training.news())
         if kept is not None and time.perf_counter() - saved >= _EVERY:
             saved = time.perf_counter()
             _save(training, kept, saved - started)

@@ -105,14 +105,14 @@ class Continual(Game):
 
     def tally(self, network: Network) -> Row:
         """The shares of rubbish caught and of digits read in recent rounds."""
-        return {
-            "rubbish_caught": self.vitals.is_caught,
-            "digits_read_in_noise": self.vitals.is_read,
-        }
+        signs = self.vitals.after(self.number)
+        return {"rubbish_caught": signs.is_caught, "digits_read_in_noise": signs.is_read}
 
     def news(self) -> str:
-        """Speed, rubbish caught and digits read."""
-        is_caught, is_read = self.vitals.is_caught, self.vitals.is_read
+        """Speed, rubbish caught and digits read; nothing before the first round."""
+        is_caught, is_read = self.vitals.after(self.number)
+        if is_caught is None:
+            return ""
         made = self.number * self.settings.candidates * self.settings.steps
         rate = f"{made / self.seconds:,.0f} image-steps/s, " if self.seconds else ""
         return f"{rate}{is_caught:.0%} of the rubbish caught, {is_read:.0%} of the real images read"

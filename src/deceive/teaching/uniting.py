@@ -33,7 +33,7 @@ from deceive.teaching.garbage import garbage_for
 from deceive.teaching.kind import logits_in, smooth
 from deceive.teaching.learner import Learner
 from deceive.teaching.settings import UnitingSettings
-from deceive.teaching.vitals import Vitals, signs_of
+from deceive.teaching.vitals import Vitals, recent, signs_of
 from deceive.training.recipes import build_network
 
 # The confidence of a candidate that deceives, and how much the share of those is remembered.
@@ -244,15 +244,21 @@ class Uniting(Game):
 
     def tally(self, network: Network) -> Row:
         """How often the whole was fooled recently, and what the network asked in noise caught."""
+        signs = self.vitals.after(self.number)
         return {
-            "recently_fooled": self.fooled.item(),
-            "rubbish_caught": self.vitals.is_caught,
-            "digits_read_in_noise": self.vitals.is_read,
+            "recently_fooled": self._recently_fooled(),
+            "rubbish_caught": signs.is_caught,
+            "digits_read_in_noise": signs.is_read,
         }
 
     def news(self) -> str:
-        """The share of candidates that fool the whole."""
-        return f"{self.fooled.item():.0%} of the candidates fool it"
+        """The share of candidates that fool the whole; nothing before the first round."""
+        share = self._recently_fooled()
+        return "" if share is None else f"{share:.0%} of the candidates fool it"
+
+    def _recently_fooled(self) -> float | None:
+        """The share of recent candidates that fooled the whole; None before the first round."""
+        return recent(self.fooled.item(), _MEMORY, self.number)
 
     def shared(self) -> dict[str, Tensor]:
         """What learns, the whole's calibration, and the signs."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,6 +12,26 @@ from deceive.teaching.game import DivergedError
 # Vital signs are averages over the last hundred rounds or so.
 _MEMORY = 0.99
 _READ_TOO_SELDOM = 0.05
+
+
+def recent(average: float, memory: float, count: int) -> float | None:
+    """The share that a moving average of `count` shares stands for; None before the first.
+
+    The average begins at 0, and that is taken out of it (Kingma and Ba 2015).
+
+    >>> recent(0.5 * 0.0 + 0.5 * 0.8, 0.5, 1), recent(0.0, 0.5, 0)
+    (0.8, None)
+    """
+    return None if count == 0 else min(1.0, average / (1 - memory**count))
+
+
+class Signs(NamedTuple):
+    """Recent shares; None before the first round."""
+
+    is_caught: float | None
+    """Of the rubbish."""
+    is_read: float | None
+    """Of the real images in noise."""
 
 
 def signs_of(logits: Tensor, labels: Tensor, loss: Tensor, count: int) -> Tensor:
@@ -32,19 +53,19 @@ def signs_of(logits: Tensor, labels: Tensor, loss: Tensor, count: int) -> Tensor
 
 
 class Vitals:
-    """Recent shares of rubbish caught and of digits read.
+    """Moving averages of the shares of rubbish caught and of digits read.
 
     Attributes:
-        shares: both, (2,).
+        shares: both, (2,); they begin at 0.
         patience: rounds before they can raise an alarm; early ones are always alarming.
     """
 
     def __init__(self) -> None:
-        self.shares = torch.tensor([0.5, 0.5])
+        self.shares = torch.zeros(2)
         self.patience = 1000
 
     def watch(self, signs: Tensor, number: int, alarm: Callable[[float], str | None]) -> None:
-        """Take in the signs of round `number`.
+        """Take in the signs of round `number`, from 1.
 
         Raises `DivergedError` when the loss is not finite, when digits are hardly read any more, or
         when `alarm` gives a reason, from the share of rubbish caught.
@@ -54,17 +75,14 @@ class Vitals:
             raise DivergedError(f"the loss is {loss}")
         if number < self.patience:
             return
-        if self.is_read < _READ_TOO_SELDOM:
-            raise DivergedError(f"only {self.is_read:.1%} of the real images in noise are read")
-        if reason := alarm(self.is_caught):
+        is_caught, is_read = self.after(number)
+        assert is_caught is not None
+        assert is_read is not None
+        if is_read < _READ_TOO_SELDOM:
+            raise DivergedError(f"only {is_read:.1%} of the real images in noise are read")
+        if reason := alarm(is_caught):
             raise DivergedError(reason)
 
-    @property
-    def is_caught(self) -> float:
-        """Share of the rubbish caught."""
-        return self.shares[0].item()
-
-    @property
-    def is_read(self) -> float:
-        """Share of the digits read."""
-        return self.shares[1].item()
+    def after(self, number: int) -> Signs:
+        """The recent shares, after this many rounds."""
+        return Signs(*(recent(share, _MEMORY, number) for share in self.shares.tolist()))
