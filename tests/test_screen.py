@@ -167,6 +167,27 @@ def test_text_is_shown_as_it_is_and_steers_no_terminal(capsys):
     assert set(filter(lambda c: not c.isprintable(), err)) == {"\n"}
 
 
+def test_where_there_is_no_terminal_lines_stay_whole(monkeypatch, capsys):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    note, cells = "a few words on the state of things, " * 5, [f"{n} wide cells" for n in range(12)]
+    table = Table(*cells)
+    table.add_row(*cells)
+    with screen.task("3,000 rounds") as report:
+        report(1, 3000, note)
+    screen.log.print(note)
+    screen.results.print(table)
+    out, err = capsys.readouterr()
+    bar, said = err.splitlines()
+    assert bar.startswith("3,000 rounds ")
+    assert bar.rstrip().endswith(note.rstrip())
+    assert said == note
+    assert len(out.splitlines()) == 5
+    assert all(cell in out for cell in cells)
+    monkeypatch.setenv("COLUMNS", "80")
+    screen.log.print(note)
+    assert len(capsys.readouterr().err.splitlines()) > 1
+
+
 def test_what_is_wrong_with_a_command_line_steers_no_terminal(capsys):
     code, _, err = run(capsys, "fool", "--count", "\x1b[2J[/b]", "--\x1b]0;title\x07")
     assert code == 2

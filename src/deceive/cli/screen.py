@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from typing import IO, Any, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.text import Text
 
@@ -32,8 +32,15 @@ def visible(text: str) -> str:
     )
 
 
+# The width where there is no terminal: longer than any line.
+_ENDLESS = 10_000
+
+
 class Screen(Console):
-    """A console that prints each string literally, on one line."""
+    """A console that prints each string literally, on one line.
+
+    A terminal wraps long lines. In a file or a pipe they stay whole, unless COLUMNS is set.
+    """
 
     def __init__(self, *, stderr: bool = False, file: TextIO | None = None) -> None:
         super().__init__(stderr=stderr, file=file, markup=False, emoji=False, highlight=False)
@@ -41,6 +48,14 @@ class Screen(Console):
     def render_str(self, text: str, **options: Any) -> Text:
         """Every printed string and table cell passes through here."""
         return super().render_str(visible(text), **options)
+
+    @property  # type: ignore[misc]  # nothing sets it
+    def size(self) -> ConsoleDimensions:
+        """The terminal's; else as many columns as a line needs."""
+        size = super().size
+        if self.is_terminal or "COLUMNS" in os.environ:
+            return size
+        return ConsoleDimensions(_ENDLESS, size.height)
 
     @contextmanager
     def staying(self, file: TextIO) -> Iterator[None]:
