@@ -49,7 +49,10 @@ class Resumable(Command):
 
 
 def main(arguments: list[str]) -> None:
-    """Do what a command line asks for; without a contest in it, hold all of them."""
+    """Do what a command line asks for; without a contest in it, hold all of them.
+
+    Prints the table, or only the section of the contest that it names.
+    """
     if not arguments or (arguments[0].startswith("-") and arguments[0] not in ("-h", "--help")):
         arguments = ["all", *arguments]
     command = tyro.cli(
@@ -59,17 +62,21 @@ def main(arguments: list[str]) -> None:
         args=arguments,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
+    of_one = None
     for name, contest in CONTESTS.items():
         if isinstance(command, All) and (command.quick or not contest.long):
             plan = contest.module.QUICK if command.quick else contest.module.Plan()
             hold(name, contest, plan, command.folder)
         elif hasattr(command, name):
             resume = isinstance(command, Resumable) and command.resume
-            hold(name, contest, getattr(command, name), command.folder, resume=resume)
+            plan = getattr(command, name)
+            hold(name, contest, plan, command.folder, resume=resume)
+            of_one = table.section(command.folder, contest, contest.stem(name, plan))
     is_kept = command.folder == HERE / "results"
-    print(
-        table.make(command.folder, pictures=HERE.parent / "images" if is_kept else command.folder)
+    whole = table.make(
+        command.folder, pictures=HERE.parent / "images" if is_kept else command.folder
     )
+    print(whole if of_one is None else of_one)
 
 
 def hold(name: str, contest: Contest, plan: Any, folder: Path, *, resume: bool = False) -> None:

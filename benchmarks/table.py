@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from benchmarks.contest import read
-from benchmarks.registry import CONTESTS
+from benchmarks.contest import Row, read
+from benchmarks.registry import CONTESTS, Contest
 from deceive.common.files import write_text
 from deceive.reporting.figures import save
 
@@ -20,11 +20,21 @@ def make(folder: Path, *, pictures: Path) -> str:
         if not paths and not contest.per_model:
             parts.append(f"## {name.capitalize()}\n\nNot measured yet.")
         for path in paths:
-            result = read(folder, path.stem)
-            assert result is not None
+            result = _rows(folder, path.stem)
             parts.append(contest.module.table(result))
             for stem, figure in contest.pictures(result).items():
                 save(figure, (folder if contest.per_model else pictures) / f"{stem}.png")
     text = "\n\n".join(parts) + "\n"
     write_text(folder / "README.md", text)
     return text
+
+
+def section(folder: Path, contest: Contest, stem: str) -> str:
+    """A contest's part of the table, from its rows in `folder/stem.json`."""
+    return contest.module.table(_rows(folder, stem))
+
+
+def _rows(folder: Path, stem: str) -> Row:
+    result = read(folder, stem)
+    assert result is not None
+    return result

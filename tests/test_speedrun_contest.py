@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 from benchmarks import table
+from benchmarks.__main__ import main
 from benchmarks.contests import speedrun, training
 from benchmarks.entries import ENTRIES, Entry, ours
 from torch import nn
@@ -56,6 +57,21 @@ def test_rows_make_the_table_and_are_kept(tiny, few, monkeypatch, tmp_path):
         ("quick", 2),
         ("hopeless", 2),
     ]
+
+
+def test_a_contest_prints_its_own_section_and_the_table_has_all(
+    tiny, few, monkeypatch, tmp_path, capsys
+):
+    monkeypatch.setattr(speedrun, "load_data", lambda: few)
+    sizes = ["--entries", *tiny.entries, "--seeds", "1", "--images", "200"]
+    main(["speedrun", "--quick", *sizes, "--out", str(tmp_path)])
+    said, (written,) = capsys.readouterr().out, tmp_path.glob("*.md")
+    assert said.startswith("## Speedrun")
+    assert said.count("## ") == 1
+    assert said.strip() in written.read_text()
+    assert written.read_text().count("## ") > 5
+    main(["table", "--out", str(tmp_path)])
+    assert capsys.readouterr().out.strip() == written.read_text().strip()
 
 
 def test_an_entry_that_is_not_there():
