@@ -160,7 +160,7 @@ def test_advice_in_words():
     assert first == (
         "Use the energy (the log of the summed exponentials of its logits), and answer only above "
         "7.314: that keeps 95.0% of the validation images and 94.0% of the test images, and stops "
-        "20.0% of the images optimised against it and all of every other kind of garbage."
+        "20.0% of the images optimised against it and all the other garbage."
     )
     assert against.startswith(
         "The optimised images were made to raise its confidence, not this score"
@@ -171,7 +171,7 @@ def test_advice_in_words():
     )
     (alone,) = said(garbage("uniform", msp=0.0, energy=0.0, vim=0.0))
     assert "Use the confidence, and answer only above 98.201%" in alone
-    assert alone.endswith("and stops all of every kind of garbage.")
+    assert alone.endswith("and stops all the garbage.")
 
 
 def test_images_optimised_against_it_that_have_no_scores_are_said():

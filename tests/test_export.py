@@ -1,4 +1,5 @@
 import json
+import re
 import subprocess
 import sys
 
@@ -19,6 +20,7 @@ from deceive.networks.classifier import Classifier
 from deceive.networks.convolutions import StemConv
 from deceive.storage.export import exported
 from deceive.storage.models import halved
+from deceive.storage.shipped import shipped_names
 from deceive.storage.templates import Templates
 from worlds.graphs import assert_agrees, random_batch, session
 
@@ -389,6 +391,16 @@ def test_the_command_writes_the_gradient(tmp_path, capsys):
     }
     network = load_network("study")
     assert_agrees(path, network, *random_batch(network, (1, 28, 28), 2, seed=0))
+
+
+def test_the_help_says_what_noise_is_and_which_networks_take_it(capsys):
+    code, out, _ = cli(capsys, "--help")
+    said = " ".join(out.replace("│", " ").split())
+    assert code == 0
+    assert "noise: for each image, the standard deviation of the gaussian noise" in said
+    hearing = [n for n in shipped_names() if getattr(load_network(n), "hears_noise", False)]
+    (named,) = re.findall(r"network for images in noise \((.*?)\)", said)
+    assert named.split(", ") == [name for name in hearing if not name.startswith("rounds-")]
 
 
 def test_the_command_names_the_file_after_the_network(tmp_path, capsys, monkeypatch):

@@ -90,9 +90,11 @@ def _stopped(report: AuditReport, advice: Advice) -> str:
     worst = sorted(advice.stopped.items(), key=lambda each: each[1])
     parts = [_part(report, kind, share) for kind, share in worst if share < _NEARLY_ALL]
     others = [share for _, share in worst if share >= _NEARLY_ALL]
-    if others:
-        share = "all" if others[0] == 1 else f"at least {_floored(others[0])}"
-        parts.append(f"{share} of every {'other ' if parts else ''}kind of garbage")
+    other = "other " if parts else ""
+    if others and others[0] == 1:
+        parts.append(f"all the {other}garbage")
+    elif others:
+        parts.append(f"at least {_floored(others[0])} of every {other}kind of garbage")
     return in_list(parts)
 
 

@@ -16,16 +16,18 @@ class ExportCommand(Command):
     """`deceive export`: its flags, and what it does."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[MODEL]")] = "fast"
-    """A shipped network, or a safetensors file."""
+    """A shipped network, or a safetensors file. The graph takes images with pixels in [0, 1] and
+    gives logits. A network for images in noise (draw, judge-in-noise, one) takes a second input,
+    noise: for each image, the standard deviation of the gaussian noise that you have added to its
+    pixels; 0 for none."""
     out: Path | None = None
     """Where the graph goes; by default the network's name with .onnx, in this folder."""
     gradient: bool = False
     """Also write the gradient of the objective with respect to the pixels; the graph then takes
-    (images, targets)."""
+    targets too."""
     training_step: bool = False
     """Write a step of training instead, for programs that can only ask networks: the graph takes
-    (weights, state, number, learning_rate, images, labels), and noise for a network that is told
-    of it, and gives new weights and state, the loss and the logits. All weights are one vector; the
+    (weights, state, number, learning_rate, images, labels), and noise as above, and gives new weights and state, the loss and the logits. All weights are one vector; the
     state begins as zeros, and the number of the step at 1."""
     objective: str = "log_odds"
     """The objective whose gradient is written: log_odds, log_probability, logit or margin."""
