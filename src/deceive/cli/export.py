@@ -27,8 +27,9 @@ class ExportCommand(Command):
     targets too."""
     training_step: bool = False
     """Write a step of training instead, for programs that can only ask networks: the graph takes
-    (weights, state, number, learning_rate, images, labels), and noise as above, and gives new weights and state, the loss and the logits. All weights are one vector; the
-    state begins as zeros, and the number of the step at 1."""
+    (weights, state, number, learning_rate, images, labels), and noise as above, and gives new
+    weights and state, the loss and the logits. All weights are one vector; the state begins as
+    zeros, and the number of the step at 1."""
     objective: str = "log_odds"
     """The objective whose gradient is written: log_odds, log_probability, logit or margin."""
     json: bool = False
