@@ -7,7 +7,7 @@ from torch import Generator, nn
 from deceive import Split
 from deceive.fooling.ascent import Ascent, Schedule
 from deceive.teaching.emerging import Emerging
-from deceive.teaching.leading import astray
+from deceive.teaching.leading import slope_on_the_way
 from worlds.quarters import quarters_data
 from worlds.rounds import SMALL
 
@@ -29,8 +29,12 @@ class Pulling(nn.Module):
         return torch.cat([images.flatten(1) @ self.images.T, rubbish], 1)
 
 
-def off(network, start="blank", ascent=ASCENT):
-    return astray(network, DIGITS, ascent, start, 8, Generator().manual_seed(0))
+def slope(network, start="blank", ascent=ASCENT):
+    return slope_on_the_way(network, DIGITS, ascent, start, 8, Generator().manual_seed(0))
+
+
+def off(network, **how):
+    return slope(network, **how).astray
 
 
 def test_a_gradient_that_leads_to_the_real_image_is_not_astray(monkeypatch):
@@ -60,14 +64,25 @@ def test_the_penalty_teaches_where_to_go():
     assert off(network) < before - 0.05
 
 
-def test_rounds_are_led_if_that_is_asked_for():
-    led = SMALL.model_copy(update={"leading": 1.0, "candidates": 15})
-    logits, chosen = torch.zeros(30, 5), torch.arange(15)
-    labels = torch.cat([torch.arange(15) % 4, torch.full((15,), 4)])
-    losses = []
-    for settings in (led, led.model_copy(update={"leading": 0.0})):
-        kind = Emerging(quarters_data(), settings, Generator().manual_seed(0))
-        losses.append(kind.loss(logits, labels, chosen))
-    assert losses[0].requires_grad
-    assert not losses[1].requires_grad
-    assert 0.1 < losses[0] - losses[1] < 2
+def test_the_steepness_is_that_of_the_same_gradient(monkeypatch):
+    monkeypatch.setenv("DECEIVE_PRECISION", "float32")
+    assert slope(Pulling(3)).steepness.item() == pytest.approx(
+        9 * slope(Pulling(1)).steepness.item()
+    )
+
+
+def gradients(leading, number):
+    """The size of the network's gradient after the penalties of a round."""
+    settings = SMALL.model_copy(update={"leading": leading, "candidates": 15})
+    kind = Emerging(quarters_data(), settings, Generator().manual_seed(0))
+    digits = kind.data.train
+    kind.penalise(digits.images[:15], digits.labels[:15], torch.ones(15), number)
+    found = [each.grad for each in kind.network.parameters() if each.grad is not None]
+    return sum(each.square().sum().item() for each in found)
+
+
+def test_rounds_are_led_if_that_is_asked_for_in_every_other_round():
+    assert gradients(1.0, 1) == 0
+    assert gradients(2.0, 2) > gradients(1.0, 2) > gradients(1e-3, 2) > 0
+    assert gradients(0.0, 2) == 0  # smoothed, in every fourth
+    assert gradients(0.0, 4) > 0

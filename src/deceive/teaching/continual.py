@@ -13,7 +13,7 @@ from deceive.networks.guarded import Network, guard_of
 from deceive.storage.kinds import Row
 from deceive.teaching.emerging import Emerging
 from deceive.teaching.game import Game, unless_unusable
-from deceive.teaching.kind import Lesson, RoundsKind, logits_in, smooth
+from deceive.teaching.kind import Lesson, RoundsKind, logits_in
 from deceive.teaching.learner import Learner
 from deceive.teaching.resisting import Resisting
 from deceive.teaching.settings import ContinualSettings, EmergingSettings, ResistingSettings
@@ -60,7 +60,7 @@ class Continual(Game):
         loss = kind.loss(logits, labels, chosen)
         self.learner.optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
-        smooth(self.network, images[:n], labels[:n], sigma[:n], self.settings, self.number)
+        kind.penalise(images[:n], labels[:n], sigma[:n], self.number)
         signs = signs_of(logits, labels, loss, n)
 
         # The network takes the step, and its average follows slowly.

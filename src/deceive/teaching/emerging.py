@@ -11,17 +11,14 @@ from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy
 from deceive.storage.models import halved
 from deceive.teaching.candidates import Candidates, some_of
-from deceive.teaching.kind import Lesson, untaught
-from deceive.teaching.leading import astray
+from deceive.teaching.kind import Lesson, smooth, untaught
+from deceive.teaching.leading import lead
 from deceive.teaching.settings import EmergingSettings
 from deceive.training.augmenting import augment
 from deceive.training.settings import TrainingSettings
 
 # When the network catches this share of its candidates, it has nothing more to learn from them.
 _CAUGHT_TOO_OFTEN = 0.98
-
-# For so many candidates, the network is asked once whether its gradient leads to a real image.
-_CANDIDATES_A_LED = 2
 
 
 class Emerging:
@@ -84,10 +81,7 @@ class Emerging:
         )
 
     def loss(self, logits: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
-        """Cross-entropy, over all outputs in noise, and over the classes alone on clean digits.
-
-        And how far the gradient leads astray, if that is asked for.
-        """
+        """Cross-entropy, over all outputs in noise, and over the classes alone on clean digits."""
         n, k = len(chosen), self.data.n_classes
         weight = torch.ones(k + 1, device=logits.device)
         weight[k] = self.settings.rubbish_weight
@@ -95,11 +89,15 @@ class Emerging:
         if len(labels) > 2 * n:
             clean = F.cross_entropy(logits[2 * n :, :k], labels[2 * n :], reduction="sum")
             loss = loss + clean / (2 * n)
-        if self.settings.leading:
-            s, count = self.settings, -(-n // _CANDIDATES_A_LED)
-            off = astray(self.network, self.data.train, s.ascent, s.start, count, self.generator)
-            loss = loss + s.leading * off
         return loss
+
+    def penalise(self, images: Tensor, labels: Tensor, sigma: Tensor, number: int) -> None:
+        """Lead the network, if that is asked for; else smooth it at digits."""
+        s = self.settings
+        if s.leading:
+            lead(self.network, self.data.train, s, len(images), self.generator, number)
+        else:
+            smooth(self.network, images, labels, sigma, s, number)
 
     def alarm(self, is_caught: float) -> str | None:
         """Too much rubbish is caught."""

@@ -53,6 +53,16 @@ class RoundsKind(Protocol):
     def loss(self, logits: Tensor, labels: Tensor, chosen: Tensor) -> Tensor:
         """The loss on a lesson, a scalar, from the logits (2N + M, K)."""
 
+    def penalise(self, images: Tensor, labels: Tensor, sigma: Tensor, number: int) -> None:
+        """Add the gradient of what keeps the network's slope right, in round `number`.
+
+        Args:
+            images: (N, C, H, W), the lesson's digits in their noise.
+            labels: (N,).
+            sigma: (N,), standard deviations of the noise.
+            number: of the round.
+        """
+
     def alarm(self, is_caught: float) -> str | None:
         """Why nothing is left to learn, given the share of rubbish caught; None if something is."""
 
@@ -87,16 +97,16 @@ def logits_in(network: nn.Module, images: Tensor, *sigma: Tensor) -> Tensor:
     return logits.float()
 
 
-def steepness_of(network: nn.Module, images: Tensor, labels: Tensor, sigma: Tensor) -> Tensor:
-    """How steep the objective is at digits in noise, E[(σ² + 0.01) |∇ objective|²], a scalar.
+def steepness(gradient: Tensor, sigma: Tensor) -> Tensor:
+    """How steep the objective is, E[(σ² + 0.01) |∇ objective|²], a scalar; for a penalty.
 
     The factor σ² turns the slope, which has to be steeper where there is less noise, into the size
-    of the step that would be taken there. The graph is kept, so that the value can serve as a
-    penalty (R1, Mescheder et al. 2018).
+    of the step that would be taken there (R1, Mescheder et al. 2018).
+
+    Args:
+        gradient: (N, C, H, W).
+        sigma: (N,), standard deviations of the noise.
     """
-    images = images.detach().requires_grad_()
-    score = log_odds(logits_in(network, images, sigma), labels)
-    (gradient,) = torch.autograd.grad(score.sum(), images, create_graph=True)
     return (gradient.square().sum((1, 2, 3)) * (sigma.square() + 0.01)).mean()
 
 
@@ -108,10 +118,13 @@ def smooth(
     settings: ContinualSettings,
     number: int,
 ) -> None:
-    """Add the gradient of the penalty on steepness, in every fourth round and four times over.
+    """Add the gradient of the penalty on steepness at digits in noise.
 
-    Lazy regularisation (Karras et al. 2020); for the arguments see `steepness_of`.
+    In every fourth round and four times over: lazy regularisation (Karras et al. 2020).
     """
     if settings.smoothness and number % _PENALISED == 0:
-        penalty = settings.smoothness / 2 * steepness_of(network, images, labels, sigma)
+        images = images.detach().requires_grad_()
+        score = log_odds(logits_in(network, images, sigma), labels)
+        (gradient,) = torch.autograd.grad(score.sum(), images, create_graph=True)
+        penalty = settings.smoothness / 2 * steepness(gradient, sigma)
         (_PENALISED * penalty).backward()  # type: ignore[no-untyped-call]

@@ -15,7 +15,7 @@ from deceive.networks.frozen import FrozenCopy
 from deceive.networks.guarded import Guarded
 from deceive.storage.models import halved
 from deceive.teaching.candidates import Candidates, some_of
-from deceive.teaching.kind import Lesson, untaught
+from deceive.teaching.kind import Lesson, smooth, untaught
 from deceive.teaching.patchworks import Patchworks
 from deceive.teaching.readers import Readers
 from deceive.teaching.settings import SURE, ResistingSettings
@@ -120,6 +120,10 @@ class Resisting:
         of_candidates = torch.where(were_digits, not_target, wrong[n : 2 * n])
         of_rubbish = torch.cat([of_candidates, wrong[2 * n :]])
         return (wrong[:n].mean() + weight * of_rubbish.mean()) / (1 + weight)
+
+    def penalise(self, images: Tensor, labels: Tensor, sigma: Tensor, number: int) -> None:
+        """Smooth the network at digits."""
+        smooth(self.network, images, labels, sigma, self.settings, number)
 
     def alarm(self, is_caught: float) -> str | None:
         """Always None: the more rubbish is caught, the better."""
