@@ -176,13 +176,13 @@ def test_each_kind_of_rounds_shows_its_own_flags_the_common_ones_first(capsys, m
     monkeypatch.setenv("COLUMNS", "100")
     shown = {name: run(capsys, "rounds", "--preset", name, "--help")[1] for name in PRESETS}
     for flag, kinds in {
-        "--rounds": {"draw", "resist", "study", "one"},
-        "--kept": {"draw", "resist", "one"},
+        "--rounds": {"draw", "paint", "resist", "study", "one"},
+        "--kept": {"draw", "paint", "resist", "one"},
         "--restarted": {"resist", "one"},
         "--drawing": {"one"},
         "--epochs": {"study"},
-        "--ascent.rule": {"draw", "study"},
-        "--ascent.schedule.steps": {"draw"},
+        "--ascent.rule": {"draw", "paint", "study"},
+        "--ascent.schedule.steps": {"draw", "paint"},
     }.items():
         assert {name for name, text in shown.items() if f" {flag} " in text} == kinds, flag
     boxes = re.findall(r"([\w.]+) options", shown["draw"])

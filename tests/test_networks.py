@@ -168,7 +168,7 @@ def test_only_a_network_that_hears_noise_is_changed_by_being_told():
             nn.init.normal_(parameter, std=0.1)
         same = torch.equal(network(images, noise), network(images))
         assert same == (not network.hears_noise)
-        assert network.hears_noise == (architecture in ("draw", "one", "sketch"))
+        assert network.hears_noise == (architecture in ("draw", "one", "paint", "sketch"))
         assert torch.equal(network(images, torch.zeros(2)), network(images))
 
 

@@ -296,7 +296,7 @@ def test_an_image_whose_class_is_in_doubt_is_not_rubbish():
 def test_the_command_makes_the_settings_again(preset):
     settings = PRESETS[preset].model_copy(update={"seed": 3, "shown": (0, 7)})
     if "ascent" in type(settings).model_fields:
-        schedule = Schedule(steps=4) if preset == "draw" else None
+        schedule = Schedule(steps=4) if preset in ("draw", "paint") else None
         settings = settings.model_copy(update={"ascent": Ascent(noise=0.5, schedule=schedule)})
     program, *words = command_of(settings).split()
     assert program == "deceive"

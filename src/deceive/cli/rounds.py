@@ -24,9 +24,9 @@ class Choice:
     """The flags that decide which other flags there are, and their defaults."""
 
     preset: str = "draw"
-    """draw (until digits emerge), resist (until gibberish hardly deceives), one (until one network
-    reads, resists and draws), or study (the case study's own procedure). Each has flags of its own:
-    see --preset NAME --help."""
+    """draw (until digits emerge), paint (the same for images in grey or colour), resist (until
+    gibberish hardly deceives), one (until one network reads, resists and draws), or study (the case
+    study's own procedure). Each has flags of its own: see --preset NAME --help."""
     file: Annotated[Path | None, tyro.conf.arg(name="settings")] = None
     """A JSON file with settings that replace the preset's."""
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from deceive.common.levels import Shape
-from deceive.networks.bodies import NoiseBody, StridedBody
+from deceive.networks.bodies import FullSizeBody, NoiseBody, StridedBody
 from deceive.networks.convolutions import StemConv
 
 
@@ -117,6 +117,11 @@ def _draw(shape: Shape) -> tuple[nn.Module, int]:
     return NoiseBody(shape, (104, 208, 192)), 128
 
 
+def _paint(shape: Shape) -> tuple[nn.Module, int]:
+    """`draw` for images in grey and colour."""
+    return FullSizeBody(shape, (104, 208, 192)), 128
+
+
 def _sketch(shape: Shape) -> tuple[nn.Module, int]:
     """A narrow `draw`, for the rounds that are played in a browser."""
     return NoiseBody(shape, (32, 64)), 128
@@ -169,6 +174,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "fast": Architecture(_fast),
     "guard": Architecture(_guard),
     "judge": Architecture(_judge, least_side=4),
+    "paint": Architecture(_paint),
     "reader": Architecture(_reader),
     "sharp": Architecture(_sharp, normalisation=(0.5, 0.1)),
     "sketch": Architecture(_sketch),

@@ -74,6 +74,26 @@ class NoiseBody(_Strided):
         return self.features(x, *self.noise(_waves(noise)).split(self.widths, 1))
 
 
+class FullSizeBody(NoiseBody):
+    """The same behind a convolution at full size.
+
+    Strides leave a grid in the gradient, which shows in grey and in colour. A layer without a
+    stride makes it fainter, for two fifths more time (docs/laboratory/fashion.md).
+    """
+
+    def __init__(self, shape: Shape, widths: tuple[int, ...] = (80, 160, 160), hidden: int = 128):
+        super().__init__((_AT_FULL_SIZE, *shape[1:]), widths, hidden)
+        self.first = nn.Conv2d(shape[0], _AT_FULL_SIZE, 5, padding=2)
+
+    def features(self, x: Tensor, *added: Tensor) -> Tensor:
+        """Features (N, hidden) of normalised images (N, C, H, W); see `NoiseBody`."""
+        return super().features(_rectified(self.first(x)), *added)
+
+
+# Channels of the convolution at full size.
+_AT_FULL_SIZE = 8
+
+
 def _rectified(x: Tensor) -> Tensor:
     """Leaky, so that no pixel is ever without a gradient (Maas et al. 2013)."""
     return F.leaky_relu(x, _Strided.slope)
