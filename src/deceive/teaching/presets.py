@@ -27,8 +27,8 @@ _PAINT = EmergingSettings(
     ascent=Ascent(
         rule="normalised",
         momentum=0,
-        step_size=0.07,
-        noise=0.6,
+        step_size=0.085,
+        noise=0.7,
         softness=3,
         schedule=DRAWING.schedule,
     ),

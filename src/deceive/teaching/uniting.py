@@ -32,7 +32,7 @@ from deceive.teaching.game import Game, unless_unusable
 from deceive.teaching.garbage import garbage_for
 from deceive.teaching.kind import logits_in, smooth
 from deceive.teaching.learner import Learner
-from deceive.teaching.settings import UnitingSettings
+from deceive.teaching.settings import SURE, UnitingSettings
 from deceive.teaching.vitals import Vitals, recent, signs_of
 from deceive.training.recipes import build_network
 
@@ -239,7 +239,8 @@ class Uniting(Game):
         network.in_noise.load_state_dict(averaged["in_noise"].state_dict())
         guard_of(network).load_state_dict(averaged["guard"].state_dict())
         network = halved(network)
-        network.calibrate(self.data.validation.images, self.data.validation.labels)
+        held_out, share = self.data.validation, self.settings.digits_sure
+        network.calibrate(held_out.images, held_out.labels, keep=share, confidence=SURE)
         return halved(network)
 
     def tally(self, network: Network) -> Row:

@@ -56,6 +56,8 @@ class UnitingSettings(ContinualSettings):
     """Steps after which a candidate restarts."""
     restarted: Share = 0.3
     """Share of the candidates that restart when they deceive."""
+    digits_sure: Share = 0.96
+    """Share of the validation digits that the final network should be at least 99% sure of."""
     judged: int = Field(default=1000, ge=0)
     """Images of each class that deceive the final network, to be judged against the test images by
     every measure; 0 for none."""
