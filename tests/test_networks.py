@@ -155,7 +155,7 @@ def test_faint_greys_are_not_seen():
 def test_what_is_shipped_is_small(architecture):
     parameters = sum(parameter.numel() for parameter in network_of(architecture).parameters())
     size = (
-        2 if architecture in ("draw", "guard", "one", "resist", "shaped") else 4
+        2 if architecture in ("draw", "guard", "one", "paint", "resist", "shaped") else 4
     )  # in half precision
     assert parameters * size < (5.2e6 if architecture == "one" else 2e6)
 
@@ -237,7 +237,7 @@ def test_fool_needs_no_more_than_the_network(architecture):
 def test_bad_input():
     with pytest.raises(
         InputError,
-        match="architecture: expected one of detector, draw, fast, guard, judge, reader, sharp, ",
+        match="architecture: expected one of detector, draw, fast, guard, judge, paint, reader, ",
     ):
         Classifier("resnet")
     with pytest.raises(InputError, match="n_outputs: expected a whole number of at least 2, got 1"):
