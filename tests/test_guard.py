@@ -2,23 +2,31 @@
 
 import copy
 import json
+import re
+import runpy
+import sys
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 import deceive
 from deceive.auditing.record.measured import Threshold
 from deceive.certifying.settings import DetectorSettings
 from deceive.certifying.training import train_detector
 from deceive.common.errors import InputError
-from deceive.data.dataset import Dataset
+from deceive.common.levels import from_levels, to_levels
+from deceive.data.dataset import Dataset, Split
 from deceive.guarding import GuardedModel, GuardSettings, load_guarded
 from deceive.guarding.comparison import tables_of_both
 from deceive.guarding.guards import place_of
+from deceive.guarding.refused import load_refused, save_refused
+from deceive.guarding.snippet import write_snippet
 from deceive.networks.guarded import Guarded
+from deceive.reporting.guard_pictures import refused_images
 from worlds.audits import LITTLE
 from worlds.commands import run
 from worlds.guards import READER, Surer, write_guard
@@ -87,6 +95,26 @@ def test_what_was_set_was_measured_on_validation_images(guarded, data):
     assert kept.passing_accuracy == pytest.approx(accurate, abs=one_image)
 
 
+def test_the_script_beside_it_and_its_page_say_the_same(
+    folder, guarded, data, noise, tmp_path, capsys, monkeypatch
+):
+    images = torch.cat([noise[:4], 0.7 * data.test.images[:4], data.test.images[:4]])
+    images = from_levels(to_levels(images))
+    save_refused(tmp_path, guarded, Split(images, data.test.labels[:12]), torch.rand(12, 4))
+    refused = load_refused(tmp_path, guarded.card)
+    shown = [words for _, words in refused_images(refused, list(guarded.class_names))]
+    for n, levels in enumerate([*refused["levels"], to_levels(data.test.images[0]).numpy()]):
+        Image.fromarray(levels[0]).save(tmp_path / f"{n}.png")
+    write_snippet(folder)
+    pictures = [str(tmp_path / f"{n}.png") for n in range(len(shown) + 1)]
+    monkeypatch.setattr(sys, "argv", ["guarded.py", *pictures])
+    runpy.run_path(str(folder / "guarded.py"), run_name="__main__")
+    said = [line.partition(".png: ")[2] for line in capsys.readouterr().out.splitlines()]
+    assert [each.partition("guarded: ")[2] for each in shown] == said[:-1]
+    assert any(each.startswith("none of these (") for each in said)
+    assert re.fullmatch(r"\d \([\d.]+%\)", said[-1])
+
+
 def test_it_is_a_module_with_a_gradient_that_others_can_attack(guarded):
     result = deceive.fool(guarded, [0, 1], count=3, steps=20)
     assert result.levels.shape == (6, 1, 8, 8)
@@ -94,8 +122,6 @@ def test_it_is_a_module_with_a_gradient_that_others_can_attack(guarded):
 
 
 def test_pictures_of_any_size_are_prepared(guarded, tmp_path, data):
-    from PIL import Image
-
     levels = (data.test.images[0, 0] * 255).round().byte().numpy()
     Image.fromarray(levels).resize((8, 8)).convert("RGB").save(tmp_path / "a.png")
     image = guarded.read(tmp_path / "a.png")

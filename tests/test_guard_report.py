@@ -9,9 +9,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from conftest import Bands
-from deceive.auditing import AuditReport, audit
+from deceive.auditing import AuditReport, Interface, audit
+from deceive.auditing.models.interface import FOUND_OUT
 from deceive.auditing.record.assemble import write_audit
 from deceive.auditing.record.measured import Certificate, Proved
 from deceive.auditing.record.schema import read_report
@@ -19,6 +21,7 @@ from deceive.common.errors import InputError
 from deceive.guarding.card import read_card, write_card
 from deceive.guarding.caveats import amounts, caveats
 from deceive.guarding.comparison import tables_of_both
+from deceive.guarding.model import answers_to
 from deceive.guarding.verdict import verdict
 from deceive.reporting.guard import write_guard_page
 from deceive.storage.runs import Run
@@ -184,8 +187,13 @@ def audited(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("guarded") / "out"
     guard_folder(folder)
     judge = Strict()
-    for name, model in (("before", Bands(sure=12)), ("after", WithRubbish(sure=12))):
-        audit(model, band_data(), judge=judge, settings=LITTLE, out=folder / name)
+    behind = Interface(rubbish_class=4)
+    for name, model, said in (
+        ("before", Bands(sure=12), FOUND_OUT),
+        ("after", WithRubbish(sure=12), behind),
+    ):
+        ways = {"judge": judge, "settings": LITTLE, "interface": said}
+        audit(model, band_data(), out=folder / name, **ways)
     return folder
 
 
@@ -293,9 +301,44 @@ def test_real_images_that_do_not_pass_are_shown(copied):
     costs = section(page_of(copied), "What it costs")
     assert "5.0% of them don’t" in costs
     assert costs.count("<img") == 2
-    assert "“1”\nalone: “1” 90.0%\nguarded: “2” 40.0%" in costs
+    assert "“1”\nalone: “1” 90.0%\nguarded: not sure enough; at best “2” (40.0%)" in costs
     (copied / "arrays" / "refused.npz").unlink()
     assert "What it costs" not in page_of(copied)
+
+
+@pytest.mark.parametrize(
+    ("sure", "rubbish", "said"),
+    [
+        (0.4, 0.5, "“0” (40.0%)"),  # it passes, although rubbish is likelier
+        (0.125, 0.75, "none of these (75.0%)"),
+        (0.275, 0.1, "not sure enough; at best “0” (27.5%)"),
+    ],
+)
+def test_an_image_passes_on_the_page_as_it_does_in_use(copied, sure, rubbish, said):
+    write_card(bands_card(threshold=0.3), copied)
+    for name, sizes in (("real", "predicted_confidence"), ("garbage-uniform", "confidence")):
+        path = copied / "after" / "arrays" / f"{name}.npz"
+        with np.load(path) as stored:
+            arrays = dict(stored)
+        arrays["predicted"][:] = 0
+        arrays[sizes][:] = sure
+        arrays["rubbish"][:] = rubbish
+        np.savez(path, **arrays)
+    page = page_of(copied)
+    assert f"guarded: {said}" in page.partition("<h2>")[0]
+    assert f"guarded\n{said}" in section(page, "Garbage")
+    others = [(1 - sure - rubbish) / 3] * 3
+    logits = torch.tensor([[sure, *others, rubbish]], dtype=torch.float64).log()
+    assert answers_to(logits, 0.3).in_words(["“0”", *"123"]) == [said]
+
+
+def test_arrays_of_an_earlier_version_tell_of_rubbish_alone(copied):
+    path = copied / "after" / "arrays" / "real.npz"
+    with np.load(path) as stored:
+        arrays = {k: v for k, v in stored.items() if not k.startswith(("predicted", "rubbish"))}
+    arrays["answers"][:], arrays["confidence"][:] = 4, 0.75
+    np.savez(path, **arrays)
+    assert "guarded: none of these (75.0%)" in page_of(copied)
 
 
 def test_it_says_how_the_guarded_classifier_is_used(copied):

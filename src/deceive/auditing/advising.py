@@ -6,6 +6,7 @@ from deceive.auditing.record.advice import Advice, Limit, options
 from deceive.auditing.record.measured import KINDS, SCORES, ScoreName
 from deceive.auditing.record.schema import AuditReport
 from deceive.auditing.shares import in_list
+from deceive.common.checks import floored
 
 # A score helps little against a kind of garbage if it stops less than this.
 _HELPS = 0.5
@@ -94,7 +95,7 @@ def _stopped(report: AuditReport, advice: Advice) -> str:
     if others and others[0] == 1:
         parts.append(f"all the {other}garbage")
     elif others:
-        parts.append(f"at least {_floored(others[0])} of every {other}kind of garbage")
+        parts.append(f"at least {floored(others[0])} of every {other}kind of garbage")
     return in_list(parts)
 
 
@@ -145,7 +146,3 @@ def _part(report: AuditReport, kind: str, share: float) -> str:
 
 def _garbage(kind: str) -> str:
     return "images optimised against it" if kind == "optimised" else KINDS[kind]
-
-
-def _floored(share: float) -> str:
-    return f"{math.floor(share * 1000) / 10:.1f}%"

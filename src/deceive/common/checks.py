@@ -225,6 +225,15 @@ def is_number(value: object) -> bool:
     return not isinstance(value, int) or abs(value) < 2**1023
 
 
+def floored(share: float) -> str:
+    """A share in per cent, rounded down, so that 99.0% means at least that.
+
+    >>> floored(0.98999)
+    '98.9%'
+    """
+    return f"{math.floor(share * 1000) / 10:.1f}%"
+
+
 def counted(number: int, noun: str) -> str:
     """A count with its noun: `1 image`, `2,000 images`."""
     return f"{shown(number)} {noun}{'s' * (number != 1)}"

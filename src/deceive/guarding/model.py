@@ -1,5 +1,6 @@
 """A guarded classifier: what `guard` makes, and `load_guarded` loads."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from deceive.common import arguments
+from deceive.common.checks import floored
 from deceive.common.errors import InputError
 from deceive.common.files import read_errors
 from deceive.common.levels import Shape
@@ -35,6 +37,8 @@ class Answers(NamedTuple):
     ... )
     >>> said.classes[said.passes].tolist()
     [7]
+    >>> said.in_words("0123456789")
+    ['7 (99.8%)', 'none of these (75.0%)']
     """
 
     classes: Tensor
@@ -45,6 +49,31 @@ class Answers(NamedTuple):
     """(N,), the probability that the image shows none of the classes."""
     passes: Tensor
     """(N,) bool, whether the confidence reaches the threshold."""
+
+    def in_words(self, class_names: Sequence[str]) -> list[str]:
+        """What each image shows: see `in_words`."""
+        names = [class_names[each] for each in self.classes.tolist()]
+        rest = (self.confidence.tolist(), self.none_of_these.tolist(), self.passes.tolist())
+        return [in_words(*each) for each in zip(names, *rest, strict=True)]
+
+
+def in_words(name: str, confidence: float, none_of_these: float, passes: bool) -> str:
+    """What a guarded classifier says about an image: a class if it passes, and else why it doesn't.
+
+    Args:
+        name: the likeliest class's.
+        confidence: the probability of that class.
+        none_of_these: the probability that the image shows none of the classes.
+        passes: whether the confidence reaches the threshold.
+
+    >>> in_words("7", 0.4, 0.3, passes=False)
+    'not sure enough; at best 7 (40.0%)'
+    """
+    if passes:
+        return f"{name} ({floored(confidence)})"
+    if none_of_these > confidence:
+        return f"none of these ({floored(none_of_these)})"
+    return f"not sure enough; at best {name} ({floored(confidence)})"
 
 
 class GuardedModel(nn.Module):

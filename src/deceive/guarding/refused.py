@@ -23,6 +23,7 @@ _LAYOUT = {
     "alone_confidence": "shares N",
     "answers": "classes N",
     "confidence": "shares N",
+    "none_of_these?": "shares N",
 }
 
 
@@ -35,7 +36,7 @@ def save_refused(folder: Path, model: GuardedModel, split: Labelled, alone: Tens
         split: real images.
         alone: (N, K), what the classifier alone says about the first N of them.
     """
-    parts: dict[str, list[Tensor]] = {name: [] for name in _LAYOUT}
+    parts: dict[str, list[Tensor]] = {name.rstrip("?"): [] for name in _LAYOUT}
     found, batch = 0, min(100, batch_for(model.image_shape))
     for first in range(0, min(_ASKED, len(alone)), batch):
         if found >= _KEPT:
@@ -50,6 +51,7 @@ def save_refused(folder: Path, model: GuardedModel, split: Labelled, alone: Tens
         parts["alone_confidence"].append(sure)
         parts["answers"].append(said.classes[chosen])
         parts["confidence"].append(said.confidence[chosen])
+        parts["none_of_these"].append(said.none_of_these[chosen])
         found += len(chosen)
     write_arrays(_path(folder), **{name: torch.cat(each).numpy() for name, each in parts.items()})
 

@@ -26,15 +26,8 @@ def main() -> None:
         sys.exit(f"usage: python {sys.argv[0]} picture.png ...")
     model = guarded()
     for path in sys.argv[1:]:
-        answers = model.answer(model.read(path)[None])
-        name, sure = model.class_names[answers.classes[0]], answers.confidence[0]
-        if answers.passes[0]:
-            verdict = f"{name} ({sure:.1%})"
-        elif answers.none_of_these[0] > sure:
-            verdict = f"none of these ({answers.none_of_these[0]:.1%})"
-        else:
-            verdict = f"not sure enough; at best {name} ({sure:.1%})"
-        print(f"{path}: {verdict}")
+        (said,) = model.answer(model.read(path)[None]).in_words(model.class_names)
+        print(f"{path}: {said}")
 
 
 if __name__ == "__main__":

@@ -45,10 +45,10 @@ def write_guard_page(run: Run) -> Path:
         less=amounts(before, after) if before and after else "",
         tables=[_grid(each) for each in tables_of_both(before, after)] if before and after else [],
         large=is_large(card.image_shape),
-        real=guard_pictures.real_images(*both) if both else [],
+        real=guard_pictures.real_images(*both, card.set.threshold) if both else [],
         asked=asked.confidence if asked else None,
         pairs=guard_pictures.same_attack(*both) if both else [],
-        garbage=guard_pictures.surest_garbage(*both) if both else [],
+        garbage=guard_pictures.surest_garbage(*both, card.set.threshold) if both else [],
         through=guard_pictures.through(both[1], card.set.threshold) if both else None,
         judged=bool(after and after.judges),
         refused=guard_pictures.refused_images(

@@ -20,6 +20,7 @@ from deceive.auditing.record.stored import (
 )
 from deceive.common.arrays import Arrays
 from deceive.guarding.comparison import STARTS, start_of
+from deceive.guarding.model import in_words
 from deceive.reporting.audit import in_quotes
 from deceive.reporting.figures.galleries import caption
 from deceive.reporting.html import Picture, shown
@@ -64,14 +65,14 @@ class Attempt(NamedTuple):
     start: str
 
 
-def real_images(before: Audited, after: Audited) -> list[Picture]:
+def real_images(before: Audited, after: Audited, threshold: float) -> list[Picture]:
     """Some test images, with the answers of both."""
     if not after.run.has_arrays(REAL):
         return []
     alone = _answers(before) if before.run.has_arrays(REAL) else {}
     arrays, pictures = load_real(after.run, after.sizes), []
     for place, image in enumerate(arrays["levels"]):
-        said = _said(after, arrays["answers"][place], arrays["confidence"][place])
+        said = _guarded(after, arrays, place, threshold)
         lines = [after.names[int(arrays["labels"][place])], *alone.get(image.tobytes(), ())]
         pictures.append((shown(image), "\n".join([*lines, f"guarded: {said}"])))
     return pictures
@@ -114,19 +115,23 @@ def _sure(arrays: dict[str, NDArray[Any]], place: int) -> str:
     return only + caption("", float(arrays["confidence"][place])).strip()
 
 
-def surest_garbage(before: Audited, after: Audited) -> list[Pair]:
+def surest_garbage(before: Audited, after: Audited, threshold: float) -> list[Pair]:
     """For each kind of garbage, the image that each is surest of."""
     pairs = []
     for each in after.report.garbage:
         name = garbage_name(each.kind)
         if each.kind == "optimised" or not all(x.run.has_arrays(name) for x in (before, after)):
             continue
-        both = []
-        for audited, who in ((before, "alone"), (after, "guarded")):
-            arrays = load_garbage(audited.run, each.kind, audited.sizes)
-            said = _said(audited, arrays["predicted"][0], arrays["confidence"][0])
-            both.append((shown(arrays["levels"][0]), f"{who}\n{said}"))
-        pairs.append((KINDS[each.kind], both[0], both[1]))
+        alone, guarded = (load_garbage(x.run, each.kind, x.sizes) for x in (before, after))
+        said = _said(before, alone["predicted"][0], alone["confidence"][0])
+        behind = _guarded(after, guarded, 0, threshold)
+        pairs.append(
+            (
+                KINDS[each.kind],
+                (shown(alone["levels"][0]), f"alone\n{said}"),
+                (shown(guarded["levels"][0]), f"guarded\n{behind}"),
+            )
+        )
     return pairs
 
 
@@ -186,19 +191,30 @@ def refused_images(arrays: Arrays | None, names: list[str]) -> list[Picture]:
         return []
     pictures = []
     for place, image in enumerate(arrays["levels"]):
-        said = [names[int(arrays["labels"][place])]]
-        for who, output, sure in (
-            ("alone", "alone", "alone_confidence"),
-            ("guarded", "answers", "confidence"),
-        ):
-            word = names[int(arrays[output][place])]
-            said.append(f"{who}: {caption(word, float(arrays[sure][place]))}")
-        pictures.append((shown(image), "\n".join(said)))
+        label, alone, guarded = (
+            names[int(arrays[each][place])] for each in ("labels", "alone", "answers")
+        )
+        said = caption(alone, float(arrays["alone_confidence"][place]))
+        sure = float(arrays["confidence"][place])
+        none = float(arrays["none_of_these"][place]) if "none_of_these" in arrays else 0.0
+        behind = in_words(guarded, sure, none, passes=False)
+        pictures.append((shown(image), f"{label}\nalone: {said}\nguarded: {behind}"))
     return pictures
 
 
+def _guarded(after: Audited, arrays: Arrays, place: int, threshold: float) -> str:
+    """What the guarded classifier answers, in the words of all its answers."""
+    sure = arrays["predicted_confidence" if "predicted_confidence" in arrays else "confidence"]
+    output = int(arrays["predicted" if "predicted" in arrays else "answers"][place])
+    if output >= len(after.names):  # the arrays of an earlier version tell no more
+        return in_words("", 0.0, float(sure[place]), passes=False)
+    none = float(arrays["rubbish"][place]) if "rubbish" in arrays else 0.0
+    passes = bool(sure[place] >= threshold)
+    return in_words(after.names[output], float(sure[place]), none, passes=passes)
+
+
 def _said(audited: Audited, output: Any, confidence: Any) -> str:
-    """What a classifier answers: outputs after the classes are not named, for they are rubbish."""
+    """What the classifier alone answers: outputs after the classes, if any, are rubbish."""
     names = audited.names
     word = names[int(output)] if int(output) < len(names) else "none of these"
     return caption(word, float(confidence))

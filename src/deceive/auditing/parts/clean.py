@@ -12,6 +12,7 @@ from deceive.auditing.fitting_scores import fitted_scorer, only_finite
 from deceive.auditing.guessing import at_chance
 from deceive.auditing.judges import majority
 from deceive.auditing.models.preprocessing import pictures_of
+from deceive.auditing.models.subject import Subject
 from deceive.auditing.orders import another_order
 from deceive.auditing.record.advice import Limit
 from deceive.auditing.record.measured import SCORES, Clean, Name, Threshold
@@ -20,6 +21,7 @@ from deceive.auditing.record.stored import REAL, scores_name
 from deceive.auditing.scoring import Scores
 from deceive.auditing.settings import CERTAIN
 from deceive.auditing.shares import share_of
+from deceive.common.arrays import Arrays
 from deceive.common.errors import InputError
 from deceive.common.levels import to_levels
 from deceive.common.progress import Tick
@@ -127,17 +129,31 @@ def _keep_real(context: Context, read: "_Read") -> None:
     labels = read.labels
     first = [int((labels == each).nonzero()[0]) for each in torch.unique(labels)]
     chosen = torch.tensor(first)[torch.linspace(0, len(first) - 1, min(_SHOWN, len(first))).long()]
-    confidence, answers = read.probabilities[chosen].max(1)
+    probabilities, subject = read.probabilities[chosen], context.subject
+    confidence, answers = probabilities.max(1)
     images = context.data.test.read(chosen)
-    made = pictures_of(context.subject.loaded, images)
+    made = pictures_of(subject.loaded, images)
     context.run.save_arrays(
         REAL,
         levels=to_levels(images).numpy(),
         labels=labels[chosen].numpy(),
         answers=answers.numpy(),
         confidence=confidence.float().numpy(),
+        **_beside_rubbish(subject, probabilities),
         **({} if made is None else {"made": to_levels(made).numpy()}),
     )
+
+
+def _beside_rubbish(subject: Subject, probabilities: Tensor) -> Arrays:
+    """The likeliest class, and the rubbish class, of a model that has one."""
+    if subject.rubbish_class is None:
+        return {}
+    confidence, predicted = subject.class_outputs(probabilities).max(1)
+    return {
+        "predicted": predicted.numpy(),
+        "predicted_confidence": confidence.float().numpy(),
+        "rubbish": probabilities[:, subject.rubbish_class].float().numpy(),
+    }
 
 
 def _keep(context: Context, **scores: Scores) -> None:

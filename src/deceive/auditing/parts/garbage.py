@@ -93,15 +93,16 @@ def scored(context: Context, kind: str, images: Images, tick: Tick) -> Garbage:
         nothing = dict.fromkeys(("mean_confidence", "asked_share", "own_share", "caught"))
         return Garbage.model_validate(counts | nothing | {"scores": {}})
     numbers, logits = finite.nonzero()[:, 0], logits[finite]
-    confidence, predicted = subject.class_outputs(logits.double().softmax(1)).max(1)
+    probabilities, rubbish = logits.double().softmax(1), subject.rubbish_class
+    confidence, predicted = subject.class_outputs(probabilities).max(1)
     surest = confidence.argsort(descending=True)[:_SHOWN]
     context.run.save_arrays(
         garbage_name(kind),
         levels=to_levels(images.read(numbers[surest])).numpy(),
         predicted=predicted[surest].numpy(),
         confidence=confidence[surest].float().numpy(),
+        **({} if rubbish is None else {"rubbish": probabilities[surest, rubbish].float().numpy()}),
     )
-    rubbish = subject.rubbish_class
     return Garbage.model_validate(
         counts
         | {

@@ -44,6 +44,7 @@ _GARBAGE: Layout = {
     "levels": "levels N C H W",
     "predicted": "counts N",  # a model may have more outputs than the data has classes
     "confidence": "shares N",
+    "rubbish?": "shares N",
 }
 
 _REAL: Layout = {
@@ -51,6 +52,9 @@ _REAL: Layout = {
     "labels": "classes N",
     "answers": "counts N",
     "confidence": "shares N",
+    "predicted?": "counts N",
+    "predicted_confidence?": "shares N",
+    "rubbish?": "shares N",
     "made?": "levels N c h w",
 }
 
@@ -86,7 +90,10 @@ def garbage_name(kind: str) -> str:
 
 
 def load_garbage(run: Run, kind: str, sizes: Sizes) -> Arrays:
-    """The images of a kind of garbage that the model is surest of."""
+    """The images of a kind of garbage that the model is surest of, and the likeliest class of each.
+
+    With a rubbish class, `rubbish` is its probability.
+    """
     return run.load_arrays(garbage_name(kind), _GARBAGE, **sizes)
 
 
@@ -97,7 +104,8 @@ REAL = "real"
 def load_real(run: Run, sizes: Sizes) -> Arrays:
     """Some real images with their labels, and the output that the model is surest of.
 
-    `made` is what the user's own function makes of them.
+    With a rubbish class, `predicted` is the likeliest class besides it, and `rubbish` its own
+    probability. `made` is what the user's own function makes of them.
     """
     return run.load_arrays(REAL, _REAL, **sizes)
 

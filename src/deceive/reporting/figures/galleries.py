@@ -1,12 +1,12 @@
 """Images in a grid, each with its caption."""
 
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from deceive.common.checks import floored
 from deceive.reporting.figures.canvas import (
     ACCENT,
     FAINT,
@@ -100,4 +100,4 @@ def caption(label: int | str, confidence: float, *, accepted: bool = True) -> st
     '“5” only 98.9%'
     """
     said = label if isinstance(label, str) else f"“{label}”"
-    return f"{said} {'' if accepted else 'only '}{math.floor(confidence * 1000) / 10:.1f}%"
+    return f"{said} {'' if accepted else 'only '}{floored(confidence)}"
