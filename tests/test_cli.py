@@ -96,6 +96,22 @@ def test_candidates_that_stall_are_said(tmp_path, capsys):
     assert json.loads(out.splitlines()[-1])["stalled"] == 1
 
 
+@pytest.mark.parametrize(
+    ("options", "rows", "columns"),
+    [(["--count", "3"], 10, 3), (["--target", "5", "--count", "12"], 2, 10)],
+)
+def test_many_images_in_one_png_are_rows_as_those_that_are_drawn(
+    options, rows, columns, tmp_path, capsys
+):
+    path = tmp_path / "many.png"
+    code, out, _ = run(capsys, "fool", *options, "--steps", "0", "--out", str(path))
+    assert code == 1
+    assert out.startswith(f"{path}: ")
+    assert f" of {30 if rows == 10 else 12} images fool fast" in out
+    with Image.open(path) as sheet:
+        assert sheet.size == (columns * 57 + 1, rows * 57 + 1)
+
+
 def test_a_candidate_out_of_steps_is_said(tmp_path, capsys):
     path = tmp_path / "five.png"
     code, out, _ = run(capsys, "fool", "--target", "5", "--steps", "0", "--out", str(path))
@@ -113,8 +129,7 @@ def test_a_candidate_out_of_steps_is_said(tmp_path, capsys):
         (["fool", "--target", "٣"], "--target: expected a class number or all"),
         (["fool", "--confidence", "1"], "confidence: expected a number between 0 and 1"),
         (["fool", "--model", "nowhere"], "expected a shipped network"),
-        (["fool", "--out", "x.png"], "--out: expected an .npz for 10 images, got x.png; a .png"),
-        (["fool", "--out", "x.jpg"], "--out: expected an .npz, or a .png for one image, got x.jpg"),
+        (["fool", "--out", "x.jpg"], "--out: expected a .png or an .npz, got x.jpg"),
         (["fool", "--steps", str(10**30)], "steps: expected a whole number below 1,000,000,000"),
         (["study", "--network", "nope"], "network: expected one of fast, judge, study"),
         (["study", "--epochs", "inf"], "--epochs: expected a finite number, got inf"),

@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from deceive.cli.images import check_place, judge_of, judged, targets_of, without_one_channel
+from deceive.cli.images import (
+    check_place,
+    judge_of,
+    judged,
+    targets_of,
+    without_one_channel,
+    write_sheet,
+)
 from deceive.cli.parsing import Command, ending
 from deceive.cli.screen import show, task
 from deceive.common.checks import counted
@@ -22,7 +29,8 @@ class DrawCommand(Command):
     count: int = 10
     """Images for each class."""
     out: Path = Path("drawn.png")
-    """A .png with all images in rows, or an .npz with the arrays images and targets."""
+    """A .png with all images in rows, a class a row, each pixel doubled; or an .npz with the arrays
+    images and targets."""
     model: str = "draw"
     """A shipped network of the rounds, or a safetensors file."""
     attempts: int = 3
@@ -46,8 +54,6 @@ class DrawCommand(Command):
                 "--model: expected a network that draws, with a schedule in its card, "
                 f"got {self.model!r}"
             )
-        if ending(self.out) not in (".npz", ".png"):
-            raise InputError(f"--out: expected a .png or an .npz, got {self.out}")
         check_place(self.out, card)
         judge = judge_of(self.judge, card, self.model)
         targets = targets_of(self.digit, card, "--digit")
@@ -67,7 +73,6 @@ class DrawCommand(Command):
 
     def _keep(self, result: Any, judge: Any, *, single: bool) -> None:
         from deceive.common.arrays import write_arrays
-        from deceive.reporting.figures import contact_sheet, save
 
         summary: dict[str, Any] = {"out": str(self.out), "images": len(result)}
         text = f"{self.out}: {counted(len(result), 'image')}"
@@ -76,6 +81,5 @@ class DrawCommand(Command):
             images = without_one_channel(result.levels.numpy())
             write_arrays(self.out, images=images, targets=result.targets.numpy())
         else:
-            columns = min(self.count, 10) if single else self.count
-            save(contact_sheet(result.levels.numpy(), columns=columns), self.out)
+            write_sheet(result.levels, self.out, count=self.count, single=single)
         show(text, summary, self.json)

@@ -4,11 +4,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from deceive.cli.images import check_place, judge_of, judged, targets_of, without_one_channel
+from deceive.cli.images import (
+    check_place,
+    judge_of,
+    judged,
+    targets_of,
+    without_one_channel,
+    write_sheet,
+)
 from deceive.cli.parsing import Command, ending
 from deceive.cli.screen import show, task
 from deceive.common.checks import counted, one_of
-from deceive.common.errors import InputError
 
 
 @dataclass(frozen=True)
@@ -20,7 +26,8 @@ class FoolCommand(Command):
     target: str = "all"
     """The class that the network should see, or all for every class."""
     out: Path = Path("fooled.npz")
-    """A .png (for one image) or an .npz with images, targets, confidence, steps, fooled."""
+    """A .png: one image pixel by pixel, more of them in rows, a class a row, each pixel doubled. Or
+    an .npz with images, targets, confidence, steps, fooled."""
     model: str = "fast"
     """A shipped network, or a safetensors file."""
     count: int = 1
@@ -55,14 +62,6 @@ class FoolCommand(Command):
         one_of("--rule", self.rule, RULES)
         network, card = load_network(self.model), load_card(self.model)
         targets = targets_of(self.target, card, "--target")
-        if ending(self.out) not in (".npz", ".png"):
-            raise InputError(f"--out: expected an .npz, or a .png for one image, got {self.out}")
-        total = len(targets) * self.count
-        if ending(self.out) == ".png" and total > 1:
-            raise InputError(
-                f"--out: expected an .npz for {counted(total, 'image')}, got {self.out}; "
-                "a .png holds one"
-            )
         check_place(self.out, card)
         judge = judge_of(self.judge, card, self.model)
         with task(f"deceiving {self.model}") as tick, warnings.catch_warnings():
@@ -78,10 +77,10 @@ class FoolCommand(Command):
                 ascent=Ascent(rule=self.rule),
                 callback=lambda now: tick(now.finished, now.total),
             )
-        processes.on_main(lambda: self._keep(result, network, judge))
+        processes.on_main(lambda: self._keep(result, network, judge, single=len(targets) == 1))
         return 0 if bool(result.fooled.all()) else 1
 
-    def _keep(self, result: Any, network: Any, judge: Any) -> None:
+    def _keep(self, result: Any, network: Any, judge: Any, *, single: bool) -> None:
         summary: dict[str, Any] = {
             "out": str(self.out),
             "candidates": len(result),
@@ -90,10 +89,15 @@ class FoolCommand(Command):
             "stalled": int(result.stalled.sum()),
         }
         agreed = judged(judge, result, summary)
-        if ending(self.out) == ".png":
+        is_png = ending(self.out) == ".png"
+        if is_png and len(result) == 1:
             text = self._write_png(result, network, summary)
         else:
-            text = self._write_arrays(result) + agreed
+            if is_png:
+                write_sheet(result.levels, self.out, count=self.count, single=single)
+            else:
+                self._write_arrays(result)
+            text = self._found(result) + agreed
         show(text, summary, self.json, note=result.caution)
 
     def _write_png(self, result: Any, network: Any, summary: dict[str, Any]) -> str:
@@ -116,13 +120,16 @@ class FoolCommand(Command):
             f"{short}, after {steps}"
         )
 
-    def _write_arrays(self, result: Any) -> str:
+    def _write_arrays(self, result: Any) -> None:
         from deceive.common.arrays import write_arrays
         from deceive.storage.runs import arrays_of
 
         arrays = arrays_of(result)
         levels = arrays.pop("levels")
         write_arrays(self.out, images=without_one_channel(levels), **arrays)
+
+    def _found(self, result: Any) -> str:
+        """How many images fool the network."""
         text = f"{self.out}: {int(result.fooled.sum())} of {len(result)} images fool {self.model}"
         if result.median_steps is not None:
             text += f", in a median of {result.median_steps:g} steps"

@@ -30,10 +30,16 @@ def targets_of(asked: str, card: Any, flag: str) -> Sequence[int]:
     return [int(asked)]
 
 
+# Images of a single class in a row of a sheet.
+_IN_A_ROW = 10
+
+
 def check_place(out: Path, card: Any) -> None:
     """Raise `InputError` before any work if images of this kind can't be written."""
     from deceive.common.files import check_writable
 
+    if ending(out) not in (".npz", ".png"):
+        raise InputError(f"--out: expected a .png or an .npz, got {out}")
     if ending(out) == ".png" and card.image_shape[0] not in (1, 3, 4):
         raise InputError(f"--out: expected an .npz for images of {card.image_shape[0]} channels")
     check_writable(out)
@@ -64,6 +70,17 @@ def judged(judge: Any, result: Any, summary: dict[str, Any]) -> str:
     agreed = agreement(network, result.images, result.targets)
     summary |= {"judge": name, "judge_agreement": agreed}
     return f"; another network ({name}) sees the target in {agreed:.1%} of them"
+
+
+def write_sheet(levels: Any, out: Path, *, count: int, single: bool) -> None:
+    """Write images (N, C, H, W) as one .png, a class a row; those of a single class in rows of ten.
+
+    Each pixel is doubled.
+    """
+    from deceive.reporting.figures import contact_sheet, save
+
+    columns = min(count, _IN_A_ROW) if single else count
+    save(contact_sheet(levels.numpy(), columns=columns), out)
 
 
 def without_one_channel(levels: Any) -> Any:
