@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from conftest import Bands, Tilted, same_state, state_of
 from deceive.auditing import Interface, audit, json_schema
 from deceive.auditing.attacks import WAYS
 from deceive.auditing.candidates import WHITE_STARTS
-from deceive.auditing.guessing import at_chance
+from deceive.auditing.guessing import all_rubbish, at_chance
 from deceive.auditing.models.interface import Scaling
 from deceive.auditing.record.rows import attacked_in
 from deceive.auditing.tables import tables_of
@@ -127,6 +127,27 @@ def test_one_answer_to_all_images_is_told():
     (said,) = at_chance(0.3, torch.arange(30) % 3, names)
     assert "Output k must be the class of label k" in said
     assert at_chance(0.5, torch.zeros(30, dtype=torch.int64), names) == []
+
+
+class TakesAllForRubbish(Bands):
+    """Reads bands, but is always surer that an image is rubbish."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        said = super().forward(images)
+        return torch.cat([said, said.amax(1, keepdim=True) + 1], 1)
+
+
+def test_a_model_that_takes_real_images_for_rubbish_is_not_told_about_its_labels(data):
+    behind = Interface(rubbish_class=4)
+    model = TakesAllForRubbish(sure=12)
+    report = audit(model, data, interface=behind, judge=None, settings=TINY)
+    assert report.clean is None
+    said = report.failures[0].reason
+    assert "got none. It takes 100.0% of the test images for rubbish and reads 0.0%" in said
+    assert "So its labels are in order" in said
+    assert all_rubbish(0.1, 0.9, 4, 0.8)
+    assert not all_rubbish(0.1, 0.2, 4, 0.8)
+    assert not all_rubbish(0.6, 0.9, 4, 0.4)
 
 
 def test_without_a_judge_the_fooling_rate_alone_is_given(data):

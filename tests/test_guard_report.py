@@ -18,7 +18,7 @@ from deceive.auditing.record.assemble import write_audit
 from deceive.auditing.record.measured import Certificate, Proved
 from deceive.auditing.record.schema import read_report
 from deceive.common.errors import InputError
-from deceive.guarding.card import read_card, write_card
+from deceive.guarding.card import GuardedCard, read_card, write_card
 from deceive.guarding.caveats import amounts, caveats
 from deceive.guarding.comparison import tables_of_both
 from deceive.guarding.model import answers_to
@@ -125,6 +125,40 @@ def test_a_threshold_below_the_one_asked_for_is_compared_with_the_own_one():
     )
 
 
+def of_guard(**facts: Any) -> GuardedCard:
+    guard = CARD.guard.model_copy(update={"architecture": "shaped", **facts})
+    return CARD.model_copy(update={"guard": guard})
+
+
+def test_a_guard_that_stops_little_is_said_first_with_the_likely_reason():
+    after = report(attack("uniform", 0.5), attack("real", 0.8))
+    few_rounds = "was trained in only 2 rounds (1,500 are usual)"
+    few_images = "learned from only 600 images"
+    for rounds, images, reason in (
+        (2, 9000, few_rounds),
+        (1500, 600, few_images),
+        (2, 600, f"{few_rounds} and {few_images}"),
+    ):
+        assert verdict(of_guard(rounds=rounds, images=images), BEFORE, after)[0] == (
+            "The guard stops little of what the worst attack makes. "
+            f"It {reason}: that is the likely reason."
+        )
+    (first, door, *_) = verdict(CARD, BEFORE, after)  # what it was made with isn't known
+    assert first == "The guard stops little of what the worst attack makes."
+    assert door.startswith("Behind the guard, an image passes")
+
+
+def test_a_guard_of_few_rounds_that_was_not_measured_may_stop_little():
+    said = verdict(of_guard(rounds=2), None, None)
+    assert said[0] == (
+        "The guard was trained in only 2 rounds (1,500 are usual), so it may stop little."
+    )
+    assert verdict(of_guard(rounds=1500), None, None) == verdict(CARD, None, None)
+    good = report(attack("uniform", 0.02), attack("real", 0.8))
+    few = of_guard(rounds=2, images=600)
+    assert verdict(few, BEFORE, good) == verdict(CARD, BEFORE, good)
+
+
 def test_without_audits_it_says_what_was_set():
     assert verdict(CARD, None, None)[1:] == [
         "Of the validation images, 99.00% are read correctly behind the guard, and 99.10% by the "
@@ -170,7 +204,7 @@ def test_it_is_said_what_one_audit_did_less():
 
 def test_what_is_missing_failed_or_misleading_is_told_of_each_audit():
     before = report(complete=False, missing=["a curve"], warnings=["It is odd."])
-    failed = [{"part": "a search", "reason": "no light"}]
+    failed = [{"part": "a search", "reason": "no light."}]
     after = report(complete=False, failures=failed)
     assert caveats(before, after) == [
         "The audit before the guard is not finished; still to come: a curve. The same command "

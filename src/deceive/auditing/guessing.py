@@ -20,6 +20,27 @@ def reads_nothing(accuracy: float, n_classes: int) -> bool:
     return skill(accuracy, n_classes) < NEAR_CHANCE
 
 
+def all_rubbish(
+    accuracy: float, class_accuracy: float, n_classes: int, rubbish: float
+) -> list[str]:
+    """The warning that a model reads next to nothing because it takes real images for rubbish.
+
+    Args:
+        accuracy: share of the test images that it reads correctly.
+        class_accuracy: the same, if its rubbish class is left out.
+        n_classes: of the data.
+        rubbish: share of the test images whose likeliest answer is the rubbish class.
+    """
+    if not reads_nothing(accuracy, n_classes) or reads_nothing(class_accuracy, n_classes):
+        return []
+    return [
+        f"It takes {rubbish:.1%} of the test images for rubbish and reads {accuracy:.1%}, which "
+        "makes every figure here meaningless. Its classes alone, without rubbish, read "
+        f"{class_accuracy:.1%}. So its labels are in order, and it has learned too little about "
+        "real images: most likely in too few rounds, or from too few images."
+    ]
+
+
 def at_chance(accuracy: float, answers: Tensor, class_names: Sequence[str]) -> list[str]:
     """The warning that a model reads no better than guessing, if it applies.
 

@@ -56,6 +56,10 @@ class GuardCard(_Part):
     """How its network is built."""
     seconds: float = Field(ge=0)
     """Training time."""
+    rounds: int | None = Field(default=None, ge=0)
+    """In which it was trained; null where that isn't known."""
+    images: int | None = Field(default=None, ge=1)
+    """How many training images the data has; null where that isn't known."""
     certified: bool = False
     """Whether a detector with provable bounds stands beside it."""
 

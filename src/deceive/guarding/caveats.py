@@ -30,7 +30,7 @@ def caveats(before: AuditReport | None, after: AuditReport | None) -> list[str]:
                 f"{audit} is not finished; still to come: {missing}. The same command continues "
                 "from here."
             )
-        said += [f"{audit} failed in parts: {failure}." for failure in failures(report)]
+        said += [f"{audit} failed in parts: {failure.rstrip('.')}." for failure in failures(report)]
         said += [f"{audit} warns: {warning}" for warning in report.warnings]
     return said
 

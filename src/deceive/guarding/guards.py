@@ -18,7 +18,13 @@ from deceive.common.progress import Task, Tick, quiet
 from deceive.data.dataset import Dataset, Labelled, RealData, Split
 from deceive.data.sampling import sample_of
 from deceive.guarding.settings import GuardSettings
-from deceive.guarding.training import train_guard, usual_rounds
+from deceive.guarding.training import (
+    USUAL_ROUNDS,
+    architecture_for,
+    are_few,
+    train_guard,
+    usual_rounds,
+)
 from deceive.networks.classifier import Classifier
 from deceive.networks.guarded import Guarded
 from deceive.networks.inference import BATCH
@@ -180,6 +186,7 @@ def _trained(
                 f"for large images. It will be kept as {place}; if you interrupt it, the same "
                 "command continues."
             )
+            _tell_of_few(_rounds(data, settings), architecture_for(data.image_shape), tell)
         small = small_dataset(data, settings.seed, task)
         with task("training a guard") as tick:
             network, card = train_guard(
@@ -188,6 +195,12 @@ def _trained(
         save_network(network, place, card, half=True)
         so_far.unlink(missing_ok=True)
     return _loaded(place)
+
+
+def _tell_of_few(rounds: int, architecture: str, tell: Callable[[str], None]) -> None:
+    if are_few(rounds, architecture):
+        usual = USUAL_ROUNDS[architecture]
+        tell(f"Rounds: {rounds:,}. A guard of so few may stop little; {usual:,} are usual.")
 
 
 def small_dataset(data: RealData, seed: int, task: Task) -> Dataset:

@@ -22,6 +22,7 @@ from deceive.guarding.refused import save_refused
 from deceive.guarding.sample import save_sample
 from deceive.guarding.settings import GuardSettings
 from deceive.networks.guarded import expecting
+from deceive.storage.card import Card
 from deceive.storage.models import save_network
 from deceive.storage.runs import weights_in
 
@@ -72,12 +73,19 @@ def _card(
             source=guard.source,
             architecture=guard.card.architecture,
             seconds=guard.card.seconds,
+            rounds=_rounds(guard.card),
+            images=None if data.train is None else len(data.train),
             certified=guard.detector is not None,
         ),
         settings=settings,
         set=Set(images=images, **vars(calibration)),
         notes=[*noticed(data), *subject.notes, *subject.warnings],
     )
+
+
+def _rounds(card: Card) -> int | None:
+    rounds = card.settings.get("rounds")
+    return int(rounds) if isinstance(rounds, int | float) else None
 
 
 def _whole(preparation: Preparation, shape: Shape) -> Preparation:

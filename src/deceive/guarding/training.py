@@ -33,8 +33,12 @@ SHAPED, ALONE = "shaped", "guard"
 ANY = "any_class"
 """The setting of those whose candidates may deceive them as any class."""
 
-# Rounds, by default.
-_ROUNDS = {SHAPED: 1500, ALONE: 2000}
+USUAL_ROUNDS = {SHAPED: 1500, ALONE: 2000}
+"""In which a guard of an architecture is trained, unless another number is asked for."""
+
+# Less than this share of the usual rounds are few: in colour most of what attacks make passes then
+# (docs/laboratory/other-images.md).
+_FEW = 0.5
 
 # Seconds between two checkpoints.
 _EVERY = 20.0
@@ -61,7 +65,16 @@ def architecture_for(shape: Shape) -> str:
 
 def usual_rounds(shape: Shape) -> int:
     """In which a guard of images (C, H, W) is trained, unless another number is asked for."""
-    return _ROUNDS[architecture_for(shape)]
+    return USUAL_ROUNDS[architecture_for(shape)]
+
+
+def are_few(rounds: int, architecture: str) -> bool:
+    """Whether a guard of that architecture usually needs more rounds.
+
+    >>> are_few(20, "shaped"), are_few(1200, "shaped"), are_few(20, "resist")
+    (True, False, False)
+    """
+    return rounds < _FEW * USUAL_ROUNDS.get(architecture, 0)
 
 
 def train_guard(

@@ -8,8 +8,10 @@ from deceive.auditing.proofs_in_words import proofs_in_words
 from deceive.auditing.record.measured import KINDS, Name, Outcome
 from deceive.auditing.record.schema import AuditReport
 from deceive.auditing.shares import counted_share, in_list, sure
+from deceive.common.checks import counted
 from deceive.guarding.card import GuardedCard
 from deceive.guarding.comparison import worst_outcome
+from deceive.guarding.training import USUAL_ROUNDS, are_few
 
 # The starts of attacks that show none of the classes, in words.
 _NOTHING = {
@@ -19,6 +21,14 @@ _NOTHING = {
     "blank": "black",
     "squares": "squares",
 }
+
+
+# A guard stops little if attacks succeed more often than the first share of what they did before,
+# and than the second.
+_LITTLE, _HARDLY_ANY = 0.5, 0.1
+
+# Fewer training images than this are few.
+_FEW_IMAGES = 2000
 
 
 @dataclass(frozen=True)
@@ -46,8 +56,10 @@ def verdict(card: GuardedCard, before: AuditReport | None, after: AuditReport | 
         "of those are read correctly."
     )
     if before is None or after is None:
-        return [door, _accuracy("validation", said.accuracy, said.reader_accuracy)]
-    sentences = [door, *_fooled(card, before, after)]
+        accuracy = _accuracy("validation", said.accuracy, said.reader_accuracy)
+        return [*_untaught(card, None), door, accuracy]
+    group = _headline(_groups(card, before, after))
+    sentences = [*_untaught(card, group), door, *_fooled(card, before, after)]
     if before.clean and after.clean:
         accuracies = (after.clean.class_accuracy, before.clean.class_accuracy)
         sentences.append(_accuracy("test", *accuracies))
@@ -66,6 +78,25 @@ def thresholds(card: GuardedCard, before: AuditReport, after: AuditReport) -> tu
     if abs(card.set.threshold - after.settings.confidence) > 1e-9:
         return "own", "own"
     return to_go_by(before), "asked"
+
+
+def _untaught(card: GuardedCard, group: "_Group | None") -> list[str]:
+    """That the guard stops little, or may if nothing was measured; and the likely reason."""
+    guard, reasons = card.guard, []
+    if guard.rounds is not None and are_few(guard.rounds, guard.architecture):
+        usual = USUAL_ROUNDS[guard.architecture]
+        rounds = counted(guard.rounds, "round")
+        reasons.append(f"was trained in only {rounds} ({usual:,} are usual)")
+    if guard.images is not None and guard.images < _FEW_IMAGES:
+        reasons.append(f"learned from only {counted(guard.images, 'image')}")
+    if group is None:
+        return [f"The guard {in_list(reasons)}, so it may stop little."] if reasons else []
+    assert group.before is not None
+    assert group.after is not None
+    if group.after.rate <= max(_LITTLE * group.before.rate, _HARDLY_ANY):
+        return []
+    reason = f" It {in_list(reasons)}: that is the likely reason." if reasons else ""
+    return [f"The guard stops little of what the worst attack makes.{reason}"]
 
 
 def _accuracy(split: str, behind: float, alone: float) -> str:

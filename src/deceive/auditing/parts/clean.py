@@ -9,7 +9,7 @@ from torch import Tensor
 from deceive.auditing.about import noticed
 from deceive.auditing.context import Context
 from deceive.auditing.fitting_scores import fitted_scorer, only_finite
-from deceive.auditing.guessing import at_chance
+from deceive.auditing.guessing import all_rubbish, at_chance
 from deceive.auditing.judges import majority
 from deceive.auditing.models.preprocessing import pictures_of
 from deceive.auditing.models.subject import Subject
@@ -57,19 +57,23 @@ class CleanPart:
         seen = context.seen(data.test, tick, "clean/judge")
         accuracy = share_of(tested.right)
         reordered = another_order(classes.argmax(1), tested.labels, data.class_names)
+        class_accuracy = share_of((classes.argmax(1) == tested.labels) & tested.finite)
+        taken = tested.answers == (-1 if subject.rubbish_class is None else subject.rubbish_class)
+        rubbish = all_rubbish(accuracy, class_accuracy, data.n_classes, share_of(taken))
+        unread = rubbish or at_chance(accuracy, tested.answers, data.class_names)
         thresholds: dict[Name, float] = {
             "asked": context.settings.confidence,
-            "own": own_threshold(held_out.confidence[held_out.right], *reordered),
+            "own": own_threshold(held_out.confidence[held_out.right], *(reordered or rubbish)),
         }
         reached, surest = tested.confidence, classes.amax(1)
         return CleanRow(
             part=self.name,
             noticed=noticed(data),
-            warnings=[*at_chance(accuracy, tested.answers, data.class_names), *reordered],
+            warnings=[*unread, *reordered],
             clean=Clean(
                 not_finite=int((~held_out.finite).sum()) + int((~tested.finite).sum()),
                 accuracy=accuracy,
-                class_accuracy=share_of((classes.argmax(1) == tested.labels) & tested.finite),
+                class_accuracy=class_accuracy,
                 validation_accuracy=share_of(held_out.right),
                 calibration_error=calibration_error(
                     tested.probabilities[tested.finite], tested.labels[tested.finite]
