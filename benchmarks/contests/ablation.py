@@ -8,12 +8,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import torch
-from rich.console import Console
 
 from benchmarks.contest import Row, facts, in_words
 from benchmarks.pictures import stripped
 from benchmarks.playing import AS_THEY_COME, FRESH, played
 from benchmarks.spread import Measure, cells, grouped, titles
+from deceive.cli.screen import log
 from deceive.common import markdown
 from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset
@@ -24,8 +24,6 @@ from deceive.judging.quality import quality
 from deceive.networks.classifier import Classifier
 from deceive.storage.models import load_network
 from deceive.teaching import EmergingSettings
-
-console = Console(stderr=True)
 
 AS_IT_IS = "as it is"
 
@@ -101,7 +99,7 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
             except InputError as error:
                 ended = str(error).partition(";")[0]  # not where its folder was
                 result["rows"].append({"variant": variant, "seed": seed, "ended": ended})
-                console.print(f"{variant}, seed {seed}: {ended}")
+                log.print(f"{variant}, seed {seed}: {ended}")
                 yield result
                 continue
             for name, way in ways.items():
@@ -111,7 +109,7 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
                 found = _judged(drawn, data, judge, seed)
                 result["rows"].append({"variant": name, "seed": seed} | told | found)
                 distance = found["frechet_distance"]
-                console.print(f"{name}, seed {seed}: Fréchet distance {distance:.2f}")
+                log.print(f"{name}, seed {seed}: Fréchet distance {distance:.2f}")
                 yield result
 
 

@@ -5,15 +5,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from statistics import mean, stdev
 
-from rich.console import Console
-
 from benchmarks.contest import Row, facts, in_words
 from benchmarks.spread import Spread
+from deceive.cli.screen import log
 from deceive.common import markdown
 from deceive.data.loading import load_data
 from deceive.training.recipes import train
-
-console = Console(stderr=True)
 
 
 @dataclass(frozen=True)
@@ -42,7 +39,7 @@ def run(plan: Plan) -> Iterator[Row]:
         for architecture in plan.architectures:
             _, card = train(architecture, data, seed=seed)
             rows.append(card.model_dump())
-            console.print(
+            log.print(
                 f"{architecture}, seed {seed}: {card.test_accuracy:.2%} of the test set, "
                 f"{card.validation_accuracy:.2%} of the validation set, {card.seconds:.1f} s"
             )

@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
 from torch import Generator, Tensor
 
 from benchmarks.contest import Row, facts, in_words
@@ -20,6 +19,7 @@ from benchmarks.spread import over_seeds
 from deceive.auditing.garbage import GARBAGE, GarbageImages
 from deceive.certifying.core import certify, log_odds
 from deceive.certifying.training import PASSING, train_detector
+from deceive.cli.screen import log
 from deceive.common import markdown
 from deceive.data.dataset import Dataset
 from deceive.data.loading import load_data
@@ -28,8 +28,6 @@ from deceive.networks.classifier import Classifier
 from deceive.networks.guarded import Guarded
 from deceive.networks.inference import accuracy, logits_of, probabilities_of
 from deceive.storage.models import load_card, load_network
-
-console = Console(stderr=True)
 
 EPSILONS = (0.1, 0.2, 0.3, 0.4)
 MAIN = 0.3
@@ -94,11 +92,11 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
         }
         result["rows"].append(row)
         said = ", ".join(f"{kind} {found['proved'][2]:.2%}" for kind, found in row["kinds"].items())
-        console.print(f"seed {seed}: {row['passing']:.2%} pass; proved within {MAIN}: {said}")
+        log.print(f"seed {seed}: {row['passing']:.2%} pass; proved within {MAIN}: {said}")
         yield result
         if result["whole"] is None and seed == 0:
             result["whole"] = _whole(detector, data, garbage, plan)
-            console.print(f"{GUARD}, {READER} and the detector: {result['whole']}")
+            log.print(f"{GUARD}, {READER} and the detector: {result['whole']}")
             yield result
 
 

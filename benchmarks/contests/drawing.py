@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from benchmarks import rivals
@@ -20,6 +19,7 @@ from benchmarks.contest import Row, facts, in_words
 from benchmarks.pictures import stripped
 from benchmarks.playing import AS_THEY_COME, FRESH, played
 from benchmarks.spread import Measure, cells, cells_of_real, grouped, titles
+from deceive.cli.screen import log
 from deceive.common import markdown
 from deceive.common.files import read_json
 from deceive.common.levels import from_levels, to_levels
@@ -31,8 +31,6 @@ from deceive.networks.classifier import Classifier
 from deceive.networks.inference import accuracy
 from deceive.storage.models import load_network
 from deceive.teaching import EmergingSettings, changed
-
-console = Console(stderr=True)
 
 
 @dataclass(frozen=True)
@@ -115,7 +113,7 @@ def _judged(
     levels = trained.ways[way](targets, FRESH + seed)
     pace = len(levels) / (time.perf_counter() - started)
     found = quality(from_levels(levels), targets, judge, data, reference=data.test, seed=seed)
-    console.print(
+    log.print(
         f"{way}, {trained.seconds / 60:.1f} minutes, seed {seed}: Fréchet distance "
         f"{found.frechet_distance:.2f}, the judge agrees with {found.judge_agreement:.1%}; "
         f"{pace:.0f} images/s"

@@ -12,11 +12,11 @@ from dataclasses import asdict, dataclass
 
 import torch
 import torch.nn.functional as F
-from rich.console import Console
 
 from benchmarks.contest import Row, facts, in_words
 from benchmarks.original import ORIGINAL_BATCH, original_batches
 from benchmarks.spread import over_seeds, paired_ratio
+from deceive.cli.screen import log
 from deceive.common import markdown
 from deceive.data.dataset import Dataset, Split
 from deceive.data.loading import load_data
@@ -25,8 +25,6 @@ from deceive.networks.classifier import Classifier
 from deceive.teaching import RetrainingSettings
 from deceive.teaching.retraining import Retraining
 from deceive.training.recipes import build
-
-console = Console(stderr=True)
 
 
 @dataclass(frozen=True)
@@ -141,6 +139,6 @@ def one_by_one(network: Classifier, count: int, seed: int) -> None:
 
 
 def _row(recipe: str, seed: int, fooling: float, training: float) -> Row:
-    console.print(f"{recipe}, seed {seed}: {fooling:.1f} s to deceive, {training:.1f} s to train")
+    log.print(f"{recipe}, seed {seed}: {fooling:.1f} s to deceive, {training:.1f} s to train")
     row = {"recipe": recipe, "seed": seed, "fooling": fooling, "training": training}
     return row | {"seconds": fooling + training}

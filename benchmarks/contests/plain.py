@@ -9,13 +9,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from benchmarks.contest import Row, facts, in_words
 from benchmarks.pictures import stripped
 from benchmarks.spread import Measure, cells, grouped, significant, titles
 from deceive.auditing.judges import majority
+from deceive.cli.screen import log
 from deceive.common import markdown
 from deceive.common.levels import to_levels
 from deceive.data.dataset import Dataset
@@ -28,8 +28,6 @@ from deceive.judging.measures import agreement
 from deceive.networks.classifier import Classifier
 from deceive.networks.inference import logits_of
 from deceive.storage.models import load_card, load_network
-
-console = Console(stderr=True)
 
 # The networks, and what each was trained for.
 NETWORKS = {
@@ -84,7 +82,7 @@ def run(plan: Plan) -> Iterator[Row]:
             if seed == 0:
                 row["shown"] = shown(made, judges, plan.count)
             result["rows"].append(row)
-            console.print(f"{name}, seed {seed}: {row['fooled']} of {row['candidates']}")
+            log.print(f"{name}, seed {seed}: {row['fooled']} of {row['candidates']}")
     yield result
 
 

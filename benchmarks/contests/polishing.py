@@ -11,11 +11,11 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
-from rich.console import Console
 from torch import Tensor
 
 from benchmarks.contest import Row, facts, in_words
 from benchmarks.spread import Measure, cells, grouped, significant, titles
+from deceive.cli.screen import log
 from deceive.common import markdown
 from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset, Split
@@ -26,8 +26,6 @@ from deceive.judging.likeness import density_and_coverage, features_of, frechet_
 from deceive.judging.measures import agreement
 from deceive.networks.classifier import Classifier
 from deceive.storage.models import load_card, load_network
-
-console = Console(stderr=True)
 
 # Images are drawn with these seeds, one for each repeat; no reported figure is of them.
 TRIED = 77
@@ -115,7 +113,7 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
                 "images_per_second": len(drawn) / seconds,
             }
             result["rows"].append({"variant": variant, "repeat": repeat} | row)
-            console.print(
+            log.print(
                 f"{variant}, seed {TRIED + repeat}: Fréchet distance "
                 f"{row['frechet_distance']:.3f}, density {row['density']:.3f}, coverage "
                 f"{row['coverage']:.3f}"

@@ -12,18 +12,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from benchmarks.contest import Row, facts, in_words
 from benchmarks.spread import significant
+from deceive.cli.screen import log
 from deceive.common import markdown
 from deceive.data.dataset import Dataset, Split
 from deceive.fooling.fool import fool
 from deceive.networks.classifier import Classifier
 from deceive.teaching import EmergingSettings
 from deceive.teaching.continual import Continual
-
-console = Console(stderr=True)
 
 # Rounds per gradient penalty.
 _ROUNDS = 4
@@ -89,7 +87,7 @@ def run(plan: Plan) -> Iterator[Row]:
             result["rows"].append(
                 row | {"seconds": seconds, "processor_seconds": processor_seconds}
             )
-            console.print(f"{what}, {axis} {value}: {processor_seconds:.3f} s")
+            log.print(f"{what}, {axis} {value}: {processor_seconds:.3f} s")
         yield result
     torch.set_num_threads(threads)
 

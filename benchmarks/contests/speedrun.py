@@ -11,19 +11,17 @@ from dataclasses import asdict, dataclass
 from statistics import mean, stdev
 
 import torch
-from rich.console import Console
 
 from benchmarks.contest import Row, facts, in_words
 from benchmarks.entries import ENTRIES
 from benchmarks.original import ORIGINAL_BATCH, original_batches
 from benchmarks.spread import Spread, grouped, paired_ratio
+from deceive.cli.screen import log
 from deceive.common import checks, markdown
 from deceive.data.dataset import Dataset
 from deceive.data.loading import load_data
 from deceive.networks.inference import accuracy
 from deceive.training.recipes import build
-
-console = Console(stderr=True)
 
 # As many seeds as the rules ask for.
 _SEEDS = 20
@@ -96,7 +94,7 @@ def _row(name: str, seed: int, data: Dataset, plan: Plan) -> Row:
         "original_epoch": original[0],
         "original_epoch_processor": original[1],
     }
-    console.print(
+    log.print(
         f"{name}, seed {seed}: {row['test_accuracy']:.2%}, {wall:.1f} s "
         f"({processor:.1f} s of the processor), an epoch of the original {original[0]:.1f} s "
         f"({original[1]:.1f} s)"

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 
 from benchmarks.contest import Row, facts
@@ -19,11 +18,10 @@ from benchmarks.contests.fooling.tuning import (
     tuned,
 )
 from benchmarks.peers import DECEIVE, DEFAULT, FOOL, PEERS, Attack, Contestant, Setting
+from deceive.cli.screen import log
 from deceive.networks.frozen import FrozenCopy
 from deceive.networks.guarded import Network
 from deceive.storage.models import load_card, load_network
-
-console = Console(stderr=True)
 
 
 def run(plan: Plan) -> Iterator[Row]:
@@ -135,7 +133,7 @@ def held(
                     **asdict(setting),
                 }
             )
-            console.print(
+            log.print(
                 f"{contest}, {repeat + 1} of {plan.repeats}: {name} {fooled / seconds:.1f}/s, "
                 f"{fooled} of {count} in {seconds:.2f} s"
             )

@@ -6,18 +6,15 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 
 from benchmarks.contests.fooling.plan import Plan
 from benchmarks.peers import Attack, Contestant, Made, Setting
+from deceive.cli.screen import log
 from deceive.common.levels import from_levels, to_levels
 from deceive.fooling.starts import begin
 from deceive.networks.guarded import Network
 from deceive.networks.inference import confidence_of, logits_of
-
-console = Console(stderr=True)
-
 
 # Fooling rates that settings are chosen for; the last one asks for none.
 LEVELS = (0.99, 0.95, 0.0)
@@ -72,7 +69,7 @@ def tuned(
     def tried(setting: Setting, images: Tensor = images, targets: Tensor = targets) -> Trial:
         made, seconds = timed(attack, images, targets, setting)
         rate = fooling(model, made.images, targets, plan.confidence).double().mean().item()
-        console.print(f"{one.name} {setting}: {rate:.1%} in {seconds:.2f} s")
+        log.print(f"{one.name} {setting}: {rate:.1%} in {seconds:.2f} s")
         return Trial(setting, rate, seconds / len(images))
 
     kinds = [(name, size) for name, sizes in one.attacks.items() for size in sizes]

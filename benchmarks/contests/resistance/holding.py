@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 
 import torch
-from rich.console import Console
 from torch import Tensor, nn
 
 from benchmarks.contest import Row, facts
@@ -20,6 +19,7 @@ from deceive.auditing.models.subject import Subject
 from deceive.auditing.parts.clean import own_threshold
 from deceive.auditing.record.stored import arrays_named
 from deceive.auditing.settings import CERTAIN
+from deceive.cli.screen import log
 from deceive.common.arrays import Arrays
 from deceive.common.errors import InputError
 from deceive.common.levels import from_levels
@@ -28,8 +28,6 @@ from deceive.data.loading import load_data
 from deceive.networks.inference import confidence_of, logits_of, probabilities_of
 from deceive.storage.models import load_card, load_network
 from deceive.storage.shipped import shipped_names
-
-console = Console(stderr=True)
 
 
 def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
@@ -112,7 +110,7 @@ def held(
         arrays = one.do(case)
         row = {"attack": one.name, "family": one.family, "seconds": time.perf_counter() - started}
         yield row | judged(case, arrays, judges)
-        console.print(f"{one.name}: {time.perf_counter() - started:.1f} s")
+        log.print(f"{one.name}: {time.perf_counter() - started:.1f} s")
 
 
 def judged(case: Case, arrays: Arrays, judges: Sequence[Subject]) -> Row:
