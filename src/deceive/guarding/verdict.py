@@ -27,7 +27,7 @@ _NOTHING = {
 # and than the second.
 _LITTLE, _HARDLY_ANY = 0.5, 0.1
 
-# Fewer training images than this are few.
+# With fewer training images than this, more may help.
 _FEW_IMAGES = 2000
 
 
@@ -82,21 +82,24 @@ def thresholds(card: GuardedCard, before: AuditReport, after: AuditReport) -> tu
 
 def _untaught(card: GuardedCard, group: "_Group | None") -> list[str]:
     """That the guard stops little, or may if nothing was measured; and the likely reason."""
-    guard, reasons = card.guard, []
-    if guard.rounds is not None and are_few(guard.rounds, guard.architecture):
+    guard, reason = card.guard, ""
+    few = guard.rounds is not None and are_few(guard.rounds, guard.architecture)
+    if few:
+        rounds = counted(guard.rounds or 0, "round")
         usual = USUAL_ROUNDS[guard.architecture]
-        rounds = counted(guard.rounds, "round")
-        reasons.append(f"was trained in only {rounds} ({usual:,} are usual)")
-    if guard.images is not None and guard.images < _FEW_IMAGES:
-        reasons.append(f"learned from only {counted(guard.images, 'image')}")
+        reason = f"was trained in only {rounds} ({usual:,} are usual)"
     if group is None:
-        return [f"The guard {in_list(reasons)}, so it may stop little."] if reasons else []
+        return [f"The guard {reason}, so it may stop little."] if few else []
     assert group.before is not None
     assert group.after is not None
     if group.after.rate <= max(_LITTLE * group.before.rate, _HARDLY_ANY):
         return []
-    reason = f" It {in_list(reasons)}: that is the likely reason." if reasons else ""
-    return [f"The guard stops little of what the worst attack makes.{reason}"]
+    said = "The guard stops little of what the worst attack makes."
+    if few:
+        return [f"{said} It {reason}: that is the likely reason."]
+    if guard.images is not None and guard.images < _FEW_IMAGES:
+        return [f"{said} It learned from only {counted(guard.images, 'image')}: more may help."]
+    return [said]
 
 
 def _accuracy(split: str, behind: float, alone: float) -> str:
