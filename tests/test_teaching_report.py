@@ -152,7 +152,7 @@ def test_findings_of_the_literal_study():
         (["draw", "--out", "x.gif", "--model"], "--out: expected a .png or an .npz"),
         (
             ["rounds", "--preset", "sleep"],
-            "--preset: expected one of draw, resist, study, one; got 'sleep'",
+            "--preset: expected one of draw, paint, resist, study, one; got 'sleep'",
         ),
         (["rounds", "--rounds", "0"], "--rounds: expected a number of at least 1"),
         (["rounds", "--kept", "8"], "settings: expected no more candidates than are kept"),
