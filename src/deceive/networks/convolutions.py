@@ -5,7 +5,6 @@ from typing import Any, cast
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.grad import conv2d_input, conv2d_weight
 
 
 class HalvingConv(nn.Conv2d):
@@ -27,68 +26,49 @@ class HalvingConv(nn.Conv2d):
         )
         if images.device.type != "cpu" or working != torch.bfloat16:
             return super().forward(images)
-        given = (cast(Tensor, each).bfloat16() for each in (images, self.weight, self.bias))
-        out: Tensor = _Halved.apply(*given)  # type: ignore[no-untyped-call]
-        return out
+        images, weight, bias = (
+            cast(Tensor, each).bfloat16() for each in (images, self.weight, self.bias)
+        )
+        patches: Tensor = _Patches.apply(images)  # type: ignore[no-untyped-call]
+        return F.linear(patches, weight.permute(0, 2, 3, 1).flatten(1), bias).permute(0, 3, 1, 2)
 
 
-class _Halved(torch.autograd.Function):
-    """The convolution as a product of weights (O, 9 C) and patches (N H' W', 9 C)."""
+class _Patches(torch.autograd.Function):
+    """Images (N, C, H, W) to the 3×3 pixels that each output is made of: (N, H', W', 9 C)."""
 
     @staticmethod
-    def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        n, channels, *sides = images.shape
-        rows, columns = (-(-side // 2) for side in sides)
+    def forward(ctx: Any, images: Tensor) -> Tensor:
+        ctx.shape = images.shape
+        n, channels, height, width = images.shape
         padded = F.pad(images.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1)).contiguous()
         each, row, column, _ = padded.stride()
-        size = (n, rows, columns, 3, 3 * channels)  # three pixels beside each other lie in a row
-        patches = padded.as_strided(size, (each, 2 * row, 2 * column, row, 1))
-        patches = patches.reshape(n * rows * columns, 9 * channels)
-        ctx.save_for_backward(images, weight, patches if ctx.needs_input_grad[1] else None)
-        out = F.linear(patches, _flat(weight), bias)
-        return out.view(n, rows, columns, -1).permute(0, 3, 1, 2)
+        # Three pixels beside each other lie in a row.
+        size = (n, -(-height // 2), -(-width // 2), 3, 3 * channels)
+        return padded.as_strided(size, (each, 2 * row, 2 * column, row, 1)).flatten(3)
 
     @staticmethod
-    def backward(
-        ctx: Any, *gradients: Tensor
-    ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        (gradient,), (images, weight, patches) = gradients, ctx.saved_tensors
-        for_images, for_weight, for_bias = ctx.needs_input_grad
-        if torch.is_grad_enabled():  # second-order gradients are wanted
-            of: Any = (gradient, (2, 2), (1, 1))
-            return (
-                conv2d_input(images.shape, weight, *of) if for_images else None,  # type: ignore[no-untyped-call]
-                conv2d_weight(images, weight.shape, *of) if for_weight else None,  # type: ignore[no-untyped-call]
-                gradient.sum((0, 2, 3)) if for_bias else None,
-            )
-        gradient = gradient.permute(0, 2, 3, 1)
-        flat = gradient.reshape(-1, gradient.shape[3])
-        return (
-            _spread(flat @ _flat(weight), images.shape) if for_images else None,
-            (flat.T @ patches).view_as(weight.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
-            if for_weight
-            else None,
-            flat.sum(0) if for_bias else None,
-        )
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        spread: Tensor = _Spread.apply(*gradients, ctx.shape)  # type: ignore[no-untyped-call]
+        return spread
 
 
-def _flat(weight: Tensor) -> Tensor:
-    """A kernel (O, C, 3, 3) as a matrix (O, 9 C), in the order of the patches."""
-    return weight.permute(0, 2, 3, 1).flatten(1)
+class _Spread(torch.autograd.Function):
+    """Patches added up where they come from, in images of a shape; the adjoint of `_Patches`."""
 
+    @staticmethod
+    def forward(ctx: Any, patches: Tensor, shape: torch.Size) -> Tensor:
+        n, channels, height, width = shape
+        patches = patches.unflatten(3, (3, 3, channels)).transpose(2, 3)
+        # Each has four pixels of its own, and its first row and column are its neighbours' last.
+        images = patches[:, :, 1:, :, 1:].contiguous()
+        images[:, :, :, :-1, 1] += patches[:, :, 1:, 1:, 0]
+        images[:, :-1, 1] += patches[:, 1:, 0, :, 1:]
+        images[:, :-1, 1, :-1, 1] += patches[:, 1:, 0, 1:, 0]
+        return images.flatten(3, 4).flatten(1, 2)[:, :height, :width].permute(0, 3, 1, 2)
 
-def _spread(patches: Tensor, shape: torch.Size) -> Tensor:
-    """Add up patches (N H' W', 9 C) where they come from, in images (N, C, H, W)."""
-    n, channels, height, width = shape
-    rows, columns = -(-height // 2), -(-width // 2)
-    patches = patches.view(n, rows, columns, 3, 3, channels)
-    padded = patches.new_zeros(n, 2 * rows + 1, 2 * columns + 1, channels)
-    for i in range(3):
-        for j in range(3):
-            place = padded[:, i : i + 2 * rows : 2, j : j + 2 * columns : 2]
-            first = i < 2 and j < 2  # contribution to these pixels
-            (place.copy_ if first else place.add_)(patches[:, :, :, i, j])
-    return padded[:, 1 : 1 + height, 1 : 1 + width].permute(0, 3, 1, 2)
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        return _Patches.apply(*gradients), None  # type: ignore[no-untyped-call]
 
 
 class StemConv(nn.Conv2d):
