@@ -96,7 +96,7 @@ _AT_FULL_SIZE = 8
 
 def _rectified(x: Tensor) -> Tensor:
     """Leaky, so that no pixel is ever without a gradient (Maas et al. 2013)."""
-    return F.leaky_relu(x, _Strided.slope)
+    return F.leaky_relu_(x, _Strided.slope)
 
 
 # The noise level is encoded in this many frequencies, each twice the last.

@@ -57,8 +57,8 @@ class _Spread(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, patches: Tensor, shape: torch.Size) -> Tensor:
-        n, channels, height, width = shape
-        patches = patches.unflatten(3, (3, 3, channels)).transpose(2, 3)
+        _, channels, height, width = shape
+        patches = patches.reshape(*patches.shape[:3], 3, 3, channels).transpose(2, 3)
         # Each has four pixels of its own, and its first row and column are its neighbours' last.
         images = patches[:, :, 1:, :, 1:].contiguous()
         images[:, :, :, :-1, 1] += patches[:, :, 1:, 1:, 0]

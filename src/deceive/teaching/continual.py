@@ -101,7 +101,7 @@ class Continual(Game):
 
     def best(self) -> Network:
         """The averaged network, in half precision."""
-        return self.kind.finished(cast(Classifier, self.learner.averaged.module))
+        return self.kind.finished(cast(Classifier, self.learner.averaged))
 
     def tally(self, network: Network) -> Row:
         """The shares of rubbish caught and of digits read in recent rounds."""

@@ -1,12 +1,12 @@
 """What learns in the rounds: a network's weights, their optimiser, and their average."""
 
+import copy
 import math
 from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import AveragedModel
 
 from deceive.common import processes
 from deceive.training.averaging import following
@@ -26,15 +26,14 @@ class Learner:
         rounds: how many there will be.
 
     Attributes:
-        averaged: the average; `averaged.module` is a copy of the module.
+        averaged: the average, a copy of the module.
     """
 
     def __init__(self, module: nn.Module, *, rate: float, averaging: float, rounds: int) -> None:
         self.module, self.rounds = module, rounds
-        self.averaged = AveragedModel(module, multi_avg_fn=following(averaging))
-        self.averaged.requires_grad_(False)
-        self.averaged.n_averaged.fill_(1)  # the network before the first round counts as one
-        self.parameters = [*module.parameters()]
+        self.averaged = copy.deepcopy(module).requires_grad_(False)
+        self._follow = following(averaging)
+        self.parameters, self._averages = [*module.parameters()], [*self.averaged.parameters()]
         # Without a first moment: what deceived the network a few rounds ago no longer does.
         self.optimiser = torch.optim.Adam(self.parameters, rate, betas=(0.0, 0.99), fused=True)
         for parameter in self.parameters:  # so that there is a state to load into
@@ -53,7 +52,6 @@ class Learner:
             fall = 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * coming / self.rounds))
             return slowed * fall * min(1, coming / WARMING)
 
-        self.averaged.n_averaged.fill_(1 + number)
         self.schedule = LambdaLR(self.optimiser, factor, last_epoch=number - 1)
 
     def step(self, signs: Tensor) -> None:
@@ -62,12 +60,13 @@ class Learner:
         nn.utils.clip_grad_norm_(self.parameters, 1.0)
         self.optimiser.step()
         self.schedule.step()
-        self.averaged.update_parameters(self.module)
+        # The network before the first round counts as one.
+        self._follow(self._averages, self.parameters, self.schedule.last_epoch)
 
     def state(self) -> dict[str, Tensor]:
         """The weights, their average and the optimiser's memory, by name."""
         state = {f"network.{k}": v for k, v in self.module.state_dict().items()}
-        state |= {f"averaged.{k}": v for k, v in self.averaged.module.state_dict().items()}
+        state |= {f"averaged.{k}": v for k, v in self.averaged.state_dict().items()}
         for number, parameter in enumerate(self.parameters):
             for name, tensor in self.optimiser.state[parameter].items():
                 state[f"optimiser.{number}.{name}"] = tensor

@@ -235,7 +235,7 @@ class Uniting(Game):
     def best(self) -> CoarseToFine:
         """The whole with the averaged networks, in half precision, calibrated on validation."""
         network = copy.deepcopy(self.whole)
-        averaged = cast(nn.ModuleDict, self.learner.averaged.module)
+        averaged = cast(nn.ModuleDict, self.learner.averaged)
         network.in_noise.load_state_dict(averaged["in_noise"].state_dict())
         guard_of(network).load_state_dict(averaged["guard"].state_dict())
         network = halved(network)

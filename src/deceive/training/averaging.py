@@ -1,17 +1,15 @@
 """Averaged weights, which follow a network that learns."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
 YOUNG = 9
 """The average of the first n steps follows with a share of YOUNG / (YOUNG + n)."""
 
-_Tensors = tuple[Tensor, ...] | list[Tensor]
 
-
-def following(share: float) -> Callable[[_Tensors, _Tensors, Tensor | int], None]:
-    """How averaged weights follow: quickly at first, then slowly; for torch's `AveragedModel`.
+def following(share: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Tensor | int], None]:
+    """How averaged weights follow others: quickly at first, then slowly.
 
     >>> import torch
     >>> follow, averages = following(0.99), torch.zeros(3, 1)
@@ -24,7 +22,7 @@ def following(share: float) -> Callable[[_Tensors, _Tensors, Tensor | int], None
         share: of the average that stays in a step, in the end.
     """
 
-    def follow(averages: _Tensors, values: _Tensors, number: Tensor | int) -> None:
+    def follow(averages: Sequence[Tensor], values: Sequence[Tensor], number: Tensor | int) -> None:
         followed = max(1 - share, YOUNG / (YOUNG + int(number)))
         for average, value in zip(averages, values, strict=True):
             average.lerp_(value, followed)
