@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
 YOUNG = 9
@@ -22,6 +23,7 @@ def following(share: float) -> Callable[[Sequence[Tensor], Sequence[Tensor], Ten
         share: of the average that stays in a step, in the end.
     """
 
+    @torch.no_grad()
     def follow(averages: Sequence[Tensor], values: Sequence[Tensor], number: Tensor | int) -> None:
         followed = max(1 - share, YOUNG / (YOUNG + int(number)))
         for average, value in zip(averages, values, strict=True):
