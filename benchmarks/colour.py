@@ -19,7 +19,7 @@ from torch import Generator, Tensor, nn
 from torch.optim import SGD
 from torch.optim.lr_scheduler import OneCycleLR
 
-from deceive.common.levels import from_levels, to_levels
+from deceive.common.levels import Shape, from_levels, to_levels
 from deceive.data.dataset import Labelled
 from deceive.data.opening import open_data
 from deceive.networks.precision import working_dtype
@@ -75,8 +75,12 @@ class ResNet(nn.Module):
     Images (N, 3, H, W) in [0, 1] in, logits (N, classes) out.
     """
 
+    image_shape: Shape = (3, 32, 32)
+    """What it was made for."""
+
     def __init__(self, classes: int = 10) -> None:
         super().__init__()
+        self.n_outputs, self.num_features = classes, _WIDTHS[-1]
         patch = 3 * _PATCH**2
         self.whitening = nn.Conv2d(3, 2 * patch, _PATCH)
         self.whitening.weight.requires_grad_(False)
@@ -101,13 +105,17 @@ class ResNet(nn.Module):
 
         Except in training they are the mean of those of an image and of its mirror image.
         """
-        if self.training:
-            return self._logits(images)
-        return (self._logits(images) + self._logits(images.flip(3))) / 2
+        features = self._features(images) if self.training else self.features(images)
+        logits: Tensor = self.head(features) / 9
+        return logits
 
-    def _logits(self, images: Tensor) -> Tensor:
-        x = self.blocks(F.gelu(self.whitening(images)))
-        return self.head(x.amax((2, 3))) / 9
+    def features(self, images: Tensor) -> Tensor:
+        """Features (N, 256), the mean of those of an image and of its mirror image."""
+        return (self._features(images) + self._features(images.flip(3))) / 2
+
+    def _features(self, images: Tensor) -> Tensor:
+        features: Tensor = self.blocks(F.gelu(self.whitening(images))).amax((2, 3))
+        return features
 
 
 def resnet(path: str) -> ResNet:

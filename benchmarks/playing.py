@@ -20,16 +20,16 @@ FRESH = 3_000_003
 AS_THEY_COME: dict[str, Any] = {"polish": None, "accepted": None}
 
 
-def played(data: Dataset, settings: EmergingSettings) -> tuple[Classifier, Row]:
+def played(data: Dataset, settings: EmergingSettings, judge: Any = None) -> tuple[Classifier, Row]:
     """The network after all rounds of these settings, and a row about them.
 
-    Its `seconds` count only the time in which images and network changed.
+    Its `seconds` count only the time in which images and network changed. The judge is the one that
+    the settings name, unless another is given.
     """
+    judge = judge or load_network(settings.judge)
     with tempfile.TemporaryDirectory() as folder:
         run = Run(Path(folder), settings.model_dump(mode="json"), ROUNDS)
-        *_, last = rounds(
-            data, run, settings, load_network(settings.judge), lambda words: nullcontext(_silent)
-        )
+        *_, last = rounds(data, run, settings, judge, lambda words: nullcontext(_silent))
         network = load_network(run.weights(round_name(last["round"])))
         rollbacks = sum(row["part"] == "rollback" for row in run.rows())
     return network, {

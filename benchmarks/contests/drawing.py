@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import rivals
+from benchmarks.colour import resnet
 from benchmarks.contest import Row, facts, in_words
 from benchmarks.pictures import stripped
 from benchmarks.playing import AS_THEY_COME, FRESH, played
@@ -30,7 +31,7 @@ from deceive.judging.quality import quality
 from deceive.networks.classifier import Classifier
 from deceive.networks.inference import accuracy
 from deceive.storage.models import load_network
-from deceive.teaching import EmergingSettings, changed
+from deceive.teaching import PRESETS, EmergingSettings, changed
 
 
 @dataclass(frozen=True)
@@ -52,7 +53,10 @@ class Plan:
     data: str | None = None
     """A folder or file of other images than the usual ones."""
     judge: str = "judge"
-    """The network that judges them, by name or path; it must have been trained on such images."""
+    """The network that judges them, by name or path; it must have been trained on such images. A
+    file without a card is taken for a ResNet of `benchmarks.colour`."""
+    preset: str = "draw"
+    """The preset of the rounds, one in which images emerge."""
     settings: Path | None = None
     """A JSON file of settings for the rounds that differ from the preset's."""
 
@@ -92,7 +96,7 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
     if plan.images is not None:
         test = Split(data.test.images[: plan.images], data.test.labels[: plan.images])
         data = replace(data.first(plan.images), test=test)
-    judge = load_network(plan.judge)
+    judge = _judge(plan.judge)
     for seed, minutes, name in product(range(plan.seeds), plan.minutes, plan.contestants):
         if (minutes, seed, name) in held:
             continue
@@ -105,8 +109,15 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
         yield result
 
 
+def _judge(name: str) -> Any:
+    path = Path(name)
+    if path.is_file() and not path.with_suffix(".json").exists():
+        return resnet(name)
+    return load_network(name)
+
+
 def _judged(
-    trained: Trained, way: str, data: Dataset, judge: Classifier, targets: Tensor, seed: int
+    trained: Trained, way: str, data: Dataset, judge: Any, targets: Tensor, seed: int
 ) -> Row:
     """A row: what it draws in one of its ways, judged."""
     started = time.perf_counter()
@@ -191,14 +202,14 @@ def _minutes(group: tuple[tuple[float, str], list[Row]]) -> float:
 
 
 def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
-    """As many rounds of the preset `draw` as fit, by the time that the first few of them take."""
-    usual = EmergingSettings(
-        seed=seed, judge=plan.judge, shown=(), measured=10, judged=0, rounds=plan.trial
-    )
-    settings = cast(EmergingSettings, changed(usual, plan.settings))
-    _, trial = _timed(data, settings)
+    """As many rounds of the preset as fit, by the time that the first few of them take."""
+    usual = cast(EmergingSettings, changed(PRESETS[plan.preset], plan.settings))
+    own = {"seed": seed, "judge": plan.judge, "shown": (), "measured": 10, "judged": 0}
+    settings = usual.model_copy(update=own | {"rounds": plan.trial})
+    judge = _judge(plan.judge)
+    _, trial = _timed(data, settings, judge)
     count = max(1, round(seconds * plan.trial / trial["seconds"]))
-    network, told = _timed(data, settings.model_copy(update={"rounds": count}))
+    network, told = _timed(data, settings.model_copy(update={"rounds": count}), judge)
     return Trained(
         told.pop("seconds"),
         sum(parameter.numel() for parameter in network.parameters()),
@@ -210,11 +221,11 @@ def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
     )
 
 
-def _timed(data: Dataset, settings: EmergingSettings) -> tuple[Classifier, Row]:
+def _timed(data: Dataset, settings: EmergingSettings, judge: Any) -> tuple[Classifier, Row]:
     """The network after its rounds, and facts about them; measuring counts by the processor's."""
     clock = _clock()
     started = _CLOCKS[clock]()
-    network, told = played(data, settings)
+    network, told = played(data, settings, judge)
     if clock == _PROCESSOR:
         told["seconds"] = _CLOCKS[clock]() - started
     return network, told | {"clock": clock}
