@@ -8,7 +8,7 @@ from deceive.common.errors import InputError
 from deceive.common.levels import from_levels
 from deceive.fooling.ascent import Ascent, Schedule
 from deceive.fooling.attempts import Drawing
-from deceive.fooling.drawing import POLISH, draw
+from deceive.fooling.drawing import POLISH, SOFT_POLISH, draw
 from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy
 
@@ -96,6 +96,19 @@ def test_it_is_asked_in_noise_and_told_so():
     for noise, expected in zip(after, POLISH.noise_after(taken), strict=True):
         assert (noise == expected).all()
     assert last.tolist() == pytest.approx([0.3] * 20)
+
+
+@pytest.mark.parametrize(("softness", "usual"), [(0, POLISH), (3, SOFT_POLISH)])
+def test_polishing_suits_the_ascent(softness, usual):
+    ascent = STILL.model_copy(update={"softness": softness})
+    levels = [
+        draw(Halves(), [0, 1], count=9, accepted=None, ascent=ascent, **how).levels
+        for how in ({}, {"polish": usual}, {"polish": POLISH}, {"polish": SOFT_POLISH})
+    ]
+    assert torch.equal(levels[0], levels[1])
+    assert not torch.equal(levels[2], levels[3])
+    with pytest.raises(InputError, match="polish: expected an Ascent, 'auto' or None, got 'n"):
+        draw(Halves(), [0, 1], polish="none", ascent=ascent)
 
 
 def test_polishing_goes_on_from_there():

@@ -35,6 +35,17 @@ POLISH = Ascent(
     schedule=Schedule(steps=10, least_noise=0.2),
 )
 
+# The same for an ascent with soft steps, whose images are in grey or colour: as soft, and along the
+# gradient over its root mean square. Chosen on validation images (docs/laboratory/fashion.md).
+SOFT_POLISH = Ascent(
+    rule="normalised",
+    momentum=0,
+    step_size=0.02,
+    noise=0.5,
+    softness=3,
+    schedule=Schedule(steps=10, least_noise=0.1),
+)
+
 # The confidence at which an image is accepted, and how often it may be drawn. Chosen on training
 # and validation images (docs/laboratory/polishing.md). 0.5 is the limit: the network can't tell its
 # best images from digits.
@@ -43,7 +54,7 @@ ACCEPTED, ATTEMPTS = 0.45, 3
 
 @arguments.taking(
     network=arguments.module,
-    polish=arguments.maybe(arguments.of("an Ascent or None", Ascent)),
+    polish=arguments.maybe(arguments.of("an Ascent, 'auto' or None", Ascent, str)),
     ascent=arguments.of("an Ascent", Ascent),
     trajectory=arguments.flag,
     callback=arguments.maybe(arguments.function),
@@ -56,7 +67,7 @@ def draw(
     count: int = 1,
     start: str | Tensor = "uniform",
     seed: int = 0,
-    polish: Ascent | None = POLISH,
+    polish: Ascent | str | None = "auto",
     accepted: float | None = ACCEPTED,
     attempts: int = ATTEMPTS,
     ascent: Ascent = DRAWING,
@@ -86,7 +97,8 @@ def draw(
         count: images per target.
         start: as in `fool`; the network was trained to start from uniform noise.
         seed: image number i is the same for any number of images.
-        polish: the ascent of those last steps, with a schedule of its own; None leaves them out.
+        polish: the ascent of those last steps, with a schedule of its own; None leaves them out,
+            and `auto` takes `POLISH`, or `SOFT_POLISH` if the ascent has a softness.
         accepted: a confidence in (0, 1), over all outputs; None accepts every image.
         attempts: how often an image may be drawn; if `start` is a tensor, only the noise changes.
         ascent: how images climb; it needs a schedule.
@@ -102,7 +114,15 @@ def draw(
         InputError: a `ValueError`, for an ascent or a polish without a schedule, and for anything
             that `fool` refuses.
     """
-    ascents = {"ascent": ascent} if polish is None else {"ascent": ascent, "polish": polish}
+    ascents = {"ascent": ascent}
+    if isinstance(polish, str):
+        if polish != "auto":
+            raise InputError(
+                f"polish: expected an Ascent, 'auto' or None, got {checks.shown(polish)}"
+            )
+        polish = SOFT_POLISH if ascent.softness else POLISH
+    if polish is not None:
+        ascents["polish"] = polish
     for name, each in ascents.items():
         if each.schedule is None:
             raise InputError(f"{name}: expected one with a schedule, got none")
