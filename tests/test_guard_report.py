@@ -180,7 +180,8 @@ def test_without_judges_it_says_so():
     ]
     alone = report(*unjudged, judges=[])
     said = verdict(CARD, alone, alone)
-    assert "100.0% of the candidates from noise into fooling images that" in said[1]
+    assert said[0] == "The guard stops little of what the worst attack makes."
+    assert "100.0% of the candidates from noise into fooling images that" in said[2]
     assert said[-1] == "There was no judge, so images that really show the class count too."
 
 
