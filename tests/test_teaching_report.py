@@ -89,6 +89,17 @@ def test_an_unfinished_run_has_a_page_too(played, tmp_path):
     assert "Before the first round" in page
 
 
+@pytest.mark.parametrize("leading", [0, 1])
+def test_the_page_says_what_the_network_was_taught(played, leading, tmp_path):
+    folder = shutil.copytree(played / "run", tmp_path / "run")
+    settings = json.loads((folder / "settings.json").read_text()) | {"leading": leading}
+    (folder / "settings.json").write_text(json.dumps(settings))
+    rounds_pictures(Run.open(folder))
+    words = " ".join(write_rounds_page(Run.open(folder)).read_text().split())
+    assert "its last deceptions were rubbish" in words
+    assert ("its gradient leads from a start to a real image" in words) == bool(leading)
+
+
 @pytest.mark.parametrize("preset", OLD_OF)
 def test_a_run_from_before_there_were_kinds_has_its_page(played, preset, tmp_path):
     settings = OLD_OF[preset] | {"data_checksum": "of the quarters"}
