@@ -1,6 +1,7 @@
 """The contest of drawing: its rivals, on images with a bright quarter, and its table."""
 
 import json
+from dataclasses import replace
 from functools import partial
 from itertools import count
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from benchmarks import table
+from benchmarks.contests import drawing
 from benchmarks.pictures import stripped
 from benchmarks.rivals import RIVALS, Diffusion, DiscriminatorFlow, Jem, Vae, train
 from torch import Generator, Tensor, nn
@@ -264,3 +266,9 @@ def test_table_and_pictures_are_made_of_rows_alone(tmp_path):
     assert "| real images |  |  |  |  | 1.5 |" in text
     for picture in ("quality-against-time.png", "drawn-side-by-side.png"):
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
+
+
+def test_only_rounds_in_which_images_emerge_take_part():
+    plan = replace(drawing.QUICK, preset="resist")
+    with pytest.raises(InputError, match="--preset: expected one of draw, paint; got 'resist'"):
+        next(drawing.run(plan))

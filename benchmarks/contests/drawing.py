@@ -21,7 +21,7 @@ from benchmarks.pictures import stripped
 from benchmarks.playing import AS_THEY_COME, FRESH, played
 from benchmarks.spread import Measure, cells, cells_of_real, grouped, titles
 from deceive.cli.screen import log
-from deceive.common import markdown
+from deceive.common import checks, markdown
 from deceive.common.files import read_json
 from deceive.common.levels import from_levels, to_levels
 from deceive.data.dataset import Dataset, Split
@@ -64,6 +64,12 @@ class Plan:
 QUICK = Plan(minutes=(0.02, 0.05), seeds=1, count=25, trial=5, images=1000)
 
 
+_EMERGING = {
+    name: settings for name, settings in PRESETS.items() if isinstance(settings, EmergingSettings)
+}
+"""The presets of rounds in which images emerge."""
+
+
 @dataclass(frozen=True)
 class Trained:
     """The result of one training."""
@@ -82,6 +88,7 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
 
     Keeps the rows of an earlier result, which must have the same plan except for budgets and seeds.
     """
+    checks.one_of("--preset", plan.preset, _EMERGING)
     sizes = asdict(plan) | {
         "data": plan.data and Path(plan.data).name,
         "judge": Path(plan.judge).name,
@@ -110,6 +117,7 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
 
 
 def _judge(name: str) -> Any:
+    """The network of this name or path, or the ResNet in a file without a card."""
     path = Path(name)
     if path.is_file() and not path.with_suffix(".json").exists():
         return resnet(name)
@@ -203,7 +211,7 @@ def _minutes(group: tuple[tuple[float, str], list[Row]]) -> float:
 
 def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
     """As many rounds of the preset as fit, by the time that the first few of them take."""
-    usual = cast(EmergingSettings, changed(PRESETS[plan.preset], plan.settings))
+    usual = cast(EmergingSettings, changed(_EMERGING[plan.preset], plan.settings))
     own = {"seed": seed, "judge": plan.judge, "shown": (), "measured": 10, "judged": 0}
     settings = usual.model_copy(update=own | {"rounds": plan.trial})
     judge = _judge(plan.judge)

@@ -114,15 +114,12 @@ def draw(
         InputError: a `ValueError`, for an ascent or a polish without a schedule, and for anything
             that `fool` refuses.
     """
-    ascents = {"ascent": ascent}
     if isinstance(polish, str):
         if polish != "auto":
-            raise InputError(
-                f"polish: expected an Ascent, 'auto' or None, got {checks.shown(polish)}"
-            )
+            expected = "an Ascent, 'auto' or None"
+            raise InputError(f"polish: expected {expected}, got {checks.shown(polish)}")
         polish = SOFT_POLISH if ascent.softness else POLISH
-    if polish is not None:
-        ascents["polish"] = polish
+    ascents = {"ascent": ascent} if polish is None else {"ascent": ascent, "polish": polish}
     for name, each in ascents.items():
         if each.schedule is None:
             raise InputError(f"{name}: expected one with a schedule, got none")
