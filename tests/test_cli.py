@@ -8,7 +8,7 @@ from PIL import Image
 
 import deceive
 from deceive.common.levels import from_levels
-from deceive.storage.models import load_network
+from deceive.storage.models import load_card, load_network
 from deceive.storage.runs import Run
 from worlds.commands import run
 
@@ -29,7 +29,10 @@ def test_a_failure_is_said_without_a_median(tmp_path, capsys):
     assert re.search(r"fast is \d+\.\d\d% sure that it is a 5, short of 0\.99, after 0 steps", out)
 
 
-def test_no_network_judges_itself(tmp_path, capsys):
+def test_no_network_judges_itself_or_other_images(tmp_path, capsys):
+    network, other = deceive.load_network("study"), tmp_path / "other.safetensors"
+    card = load_card("study").model_copy(update={"data_checksum": "of others"})
+    deceive.save_network(network, other, card)
     options = ["--target", "5", "--steps", "3", "--out", str(tmp_path / "fooled.npz")]
     _, out, _ = run(capsys, "fool", "--model", "judge", *options)
     assert "; another network (study) sees the target in" in out
@@ -42,6 +45,13 @@ def test_no_network_judges_itself(tmp_path, capsys):
     code, _, err = run(capsys, "fool", "--model", "judge", "--judge", "judge", *options)
     assert code == 2
     assert "--judge: expected a network other than judge, got the same one" in err
+    for judge, why in (
+        (str(other), "expected a network that was trained on the same images as fast, got"),
+        ("nope", "expected a shipped network"),
+    ):
+        code, _, err = run(capsys, "fool", "--judge", judge, *options)
+        assert code == 2
+        assert f"--judge: {why}" in " ".join(err.split())
 
 
 def images_in(path):
@@ -212,3 +222,15 @@ def test_a_run_folder_keeps_rows_in_order(tmp_path):
     assert [row["part"] for row in again.rows()] == ["a", "b"]
     assert again.row(part="b") == {"part": "b", "x": None}
     assert again.row(part="c") is None
+
+
+def test_a_judge_of_other_sizes_leaves_no_run(tmp_path, capsys):
+    """Found before anything is written, so the right command can use the same folder."""
+    out = tmp_path / "run"
+    words = ["rounds", "--rounds", "1", "--size", "20", "--out", str(out)]
+    code, _, err = run(capsys, *words)
+    assert code == 2
+    assert "--judge: expected a network for images of 1×20×20, got one for 1×28×28" in " ".join(
+        err.split()
+    )
+    assert not out.exists()

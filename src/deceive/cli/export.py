@@ -17,9 +17,9 @@ class ExportCommand(Command):
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="[MODEL]")] = "fast"
     """A shipped network, or a safetensors file. The graph takes images with pixels in [0, 1] and
-    gives logits. A network for images in noise (draw, judge-in-noise, one) takes a second input,
-    noise: for each image, the standard deviation of the gaussian noise that you have added to its
-    pixels; 0 for none."""
+    gives logits. A network for images in noise (draw, judge-in-noise, one), or one that the preset
+    paint made, takes a second input, noise: for each image, the standard deviation of the gaussian
+    noise that you have added to its pixels; 0 for none."""
     out: Path | None = None
     """Where the graph goes; by default the network's name with .onnx, in this folder."""
     gradient: bool = False

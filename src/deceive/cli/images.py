@@ -48,15 +48,26 @@ def check_place(out: Path, card: Any) -> None:
 def judge_of(asked: str | None, card: Any, model: str) -> Any:
     """The judge for images of the model with this card, and its name.
 
-    None if it was trained on other data. Raises `InputError` when it is the model itself.
+    None if none was asked for and the usual ones were trained on other data. Raises `InputError`
+    when the one asked for was, or is the model itself.
     """
     from deceive.storage.models import load_card, load_network
 
     for name in _JUDGES if asked is None else (asked,):
-        its = load_card(name)
+        try:
+            its = load_card(name)
+        except InputError as error:
+            raise InputError(f"--judge: {str(error).removeprefix('model: ')}") from error
         if its.weights_sha256 == card.weights_sha256:
             continue
-        return (name, load_network(name)) if its.data_checksum == card.data_checksum else None
+        if its.data_checksum == card.data_checksum:
+            return name, load_network(name)
+        if asked is not None:
+            raise InputError(
+                f"--judge: expected a network that was trained on the same images as {model}, got "
+                f"{asked!r}, trained on others"
+            )
+        return None
     raise InputError(f"--judge: expected a network other than {model}, got the same one")
 
 

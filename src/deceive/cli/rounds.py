@@ -63,11 +63,21 @@ class RoundsCommand(Choice, DataFlags, Command):
         from deceive.storage.models import load_card, load_network
 
         data = self.load()
-        judge = load_network(self.settings.judge)
+        try:
+            judge = load_network(self.settings.judge)
+        except InputError as error:
+            raise InputError(f"--judge: {str(error).removeprefix('model: ')}") from error
         if load_card(self.settings.judge).data_checksum != data.checksum:
             raise InputError(
                 f"--judge: expected a network that was trained on the images in {data.folder}, "
                 f"got {self.settings.judge!r}, trained on others; deceive train --data makes one"
+            )
+        if judge.image_shape != data.image_shape:
+            reads, are = (
+                "×".join(map(str, each)) for each in (judge.image_shape, data.image_shape)
+            )
+            raise InputError(
+                f"--judge: expected a network for images of {are}, got one for {reads}"
             )
         self.settings.check(data)
         if self.tensorboard:

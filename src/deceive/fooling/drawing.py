@@ -101,7 +101,9 @@ def draw(
             and `auto` takes `POLISH`, or `SOFT_POLISH` if the ascent has a softness.
         accepted: a confidence in (0, 1), over all outputs; None accepts every image.
         attempts: how often an image may be drawn; if `start` is a tensor, only the noise changes.
-        ascent: how images climb; it needs a schedule.
+        ascent: how images climb; it needs a schedule. For a network of other rounds, give those of
+            its card: `card = load_card(path)`, from `deceive.storage.models`, has `card.ascent` and
+            `card.start`.
         chunk: how many images are drawn at once; bounds the memory.
         trajectory: keep every step of every image.
         callback: called with a `Progress` after every step of the batch; each attempt, and its
