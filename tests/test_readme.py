@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import shutil
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,11 @@ from worlds.commands import run
 CLONE = Path(__file__).parents[1]
 README = (CLONE / "README.md").read_text(encoding="utf-8")
 (CONSOLE,) = re.findall(r"```console\n(.*?)```", README, re.DOTALL)
+YOUR_DATA = re.findall(
+    r"```python\n(.*?)```",
+    (CLONE / "docs/how-to/your-data.md").read_text(encoding="utf-8"),
+    re.DOTALL,
+)
 SHOWN = [
     (shlex.split(command), printed)
     for command, printed in re.findall(r"^\$ deceive (.*)\n(.+)$", CONSOLE, re.MULTILINE)
@@ -49,12 +55,23 @@ def test_an_explanation_takes_a_few_minutes(page):
 
 
 def test_the_guide_to_networks_of_your_own_runs(capsys):
-    text = (CLONE / "docs/how-to/your-data.md").read_text(encoding="utf-8")
-    (code,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        exec(compile(code, "your-data.md", "exec"), {})
+        exec(compile(YOUR_DATA[0], "your-data.md", "exec"), {})
     assert capsys.readouterr().out.endswith("of the images reach 0.99\n")
+
+
+@pytest.mark.shipped
+def test_it_draws_with_the_network_of_a_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path(re.findall(r'path = "(.*?)"', YOUR_DATA[1])[0])
+    path.parent.mkdir(parents=True)
+    for ending in (".safetensors", ".json"):
+        shutil.copy(CLONE / f"models/rounds-016000{ending}", path.with_suffix(ending))
+    names = {}
+    exec(compile(YOUR_DATA[1].replace("count=20", "count=1"), "your-data.md", "exec"), names)
+    assert names["clothes"].images.shape == (10, 1, 28, 28)
+    assert names["clothes"].fooled.sum() >= 9
 
 
 @pytest.mark.shipped
