@@ -104,6 +104,7 @@ def test_its_card_says_how_to_make_it_again(trained):
     program, *words = shlex.split(card.command)
     asked = parse(words)
     assert (program, asked.recipe, asked.seed, asked.settings) == ("deceive", "detector", 0, SMALL)
+    assert asked.data == bars_data().folder
     assert (card.architecture, card.n_outputs, card.data_checksum) == ("detector", 2, "bars")
 
 

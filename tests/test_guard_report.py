@@ -390,6 +390,9 @@ def test_the_command_that_makes_it_again_has_the_flags_of_its_audits(copied):
     for name in ("before", "after"):
         shutil.rmtree(copied / name)
     assert f"{again} --no-audits</code>" in page_of(copied)
+    rows = copied / "rows.jsonl"
+    rows.write_text(rows.read_text().replace("1.0}", '1.0, "data": "my own/bands"}'))
+    assert again.replace("bands --keep", "&#39;my own/bands&#39; --keep") in page_of(copied)
 
 
 def test_an_object_has_to_be_given_again(copied):

@@ -1,11 +1,13 @@
 """A guard that is trained for any images: a mixture, and a network in rounds of its own."""
 
+import shlex
 from dataclasses import replace
 
 import pytest
 import torch
 from torch.distributions import LowRankMultivariateNormal
 
+from deceive.cli.commands import parse
 from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset, Split
 from deceive.guarding.shapes import fit_mixture
@@ -124,6 +126,8 @@ def test_training_makes_it_refuse_garbage_and_can_be_kept(tmp_path, monkeypatch)
     real, noise = odds(network, data.test.images), odds(network, NOISE)
     assert (noise.amax(1) < real.amax(1).quantile(0.1)).double().mean() > 0.95
     assert card.validation_accuracy > 0.95
+    asked = parse(shlex.split(card.command)[1:])
+    assert (asked.data, asked.train, asked.settings.rounds) == (data.folder, True, 30)
     save_network(network, tmp_path / "guard.safetensors", card, half=True)
     kept = load_network(tmp_path / "guard.safetensors")
     assert torch.equal(odds(kept, data.test.images), real)

@@ -1,13 +1,19 @@
 import shlex
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from deceive.cli.commands import parse
+from deceive.data.again import data_flags
 from deceive.data.dataset import Dataset, Split
+from deceive.data.loading import load_data
+from deceive.data.preparation import Preparation
 from deceive.networks.architectures import ARCHITECTURES
+from deceive.storage.models import load_card
 from deceive.training.recipes import RECIPES, build, train
+from worlds.commands import run
 
 
 def weights(network):
@@ -45,5 +51,25 @@ def test_the_same_network_on_images_that_were_moved(data, recipe, plainly, radiu
     assert program == "deceive"
     asked = parse(words)
     assert (asked.recipe, asked.seed, asked.settings) == (recipe, 1, short)
+    assert asked.data == data.folder
     assert card.settings["adversarial_radius"] == radius
     assert card.temperature == 1
+
+
+def test_the_card_of_a_network_for_ones_own_images_reads_them_again(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    images = np.random.default_rng(0).integers(0, 256, (60, 6, 6), np.uint8)
+    np.savez("my pictures.npz", images=images, labels=np.arange(60) % 3)
+    line = ["train", "--data", "my pictures.npz", "--size", "8x12", "--epochs", "1"]
+    assert run(capsys, *line, "--batch-size", "8", "--out", "mine.safetensors")[0] == 0
+    card = load_card("mine.safetensors")
+    assert "--data 'my pictures.npz' --size 8x12 --epochs 1" in card.command
+    read = parse(shlex.split(card.command)[1:]).load()
+    assert (read.checksum, read.image_shape) == (card.data_checksum, card.image_shape)
+
+
+def test_the_command_of_a_network_for_mnist_names_no_data():
+    digits = load_data(preparation=Preparation(size=(14, 14)))
+    assert data_flags(digits) == ["--size", "14x14"]
+    assert data_flags(digits.first(100)) == ["--size", "14x14"]
+    assert data_flags(load_data(digits.folder)) == []

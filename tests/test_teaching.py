@@ -2,6 +2,7 @@
 
 import json
 import random
+import shlex
 import time
 
 import numpy as np
@@ -279,6 +280,7 @@ def test_candidates_begin_and_images_are_drawn_where_the_settings_say(tmp_path):
     run, _ = play(tmp_path, settings)
     card = load_card(run.weights("round-000012"))
     assert card.start == "blank"
+    assert parse(shlex.split(card.command)[1:]).data == quarters_data().folder
     network = load_network(run.weights("round-000012")).to(processes.here().device)
     ways = {"seed": 1_000_003, "polish": None, "accepted": None, "ascent": card.ascent}
     again = draw(network, range(4), count=4, start="blank", **ways)

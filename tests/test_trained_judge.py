@@ -1,5 +1,6 @@
 """A judge that is trained on the data's own training images."""
 
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from deceive.auditing import Interface, audit
 from deceive.auditing.judge_training import Shrinking, trained_on
 from deceive.auditing.models.interface import Scaling
 from deceive.auditing.trained_judge import trained_judge
+from deceive.cli.commands import parse
 from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset, Split
 from worlds.audits import LITTLE, quiet
@@ -51,6 +53,8 @@ def test_it_takes_the_time_it_is_given(data):
     )
     network, card = trained_on(many, many.train, seed=0, seconds=0.5, tick=quiet)
     assert network.n_outputs == 4
+    asked = parse(shlex.split(card.command)[1:])
+    assert (asked.model, asked.data, asked.judge) == ("MODEL", many.folder, ("train",))
     assert card.settings["epochs"] < 40  # which 2,000 images would be shown otherwise
 
 

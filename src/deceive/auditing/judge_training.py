@@ -8,9 +8,11 @@ import torch
 from torch import Tensor, nn
 
 from deceive.common import processes
+from deceive.common.flags import command_line
 from deceive.common.levels import Shape
 from deceive.common.progress import Tick
 from deceive.common.seeds import generator_for
+from deceive.data.again import place_flags
 from deceive.data.dataset import Labelled, RealData
 from deceive.networks.classifier import Classifier
 from deceive.networks.guarded import Network
@@ -81,7 +83,9 @@ def trained_on(
         seconds=round(time.perf_counter() - started, 2),
         validation_accuracy=held_out,
         test_accuracy=test,
-        command="deceive audit --judge train",
+        command=command_line(
+            "audit", "MODEL", *place_flags(data), "--judge", "train", "--seed", str(seed)
+        ),
         torch=torch.__version__,
     )
 

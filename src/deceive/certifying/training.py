@@ -15,6 +15,7 @@ from deceive.certifying.outputs import outputs_of
 from deceive.certifying.settings import DetectorSettings
 from deceive.common import arguments, checks, processes
 from deceive.common.flags import command_line, flags_of
+from deceive.data.again import data_flags
 from deceive.data.dataset import Dataset
 from deceive.networks.classifier import Classifier
 from deceive.networks.inference import logits_of
@@ -197,6 +198,7 @@ def _finished(
             "detector",
             "--seed",
             str(seed),
+            *data_flags(data),
             *flags_of(settings, DetectorSettings()),
         ),
         torch=torch.__version__,

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from deceive.common.checks import at_least
 from deceive.common.levels import Shape
+from deceive.data.preparation import AS_THEY_ARE, Preparation
 
 
 class Images(Protocol):
@@ -190,6 +191,8 @@ class Dataset:
     """A name for each class; by default its number."""
     notes: tuple[str, ...] = ()
     """What was noticed while reading it, in sentences."""
+    preparation: Preparation = AS_THEY_ARE
+    """How pictures became these images."""
 
     def __post_init__(self) -> None:
         if not self.class_names:

@@ -196,4 +196,5 @@ class LazyDataset:
             folder=self.folder,
             class_names=self.class_names,
             notes=tuple(self.notes),
+            preparation=self.preparation,
         )

@@ -17,11 +17,14 @@ from deceive.storage.runs import Run
 BUDGET = 240.0
 
 
-def command_of(settings: Row, *, trust: bool = False, audits: Sequence[str] = ()) -> str:
-    """The command that makes it again; data go by their folder's name.
+def command_of(
+    settings: Row, *, data: str | None = None, trust: bool = False, audits: Sequence[str] = ()
+) -> str:
+    """The command that makes it again.
 
     Args:
         settings: of its run.
+        data: where the images are; by default the settings' name of their folder.
         trust: whether a file was opened whose format can run code.
         audits: the flags of its audits.
 
@@ -32,7 +35,7 @@ def command_of(settings: Row, *, trust: bool = False, audits: Sequence[str] = ()
     """
     words = [settings["model"]]
     if settings["data_checksum"] != MNIST.checksum:
-        words += ["--data", settings["data"]]
+        words += flag("data", data or settings["data"])
     if settings["use"] is not None:
         words += flag("use", settings["use"])
     if settings["train"]:

@@ -206,7 +206,7 @@ def _made(
         beside = detector_for(met.data, settings, choice.kept_in, task)
         found = replace(found, detector=beside)
     guarded = fitted(met, heard, found, settings, folder, task)
-    run.add({"part": "guarded", "seconds": found.card.seconds})
+    run.add({"part": "guarded", "seconds": found.card.seconds, "data": str(met.data.folder)})
     return run, guarded
 
 

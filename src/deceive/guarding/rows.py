@@ -18,6 +18,8 @@ class _Settings(GuardSettings):
 
 class _Guarded(RowSchema):
     seconds: float
+    data: str | None = None
+    """Where the images are, as it was given; earlier versions kept only a name, in the settings."""
 
 
 class _Graph(RowSchema):

@@ -14,8 +14,10 @@ from pydantic import BaseModel, ConfigDict
 from torch import Generator
 
 from deceive.common.errors import InputError
+from deceive.common.flags import command_line, flag
 from deceive.common.levels import Shape
 from deceive.common.progress import Tick
+from deceive.data.again import place_flags
 from deceive.data.dataset import Dataset
 from deceive.guarding.rounds import Rounds
 from deceive.guarding.shapes import GENTLE, fit_mixture, scale_mixture
@@ -142,8 +144,14 @@ def _card(
         seconds=round(seconds, 2),
         validation_accuracy=validation,
         test_accuracy=test,
-        command=f"deceive guard MODEL --data {data.folder.name} --train "
-        f"--rounds {settings['rounds']} --seed {seed}",
+        command=command_line(
+            "guard",
+            "MODEL",
+            *place_flags(data),
+            "--train",
+            *flag("rounds", settings["rounds"]),
+            *flag("seed", seed),
+        ),
         torch=torch.__version__,
     )
 

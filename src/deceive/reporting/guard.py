@@ -34,6 +34,7 @@ def write_guard_page(run: Run) -> Path:
     reports = {name: each.report for name, each in audited.items()}
     before, after = reports.get("before"), reports.get("after")
     asked = before.threshold("asked") if before else None
+    made = run.row(part="guarded") or {}
     both = (audited["before"], audited["after"]) if len(audited) == len(AUDITS) else None
     return write_page(
         run.folder / "report.html",
@@ -55,7 +56,12 @@ def write_guard_page(run: Run) -> Path:
             load_refused(run.folder, card), in_quotes(card.class_names)
         ),
         shipped=card.guard.source in shipped_names(),
-        command=command_of(run.settings, trust=card.reader.trust, audits=audit_flags(run.folder)),
+        command=command_of(
+            run.settings,
+            data=made.get("data"),
+            trust=card.reader.trust,
+            audits=audit_flags(run.folder),
+        ),
         environment=run.environment,
         folder=run.folder.as_posix(),
         snippet=(FILE, FUNCTION),

@@ -5,6 +5,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from deceive.common import checks
 from deceive.common.errors import InputError
 from deceive.common.flags import command_line, flags_of
+from deceive.data.again import data_flags
 from deceive.data.dataset import Dataset
 from deceive.storage.kinds import Row
 from deceive.storage.models import load_card
@@ -68,10 +69,11 @@ def settings_of(stored: Row) -> StudySettings:
     return StudySettings(**{name: stored[name] for name in StudySettings.model_fields})
 
 
-def command_of(settings: StudySettings) -> str:
-    """The command that repeats a study with these settings, on the same data.
+def command_of(settings: StudySettings, data: Dataset | None = None) -> str:
+    """The command that repeats a study, on these images or, by default, on MNIST.
 
     >>> command_of(StudySettings(seed=1, network="judge"))
     'deceive study --network judge --seed 1'
     """
-    return command_line("study", *flags_of(settings, StudySettings()))
+    read = [] if data is None else data_flags(data)
+    return command_line("study", *read, *flags_of(settings, StudySettings()))

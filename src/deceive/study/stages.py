@@ -138,7 +138,7 @@ class Stages:
                 rubbish=rubbish,
                 callback=lambda now: tick(now.step, now.steps),
             )
-        card = card.model_copy(update={"command": command_of(settings)})
+        card = card.model_copy(update={"command": command_of(settings, self.data)})
         save_network(network, self.run.weights(_NAMES[stage]), card)
         return network, card
 

@@ -63,6 +63,6 @@ def _card(game: Game, network: Network, data: Dataset, row: Row) -> Card:
         seconds=row["seconds"],
         validation_accuracy=row["validation_accuracy"],
         test_accuracy=row["test_accuracy"],
-        command=command_of(game.settings),
+        command=command_of(game.settings, data),
         torch=torch.__version__,
     )

@@ -6,6 +6,8 @@ from deceive.common import checks
 from deceive.common.errors import InputError
 from deceive.common.files import read_json
 from deceive.common.flags import command_line, flags_of
+from deceive.data.again import data_flags
+from deceive.data.dataset import Dataset
 from deceive.fooling.ascent import Ascent
 from deceive.fooling.drawing import DRAWING
 from deceive.teaching.settings import (
@@ -66,12 +68,13 @@ def changed(settings: RoundsSettings, path: Path | None) -> RoundsSettings:
     return type(settings).model_validate(usual | given)
 
 
-def command_of(settings: RoundsSettings) -> str:
-    """The command that plays these rounds, from the same data."""
+def command_of(settings: RoundsSettings, data: Dataset | None = None) -> str:
+    """The command that plays these rounds, on these images or, by default, on MNIST."""
     changes = {
         name: flags_of(settings, usual)
         for name, usual in PRESETS.items()
         if type(usual) is type(settings)
     }
     nearest = min(changes, key=lambda name: len(changes[name]))
-    return command_line("rounds", "--preset", nearest, *changes[nearest])
+    read = [] if data is None else data_flags(data)
+    return command_line("rounds", "--preset", nearest, *read, *changes[nearest])

@@ -8,6 +8,7 @@ from torch import nn
 
 from deceive.common import checks, processes
 from deceive.common.flags import command_line, flags_of
+from deceive.data.again import data_flags
 from deceive.data.dataset import Dataset
 from deceive.networks.building import network_of
 from deceive.networks.classifier import Classifier
@@ -132,6 +133,8 @@ def train(
         temperature=temperature,
         validation_accuracy=accuracy(network, held_out.images, held_out.labels),
         test_accuracy=accuracy(network, data.test.images, data.test.labels),
-        command=command_line("train", "--recipe", recipe, "--seed", str(seed), *changed),
+        command=command_line(
+            "train", "--recipe", recipe, "--seed", str(seed), *data_flags(data), *changed
+        ),
         torch=torch.__version__,
     )
