@@ -1,9 +1,11 @@
 import io
+from itertools import combinations
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.transforms import Bbox
 from PIL import Image
 
 from deceive.common.errors import InputError
@@ -13,6 +15,7 @@ from deceive.reporting.figures import (
     Deceived,
     caption,
     curves,
+    emergence,
     filmstrip,
     from_the_same_starts,
     gallery,
@@ -258,3 +261,30 @@ def test_from_the_same_starts_shows_every_image_in_the_column_of_its_start():
     said = {text.get_text(): text.get_color() for text in figure.axes[0].texts}
     assert {"one", "to read", "other", "to draw", "“7”", "undecided"} <= said.keys()
     assert said["“7”"] == said["undecided"] != said["“2”"]
+
+
+# Narrow pictures.
+
+
+def cut_off(figure):
+    """Lines of text that reach beyond the picture, and pairs that overlap."""
+    texts = [text for axes in figure.axes for text in axes.texts]
+    boxes = {text.get_text(): text.get_window_extent() for text in texts}
+    width, height = figure.bbox.size
+    beyond = [k for k, b in boxes.items() if b.x0 < 0 or b.x1 > width or b.y0 < 0 or b.y1 > height]
+    return beyond + [
+        pair for pair in combinations(boxes, 2) if Bbox.intersection(*map(boxes.get, pair))
+    ]
+
+
+@pytest.mark.parametrize("size", [(28, 28), (24, 5), (5, 24)])
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_no_words_of_a_narrow_picture_are_cut_off(count, size):
+    captions = [caption(k, 0.4, accepted=False) for k in range(count)]
+    levels = noise(count, 1, *size)
+    for title in TITLES.values():
+        assert cut_off(gallery(levels, captions, title=title)) == []
+    later = {10**k: noise(3, 1, 1, *size) for k in range(2, 2 + count)}
+    assert cut_off(emergence(later)) == []
+    way = filmstrip(noise(5001, 1, *size), np.linspace(0, 1, 5001), target=5, asked=0.99)
+    assert cut_off(way) == []

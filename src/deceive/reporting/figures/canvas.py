@@ -1,9 +1,13 @@
 """A figure laid out in pixels: images and lines of text at given places. Colours and sizes."""
 
+import math
+from collections.abc import Iterable
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
+from matplotlib.textpath import text_to_path
 from numpy.typing import NDArray
 
 from deceive.reporting.figures.files import pixels_of
@@ -93,6 +97,18 @@ def place_text(
         fontsize=points(lines),
         parse_math=False,
     )
+
+
+def wide_enough(texts: Iterable[str], *, lines: float = 1) -> int:
+    """Width in pixels of the longest of some lines of text, as `place_text` writes them.
+
+    >>> from deceive.reporting.figures.canvas import wide_enough
+    >>> wide_enough([]), wide_enough(["a", "a longer line"]) == wide_enough(["a longer line"])
+    (0, True)
+    """
+    letters = FontProperties(size=points(lines))
+    widths = (text_to_path.get_text_width_height_descent(each, letters, False)[0] for each in texts)
+    return math.ceil(max(widths, default=0) * _DPI / 72)
 
 
 def points(lines: float) -> float:

@@ -16,6 +16,7 @@ from deceive.reporting.figures.canvas import (
     place_image,
     place_text,
     points,
+    wide_enough,
 )
 
 
@@ -30,7 +31,8 @@ def filmstrip(
     shown = sorted({round(k * last / (frames - 1)) for k in range(frames)})
     wide, high = fitting(levels, 140)
     head, edge, tall = 2 * LINE, 5 * LINE, 300
-    way = (frames - 1) * (wide + GAP)  # from the middle of the first frame to that of the last
+    each = max(wide, wide_enough((f"step {step}" for step in shown), lines=0.85)) + GAP
+    way = (frames - 1) * each  # from the middle of the first frame to that of the last
     width, height = way + 2 * edge, head + high + tall + 4 * LINE
     figure, axes = canvas(width, height)
     for index, step in enumerate(shown):

@@ -17,23 +17,27 @@ from deceive.reporting.figures.canvas import (
     fitting,
     place_image,
     place_text,
+    wide_enough,
 )
 
 _SIDE = 196  # of one image, at most, where its own pixels are fewer
+_TITLE = 1.1  # height of its letters, in lines
 
 
 def gallery(levels: NDArray[Any], captions: list[str], *, title: str, columns: int = 5) -> Figure:
-    """Images (N, C, H, W) uint8 in a grid, each with its caption below."""
+    """Images (N, C, H, W) uint8 in a grid, each with its caption below, under a title."""
     columns = min(columns, len(levels))
     rows = -(-len(levels) // columns)
     wide, high = fitting(levels, _SIDE)
     head, cell = 2 * LINE + GAP, high + 2 * LINE + GAP // 2
-    width = columns * (wide + GAP) + GAP
+    each = max(wide + GAP, wide_enough(captions) + GAP // 2)
+    width = max(columns * each + GAP, wide_enough([title], lines=_TITLE) + 2 * GAP)
+    edge = (width - columns * each + GAP) // 2
     figure, axes = canvas(width, head + rows * cell)
-    place_text(axes, width / 2, head / 2, title, lines=1.1)
+    place_text(axes, width / 2, head / 2, title, lines=_TITLE)
     for index, (image, words) in enumerate(zip(levels, captions, strict=True)):
         row, column = divmod(index, columns)
-        left, top = GAP + column * (wide + GAP), head + row * cell
+        left, top = edge + column * each + (each - GAP - wide) // 2, head + row * cell
         place_image(axes, image, left, top, wide, high)
         place_text(axes, left + wide / 2, top + high + LINE, words)
     return figure

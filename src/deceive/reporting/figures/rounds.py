@@ -8,7 +8,15 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from deceive.reporting.figures.canvas import LINE, canvas, fitting, place_image, place_text
+from deceive.reporting.figures.canvas import (
+    GAP,
+    LINE,
+    canvas,
+    fitting,
+    place_image,
+    place_text,
+    wide_enough,
+)
 from deceive.reporting.figures.curves import rounds_curves
 from deceive.reporting.figures.files import save, save_film
 from deceive.reporting.figures.sheets import contact_sheet, flat, of_each_class, shown_images
@@ -62,12 +70,15 @@ def emergence(shown: Mapping[int, NDArray[Any]]) -> Figure:
     some = next(iter(shown.values()))
     wide, high = fitting(some[0], 84)
     head, gap = 3 * LINE, 8
-    width = len(shown) * (wide + gap) + gap
+    title, numbers = "after so many rounds", [f"{number:,}" for number in shown]
+    each = max(wide, wide_enough(numbers, lines=0.8)) + gap
+    width = max(len(shown) * each + gap, wide_enough([title], lines=0.8) + GAP)
+    edge = (width - len(shown) * each + gap) // 2
     figure, axes = canvas(width, head + len(some) * (high + gap))
-    place_text(axes, width / 2, LINE * 0.8, "after so many rounds", lines=0.8)
-    for column, (number, levels) in enumerate(shown.items()):
-        left = gap + column * (wide + gap)
-        place_text(axes, left + wide / 2, head - LINE * 0.7, f"{number:,}", lines=0.8)
+    place_text(axes, width / 2, LINE * 0.8, title, lines=0.8)
+    for column, (number, levels) in enumerate(zip(numbers, shown.values(), strict=True)):
+        left = edge + column * each + (each - gap - wide) // 2
+        place_text(axes, left + wide / 2, head - LINE * 0.7, number, lines=0.8)
         for row, images in enumerate(levels):
             place_image(axes, images[0], left, head + row * (high + gap), wide, high)
     return figure
