@@ -16,8 +16,9 @@ from deceive.teaching.rows import ROUNDS
 # Images are drawn with these seeds, one for each seed of training; nothing is trained with them.
 FRESH = 3_000_003
 
-# How `draw` is told to take every image as it comes: neither polished nor drawn again.
-AS_THEY_COME: dict[str, Any] = {"polish": None, "accepted": None}
+# How `draw` is told to take every image as the rounds make it: neither polished nor drawn again,
+# and along their own steps.
+AS_THEY_COME: dict[str, Any] = {"polish": None, "accepted": None, "substeps": 1}
 
 
 def played(data: Dataset, settings: EmergingSettings, judge: Any = None) -> tuple[Classifier, Row]:

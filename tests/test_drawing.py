@@ -8,7 +8,7 @@ from deceive.common.errors import InputError
 from deceive.common.levels import from_levels
 from deceive.fooling.ascent import Ascent, Schedule
 from deceive.fooling.attempts import Drawing
-from deceive.fooling.drawing import POLISH, SOFT_POLISH, draw
+from deceive.fooling.drawing import POLISH, SOFT_POLISH, SOFT_SUBSTEPS, draw
 from deceive.networks.classifier import Classifier
 from deceive.networks.frozen import FrozenCopy
 
@@ -109,6 +109,35 @@ def test_polishing_suits_the_ascent(softness, usual):
     assert not torch.equal(levels[2], levels[3])
     with pytest.raises(InputError, match="polish: expected an Ascent, 'auto' or None, got 'n"):
         draw(Halves(), [0, 1], polish="none", ascent=ascent)
+
+
+@pytest.mark.parametrize(("softness", "usual"), [(0, 1), (3, SOFT_SUBSTEPS)])
+def test_steps_are_divided_where_they_are_soft(softness, usual):
+    ascent = STILL.model_copy(update={"softness": softness, "step_size": 0.1})
+    plain = {"polish": None, "accepted": None}
+    drawn = {
+        substeps: draw(Halves(), [0, 1], count=9, ascent=ascent, substeps=substeps, **plain)
+        for substeps in (None, 1, SOFT_SUBSTEPS)
+    }
+    assert drawn[1].steps.tolist() == [2] * 18
+    assert drawn[SOFT_SUBSTEPS].steps.tolist() == [8] * 18
+    assert torch.equal(drawn[None].levels, drawn[usual].levels)
+    with pytest.raises(InputError, match="substeps: expected a whole number of at least 1, got 0"):
+        draw(Halves(), [0, 1], substeps=0)
+
+
+def test_a_divided_step_goes_as_far():
+    ascent = STILL.model_copy(update={"step_size": 0.1})
+    one, many = (
+        draw(
+            Halves(), [0, 1], start="blank", ascent=ascent, substeps=n, polish=None, accepted=None
+        ).images.amax()
+        for n in (1, 10)
+    )
+    assert one > 0.1
+    # Steps fall in proportion to what is left of the schedule: 0.1 × (1 + 1/2) against
+    # 0.01 × (1 + 19/20 + … + 1/20).
+    assert many.item() == pytest.approx(one.item() * 1.05 / 1.5, abs=1 / 255)
 
 
 def test_polishing_goes_on_from_there():

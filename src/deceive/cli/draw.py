@@ -35,6 +35,9 @@ class DrawCommand(Command):
     """A shipped network of the rounds, or a safetensors file."""
     attempts: int = 3
     """Maximum tries per image; an image that the network itself doubts is drawn again."""
+    substeps: int | None = None
+    """Divide each step into this many shorter ones: slower, with less grain. By default 4 for
+    networks of `--preset paint`, whose steps are soft, and 1 for others."""
     judge: str | None = None
     """A network trained on the same data that says what the images look like; by default judge, or
     study when judge itself is deceived."""
@@ -65,6 +68,7 @@ class DrawCommand(Command):
                 start=card.start,
                 seed=self.seed,
                 attempts=self.attempts,
+                substeps=self.substeps,
                 ascent=card.ascent,
                 callback=lambda now: tick(now.finished, now.total),
             )

@@ -96,6 +96,17 @@ class Ascent(BaseModel):
             given["schedule"] = self.schedule.model_dump() | given["schedule"]
         return self.model_dump() | given
 
+    def divided(self, substeps: int) -> "Ascent":
+        """The same ascent with each step divided into `substeps`, shorter in proportion.
+
+        >>> fine = Ascent(step_size=0.1, schedule=Schedule(steps=20)).divided(4)
+        >>> fine.step_size, fine.schedule.steps
+        (0.025, 80)
+        """
+        schedule = self.schedule and {"steps": self.schedule.steps * substeps}
+        change = {"step_size": self.step_size / substeps, "schedule": schedule}
+        return Ascent(**self.settings_with(change))
+
     def noise_after(self, taken: Tensor) -> Tensor:
         """Standard deviation of the noise (N,) after `taken` steps (N,), in shares of the width."""
         if self.schedule is None:

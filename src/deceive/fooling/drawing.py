@@ -40,11 +40,16 @@ POLISH = Ascent(
 SOFT_POLISH = Ascent(
     rule="normalised",
     momentum=0,
-    step_size=0.02,
+    step_size=0.01,
     noise=0.5,
     softness=3,
     schedule=Schedule(steps=10, least_noise=0.1),
 )
+
+# Each step of a soft ascent is divided into so many. Each substep sees other noise, so less chance
+# is left in the image. Chosen on validation images (docs/laboratory/fashion.md); digits gain
+# nothing from it (docs/laboratory/polishing.md).
+SOFT_SUBSTEPS = 4
 
 # The confidence at which an image is accepted, and how often it may be drawn. Chosen on training
 # and validation images (docs/laboratory/polishing.md). 0.5 is the limit: the network can't tell its
@@ -71,6 +76,7 @@ def draw(
     accepted: float | None = ACCEPTED,
     attempts: int = ATTEMPTS,
     ascent: Ascent = DRAWING,
+    substeps: int | None = None,
     chunk: int = 250,
     trajectory: bool = False,
     callback: Callable[[Progress], None] | None = None,
@@ -104,6 +110,9 @@ def draw(
         ascent: how images climb; it needs a schedule. For a network of other rounds, give those of
             its card: `card = load_card(path)`, from `deceive.storage.models`, has `card.ascent` and
             `card.start`.
+        substeps: divide each step of the ascent into this many, shorter in proportion. More take
+            longer and leave less grain; by default 4 where the ascent has a softness, and 1 where
+            it has none.
         chunk: how many images are drawn at once; bounds the memory.
         trajectory: keep every step of every image.
         callback: called with a `Progress` after every step of the batch; each attempt, and its
@@ -126,6 +135,9 @@ def draw(
         if each.schedule is None:
             raise InputError(f"{name}: expected one with a schedule, got none")
         checked.aimless(name, each)
+    if substeps is None:
+        substeps = SOFT_SUBSTEPS if ascent.softness else 1
+    checks.at_least("substeps", substeps, 1, checks.MOST)
     checks.at_least("attempts", attempts, 1, checks.MOST)
     checks.seed("seed", seed, checks.SEEDS)
     checked.sizes(0, chunk, seed)
@@ -135,7 +147,8 @@ def draw(
     wanted = checked.targets(targets, count, size)
     starts = starts_of(start, len(wanted), size, seed, UNIT)
     net = checked.frozen(network, starts, wanted, UNIT)
-    drawing = Drawing(net, [*ascents.values()], chunk, trajectory=trajectory, callback=callback)
+    climbs = [*(ascents | {"ascent": ascent.divided(substeps)}).values()]
+    drawing = Drawing(net, climbs, chunk, trajectory=trajectory, callback=callback)
     drawn = drawing.best(wanted, start, seed, accepted=accepted, attempts=attempts)
     if drawn.caution is not None and processes.here().is_main:
         warn(drawn.caution, NoGradientWarning)

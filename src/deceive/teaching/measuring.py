@@ -43,6 +43,7 @@ def made(network: Network, data: Dataset, settings: RoundsSettings) -> FoolingRe
                 start=settings.start,
                 polish=None,  # without the final clean-up
                 accepted=None,
+                substeps=1,
                 ascent=settings.ascent,
             )
         case ResistingSettings():
