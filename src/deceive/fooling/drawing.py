@@ -36,14 +36,15 @@ POLISH = Ascent(
 )
 
 # The same for an ascent with soft steps, whose images are in grey or colour: as soft, and along the
-# gradient over its root mean square. Chosen on validation images (docs/laboratory/fashion.md).
+# gradient over its root mean square. Chosen on validation images (docs/laboratory/fashion.md and
+# colour.md).
 SOFT_POLISH = Ascent(
     rule="normalised",
     momentum=0,
     step_size=0.01,
-    noise=0.5,
+    noise=0.7,
     softness=3,
-    schedule=Schedule(steps=10, least_noise=0.1),
+    schedule=Schedule(steps=20, least_noise=0.1),
 )
 
 # Each step of a soft ascent is divided into so many. Each substep sees other noise, so less chance
