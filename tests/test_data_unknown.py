@@ -1,5 +1,6 @@
 """What is said of places that hold no labelled pictures, or too few, or some out of place."""
 
+import gzip
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 
 from deceive.common.errors import InputError
 from deceive.data.opening import open_data
+from worlds.files import idx
 
 
 def put(folder: Path, count: int) -> None:
@@ -55,6 +57,27 @@ def test_each_has_its_own_sentence(tmp_path: Path, made: str, said: str) -> None
     with pytest.raises(InputError, match=said) as caught:
         open_data(tmp_path / (made.partition("/")[0] if made == "hollow/cat" else made))
     assert "known are" not in str(caught.value)
+
+
+def put_idx(folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for part in ("train", "t10k"):
+        images, labels = np.zeros((20, 2, 2), np.uint8), np.arange(20, dtype=np.uint8) % 2
+        (folder / f"{part}-images-idx3-ubyte.gz").write_bytes(gzip.compress(idx(images)))
+        (folder / f"{part}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(labels)))
+
+
+def test_the_folder_to_name_instead_is_said(tmp_path: Path) -> None:
+    put_idx(tmp_path / "deep" / "er" / "digits")
+    with pytest.raises(InputError, match=r"found some in .*deep/er/digits; name that") as caught:
+        open_data(tmp_path)
+    assert "unpack" not in str(caught.value)
+    assert open_data(tmp_path / "deep" / "er" / "digits").n_classes == 2
+    (tmp_path / "arrays").mkdir()
+    np.savez(tmp_path / "arrays" / "a.npz", images=np.zeros((9, 2, 2)), labels=np.arange(9) % 2)
+    (tmp_path / "a.zip").write_text("no archive")
+    with pytest.raises(InputError, match=r"in each of \S*/arrays, \S*/digits; name one of them$"):
+        open_data(tmp_path)
 
 
 def test_a_data_set_below_another_folder_is_found_beside_others(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
@@ -16,6 +17,8 @@ _PICKLES = (".pkl", ".pickle", ".pt", ".pth")
 _CLASSES = "put pictures into a folder for each class, as DIR/cat/1.jpg, and name DIR"
 _MOST = 10_000
 """Files looked at."""
+_FOLDERS, _NAMED = 200, 3
+"""Folders looked into for known layouts, and how many such are named."""
 
 
 def nothing_known(place: Path, readers: Sequence[Reader]) -> str:
@@ -32,7 +35,7 @@ def nothing_known(place: Path, readers: Sequence[Reader]) -> str:
         return f"{expected} nothing{_meant(place)}"
     known = "; ".join(f"{each.name} ({each.example})" for each in reversed(readers))
     if place.is_dir():
-        return f"{expected} {_in_folder(place)}"
+        return f"{expected} {_below(place, readers) or _in_folder(place)}"
     ending = place.suffix.lower()
     if ending in _ARCHIVES:
         return f"{expected} an archive; unpack it, and name the folder"
@@ -41,6 +44,25 @@ def nothing_known(place: Path, readers: Sequence[Reader]) -> str:
     if ending in _PICKLES:
         return f"{expected} a pickle, which is never opened; save its arrays as .npz"
     return f"{expected} {instead(place)}; known are {known}; and hf:ORG/NAME"
+
+
+def _below(place: Path, readers: Sequence[Reader]) -> str:
+    """The folders below a folder that are of a known layout, to name instead; "" for none."""
+    found: list[str] = []
+    for name, inside, _ in islice(os.walk(place), _FOLDERS):
+        inside[:] = sorted(each for each in inside if not each.startswith("."))
+        folder = Path(name)
+        with suppress(OSError):  # unreadable
+            if folder != place and any(each.recognises(folder) for each in readers):
+                inside.clear()
+                found.append(name)
+    match found:
+        case []:
+            return ""
+        case [only]:
+            return f"some in {only}; name that folder"
+    listed = ", ".join(found[:_NAMED]) + (", …" if len(found) > _NAMED else "")
+    return f"some in each of {listed}; name one of them"
 
 
 def _in_folder(place: Path) -> str:
