@@ -151,7 +151,7 @@ def test_a_link_that_leads_nowhere_fails_the_build(tmp_path):
 
 def test_every_public_name_has_its_place_in_the_reference():
     text = "".join(path.read_text() for path in (DOCS / "reference" / "api").glob("*.md"))
-    found = re.findall(r"^\.\. auto\w+:: deceive\.(\S+)$", text, re.MULTILINE)
+    found = re.findall(r"^\.\. (?:auto\w+|py:data):: deceive\.(\S+)$", text, re.MULTILINE)
     of_packages = {
         f"{package.__name__.removeprefix('deceive.')}.{name}"
         for package in (deceive.auditing, deceive.guarding)

@@ -33,9 +33,11 @@ if TYPE_CHECKING:
     from deceive.networks.guarded import Guarded as Guarded
     from deceive.networks.inference import accuracy as accuracy
     from deceive.storage.export import export_onnx as export_onnx
+    from deceive.storage.models import load_card as load_card
     from deceive.storage.models import load_network as load_network
     from deceive.storage.models import save_network as save_network
     from deceive.storage.stepping import export_training_step as export_training_step
+    from deceive.teaching import PRESETS as PRESETS
     from deceive.teaching import EmergingSettings as EmergingSettings
     from deceive.teaching import ResistingSettings as ResistingSettings
     from deceive.teaching import RetrainingSettings as RetrainingSettings
@@ -71,8 +73,9 @@ _HOMES = {
     "networks.inference": ("accuracy",),
     "storage.export": ("export_onnx",),
     "storage.stepping": ("export_training_step",),
-    "storage.models": ("load_network", "save_network"),
+    "storage.models": ("load_card", "load_network", "save_network"),
     "teaching": (
+        "PRESETS",
         "EmergingSettings",
         "ResistingSettings",
         "RetrainingSettings",

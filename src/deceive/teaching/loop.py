@@ -65,7 +65,7 @@ def rounds(
         data: training images to learn from, validation and test images to measure on.
         run: a run folder, new or with the same settings.
         settings: an `EmergingSettings`, a `ResistingSettings`, a `RetrainingSettings` or a
-            `UnitingSettings`.
+            `UnitingSettings`; `PRESETS` holds the usual ones.
         judge: reads images of the data; never taught.
         task: called with a description when a piece of work begins; returns its progress reporter.
 
