@@ -74,7 +74,8 @@ def fool(
     Args:
         model: images (N, C, H, W) within `bounds` in, logits (N, K) out, on any device; or a
             frozen copy of one, which then does the work itself.
-        targets: class indices; each gets `count` images, which follow one another in the result.
+        targets: class indices; each gets `count` images, which follow one another in the result. A
+            rubbish class can be one: a model doesn't say which of its outputs that is.
         confidence: softmax probability of the target to reach, in (0, 1). With several, in
             ascending order, images are optimised to the last; `FoolingResult.waypoints` holds each
             image as it was when it first reached each lower one.
