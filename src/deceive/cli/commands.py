@@ -10,14 +10,16 @@ from deceive.cli.parsing import Command, parsed
 from deceive.common.errors import InputError
 
 COMMANDS = {
-    "train": "Train a classifier on clean digits; write its weights and its card.",
-    "fool": "Optimise images until a network takes them for digits; write a PNG, or an .npz of "
-    "arrays.",
+    "train": "Train a classifier on your images, by default MNIST's digits; write its weights and "
+    "its card.",
+    "fool": "Optimise images until a network takes them for the classes you ask for; write a PNG, "
+    "or an .npz of arrays.",
     "study": "Run the whole case study: train, deceive, teach rubbish, deceive again. Run it "
     "again to resume.",
     "rounds": "Play rounds: deceive a network, teach it that this was rubbish, repeat. Run it "
     "again to resume.",
-    "draw": "Draw digits from noise by deceiving a network of the rounds; write a PNG, or an .npz.",
+    "draw": "Draw images from noise, by default digits, by deceiving a network of the rounds; "
+    "write a PNG, or an .npz.",
     "audit": "Measure how sure a classifier is of garbage, and write a report. Run it again to "
     "resume.",
     "guard": "Put a guard in front of a classifier, so that garbage doesn't pass, and audit it "
@@ -32,7 +34,7 @@ COMMANDS = {
 """Each command with what it does. `deceive.cli.NAME` has its class, `NameCommand`."""
 
 _ABOUT = (
-    "Deceive a digit classifier with static, and teach it that this was rubbish. "
+    "Deceive an image classifier with static, and teach it that this was rubbish. "
     "deceive --version prints the version."
 )
 

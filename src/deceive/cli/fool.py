@@ -1,4 +1,4 @@
-"""The command `deceive fool`: optimise images until a network takes them for digits."""
+"""The command `deceive fool`: optimise images until a network takes them for a class."""
 
 from dataclasses import dataclass
 from pathlib import Path

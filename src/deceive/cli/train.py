@@ -1,4 +1,4 @@
-"""The command `deceive train`: train a classifier on clean digits."""
+"""The command `deceive train`: train a classifier."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
