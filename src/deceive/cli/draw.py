@@ -1,4 +1,4 @@
-"""The command `deceive draw`: draw digits by deceiving a network of the rounds."""
+"""The command `deceive draw`: draw images by deceiving a network of the rounds."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -101,6 +101,8 @@ def draw(
     Args:
         network: images in, logits out; ideally one trained in rounds with this `ascent`.
         targets: class indices; each gets `count` images, which follow one another in the result.
+            Leave out the rubbish class, the last output of a network of the rounds: it isn't
+            refused here, since a network doesn't say which of its outputs that is.
         count: images per target.
         start: as in `fool`; the network was trained to start from uniform noise.
         seed: image number i is the same for any number of images.
@@ -109,8 +111,7 @@ def draw(
         accepted: a confidence in (0, 1), over all outputs; None accepts every image.
         attempts: how often an image may be drawn; if `start` is a tensor, only the noise changes.
         ascent: how images climb; it needs a schedule. For a network of other rounds, give those of
-            its card: `card = load_card(path)`, from `deceive.storage.models`, has `card.ascent` and
-            `card.start`.
+            its card: `card = deceive.load_card(path)` has `card.ascent` and `card.start`.
         substeps: divide each step of the ascent into this many, shorter in proportion. More take
             longer and leave less grain; by default 4 where the ascent has a softness, and 1 where
             it has none.
