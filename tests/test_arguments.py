@@ -57,6 +57,7 @@ CALLS = {
     },
     deceive.agreement: {"judge": Bands(), "images": IMAGES, "targets": LABELS},
     deceive.accuracy: {"model": Bands(), "images": IMAGES, "labels": LABELS},
+    deceive.load_card: {"name": "fast"},
     deceive.load_network: {"name": "fast"},
     deceive.load_data: {"folder": "nowhere"},
     deceive.open_data: {"place": "nowhere"},
