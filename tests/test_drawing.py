@@ -107,8 +107,31 @@ def test_polishing_suits_the_ascent(softness, usual):
     ]
     assert torch.equal(levels[0], levels[1])
     assert not torch.equal(levels[2], levels[3])
-    with pytest.raises(InputError, match="polish: expected an Ascent, 'auto' or None, got 'n"):
+    message = "polish: expected an Ascent, a number of steps, 'auto' or None, got 'none'"
+    with pytest.raises(InputError, match=message):
         draw(Halves(), [0, 1], polish="none", ascent=ascent)
+    with pytest.raises(InputError, match="polish: expected a whole number of at least 0, got -1"):
+        draw(Halves(), [0, 1], polish=-1, ascent=ascent)
+
+
+@pytest.mark.parametrize(("softness", "usual"), [(0, POLISH), (3, SOFT_POLISH)])
+def test_a_number_of_polishing_steps(softness, usual):
+    ascent = STILL.model_copy(update={"softness": softness})
+    by_number, by_ascent, usually, never, without = (
+        draw(Halves(), [0, 1], count=9, accepted=None, ascent=ascent, substeps=1, polish=polish)
+        for polish in (
+            4,
+            Ascent(**usual.settings_with({"schedule": {"steps": 4}})),
+            usual.schedule.steps,
+            0,
+            None,
+        )
+    )
+    assert by_number.steps.tolist() == [2 + 4] * 18
+    assert torch.equal(by_number.levels, by_ascent.levels)
+    assert usually.steps.tolist() == [2 + usual.schedule.steps] * 18
+    assert never.steps.tolist() == [2] * 18
+    assert torch.equal(never.levels, without.levels)
 
 
 @pytest.mark.parametrize(("softness", "usual"), [(0, 1), (3, SOFT_SUBSTEPS)])

@@ -1,4 +1,4 @@
-"""Deceive a digit classifier with static, teach it that this was rubbish, deceive it again."""
+"""Deceive an image classifier with static, teach it that this was rubbish, deceive it again."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

@@ -38,6 +38,9 @@ class DrawCommand(Command):
     substeps: int | None = None
     """Divide each step into this many shorter ones: slower, with less grain. By default 4 for
     networks of `--preset paint`, whose steps are soft, and 1 for others."""
+    polish: int | None = None
+    """Steps of polishing; more make images clearer and more alike, and 0 leaves it out. By default
+    15 for networks of `--preset paint`, and 10 for others."""
     judge: str | None = None
     """A network trained on the same data that says what the images look like; by default judge, or
     study when judge itself is deceived."""
@@ -69,6 +72,7 @@ class DrawCommand(Command):
                 seed=self.seed,
                 attempts=self.attempts,
                 substeps=self.substeps,
+                polish="auto" if self.polish is None else self.polish,
                 ascent=card.ascent,
                 callback=lambda now: tick(now.finished, now.total),
             )

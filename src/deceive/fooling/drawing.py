@@ -42,14 +42,14 @@ SOFT_POLISH = Ascent(
     rule="normalised",
     momentum=0,
     step_size=0.01,
-    noise=0.7,
+    noise=0.6,
     softness=3,
-    schedule=Schedule(steps=20, least_noise=0.1),
+    schedule=Schedule(steps=15, least_noise=0.1),
 )
 
-# Each step of a soft ascent is divided into so many. Each substep sees other noise, so less chance
-# is left in the image. Chosen on validation images (docs/laboratory/fashion.md); digits gain
-# nothing from it (docs/laboratory/polishing.md).
+# Each step of a soft ascent is divided into this many. Each substep sees other noise, so less
+# chance is left in the image. Chosen on validation images (docs/laboratory/fashion.md). Steps by
+# the sign gain nothing from it (docs/laboratory/polishing.md).
 SOFT_SUBSTEPS = 4
 
 # The confidence at which an image is accepted, and how often it may be drawn. Chosen on training
@@ -58,9 +58,12 @@ SOFT_SUBSTEPS = 4
 ACCEPTED, ATTEMPTS = 0.45, 3
 
 
+_POLISHES = "an Ascent, a number of steps, 'auto' or None"
+
+
 @arguments.taking(
     network=arguments.module,
-    polish=arguments.maybe(arguments.of("an Ascent, 'auto' or None", Ascent, str)),
+    polish=arguments.maybe(arguments.of(_POLISHES, Ascent, str, int)),
     ascent=arguments.of("an Ascent", Ascent),
     trajectory=arguments.flag,
     callback=arguments.maybe(arguments.function),
@@ -73,7 +76,7 @@ def draw(
     count: int = 1,
     start: str | Tensor = "uniform",
     seed: int = 0,
-    polish: Ascent | str | None = "auto",
+    polish: Ascent | int | str | None = "auto",
     accepted: float | None = ACCEPTED,
     attempts: int = ATTEMPTS,
     ascent: Ascent = DRAWING,
@@ -106,8 +109,9 @@ def draw(
         count: images per target.
         start: as in `fool`; the network was trained to start from uniform noise.
         seed: image number i is the same for any number of images.
-        polish: the ascent of those last steps, with a schedule of its own; None leaves them out,
-            and `auto` takes `POLISH`, or `SOFT_POLISH` if the ascent has a softness.
+        polish: the ascent of those last steps, with a schedule of its own. `auto` takes `POLISH`,
+            or `SOFT_POLISH` if the ascent has a softness. A number takes so many of its steps, not
+            10 or 15; more make images clearer and more alike. None or 0 leaves them out.
         accepted: a confidence in (0, 1), over all outputs; None accepts every image.
         attempts: how often an image may be drawn; if `start` is a tensor, only the noise changes.
         ascent: how images climb; it needs a schedule. For a network of other rounds, give those of
@@ -127,12 +131,8 @@ def draw(
         InputError: a `ValueError`, for an ascent or a polish without a schedule, and for anything
             that `fool` refuses.
     """
-    if isinstance(polish, str):
-        if polish != "auto":
-            expected = "an Ascent, 'auto' or None"
-            raise InputError(f"polish: expected {expected}, got {checks.shown(polish)}")
-        polish = SOFT_POLISH if ascent.softness else POLISH
-    ascents = {"ascent": ascent} if polish is None else {"ascent": ascent, "polish": polish}
+    polishing = _polishing(polish, SOFT_POLISH if ascent.softness else POLISH)
+    ascents = {"ascent": ascent} if polishing is None else {"ascent": ascent, "polish": polishing}
     for name, each in ascents.items():
         if each.schedule is None:
             raise InputError(f"{name}: expected one with a schedule, got none")
@@ -155,3 +155,15 @@ def draw(
     if drawn.caution is not None and processes.here().is_main:
         warn(drawn.caution, NoGradientWarning)
     return drawn
+
+
+def _polishing(polish: Ascent | int | str | None, usual: Ascent) -> Ascent | None:
+    """How images are polished, if at all; in the usual way for `auto` or a number of steps."""
+    if polish is None or isinstance(polish, Ascent):
+        return polish
+    if isinstance(polish, str):
+        if polish != "auto":
+            raise InputError(f"polish: expected {_POLISHES}, got {checks.shown(polish)}")
+        return usual
+    checks.at_least("polish", polish, 0, checks.MOST)
+    return Ascent(**usual.settings_with({"schedule": {"steps": polish}})) if polish else None
