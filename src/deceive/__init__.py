@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from deceive.fooling.ascent import Ascent as Ascent
     from deceive.fooling.ascent import Schedule as Schedule
     from deceive.fooling.climb import climb as climb
+    from deceive.fooling.drawing import POLISH as POLISH
+    from deceive.fooling.drawing import SOFT_POLISH as SOFT_POLISH
     from deceive.fooling.drawing import draw as draw
     from deceive.fooling.fool import fool as fool
     from deceive.fooling.result import FoolingResult as FoolingResult
@@ -61,7 +63,7 @@ _HOMES = {
     "data.opening": ("open_data",),
     "data.preparation": ("Preparation",),
     "fooling.climb": ("climb",),
-    "fooling.drawing": ("draw",),
+    "fooling.drawing": ("POLISH", "SOFT_POLISH", "draw"),
     "fooling.fool": ("fool",),
     "fooling.result": ("FoolingResult",),
     "fooling.ascent": ("Ascent", "Schedule"),

@@ -42,8 +42,8 @@ class DrawCommand(Command):
     """Steps of polishing; more make images clearer and more alike, and 0 leaves it out. By default
     15 for networks of `--preset paint`, and 10 for others."""
     judge: str | None = None
-    """A network trained on the same data that says what the images look like; by default judge, or
-    study when judge itself is deceived."""
+    """A network trained on the same data that says what the images look like. By default judge for
+    networks of MNIST (study when judge itself is deceived), and none for others."""
     seed: int = 0
     """Seed of all random numbers."""
     json: bool = False

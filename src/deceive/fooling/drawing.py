@@ -85,7 +85,7 @@ def draw(
     trajectory: bool = False,
     callback: Callable[[Progress], None] | None = None,
 ) -> FoolingResult:
-    """Draw images of the targets from uniform noise, only by deceiving `network`.
+    """Draw images of the targets from noise, only by deceiving `network`.
 
     Each image climbs (`climb`) over the ascent's whole schedule, in noise that falls step by step
     and at first hides all but coarse structure. A network trained in the rounds gives digits that
@@ -107,7 +107,7 @@ def draw(
             Leave out the rubbish class, the last output of a network of the rounds: it isn't
             refused here, since a network doesn't say which of its outputs that is.
         count: images per target.
-        start: as in `fool`; the network was trained to start from uniform noise.
+        start: as in `fool`. Take what the network was trained with: `card.start`.
         seed: image number i is the same for any number of images.
         polish: the ascent of those last steps, with a schedule of its own. `auto` takes `POLISH`,
             or `SOFT_POLISH` if the ascent has a softness. A number takes so many of its steps, not
