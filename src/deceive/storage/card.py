@@ -34,7 +34,8 @@ class Card(BaseModel):
     settings: dict[str, int | float | str]
     """The `TrainingSettings`, `DetectorSettings` or `RoundsSettings` it was trained with."""
     ascent: Ascent | None = None
-    """How images climb, for a network with which digits emerge; `draw` does the same."""
+    """How images climb, for a network with which images emerge. `draw` does the same, in shorter
+    steps if it has a softness."""
     start: str = "uniform"
     """Where the images that it draws begin: uniform, gaussian, smooth, blank or squares."""
     round: int | None = Field(default=None, ge=0)
