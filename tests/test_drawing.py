@@ -147,6 +147,8 @@ def test_steps_are_divided_where_they_are_soft(softness, usual):
     assert torch.equal(drawn[None].levels, drawn[usual].levels)
     with pytest.raises(InputError, match="substeps: expected a whole number of at least 1, got 0"):
         draw(Halves(), [0, 1], substeps=0)
+    with pytest.raises(InputError, match="substeps: expected a whole number below 1,000, got 999"):
+        draw(Halves(), [0, 1], substeps=999_999_999)
 
 
 def test_a_divided_step_goes_as_far():

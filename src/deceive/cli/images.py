@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from deceive.cli.parsing import ending
+from deceive.cli.parsing import about_flag, ending
 from deceive.common import checks
 from deceive.common.errors import InputError
 
@@ -54,10 +54,8 @@ def judge_of(asked: str | None, card: Any, model: str) -> Any:
     from deceive.storage.models import load_card, load_network
 
     for name in _JUDGES if asked is None else (asked,):
-        try:
+        with about_flag("--judge"):
             its = load_card(name)
-        except InputError as error:
-            raise InputError(f"--judge: {str(error).removeprefix('model: ')}") from error
         if its.weights_sha256 == card.weights_sha256:
             continue
         if its.data_checksum == card.data_checksum:

@@ -7,7 +7,8 @@ docstring below the field.
 
 import dataclasses
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Self, TypeVar
@@ -137,6 +138,15 @@ def _flags_of(command: object) -> set[str]:
         elif tyro.conf.Positional not in typing.get_args(hints[field.name]):
             names.add(field.name)
     return names
+
+
+@contextmanager
+def about_flag(flag: str) -> Iterator[None]:
+    """Let errors about a model name the flag that it was given with."""
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{flag}: {str(error).removeprefix('model: ')}") from error
 
 
 def flag_error(error: ValidationError) -> InputError:

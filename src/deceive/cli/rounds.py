@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from deceive.cli.data import DataFlags
 from deceive.cli.folders import claimed
-from deceive.cli.parsing import Command, chosen, flag_error
+from deceive.cli.parsing import Command, about_flag, chosen, flag_error
 from deceive.cli.screen import log, show, task
 from deceive.common import checks
 from deceive.common.checks import counted
@@ -63,10 +63,8 @@ class RoundsCommand(Choice, DataFlags, Command):
         from deceive.storage.models import load_card, load_network
 
         data = self.load()
-        try:
+        with about_flag("--judge"):
             judge = load_network(self.settings.judge)
-        except InputError as error:
-            raise InputError(f"--judge: {str(error).removeprefix('model: ')}") from error
         if load_card(self.settings.judge).data_checksum != data.checksum:
             raise InputError(
                 f"--judge: expected a network that was trained on the images in {data.folder}, "

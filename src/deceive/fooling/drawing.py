@@ -50,7 +50,7 @@ SOFT_POLISH = Ascent(
 # Each step of a soft ascent is divided into this many. Each substep sees other noise, so less
 # chance is left in the image. Chosen on validation images (docs/laboratory/fashion.md). Steps by
 # the sign gain nothing from it (docs/laboratory/polishing.md).
-SOFT_SUBSTEPS = 4
+SOFT_SUBSTEPS, _MOST_SUBSTEPS = 4, 1000
 
 # The confidence at which an image is accepted, and how often it may be drawn. Chosen on training
 # and validation images (docs/laboratory/polishing.md). 0.5 is the limit: the network can't tell its
@@ -110,8 +110,8 @@ def draw(
         start: as in `fool`. Take what the network was trained with: `card.start`.
         seed: image number i is the same for any number of images.
         polish: the ascent of those last steps, with a schedule of its own. `auto` takes `POLISH`,
-            or `SOFT_POLISH` if the ascent has a softness. A number takes so many of its steps, not
-            10 or 15; more make images clearer and more alike. None or 0 leaves them out.
+            or `SOFT_POLISH` if the ascent has a softness. A number takes that many of its
+            steps, not 10 or 15; more make images clearer and more alike. None or 0 leaves them out.
         accepted: a confidence in (0, 1), over all outputs; None accepts every image.
         attempts: how often an image may be drawn; if `start` is a tensor, only the noise changes.
         ascent: how images climb; it needs a schedule. For a network of other rounds, give those of
@@ -139,7 +139,8 @@ def draw(
         checked.aimless(name, each)
     if substeps is None:
         substeps = SOFT_SUBSTEPS if ascent.softness else 1
-    checks.at_least("substeps", substeps, 1, checks.MOST)
+    checks.at_least("substeps", substeps, 1, _MOST_SUBSTEPS)
+    ascents["ascent"] = ascent.divided(substeps)
     checks.at_least("attempts", attempts, 1, checks.MOST)
     checks.seed("seed", seed, checks.SEEDS)
     checked.sizes(0, chunk, seed)
@@ -149,8 +150,7 @@ def draw(
     wanted = checked.targets(targets, count, size)
     starts = starts_of(start, len(wanted), size, seed, UNIT)
     net = checked.frozen(network, starts, wanted, UNIT)
-    climbs = [*(ascents | {"ascent": ascent.divided(substeps)}).values()]
-    drawing = Drawing(net, climbs, chunk, trajectory=trajectory, callback=callback)
+    drawing = Drawing(net, [*ascents.values()], chunk, trajectory=trajectory, callback=callback)
     drawn = drawing.best(wanted, start, seed, accepted=accepted, attempts=attempts)
     if drawn.caution is not None and processes.here().is_main:
         warn(drawn.caution, NoGradientWarning)
