@@ -175,25 +175,37 @@ export function teachPanel(networks, { onDeceive }) {
     at("share").textContent = now ? percent(now.share, 0) : "–";
   }
 
-  /** Read the scribble with the network of now. */
+  /** Read the scribble with the network of now, and again if it changes meanwhile. */
   let asking = false;
+  let changed = false;
   async function scribbled() {
-    const image = pad.image();
+    let image = pad.image();
     button.clear.disabled = image === null;
     button.rubbish.disabled = image === null || looks.length === 0;
-    if (image === null || looks.length === 0 || asking) {
-      if (image === null) reading.textContent = "";
-      return;
-    }
+    changed = true;
+    tellReading("");
+    if (asking || looks.length === 0) return;
     asking = true;
+    for (; changed && image !== null; image = pad.image()) {
+      changed = false;
+      tellReading(await readingOf(image));
+    }
+    asking = false;
+  }
+
+  /** Say what a scribble is read as; without a scribble, nothing. */
+  function tellReading(text) {
+    if (pad.image() === null) reading.textContent = "";
+    else if (text) reading.textContent = text;
+  }
+
+  async function readingOf(image) {
     try {
       const { output, confidence } = best(await teacher.ask("read", { image }));
       const what = output === settings.classes ? "rubbish" : withArticle(output);
-      reading.textContent = `After ${looks.at(-1).number} rounds it is ${percent(confidence, 0)} sure that this is ${what}.`;
+      return `After ${looks.at(-1).number} rounds it is ${percent(confidence, 0)} sure that this is ${what}.`;
     } catch (error) {
-      reading.textContent = error.message;
-    } finally {
-      asking = false;
+      return error.message;
     }
   }
 
@@ -242,7 +254,7 @@ export function teachPanel(networks, { onDeceive }) {
   button.clear.addEventListener("click", () => pad.clear());
   button.rubbish.addEventListener("click", or(async () => {
     await teacher.ask("rubbish", { image: pad.image(), copies: COPIES });
-    reading.textContent = "It is rubbish from the next round on.";
+    tellReading("It is rubbish from the next round on.");
     if (!playing) await go();
   }));
   back.addEventListener("input", () => turnTo(Number(back.value)));
