@@ -48,6 +48,12 @@ def test_an_unknown_name():
         load_network("slow")
 
 
+def test_a_folder_with_networks(saved):
+    _, path = saved
+    with pytest.raises(InputError, match=rf"got the folder .*name a file in it \({path.name}\)"):
+        load_network(path.parent)
+
+
 @pytest.mark.parametrize("keep", [0, 7, 100, -1])
 def test_a_truncated_file(saved, keep):
     _, path = saved

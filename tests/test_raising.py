@@ -31,6 +31,11 @@ def place(tmp_path, monkeypatch):
     (tmp_path / "network.onnx").write_bytes(b"")
     (tmp_path / "hub").mkdir()
     (tmp_path / "hub" / "config.json").write_text("{}")
+    (tmp_path / "run" / "weights").mkdir(parents=True)
+    for name in ("round-000003", "round-000010"):
+        for ending in ("json", "safetensors"):
+            (tmp_path / "run" / "weights" / f"{name}.{ending}").touch()
+    (tmp_path / "run" / "checkpoint.safetensors").touch()
     return tmp_path
 
 
@@ -49,6 +54,7 @@ def place(tmp_path, monkeypatch):
         ("nets/", "expected a folder, found nothing at nets/"),
         ("hub", "got the folder hub; try hf:hub"),
         (".", "got the folder .; name a file in it"),
+        ("run", r"folder run; name a file in it \(weights/round-000010.safetensors, weights/round"),
         ("mine.py:net", "found nothing at mine.py"),
         ("fats", "did you mean fast"),
     ],

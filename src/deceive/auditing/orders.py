@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from deceive.auditing.shares import share_of
+from deceive.common.checks import few
 from deceive.common.seeds import generator_for
 from deceive.judging.measures import skill
 
@@ -19,7 +20,6 @@ _POOR = 0.5
 _MORE, _ERRORS = 0.1, 3.0
 
 # Classes to name in a sentence.
-_NAMED = 3
 
 
 def another_order(chosen: Tensor, labels: Tensor, names: Sequence[str]) -> list[str]:
@@ -52,10 +52,9 @@ def another_order(chosen: Tensor, labels: Tensor, names: Sequence[str]) -> list[
         for label, output in enumerate(best)
         if label != output
     ]
-    more = f" and {len(moved) - _NAMED:,} more" if len(moved) > _NAMED else ""
     return [
         f"It would read {would:.1%} of the test images if its outputs were in another order: "
-        f"{', '.join(moved[:_NAMED])}{more}. Output k must be the class of label k, and libraries "
+        f"{few(moved)}. Output k must be the class of label k, and libraries "
         "sort labels in different ways (10 before 2); let the model return its scores in the "
         "order of the data's classes."
     ]

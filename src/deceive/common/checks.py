@@ -239,6 +239,16 @@ def counted(number: int, noun: str) -> str:
     return f"{shown(number)} {noun}{'s' * (number != 1)}"
 
 
+def few(names: Sequence[str], most: int = 3) -> str:
+    """The first names of a list, and how many more there are.
+
+    >>> few(["cat", "cow", "dog", "fox", "hen"])
+    'cat, cow, dog and 2 more'
+    """
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
+
+
 def _memory() -> int:
     """The machine's memory in bytes; 64 GiB if the system doesn't tell."""
     try:

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from deceive.common.checks import counted, on_one_line
+from deceive.common.checks import counted, few, on_one_line
 from deceive.common.errors import InputError
 from deceive.data.joining import ranges
 from deceive.data.readers.reader import PartName
@@ -137,10 +137,8 @@ def _absences(labels: Mapping[PartName, Tensor], names: Sequence[str]) -> tuple[
     for part, each in labels.items():
         there = set(each.tolist())
         if lacking := [name for number, name in enumerate(names) if number not in there]:
-            more = ", …" if len(lacking) > 3 else ""
             notes.append(
-                f"{part}: no pictures of {counted(len(lacking), 'class')} "
-                f"({', '.join(lacking[:3])}{more})"
+                f"{part}: no pictures of {counted(len(lacking), 'class')} ({few(lacking)})"
             )
     return tuple(notes)
 

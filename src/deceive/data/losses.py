@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from deceive.common.checks import counted, on_one_line
+from deceive.common.checks import counted, few, on_one_line
 from deceive.common.errors import InputError
 
 _FEW = 2
@@ -57,8 +57,7 @@ class Losses:
         )
 
     def _named(self) -> str:
-        first = [f"{name} ({reason})" for name, reason in list(self.why.items())[:3]]
-        return ", ".join(first) + (", …" if len(self.why) > 3 else "")
+        return few([f"{name} ({reason})" for name, reason in self.why.items()])
 
 
 class Notes(Sequence[str]):

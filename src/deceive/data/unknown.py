@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
+from deceive.common.checks import few
 from deceive.data.decoding import endings
 from deceive.data.idx import instead
 from deceive.data.readers.reader import Reader
@@ -17,7 +18,7 @@ _PICKLES = (".pkl", ".pickle", ".pt", ".pth")
 _CLASSES = "put pictures into a folder for each class, as DIR/cat/1.jpg, and name DIR"
 _MOST = 10_000
 """Files looked at."""
-_FOLDERS, _NAMED = 200, 3
+_FOLDERS = 200
 """Folders looked into for known layouts, and how many such are named."""
 
 
@@ -61,8 +62,7 @@ def _below(place: Path, readers: Sequence[Reader]) -> str:
             return ""
         case [only]:
             return f"some in {only}; name that folder"
-    listed = ", ".join(found[:_NAMED]) + (", …" if len(found) > _NAMED else "")
-    return f"some in each of {listed}; name one of them"
+    return f"some in each of {few(found)}; name one of them"
 
 
 def _in_folder(place: Path) -> str:

@@ -20,7 +20,13 @@ from deceive.storage.shipped import (
     shipped_names,
     shipped_weights,
 )
-from deceive.storage.weights import hidden_card, read_card, read_weights
+from deceive.storage.weights import (
+    got_folder,
+    hidden_card,
+    networks_in,
+    read_card,
+    read_weights,
+)
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -145,6 +151,9 @@ def _locate(name: str | Path) -> Path:
     path = Path(name)
     with read_errors(path):
         there = path.is_file()
+        inside = networks_in(path)
+    if inside:
+        raise got_folder(name, inside)
     if not there:
         raise InputError(
             f"model: expected a shipped network ({shipped_in_words()}) or the path of a "

@@ -1,6 +1,7 @@
 """Read a network's weights and card from files that may be damaged or malicious."""
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -21,6 +22,25 @@ _HEADER = 2**20
 def hidden_card(card_path: Path) -> Path:
     """The hidden file that holds a card while its weights are written."""
     return card_path.with_name(f".{card_path.name}")
+
+
+def networks_in(folder: Path) -> list[str]:
+    """The weights with a card in a folder, or in the `weights` of a run folder; the last first.
+
+    >>> networks_in(Path("no/such/folder"))
+    []
+    """
+    inside = (folder / part for part in (".", "weights"))
+    found = [path for each in inside for path in sorted(each.glob("*.safetensors"), reverse=True)]
+    return [str(path.relative_to(folder)) for path in found if path.with_suffix(".json").is_file()]
+
+
+def got_folder(name: str | Path, files: Sequence[str]) -> InputError:
+    """The error for a folder where a file was expected; `files` are the models in it."""
+    inside = (
+        f"name a file in it ({checks.few(files)})" if files else "it holds no file of a known model"
+    )
+    return InputError(f"model: expected a file, got the folder {name}; {inside}")
 
 
 def read_weights(path: Path) -> tuple[Card, dict[str, Tensor]]:

@@ -115,7 +115,8 @@ class Continual(Game):
             return ""
         made = self.number * self.settings.candidates * self.settings.steps
         rate = f"{made / self.seconds:,.0f} image-steps/s, " if self.seconds else ""
-        return f"{rate}{is_caught:.0%} of the rubbish caught, {is_read:.0%} of the real images read"
+        caught = f"{is_caught:.0%} of the rubbish caught"
+        return f"{rate}{caught}, {is_read:.0%} of the real images in noise read"
 
     def shared(self) -> dict[str, Tensor]:
         """The network, its average, the optimiser's memory, the vital signs, and the kind's."""

@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
+from deceive.common.checks import few
 from deceive.common.errors import InputError
 from deceive.storage.shipped import shipped_in_words, shipped_names
+from deceive.storage.weights import got_folder, networks_in
 
 _FILES = (".onnx", ".safetensors", ".keras", ".h5", ".hdf5", ".pt", ".pth", ".pt2", ".bin", ".ckpt")
 """Endings of files of models."""
@@ -47,7 +49,7 @@ def without_name(what: str, code: Path, spec: str) -> InputError:
             f"{what}: expected {spec}:{wanted}, got {spec}, which defines no function or class"
         )
     return InputError(
-        f"{what}: expected {spec}:{wanted}, got {spec}; it defines {_few(names)}: "
+        f"{what}: expected {spec}:{wanted}, got {spec}; it defines {few(names, _LISTED)}: "
         f"try {spec}:{names[0]}"
     )
 
@@ -57,7 +59,7 @@ def no_such_name(what: str, spec: str, name: str, names: Iterable[str]) -> Input
     listed = [each for each in names if not each.startswith("_")]
     near = meant(name, listed)
     module = spec.rpartition(":")[0]
-    there = f"; it defines {_few(listed)}" if listed and not near else ""
+    there = f"; it defines {few(listed, _LISTED)}" if listed and not near else ""
     return InputError(f"{what}: expected {name!r} in {module}, found none{near or there}")
 
 
@@ -109,9 +111,10 @@ def _takes(node: ast.FunctionDef | ast.ClassDef, count: int) -> bool:
 def _folder(path: Path, spec: str) -> InputError:
     if (path / "config.json").is_file():
         return InputError(f"model: expected a file, got the folder {spec}; try hf:{spec}")
-    files = sorted(each.name for each in path.iterdir() if each.suffix.lower() in _FILES)
-    inside = f"name a file in it ({_few(files)})" if files else "it holds no file of a known model"
-    return InputError(f"model: expected a file, got the folder {spec}; {inside}")
+    files = networks_in(path) or sorted(
+        each.name for each in path.iterdir() if each.suffix.lower() in _FILES
+    )
+    return got_folder(spec, files)
 
 
 def _beside(path: Path) -> str:
@@ -120,7 +123,3 @@ def _beside(path: Path) -> str:
         return f"; there is no folder {path.parent} either"
     near = meant(path.name, [each.name for each in path.parent.iterdir()])
     return near or f"; paths begin at the working directory, {Path.cwd().name}"
-
-
-def _few(names: list[str]) -> str:
-    return ", ".join(names[:_LISTED]) + (", …" if len(names) > _LISTED else "")

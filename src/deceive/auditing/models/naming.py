@@ -8,6 +8,7 @@ from importlib import import_module
 
 from torch import Tensor
 
+from deceive.common.checks import few
 from deceive.common.errors import InputError
 
 # Names to list in a sentence; of more, the first ones.
@@ -164,5 +165,4 @@ def _taken(n_outputs: int, n_classes: int) -> str:
 def _few(names: Sequence[str], places: Sequence[int]) -> str:
     """The first of the names at these places, quoted."""
     listed = [f"“{names[place]}”" for place in places if place < len(names)]
-    more = len(listed) - _LISTED
-    return ", ".join(listed[:_LISTED]) + (f" and {more:,} more" if more > 0 else "")
+    return few(listed, _LISTED)

@@ -5,12 +5,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from deceive.common.checks import counted
+from deceive.common.checks import counted, few
 from deceive.data.decoding import endings
 from deceive.data.names import part_named
 from deceive.data.readers.walking import folders_in, pictures_in
 
-_NAMED = 3
 """Folders named in a note, at most."""
 
 
@@ -43,7 +42,7 @@ def _beside(root: Path, splits: Sequence[Path]) -> Iterator[str]:
     taken = {root / each.relative_to(root).parts[0] for each in splits}
     others = [each.name for each in folders_in(root) if each not in taken and _holds_any(each)]
     if others:
-        yield f"{_few(others)}, beside the splits, without class folders or a known name: left out"
+        yield f"{few(others)}, beside the splits, without class folders or a known name: left out"
 
 
 def _left_out(place: Path) -> Iterator[str]:
@@ -52,7 +51,7 @@ def _left_out(place: Path) -> Iterator[str]:
     empty = [each.name for each in inside if not _holds_any(each)]
     if empty:
         yield (
-            f"{counted(len(empty), 'folder')} without pictures in {place.name} ({_few(empty)}): "
+            f"{counted(len(empty), 'folder')} without pictures in {place.name} ({few(empty)}): "
             "not counted as classes"
         )
     with os.scandir(place) as entries:
@@ -68,7 +67,7 @@ def _within_classes(place: Path) -> Iterator[str]:
     if not inner:
         return
     first, deep = next(iter(inner.items()))
-    said = f"folders within a class folder belong to its class, as {_few(deep)} to {first}"
+    said = f"folders within a class folder belong to its class, as {few(deep)} to {first}"
     if any(map(part_named, deep)):
         said += "; for a split, put it above the classes, as DIR/test/cat/1.jpg"
     elif len(inner) > 1:
@@ -78,7 +77,3 @@ def _within_classes(place: Path) -> Iterator[str]:
 
 def _holds_any(folder: Path) -> bool:
     return next(pictures_in(folder, Counter()), None) is not None
-
-
-def _few(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else "")
