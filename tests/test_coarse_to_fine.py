@@ -100,8 +100,9 @@ def answer(network, monkeypatch, *levels):
     """What the classes get where the levels have these log-odds, the last without noise."""
     *noisy, last = levels
     network.resisting = Said(*last)
+    network.usual[-1] = -20  # specks are no matter
     monkeypatch.setattr(network, "_in_noise", lambda images: list(torch.tensor([noisy]).unbind(1)))
-    return network(torch.rand(1, *SHAPE))[0].tolist()
+    return network(torch.zeros(1, *SHAPE))[0].tolist()
 
 
 def test_each_level_counts_and_finer_ones_wait_for_coarser(network, monkeypatch):
@@ -110,11 +111,12 @@ def test_each_level_counts_and_finer_ones_wait_for_coarser(network, monkeypatch)
     # Each class has half of the votes.
     found = answer(network, monkeypatch, *few, content)
     assert found == pytest.approx([-disputed / 2, -disputed / 2, 0], abs=1e-3)
-    # Only the last level counts against the second class, which loses its votes by that.
+    # The level without noise counts against the second class, which loses its votes by that, and
+    # isn't asked about specks.
     found = answer(network, monkeypatch, *few, against)
-    assert found == pytest.approx([0, -30 - disputed, 0], abs=1e-3)
+    assert found == pytest.approx([0, -30 - coarse_to_fine._WORST - disputed, 0], abs=1e-3)
     # The coarsest level counts, which has no vote, and no finer one is asked about the class.
-    waiting = -30 - len(LEVELS) * coarse_to_fine._WORST
+    waiting = -30 - (len(LEVELS) + 1) * coarse_to_fine._WORST
     found = answer(network, monkeypatch, against, *few[1:], content)
     assert found == pytest.approx([-disputed / 2, waiting - disputed / 2, 0], abs=1e-3)
     found = answer(network, monkeypatch, against, *few[1:], against)
@@ -127,10 +129,31 @@ def test_calibrated_a_share_of_real_images_gets_the_confidence(network):
     confidence = network(images).softmax(1).gather(1, labels[:, None])
     share = (confidence >= 0.6).double().mean().item()
     assert 0.4 <= share < 0.42
-    real = network.log_odds(images).gather(2, labels.expand(len(LEVELS) + 1, -1)[:, :, None])
-    assert (real[:, :, 0] < network.usual[:, None]).double().mean(1).tolist() == pytest.approx(
+    odds = network.log_odds(images)[:-1]  # at the last level many images are alike
+    real = odds.gather(2, labels.expand(len(LEVELS) + 1, -1)[:, :, None])
+    assert (real[:, :, 0] < network.usual[:-1, None]).double().mean(1).tolist() == pytest.approx(
         [0.3] * (len(LEVELS) + 1), abs=0.01
     )
+
+
+def test_specks_count_and_go_out_one_by_one(network):
+    images = torch.zeros(3, *SHAPE)
+    images[1:, 0, 2:5, 2:5] = 0.9  # a stroke
+    images[2, 0, 2, 1] = 0.3  # its edge
+    images[2, 0, 6, 6] = 0.2  # two specks
+    images[2, 0, 7, 7] = 0.5
+    images.requires_grad_(True)
+    clean = network.log_odds(images)[-1]
+    assert clean[:2].tolist() == [[0, 0], [0, 0]]
+    assert clean[2].tolist() == pytest.approx([-0.7 * 0.1] * 2)
+    (gradient,) = torch.autograd.grad(clean[2].sum(), images)
+    assert (gradient <= 0).all()
+    assert (gradient[2, 0, 6:, 6:] < 0).all()
+    assert gradient[2, 0, 1:6, 1:6].count_nonzero() == 0
+    network.usual[-1], network.spread[-1] = 0, 0.01
+    with torch.no_grad():
+        clean_logits, specked = network(images[1:])
+    assert specked[0] < clean_logits[0]
 
 
 def test_bad_input():

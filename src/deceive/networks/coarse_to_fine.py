@@ -29,6 +29,10 @@ _SHUFFLED = 8
 # validation images (docs/laboratory/one.md).
 _WORST, _LENIENCE = 6.0, 5.0
 
+# A pixel is a speck as far as all around it are darker than this. Chosen on validation images
+# (docs/laboratory/one.md).
+_BRIGHT = 0.6
+
 # D in the formula, how many of the coarsest levels have no vote, and how many votes a reader has.
 _DISPUTED, _COARSE, _VOTES = 24.0, 2, 4.0
 
@@ -48,7 +52,8 @@ class CoarseToFine(nn.Module):
     rubbish. The second one resists: it learned on images without noise, and is asked last. A third
     may read: it knows nothing of rubbish, and has a say on the class alone. Let z_i be the log-odds
     of a class against rubbish at level i, from most noise to none, in units of what real images
-    have. Then
+    have; at a last level they are minus the light in specks, pixels with nothing bright around
+    them. Then
 
         log p(class) / p(rubbish) = B - Σ_i [g_i softplus(-z_i) + (1 - g_i) V] - D (1 - c),
         g_i = Π_{j < i} sigmoid(z_j + 5).
@@ -60,6 +65,9 @@ class CoarseToFine(nn.Module):
     the rest, and details at the end: the noise schedule of `draw`, followed by plain gradient
     ascent. The noise is the image's own pixels, shuffled and summed with signs: the same image gets
     the same answer, and different static leads to different digits.
+
+    With x a pixel and m the brightest of the 3×3 pixels around it, the light in specks is the sum
+    of x max(0, 0.6 - m). m gives no gradient: it would make one bright dot of several specks.
 
         >>> import torch
         >>> from deceive import Classifier, CoarseToFine
@@ -80,7 +88,7 @@ class CoarseToFine(nn.Module):
             noise in them, so that they can be drawn along its schedule; by default the first.
 
     Attributes:
-        usual, spread: buffers (levels + 1,), what log-odds real images have at each level.
+        usual, spread: buffers (levels + 2,), what log-odds real images have at each level.
         budget: a buffer, B. `calibrate` sets the three.
 
     Raises:
@@ -130,8 +138,8 @@ class CoarseToFine(nn.Module):
         self.image_shape: Shape = shape
         self.n_outputs: int = count
         self.num_features: int = in_noise.num_features
-        self.register_buffer("usual", torch.zeros(len(LEVELS) + 1))
-        self.register_buffer("spread", torch.ones(len(LEVELS) + 1))
+        self.register_buffer("usual", torch.zeros(len(LEVELS) + 2))
+        self.register_buffer("spread", torch.ones(len(LEVELS) + 2))
         self.register_buffer("budget", torch.tensor(0.0))
         generator = torch.Generator().manual_seed(0)
         asked = (len(LEVELS), TIMES, _SHUFFLED)
@@ -174,8 +182,10 @@ class CoarseToFine(nn.Module):
         return network.eval()
 
     def log_odds(self, images: Tensor) -> Tensor:
-        """Of each class against rubbish, level by level: (levels + 1, N, K) for N images."""
-        return torch.stack([*self._in_noise(images), _log_odds(self.resisting(images))])
+        """Of each class against rubbish, level by level: (levels + 2, N, K) for N images."""
+        noisy, resisting = self._in_noise(images), _log_odds(self.resisting(images))
+        clean = -_specks(images)[:, None].expand_as(resisting)
+        return torch.stack([*noisy, resisting, clean])
 
     def _read(self, images: Tensor) -> Tensor:
         """The votes (N, K) of the network that reads; 0 without one."""
@@ -257,6 +267,12 @@ class CoarseToFine(nn.Module):
         noise = (self._signs[number][:, None, :, None] * shuffled).sum(2)
         spread = noise.std(2, keepdim=True).clamp_min(_LEAST_SPREAD)
         return (noise / spread).view(TIMES, *images.shape)
+
+
+def _specks(images: Tensor) -> Tensor:
+    """The light (N,) in pixels with nothing bright around them."""
+    brightest = F.max_pool2d(images.detach(), 3, stride=1, padding=1)
+    return (images * (_BRIGHT - brightest).clamp_min(0)).flatten(1).sum(1)
 
 
 def _log_odds(logits: Tensor) -> Tensor:
