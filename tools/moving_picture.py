@@ -1,7 +1,7 @@
 """The moving picture at the top of the README: `python -m tools.moving_picture`.
 
 Ten squares of static deceive `fast` and stay static. The same ten, by the same method, deceive
-`resist` only as handwriting. Every frame is an image that was really passed on the way.
+`one` only as handwriting. Every frame is an image that was really passed on the way.
 """
 
 import io
@@ -31,21 +31,21 @@ _JUDGES = ("judge", "study", "judge-in-noise")
 _START = "Ten squares of static", "Each has a digit as its target."
 _FAST = "Deceive a network that reads digits", "It is right 99.5% of the time."
 _FOOLED = "It is now at least 99% sure of every one", "None of them shows a digit."
-_TAUGHT = "Teach a network that this is rubbish", "Deceive it again. 2,500 rounds."
-_RESIST = "The same static, the same method", "Now against the network after those rounds."
+_TAUGHT = "Teach a network that this is rubbish", "Deceive it again. Repeat that thousands of times."
+_AGAIN = "The same static, the same method", "Now against the network after those rounds."
 _DRAWN = "Now it takes handwriting", "Three other networks read all ten."
 
 
-def film(fast: FoolingResult, resist: FoolingResult) -> Iterator[tuple[Image.Image, int]]:
+def film(fast: FoolingResult, one: FoolingResult) -> Iterator[tuple[Image.Image, int]]:
     """The frames, with the milliseconds that each is shown."""
     yield frame(fast, 0, _START, bare=True), 2000
     for step in range(_last(fast) + 1):
         yield frame(fast, step, _FAST), 180
     yield frame(fast, _last(fast), _FOOLED), 3500
     yield frame(fast, _last(fast), _TAUGHT, crossed=True), 3500
-    for step in (*range(30), *range(30, _last(resist) + 1, 2)):
-        yield frame(resist, step, _RESIST), 110
-    yield frame(resist, _last(resist), _DRAWN), 5000
+    for step in (*range(30), *range(30, _last(one) + 1, 2)):
+        yield frame(one, step, _AGAIN), 110
+    yield frame(one, _last(one), _DRAWN), 5000
 
 
 def frame(
@@ -112,15 +112,15 @@ def main() -> None:
     """Deceive both networks from the same static; write the film if its captions are true."""
     made = {
         name: deceive.fool(deceive.load_network(name), range(10), seed=0, trajectory=True)
-        for name in ("fast", "resist")
+        for name in ("fast", "one")
     }
     for name, result in made.items():
         print(f"{name}: {result}, {_last(result)} steps at most")
         for judge in _JUDGES:
             print(f"  {judge} sees", *seen(result.images, judge))
     assert all(result.fooled.all() for result in made.values())
-    assert all(seen(made["resist"].images, judge) == list(range(10)) for judge in _JUDGES)
-    frames = list(film(made["fast"], made["resist"]))
+    assert all(seen(made["one"].images, judge) == list(range(10)) for judge in _JUDGES)
+    frames = list(film(made["fast"], made["one"]))
     print(f"{len(frames)} frames, {write(frames, PLACE):,} bytes: {PLACE.name}")
 
 
