@@ -31,7 +31,10 @@ _JUDGES = ("judge", "study", "judge-in-noise")
 _START = "Ten squares of static", "Each has a digit as its target."
 _FAST = "Deceive a network that reads digits", "It is right 99.5% of the time."
 _FOOLED = "It is now at least 99% sure of every one", "None of them shows a digit."
-_TAUGHT = "Teach a network that this is rubbish", "Deceive it again. Repeat that thousands of times."
+_TAUGHT = (
+    "Teach a network that this is rubbish",
+    "Deceive it again. Repeat that thousands of times.",
+)
 _AGAIN = "The same static, the same method", "Now against the network after those rounds."
 _DRAWN = "Now it takes handwriting", "Three other networks read all ten."
 
