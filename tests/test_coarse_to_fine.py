@@ -156,6 +156,11 @@ def test_specks_count_and_go_out_one_by_one(network):
     assert specked[0] < clean_logits[0]
 
 
+def test_images_of_another_shape(network):
+    with pytest.raises(RuntimeError, match=r"expected images of \(1, 8, 8\), got \(3, 8, 8\)"):
+        network(torch.rand(2, 3, 8, 8))
+
+
 def test_bad_input():
     with pytest.raises(
         InputError, match="in_noise: expected a network that is told the noise, got"

@@ -99,9 +99,7 @@ class Classifier(nn.Module):
 
         Raises `RuntimeError` when the images have another shape than `image_shape`.
         """
-        shape = tuple(images.shape[1:])
-        if shape != self.image_shape:  # some others would fit, by halves that round alike
-            raise RuntimeError(f"expected images of {self.image_shape}, got {shape}")
+        check_shape(images, self.image_shape)
         if isinstance(self.body, NoiseBody):
             noise = images.new_zeros(images.shape[0]) if noise is None else noise
             spread = (self.std.square() + noise.square()).sqrt()[:, None, None, None]
@@ -120,3 +118,13 @@ class Classifier(nn.Module):
         """
         logits: Tensor = self.head(self.features(images, noise))
         return logits
+
+
+def check_shape(images: Tensor, expected: Shape) -> None:
+    """Raise `RuntimeError` unless images (N, C, H, W) have this shape (C, H, W).
+
+    Some others would fit, by halves that round alike.
+    """
+    shape = tuple(images.shape[1:])
+    if shape != expected:
+        raise RuntimeError(f"expected images of {expected}, got {shape}")

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from deceive.common import arguments, checks
 from deceive.common.errors import InputError
 from deceive.common.levels import Shape
-from deceive.networks.classifier import Classifier
+from deceive.networks.classifier import Classifier, check_shape
 
 if TYPE_CHECKING:
     from deceive.networks.guarded import Network
@@ -52,8 +52,8 @@ class CoarseToFine(nn.Module):
     rubbish. The second one resists: it learned on images without noise, and is asked last. A third
     may read: it knows nothing of rubbish, and has a say on the class alone. Let z_i be the log-odds
     of a class against rubbish at level i, from most noise to none, in units of what real images
-    have; at a last level they are minus the light in specks, pixels with nothing bright around
-    them. Then
+    have; at a last level they are minus the light in specks, faint pixels with nothing bright
+    around them. Then
 
         log p(class) / p(rubbish) = B - Σ_i [g_i softplus(-z_i) + (1 - g_i) V] - D (1 - c),
         g_i = Π_{j < i} sigmoid(z_j + 5).
@@ -66,8 +66,9 @@ class CoarseToFine(nn.Module):
     ascent. The noise is the image's own pixels, shuffled and summed with signs: the same image gets
     the same answer, and different static leads to different digits.
 
-    With x a pixel and m the brightest of the 3×3 pixels around it, the light in specks is the sum
-    of x max(0, 0.6 - m). m gives no gradient: it would make one bright dot of several specks.
+    With x a pixel and m the brightest of the 3×3 pixels with it in the middle, the light in specks
+    is the sum of x max(0, 0.6 - m). m gives no gradient: it would make one bright dot of several
+    specks. V is 6 and D is 24.
 
         >>> import torch
         >>> from deceive import Classifier, CoarseToFine
@@ -160,7 +161,10 @@ class CoarseToFine(nn.Module):
             images: (N, C, H, W) in [0, 1], or beyond where there is noise in them.
             noise: (N,), standard deviations of the noise that is in the images already. About an
                 image with noise, the answer is that of the network that draws.
+
+        Raises `RuntimeError` when the images have another shape than `image_shape`.
         """
+        check_shape(images, self.image_shape)
         if noise is None:
             return self._of_all_levels(images)
         drawn: Tensor = self.drawing(images, noise)
@@ -270,7 +274,7 @@ class CoarseToFine(nn.Module):
 
 
 def _specks(images: Tensor) -> Tensor:
-    """The light (N,) in pixels with nothing bright around them."""
+    """The light (N,) in faint pixels with nothing bright around them."""
     brightest = F.max_pool2d(images.detach(), 3, stride=1, padding=1)
     return (images * (_BRIGHT - brightest).clamp_min(0)).flatten(1).sum(1)
 
