@@ -210,14 +210,20 @@ def _minutes(group: tuple[tuple[float, str], list[Row]]) -> float:
 
 
 def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
-    """As many rounds of the preset as fit, by the time that the first few of them take."""
+    """As many rounds of the preset as fit, by the time that some and a few of them take."""
     usual = cast(EmergingSettings, changed(_EMERGING[plan.preset], plan.settings))
     own = {"seed": seed, "judge": plan.judge, "shown": (), "measured": 10, "judged": 0}
-    settings = usual.model_copy(update=own | {"rounds": plan.trial})
+    settings = usual.model_copy(update=own)
     judge = _judge(plan.judge)
-    _, trial = _timed(data, settings, judge)
-    count = max(1, round(seconds * plan.trial / trial["seconds"]))
-    network, told = _timed(data, settings.model_copy(update={"rounds": count}), judge)
+
+    def timed(rounds: int) -> tuple[Classifier, Row]:
+        return _timed(data, settings.model_copy(update={"rounds": rounds}), judge)
+
+    few = max(1, plan.trial // 5)
+    some = max(few + 1, plan.trial)
+    at_first, then = (timed(rounds)[1]["seconds"] for rounds in (few, some))
+    each = max(then - at_first, 0.1 * then) / (some - few)  # without what is done only once
+    network, told = timed(max(1, round(some + (seconds - then) / each)))
     return Trained(
         told.pop("seconds"),
         sum(parameter.numel() for parameter in network.parameters()),
