@@ -47,7 +47,7 @@ class Plan:
     count: int = 1000
     """Images of each class that are judged."""
     trial: int = 300
-    """Rounds that are played beforehand to see how many fit a budget."""
+    """Rounds that are played beforehand, after a fifth as many, to see how many fit a budget."""
     images: int | None = None
     """How many of the training and test images to use, from the first; None for all."""
     data: str | None = None
@@ -210,7 +210,10 @@ def _minutes(group: tuple[tuple[float, str], list[Row]]) -> float:
 
 
 def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
-    """As many rounds of the preset as fit, by the time that some and a few of them take."""
+    """As many rounds of the preset as fit.
+
+    A short and a longer trial tell the time of a round from that of what is done only once.
+    """
     usual = cast(EmergingSettings, changed(_EMERGING[plan.preset], plan.settings))
     own = {"seed": seed, "judge": plan.judge, "shown": (), "measured": 10, "judged": 0}
     settings = usual.model_copy(update=own)
@@ -219,11 +222,11 @@ def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
     def timed(rounds: int) -> tuple[Classifier, Row]:
         return _timed(data, settings.model_copy(update={"rounds": rounds}), judge)
 
-    few = max(1, plan.trial // 5)
-    some = max(few + 1, plan.trial)
-    at_first, then = (timed(rounds)[1]["seconds"] for rounds in (few, some))
-    each = max(then - at_first, 0.1 * then) / (some - few)  # without what is done only once
-    network, told = timed(max(1, round(some + (seconds - then) / each)))
+    short = max(1, plan.trial // 5)
+    longer = max(short + 1, plan.trial)
+    before, after = (timed(rounds)[1]["seconds"] for rounds in (short, longer))
+    each = max(after - before, 0.1 * after) / (longer - short)
+    network, told = timed(max(1, round(longer + (seconds - after) / each)))
     return Trained(
         told.pop("seconds"),
         sum(parameter.numel() for parameter in network.parameters()),

@@ -175,7 +175,7 @@ export function teachPanel(networks, { onDeceive }) {
     at("share").textContent = now ? percent(now.share, 0) : "–";
   }
 
-  /** Read the scribble with the network of now, and again if it changes meanwhile. */
+  /** Read the scribble with the current network, and again if it changes meanwhile. */
   let asking = false;
   let changed = false;
   async function scribbled() {
@@ -183,7 +183,7 @@ export function teachPanel(networks, { onDeceive }) {
     button.clear.disabled = image === null;
     button.rubbish.disabled = image === null || looks.length === 0;
     changed = true;
-    tellReading("");
+    if (image === null) reading.textContent = "";
     if (asking || looks.length === 0) return;
     asking = true;
     for (; changed && image !== null; image = pad.image()) {
@@ -193,10 +193,9 @@ export function teachPanel(networks, { onDeceive }) {
     asking = false;
   }
 
-  /** Say what a scribble is read as; without a scribble, nothing. */
+  /** Show an answer about the scribble, unless the scribble is gone. */
   function tellReading(text) {
-    if (pad.image() === null) reading.textContent = "";
-    else if (text) reading.textContent = text;
+    if (pad.image() !== null) reading.textContent = text;
   }
 
   async function readingOf(image) {

@@ -19,8 +19,6 @@ _POOR = 0.5
 # Another order has to read so many more of the images, and so many standard errors more.
 _MORE, _ERRORS = 0.1, 3.0
 
-# Classes to name in a sentence.
-
 
 def another_order(chosen: Tensor, labels: Tensor, names: Sequence[str]) -> list[str]:
     """A warning if a model reads real images well once its outputs are put into another order.

@@ -29,8 +29,8 @@ _SHUFFLED = 8
 # validation images (docs/laboratory/one.md).
 _WORST, _LENIENCE = 6.0, 5.0
 
-# A pixel is a speck as far as all around it are darker than this. Chosen on validation images
-# (docs/laboratory/one.md).
+# A pixel is a speck if all 3×3 pixels with it in the middle are darker than this; it counts for
+# more the darker they are. Chosen on validation images (docs/laboratory/one.md).
 _BRIGHT = 0.6
 
 # D in the formula, how many of the coarsest levels have no vote, and how many votes a reader has.
@@ -67,8 +67,8 @@ class CoarseToFine(nn.Module):
     the same answer, and different static leads to different digits.
 
     With x a pixel and m the brightest of the 3×3 pixels with it in the middle, the light in specks
-    is the sum of x max(0, 0.6 - m). m gives no gradient: it would make one bright dot of several
-    specks. V is 6 and D is 24.
+    is the sum of x max(0, 0.6 - m). m gives no gradient: along it, several specks would become one
+    bright dot. V is 6 and D is 24.
 
         >>> import torch
         >>> from deceive import Classifier, CoarseToFine

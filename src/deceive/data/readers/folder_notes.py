@@ -10,8 +10,6 @@ from deceive.data.decoding import endings
 from deceive.data.names import part_named
 from deceive.data.readers.walking import folders_in, pictures_in
 
-"""Folders named in a note, at most."""
-
 
 def notes_on(root: Path, splits: Sequence[Path]) -> list[str]:
     """What was left out below a folder, and what was taken for what.
