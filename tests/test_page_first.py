@@ -38,10 +38,13 @@ def test_it_opens_with_static_beside_handwriting(visit):
     assert [state[:6] for state in states] == ["“5”: 9"] * 2
     assert "(1.5 MB)" in page.inner_text("#story-live")
     assert not any("resist" in url for url in asked)
-    page.click("#story-live")
-    until(page, "document.getElementById('story-said').textContent.startsWith('Computed')")
-    page.wait_for_selector("#story-live:enabled")
-    assert all("sure" in state for state in page.locator("#story .state").all_inner_texts())
+    for digit in (5, 8):  # the ordinary network is sure that static is an 8: no step is needed
+        page.evaluate(f"Math.random = () => {digit / 10 + 0.01}")
+        page.click("#story-live")
+        until(page, "document.getElementById('story-said').textContent.startsWith('Computed')")
+        page.wait_for_selector("#story-live:enabled")
+        for state in page.locator("#story .state").all_inner_texts():
+            assert state.startswith(f"“{digit}”: 99.") or state == f"“{digit}”: 100.0% sure", state
     assert any("resist" in url for url in asked)
 
 

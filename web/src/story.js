@@ -32,11 +32,12 @@ export function storyPanel(networks) {
     return { canvas, state };
   }
 
-  function look({ canvas, state }, { levels, confidence, step, digit }) {
+  /** Show an image, and how sure the network is of it; nothing has been asked about the first. */
+  function look({ canvas, state }, { levels, confidence, step, digit, asked = step > 0 }) {
     show(canvas, levels);
-    const sure = step === 0 ? "static" : `“${digit}”: ${percent(confidence)} sure`;
+    const sure = asked ? `“${digit}”: ${percent(confidence)} sure` : "static";
     state.textContent = sure;
-    canvas.setAttribute("aria-label", step === 0 ? "Static" : `After ${step} steps: ${sure}`);
+    canvas.setAttribute("aria-label", asked ? `After ${step} steps: ${sure}` : "Static");
   }
 
   /** Every frame of each lane, from the file of the build. */
@@ -91,7 +92,9 @@ export function storyPanel(networks) {
       const [state] = await Promise.all([run.step(), pause(still ? 0 : PACE)]);
       finished = state.finished;
       const [{ levels, confidence, steps }] = state.images;
-      if (mine === turn) look(lane, { levels, confidence, step: steps, digit });
+      // Some static needs no step: the ordinary network takes it for an 8.
+      const asked = finished || steps > 0;
+      if (mine === turn) look(lane, { levels, confidence, step: steps, digit, asked });
     }
     await run.end();
   }
