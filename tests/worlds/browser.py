@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
 FLAGS += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
 PHONE = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+CHANCE = "let chance = 0; Math.random = () => (chance = (chance + 0.6180339887) % 1)"
 DRAW_SAID = "document.getElementById('draw-said').textContent"
 TOLD = pytest.mark.tolerates_errors  # the page is made to fail, and may say so in the console
 
@@ -176,6 +177,7 @@ def visit(
         page.on("request", lambda asked: urls.append(asked.url))
         for pattern, answer in (routes or {}).items():
             page.route(pattern, partial(_answer, answer))
+        page.add_init_script(f"(() => {{ {CHANCE} }})()")  # the same seeds in every run
         if script:
             page.add_init_script(script)
         page.goto(url)
