@@ -145,15 +145,21 @@ def test_specks_count_and_go_out_one_by_one(network):
     images.requires_grad_(True)
     clean = network.log_odds(images)[-1]
     assert clean[:2].tolist() == [[0, 0], [0, 0]]
-    assert clean[2].tolist() == pytest.approx([-0.7 * 0.1] * 2)
+    assert clean[2].tolist() == pytest.approx([-0.2 * 0.1 - 0.5 * 0.4] * 2)
     (gradient,) = torch.autograd.grad(clean[2].sum(), images)
     assert (gradient <= 0).all()
     assert (gradient[2, 0, 6:, 6:] < 0).all()
     assert gradient[2, 0, 1:6, 1:6].count_nonzero() == 0
+    lone = torch.zeros(1, *SHAPE)
+    lone[0, 0, 4, 4] = 1  # white, and all alone
+    assert network.log_odds(lone)[-1, 0, 0].item() == pytest.approx(-0.6)
     network.usual[-1], network.spread[-1] = 0, 0.01
     with torch.no_grad():
         clean_logits, specked = network(images[1:])
-    assert specked[0] < clean_logits[0]
+        assert specked[0] < clean_logits[0]
+        network.counts_specks = False
+        assert len(network.log_odds(images)) == len(LEVELS) + 1
+        assert network(images[2:])[0, 0] > specked[0]
 
 
 def test_images_of_another_shape(network):

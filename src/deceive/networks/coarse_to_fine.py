@@ -29,9 +29,12 @@ _SHUFFLED = 8
 # validation images (docs/laboratory/one.md).
 _WORST, _LENIENCE = 6.0, 5.0
 
-# A pixel is a speck if all 3×3 pixels with it in the middle are darker than this; it counts for
-# more the darker they are. Chosen on validation images (docs/laboratory/one.md).
+# A pixel is a speck if the eight around it are darker than this; it counts for more the darker they
+# are. Chosen on validation images (docs/laboratory/one.md).
 _BRIGHT = 0.6
+
+# Where the eight pixels around a pixel begin in an image with one more pixel at each side.
+_AROUND = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
 
 # D in the formula, how many of the coarsest levels have no vote, and how many votes a reader has.
 _DISPUTED, _COARSE, _VOTES = 24.0, 2, 4.0
@@ -52,8 +55,8 @@ class CoarseToFine(nn.Module):
     rubbish. The second one resists: it learned on images without noise, and is asked last. A third
     may read: it knows nothing of rubbish, and has a say on the class alone. Let z_i be the log-odds
     of a class against rubbish at level i, from most noise to none, in units of what real images
-    have; at a last level they are minus the light in specks, faint pixels with nothing bright
-    around them. Then
+    have; at a last level they are minus the light in specks, pixels with nothing bright around
+    them. Then
 
         log p(class) / p(rubbish) = B - Σ_i [g_i softplus(-z_i) + (1 - g_i) V] - D (1 - c),
         g_i = Π_{j < i} sigmoid(z_j + 5).
@@ -66,9 +69,9 @@ class CoarseToFine(nn.Module):
     ascent. The noise is the image's own pixels, shuffled and summed with signs: the same image gets
     the same answer, and different static leads to different digits.
 
-    With x a pixel and m the brightest of the 3×3 pixels with it in the middle, the light in specks
-    is the sum of x max(0, 0.6 - m). m gives no gradient: along it, several specks would become one
-    bright dot. V is 6 and D is 24.
+    With x a pixel and m the brightest of the eight around it, the light in specks is the sum of
+    x max(0, 0.6 - m). m gives no gradient: along it, the pixels beside a speck would light up. V is
+    6 and D is 24.
 
         >>> import torch
         >>> from deceive import Classifier, CoarseToFine
@@ -89,6 +92,7 @@ class CoarseToFine(nn.Module):
             noise in them, so that they can be drawn along its schedule; by default the first.
 
     Attributes:
+        counts_specks: whether there is that last level; in the rounds there isn't.
         usual, spread: buffers (levels + 2,), what log-odds real images have at each level.
         budget: a buffer, B. `calibrate` sets the three.
 
@@ -139,6 +143,7 @@ class CoarseToFine(nn.Module):
         self.image_shape: Shape = shape
         self.n_outputs: int = count
         self.num_features: int = in_noise.num_features
+        self.counts_specks = True
         self.register_buffer("usual", torch.zeros(len(LEVELS) + 2))
         self.register_buffer("spread", torch.ones(len(LEVELS) + 2))
         self.register_buffer("budget", torch.tensor(0.0))
@@ -182,14 +187,19 @@ class CoarseToFine(nn.Module):
         network = CoarseToFine(self.in_noise, self.resisting, self.reading)
         for name in ("usual", "spread", "budget"):
             getattr(network, name).copy_(getattr(self, name))
+        network.counts_specks = self.counts_specks
         network.hears_noise = False
         return network.eval()
 
     def log_odds(self, images: Tensor) -> Tensor:
-        """Of each class against rubbish, level by level: (levels + 2, N, K) for N images."""
-        noisy, resisting = self._in_noise(images), _log_odds(self.resisting(images))
-        clean = -_specks(images)[:, None].expand_as(resisting)
-        return torch.stack([*noisy, resisting, clean])
+        """Of each class against rubbish, level by level: (levels + 2, N, K) for N images.
+
+        One level less if specks don't count.
+        """
+        odds = [*self._in_noise(images), _log_odds(self.resisting(images))]
+        if self.counts_specks:
+            odds.append(-_specks(images)[:, None].expand_as(odds[-1]))
+        return torch.stack(odds)
 
     def _read(self, images: Tensor) -> Tensor:
         """The votes (N, K) of the network that reads; 0 without one."""
@@ -201,7 +211,8 @@ class CoarseToFine(nn.Module):
     def _against(self, odds: Tensor, read: Tensor) -> Tensor:
         """What counts against each class (N, K), of the log-odds at each level and the votes."""
         against, gate = torch.zeros_like(odds[0]), torch.ones_like(odds[0])
-        for level in (odds - self.usual[:, None, None]) / self.spread[:, None, None]:
+        usual, spread = (each[: len(odds), None, None] for each in (self.usual, self.spread))
+        for level in (odds - usual) / spread:
             against = against + gate * F.softplus(-level) + (1 - gate) * _WORST
             gate = gate * torch.sigmoid(level + _LENIENCE)
         shares = (odds[_COARSE:].sum(0) + read).softmax(1)
@@ -242,8 +253,8 @@ class CoarseToFine(nn.Module):
         read = torch.cat([self._read(part) for part in parts])
         real = odds.gather(2, labels.expand(len(odds), -1)[:, :, None])[:, :, 0]
         usual, few = (real.quantile(share, 1) for share in (_USUAL, _FEW))
-        self.usual.copy_(usual)
-        self.spread.copy_(((usual - few) / 2).clamp_min(_LEAST_SPREAD))
+        self.usual[: len(odds)] = usual
+        self.spread[: len(odds)] = ((usual - few) / 2).clamp_min(_LEAST_SPREAD)
         against = self._against(odds, read)
         low, high = 0.0, 2 * float(against.max()) + 100
         for _ in range(_HALVINGS):
@@ -274,8 +285,11 @@ class CoarseToFine(nn.Module):
 
 
 def _specks(images: Tensor) -> Tensor:
-    """The light (N,) in faint pixels with nothing bright around them."""
-    brightest = F.max_pool2d(images.detach(), 3, stride=1, padding=1)
+    """The light (N,) in pixels with nothing bright around them."""
+    height, width = images.shape[2:]
+    padded = F.pad(images.detach(), (1, 1, 1, 1))
+    around = [padded[:, :, i : i + height, j : j + width] for i, j in _AROUND]
+    brightest = torch.stack(around).amax(0)
     return (images * (_BRIGHT - brightest).clamp_min(0)).flatten(1).sum(1)
 
 

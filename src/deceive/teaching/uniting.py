@@ -239,6 +239,7 @@ class Uniting(Game):
         network.in_noise.load_state_dict(averaged["in_noise"].state_dict())
         guard_of(network).load_state_dict(averaged["guard"].state_dict())
         network = halved(network)
+        network.counts_specks = True
         held_out, share = self.data.validation, self.settings.digits_sure
         network.calibrate(held_out.images, held_out.labels, keep=share, confidence=SURE)
         return halved(network)
@@ -289,7 +290,11 @@ class Uniting(Game):
 
 
 def put_together(data: Dataset, settings: UnitingSettings) -> tuple[CoarseToFine, Ascent]:
-    """The networks as one, not calibrated, and the ascent that draws. Check the settings first."""
+    """The networks as one, not calibrated, and the ascent that draws. Check the settings first.
+
+    Specks don't count in the rounds: where they do, the images come out worse
+    (docs/laboratory/one.md).
+    """
     network = build_network(settings.network, data, seed=settings.seed, rubbish_class=True)
     ascent = load_card(settings.drawing).ascent
     assert isinstance(network, CoarseToFine)
@@ -298,4 +303,5 @@ def put_together(data: Dataset, settings: UnitingSettings) -> tuple[CoarseToFine
         taught = load_network(getattr(settings, name))
         getattr(network, name).load_state_dict(taught.state_dict())
     network.in_noise.load_state_dict(network.drawing.state_dict())
+    network.counts_specks = False
     return network.eval().requires_grad_(False), ascent
