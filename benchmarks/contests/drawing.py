@@ -213,7 +213,8 @@ def _minutes(group: tuple[tuple[float, str], list[Row]]) -> float:
 def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
     """As many rounds of the preset as fit.
 
-    A short and a longer trial tell the time of a round from that of what is done only once.
+    A short and a longer trial tell the time of a round from that of what is done in every run; one
+    before them takes what only the first run of a process needs.
     """
     own = {"seed": seed, "judge": plan.judge, "shown": (), "measured": 10, "judged": 0}
     judge = _judge(plan.judge)
@@ -230,7 +231,7 @@ def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
 
     short = max(1, plan.trial // 5)
     longer = max(short + 1, plan.trial)
-    before, after = (timed(rounds)[1]["seconds"] for rounds in (short, longer))
+    _, before, after = (timed(rounds)[1]["seconds"] for rounds in (short, short, longer))
     each = max(after - before, 0.1 * after) / (longer - short)
     rounds = max(1, round(longer + (seconds - after) / each))
     network, told = timed(rounds)
