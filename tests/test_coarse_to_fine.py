@@ -162,8 +162,12 @@ def test_specks_count_and_go_out_one_by_one(network):
         assert network(images[2:])[0, 0] > specked[0]
 
 
+def test_an_empty_batch(network):
+    assert network(torch.rand(0, *SHAPE)).shape == network(torch.rand(1, *SHAPE))[:0].shape
+
+
 def test_images_of_another_shape(network):
-    with pytest.raises(RuntimeError, match=r"expected images of \(1, 8, 8\), got \(3, 8, 8\)"):
+    with pytest.raises(RuntimeError, match=r"of \(1, 8, 8\), got \(\d+, 3, 8, 8\)"):
         network(torch.rand(2, 3, 8, 8))
 
 

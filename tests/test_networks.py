@@ -223,6 +223,9 @@ def test_the_least_image_that_a_network_reads_is_said(architecture):
     assert Classifier(architecture, 3, (1, least, least + 1)).eval()(
         torch.rand(2, 1, least, least + 1)
     ).shape == (2, 3)
+    assert Classifier(architecture, 3, (1, least, least + 1)).eval()(
+        torch.rand(0, 1, least, least + 1)
+    ).shape == (0, 3)
     for shape in ((1, least - 1, 28), (1, 28, least - 1)):
         with pytest.raises(InputError, match=f"expected images of at least {least}×{least} pixels"):
             Classifier(architecture, 3, shape)

@@ -32,9 +32,9 @@ from deceive.storage.models import load_card, load_network
 # The networks, and what each was trained for.
 NETWORKS = {
     "fast": "trained to read",
-    "draw": "… and to draw",
-    "resist": "… and to resist",
-    "one": "… and both at once",
+    "draw": "trained to draw",
+    "resist": "trained to resist",
+    "one": "trained for both",
 }
 
 DIGITS = 10

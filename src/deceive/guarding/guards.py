@@ -119,8 +119,8 @@ def _loaded(source: Path | str) -> Guard:
     network = load_network(source)
     if not isinstance(network, Classifier | Guarded):
         raise InputError(
-            f"use: expected a classifier with a rubbish class, or a guarded one, got {source!r}, "
-            "which is made of two networks"
+            f"use: expected a classifier with a rubbish class, or a guarded one, such as resist, got "
+            f"{source!r}, which is made of several networks"
         )
     return Guard(network, load_card(source), str(source))
 

@@ -125,6 +125,6 @@ def check_shape(images: Tensor, expected: Shape) -> None:
 
     Some others would fit, by halves that round alike.
     """
-    shape = tuple(images.shape[1:])
-    if shape != expected:
-        raise RuntimeError(f"expected images of {expected}, got {shape}")
+    shape = tuple(images.shape)
+    if shape[1:] != expected:
+        raise RuntimeError(f"expected images (N, C, H, W) of {expected}, got {shape}")

@@ -170,6 +170,8 @@ class CoarseToFine(nn.Module):
         Raises `RuntimeError` when the images have another shape than `image_shape`.
         """
         check_shape(images, self.image_shape)
+        if images.shape[0] == 0:
+            return images.new_zeros(0, self.n_outputs)
         if noise is None:
             return self._of_all_levels(images)
         drawn: Tensor = self.drawing(images, noise)

@@ -110,4 +110,7 @@ class StemConv(nn.Conv2d):
 def folded(x: Tensor, by: int) -> Tensor:
     """Each by × by pixels of (N, C, H, W) become channels; zeros fill up the sides."""
     height, width = x.shape[2:]
-    return F.pixel_unshuffle(F.pad(x, (0, -width % by, 0, -height % by)), by)
+    padded = F.pad(x, (0, -width % by, 0, -height % by))
+    if x.shape[0] == 0:  # an empty batch, which torch leaves as it is
+        return padded.reshape(0, x.shape[1] * by**2, -(-height // by), -(-width // by))
+    return F.pixel_unshuffle(padded, by)
