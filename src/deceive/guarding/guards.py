@@ -119,7 +119,7 @@ def _loaded(source: Path | str) -> Guard:
     network = load_network(source)
     if not isinstance(network, Classifier | Guarded):
         raise InputError(
-            f"use: expected a classifier with a rubbish class, or a guarded one, such as resist, got "
+            "use: expected a classifier with a rubbish class, or a guarded one such as resist, got "
             f"{source!r}, which is made of several networks"
         )
     return Guard(network, load_card(source), str(source))
