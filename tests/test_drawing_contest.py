@@ -253,6 +253,7 @@ def test_table_and_pictures_are_made_of_rows_alone(tmp_path):
         | {"contestant": name, "minutes": minutes, "seed": seed, "seconds": 60 * minutes}
         | {"frechet_distance": 10 * minutes + seed, "shown": strip}
         | ({"clock": "processor", "test_accuracy": 0.991} if name == "JEM" else {})
+        | ({"measured": f"2026-11-{27 + seed % 2}"} if name == "JEM" else {})
         for seed in (0, 1, 2)
         for minutes in (2, 5)
         for name in ("rounds", "VAE", "diffusion", "Discriminator Flow", "JEM")
@@ -260,10 +261,10 @@ def test_table_and_pictures_are_made_of_rows_alone(tmp_path):
     result = {"facts": FACTS, "plan": {"seeds": 3}, "rows": rows}
     (tmp_path / "drawing.json").write_text(json.dumps(result))
     text = table.make(tmp_path, pictures=tmp_path)
-    assert "| 5 | VAE | 1,234 | 3 | wall | 300 | 51 (50–52) | 50% | 0.8 | 0.7 | 90% |" in text
-    assert "| 5 | JEM | 1,234 | 3 | processor | 300 | 51 (50–52) |" in text
+    assert "| 5 | VAE | 1,234 | 3 | wall |  | 300 | 51 (50–52) | 50% | 0.8 | 0.7 | 90% |" in text
+    assert "| 5 | JEM | 1,234 | 3 | processor | 2026-11-27, 2026-11-28 | 300 | 51 (50–52) |" in text
     assert "| 80 |  | 99.1% |" in text
-    assert "| real images |  |  |  |  | 1.5 |" in text
+    assert "| real images |  |  |  |  |  | 1.5 |" in text
     for picture in ("quality-against-time.png", "drawn-side-by-side.png"):
         assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
 

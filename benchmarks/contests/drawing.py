@@ -111,7 +111,8 @@ def run(plan: Plan, earlier: Row | None = None) -> Iterator[Row]:
         trained = CONTESTANTS[name](data, 60 * minutes, seed, plan)
         targets = torch.arange(data.n_classes).repeat_interleave(plan.count)
         result["rows"] += [
-            {"minutes": minutes, "seed": seed} | _judged(trained, way, data, judge, targets, seed)
+            {"minutes": minutes, "seed": seed, "measured": facts()["date"].split()[0]}
+            | _judged(trained, way, data, judge, targets, seed)
             for way in trained.ways
         ]
         yield result
@@ -188,12 +189,13 @@ def table(result: Row) -> str:
             f"{rows[0]['parameters']:,}",
             str(len(rows)),
             rows[0].get("clock", _WALL),
+            ", ".join(sorted({row["measured"] for row in rows if "measured" in row})),
             *cells(rows, MEASURES),
         )
         for (minutes, name), rows in by_training
     ]
-    lines.append(("", "real images", "", "", "", *cells_of_real(every, MEASURES)))
-    heads = ("minutes", "", "parameters", "seeds", "clock", *titles(MEASURES))
+    lines.append(("", "real images", "", "", "", "", *cells_of_real(every, MEASURES)))
+    heads = ("minutes", "", "parameters", "seeds", "clock", "measured", *titles(MEASURES))
     return "\n\n".join(
         (
             f"## Drawing\n\n{every[0]['images']:,} images of each, against the test images; "
