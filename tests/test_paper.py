@@ -32,8 +32,10 @@ def gibberish(name):
     return asked["gibberish_rate"]
 
 
-def drawn(contestant, measure="frechet_distance"):
-    (row,) = (r for r in rows("drawing") if (r["contestant"], r["minutes"]) == (contestant, 20))
+def drawn(contestant, measure="frechet_distance", minutes=20):
+    (row,) = (
+        r for r in rows("drawing") if (r["contestant"], r["minutes"]) == (contestant, minutes)
+    )
     return row[measure]
 
 
@@ -61,8 +63,9 @@ SAID = [
     f"it is {fmean(map(gibberish, RESISTING)):.1%} (mean of five trainings)",
     f"that of `fast` is {gibberish('fast'):.1%}",
     f"features of another classifier, is {drawn('rounds'):.2f}",
-    f"It is {drawn('VAE'):.2f} for a variational autoencoder",
-    f"and {drawn('diffusion'):.2f} for a diffusion model",
+    f"JEM [@grathwohl2020] has {drawn('JEM'):.2f}. After an hour",
+    f"variational autoencoder has {drawn('VAE', minutes=60):.2f} and a diffusion model "
+    f"{drawn('diffusion', minutes=60):.2f}.",
     f"real digits have {drawn('rounds', 'floor_frechet_distance'):.2f}",
     f"of {WHOLE['proved']:.2%} of {WHOLE['images']:,} images of garbage",
     f"it makes {faster():.1f} times as many fooling images",
