@@ -215,8 +215,8 @@ def _minutes(group: tuple[tuple[float, str], list[Row]]) -> float:
 def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
     """As many rounds of the preset as fit.
 
-    A short and a longer trial tell the time of a round from that of what is done in every run; one
-    before them takes what only the first run of a process needs.
+    The difference between a short and a longer trial is the time of their rounds alone. A trial
+    before both warms up: the first run of a process takes longer.
     """
     own = {"seed": seed, "judge": plan.judge, "shown": (), "measured": 10, "judged": 0}
     judge = _judge(plan.judge)
@@ -228,16 +228,15 @@ def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
         chosen = cast(EmergingSettings, changed(usual, plan.settings))
         return chosen.model_copy(update=own | {"rounds": rounds})
 
-    def timed(rounds: int) -> tuple[Classifier, Row]:
-        return _timed(data, settings_for(rounds), judge)
+    def time_of(rounds: int) -> float:
+        return float(_timed(data, settings_for(rounds), judge)[1]["seconds"])
 
     short = max(1, plan.trial // 5)
     longer = max(short + 1, plan.trial)
-    _, before, after = (timed(rounds)[1]["seconds"] for rounds in (short, short, longer))
+    _, before, after = (time_of(rounds) for rounds in (short, short, longer))
     each = max(after - before, 0.1 * after) / (longer - short)
-    rounds = max(1, round(longer + (seconds - after) / each))
-    network, told = timed(rounds)
-    settings = settings_for(rounds)
+    settings = settings_for(max(1, round(longer + (seconds - after) / each)))
+    network, told = _timed(data, settings, judge)
     return Trained(
         told.pop("seconds"),
         sum(parameter.numel() for parameter in network.parameters()),
@@ -250,7 +249,7 @@ def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
 
 
 def _quicker(rounds: int) -> Row:
-    """What differs from the preset: candidates whose turn comes sooner, a higher learning rate.
+    """What differs from the preset: fewer candidates are kept, and the learning rate is higher.
 
     Chosen on validation images, for 2,400 to 16,000 rounds (docs/laboratory/rounds-trials.md).
     """

@@ -32,7 +32,7 @@ export function storyPanel(networks) {
     return { canvas, state };
   }
 
-  /** Show an image, and how sure the network is of it; nothing has been asked about the first. */
+  /** Show an image, and how sure the network is of it, if it has been asked. */
   function look({ canvas, state }, { levels, confidence, step, digit, asked = step > 0 }) {
     show(canvas, levels);
     const sure = asked ? `“${digit}”: ${percent(confidence)} sure` : "static";

@@ -92,7 +92,7 @@ class CoarseToFine(nn.Module):
             noise in them, so that they can be drawn along its schedule; by default the first.
 
     Attributes:
-        counts_specks: whether there is that last level; in the rounds there isn't.
+        counts_specks: whether the level of specks is there. In the rounds it isn't.
         usual, spread: buffers (levels + 2,), what log-odds real images have at each level.
         budget: a buffer, B. `calibrate` sets the three.
 
