@@ -62,7 +62,7 @@ _OTHERS = {"frechet_distance": "Fréchet distance", "median_steps": "median step
 
 def rounds_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Shares by round on the left; on the right, measures with other units."""
-    figure, places = _side_by_side(2, left=90, gap=110)
+    figure, places = _side_by_side(2, left=90, gap=110, above=3 * LINE)
     many = rows[-1]["round"] > 100
     colours = itertools.cycle(COLOURS)
     for axes, names in zip(places, (_SHARES, _OTHERS), strict=True):
@@ -76,7 +76,14 @@ def rounds_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlabel("round", size=points(0.85))
         if len(axes.lines) > 1:
-            axes.legend(frameon=False, fontsize=points(0.62), loc="upper left" if many else "best")
+            axes.legend(
+                loc="lower left",
+                bbox_to_anchor=(0, 1.01),
+                borderaxespad=0,
+                ncols=2,
+                frameon=False,
+                fontsize=points(0.62),
+            )
         elif axes.lines:
             axes.set_ylabel(str(axes.lines[0].get_label()), size=points(0.85))
     places[0].set_ylim(-0.02, 1.02)
@@ -86,15 +93,18 @@ def rounds_curves(rows: Sequence[Mapping[str, Any]]) -> Figure:
     return figure
 
 
-def _side_by_side(count: int, *, left: int, gap: int) -> tuple[Figure, list[Axes]]:
-    """A figure with panels of equal width: `left` pixels before the first, `gap` between them."""
-    width, height, bottom = 1120, 460, 3 * LINE
+def _side_by_side(count: int, *, left: int, gap: int, above: int = 0) -> tuple[Figure, list[Axes]]:
+    """A figure with panels of equal width.
+
+    There are `left` pixels before the first panel, `gap` between them, and `above` for legends.
+    """
+    width, height, bottom = 1120, 460 + above, 3 * LINE
     each = (width - left - GAP - gap * (count - 1)) / count
     figure, places = blank(width, height), []
     for index in range(count):
         x = (left + index * (each + gap)) / width
         axes = figure.add_axes(
-            (x, bottom / height, each / width, (height - bottom - LINE) / height)
+            (x, bottom / height, each / width, (height - bottom - LINE - above) / height)
         )
         axes.tick_params(labelsize=points(0.75))
         axes.spines[["top", "right"]].set_visible(False)
