@@ -26,7 +26,7 @@ def test_a_failure_is_said_without_a_median(tmp_path, capsys):
         capsys, "fool", "--target", "5", "--steps", "0", "--out", str(tmp_path / "five.png")
     )
     assert code == 1
-    assert re.search(r"fast is \d+\.\d\d% sure that it is a 5, short of 0\.99, after 0 steps", out)
+    assert re.search(r"fast is [\d.]+% sure that it is a 5, short of 0\.99, after 0 steps", out)
 
 
 def test_no_network_judges_itself_or_other_images(tmp_path, capsys):
@@ -127,7 +127,7 @@ def test_a_candidate_out_of_steps_is_said(tmp_path, capsys):
     code, out, _ = run(capsys, "fool", "--target", "5", "--steps", "0", "--out", str(path))
     assert code == 1
     assert path.exists()
-    assert "fast is 0." in out
+    assert "fast is 0" in out
     assert "% sure that it is a 5, short of 0.99, after 0 steps" in out
 
 

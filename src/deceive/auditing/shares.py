@@ -1,5 +1,6 @@
 """Computing and formatting shares."""
 
+import math
 from collections.abc import Sequence
 
 from torch import Tensor
@@ -49,8 +50,10 @@ def in_list(words: Sequence[str], last: str = "and") -> str:
 def sure(confidence: float) -> str:
     """A confidence in per cent, with enough digits to distinguish it from certainty.
 
-    >>> sure(0.99), sure(0.999987)
-    ('99%', '99.9987%')
+    >>> sure(0.99), sure(0.999987), sure(0.9999997), sure(1)
+    ('99%', '99.9987%', '99.99997%', '100%')
     """
     digits = 2 if confidence < 0.9995 else 4
+    if confidence < 1:
+        digits = max(digits, math.ceil(-math.log10(1 - confidence)) - 2)
     return f"{confidence * 100:.{digits}f}".rstrip("0").rstrip(".") + "%"

@@ -104,6 +104,7 @@ class FoolCommand(Command):
         """Write the image, read it back, and report the network's confidence in it."""
         import torch
 
+        from deceive.auditing.shares import sure
         from deceive.common.levels import from_levels
         from deceive.networks.inference import probabilities_of
         from deceive.reporting.figures import read_png, save
@@ -116,7 +117,7 @@ class FoolCommand(Command):
         steps = counted(int(result.steps[0]), "step")
         article = "an" if str(target).startswith("8") or target in (11, 18) else "a"
         return (
-            f"{self.out}: {self.model} is {confidence:.2%} sure that it is {article} {target}"
+            f"{self.out}: {self.model} is {sure(confidence)} sure that it is {article} {target}"
             f"{short}, after {steps}"
         )
 
