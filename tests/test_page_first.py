@@ -178,7 +178,7 @@ def test_the_menu_says_what_each_network_is(visit):
     page = visit()
     options = page.locator("#deceive-network option").all_inner_texts()
     assert len(options) == 5
-    assert any("taught rubbish 16,000 times: draws" in option for option in options)
+    assert any("taught rubbish 30,000 times: draws" in option for option in options)
     page.click("#deceive-more")
     assert page.locator("#deceive-network option").count() > 10
     assert page.locator("#deceive-network optgroup").count() == 2

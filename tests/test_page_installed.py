@@ -16,7 +16,7 @@ def installed(dist, tmp_path_factory):
     """The URL of the page as an installed package serves it, offline, and what its user is told."""
 
     def weights_of(name):
-        if name not in ("fast", "judge", "rounds-016000"):
+        if name not in ("fast", "judge", "rounds-030000"):
             raise InputError(f"{name}: expected to download it")
         return shipped_folder() / f"{name}.safetensors"
 
@@ -37,7 +37,7 @@ def test_it_works_with_what_it_has_and_says_what_it_lacks(visit, installed):
     page = visit(url)
     draw_one(page)
     assert "sure that this is a 5" in deceived(page, 5)
-    assert deceived(page, 5, network="rounds-016000")
+    assert deceived(page, 5, network="rounds-030000")
     assert page.locator("#rounds canvas").count() > 10  # previews of all networks
     choose_network(page, "resist")
     page.click("#deceive-go")

@@ -77,10 +77,10 @@ def test_its_figures_are_those_of_the_rows(said):
     assert said in ONE_LINE
 
 
-@pytest.mark.parametrize("name", ["rounds-016000", "resist"])
-def test_the_rounds_take_less_than_20_minutes(name):
-    assert "thousands of rounds in less than 20 minutes" in ONE_LINE
-    assert json.loads((ROOT / f"models/{name}.json").read_text())["seconds"] < 20 * 60
+@pytest.mark.parametrize("name", ["rounds-030000", "resist"])
+def test_the_rounds_take_less_than_25_minutes(name):
+    assert "thousands of rounds in less than 25 minutes" in ONE_LINE
+    assert json.loads((ROOT / f"models/{name}.json").read_text())["seconds"] < 25 * 60
 
 
 def test_it_is_as_short_as_the_journal_asks():

@@ -67,7 +67,7 @@ def test_it_draws_with_the_network_of_a_run(tmp_path, monkeypatch):
     path = Path(re.findall(r'path = "(.*?)"', YOUR_DATA[1])[0])
     path.parent.mkdir(parents=True)
     for ending in (".safetensors", ".json"):
-        shutil.copy(CLONE / f"models/rounds-016000{ending}", path.with_suffix(ending))
+        shutil.copy(CLONE / f"models/rounds-030000{ending}", path.with_suffix(ending))
     names = {}
     exec(compile(YOUR_DATA[1].replace("count=20", "count=1"), "your-data.md", "exec"), names)
     assert names["clothes"].images.shape == (10, 1, 28, 28)

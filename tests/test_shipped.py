@@ -67,7 +67,7 @@ def test_a_clone_has_them(installed, tmp_path, monkeypatch):
     clone = tmp_path / "clone" / "models"
     shutil.copytree(CLONE, clone)
     monkeypatch.setattr(shipped, "_installed_from", lambda: clone.parent)
-    assert shipped.shipped_weights("draw") == clone / "rounds-016000.safetensors"
+    assert shipped.shipped_weights("draw") == clone / "rounds-030000.safetensors"
     monkeypatch.chdir(clone.parent)
     assert shipped.shipped_weights("study") == Path("models/study.safetensors")
     assert load_network("study").architecture == "study"
@@ -81,7 +81,7 @@ def test_where_pip_installed_it_from(monkeypatch):
         assert shipped._installed_from() == folder
 
 
-@pytest.mark.parametrize(("name", "file"), [("study", "study"), ("draw", "rounds-016000")])
+@pytest.mark.parametrize(("name", "file"), [("study", "study"), ("draw", "rounds-030000")])
 def test_what_is_left_out_is_downloaded_once(name, file, installed, mirror, capsys):
     assert load_card(name).command  # needs no download
     assert not installed.exists()

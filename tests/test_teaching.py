@@ -367,10 +367,19 @@ def test_settings_are_of_a_kind():
 
 @pytest.mark.parametrize("preset", OLD_OF)
 def test_settings_from_before_there_were_kinds_are_read(preset, tmp_path):
-    assert read_settings(OLD_OF[preset], "here") == PRESETS[preset]
+    old = {"rounds": 16_000, "kept": 2000, "learning_rate": 6e-4} if preset == "draw" else {}
+    expected = PRESETS[preset].model_copy(update=old)
+    assert read_settings(OLD_OF[preset], "here") == expected
     path = tmp_path / "old.json"
     path.write_text(json.dumps(OLD_OF[preset] | {"rounds": 7}))
-    assert changed(PRESETS[preset], path) == PRESETS[preset].model_copy(update={"rounds": 7})
+    assert changed(PRESETS[preset], path) == expected.model_copy(update={"rounds": 7})
+
+
+def test_the_learning_rate_goes_by_the_rounds_unless_it_is_given():
+    rates = [EmergingSettings(rounds=rounds).rate for rounds in (100, 16_000, 64_000)]
+    assert rates == pytest.approx([2e-3, 1.2e-3, 6e-4])
+    assert EmergingSettings(rounds=100, learning_rate=1e-3).rate == 1e-3
+    assert PRESETS["paint"].model_copy(update={"rounds": 100}).rate == 6e-4
 
 
 def test_old_settings_that_no_kind_has_are_refused(tmp_path):

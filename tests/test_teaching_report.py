@@ -110,7 +110,8 @@ def test_a_run_from_before_there_were_kinds_has_its_page(played, preset, tmp_pat
     row |= {"gibberish_rate": 0.5, "digits_sure": 0.5}
     (tmp_path / "rows.jsonl").write_text(json.dumps(row) + "\n")
     page = write_rounds_page(Run.open(tmp_path)).read_text()
-    assert f"deceive rounds --preset {preset}<" in page
+    changes = " --rounds 16000 --kept 2000 --learning-rate 0.0006" if preset == "draw" else ""
+    assert f"deceive rounds --preset {preset}{changes}<" in page
     with pytest.raises(InputError, match="expected a run with the same settings"):
         Run(tmp_path, PRESETS[preset].model_dump(mode="json") | {"data_checksum": ""}, ROUNDS)
 

@@ -34,8 +34,14 @@ WAYS: dict[str, dict[str, Any]] = {
     "– and drawn again where they are not accepted": {},
 }
 
-# All is measured in rounds twice as large as the preset's, as they were when this was first held.
-LARGE = {"candidates": 128, "kept": 4000, "clean_digits": 64, "averaging": 0.998}
+# All is measured in rounds as they were when this was first held: twice as large as the preset's.
+LARGE = {
+    "candidates": 128,
+    "kept": 4000,
+    "learning_rate": 6e-4,
+    "clean_digits": 64,
+    "averaging": 0.998,
+}
 
 # Changes of those settings; those of their ascent are in an inner dictionary.
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -3,7 +3,6 @@
 Each is retrained for every budget, so that its schedule ends with it, and judged off the clock.
 """
 
-import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
@@ -222,10 +221,7 @@ def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
     judge = _judge(plan.judge)
 
     def settings_for(rounds: int) -> EmergingSettings:
-        usual = _EMERGING[plan.preset]
-        if plan.preset == "draw":
-            usual = usual.model_copy(update=_quicker(rounds))
-        chosen = cast(EmergingSettings, changed(usual, plan.settings))
+        chosen = cast(EmergingSettings, changed(_EMERGING[plan.preset], plan.settings))
         return chosen.model_copy(update=own | {"rounds": rounds})
 
     def time_of(rounds: int) -> float:
@@ -246,15 +242,6 @@ def _rounds(data: Dataset, seconds: float, seed: int, plan: Plan) -> Trained:
             "rounds, as they come": partial(_drawn, network, settings, **AS_THEY_COME),
         },
     )
-
-
-def _quicker(rounds: int) -> Row:
-    """What differs from the preset: fewer candidates are kept, and the learning rate is higher.
-
-    Chosen on validation images, for 2,400 to 16,000 rounds (docs/laboratory/rounds-trials.md).
-    """
-    rate = min(2e-3, 1.2e-3 * math.sqrt(16_000 / rounds))
-    return {"kept": 500, "learning_rate": rate}
 
 
 def _timed(data: Dataset, settings: EmergingSettings, judge: Any) -> tuple[Classifier, Row]:

@@ -16,7 +16,7 @@ from deceive.common.version import __version__
 _PACKAGE = Path(__file__).resolve().parents[1]
 
 # Other names of shipped networks, with the files that they mean.
-_ALSO = {"draw": "rounds-016000"}
+_ALSO = {"draw": "rounds-030000"}
 
 # Where the repository has the weights that the package leaves out: at its version, or newest.
 MIRROR = "https://raw.githubusercontent.com/OWNER/deceive"
@@ -45,7 +45,7 @@ def shipped_in_words() -> str:
     """The names for an error's sentence; of the many `rounds-…`, the stages of `draw`, the last.
 
     >>> shipped_in_words()
-    'detector, draw, fast, judge, judge-in-noise, one, resist, study, …, rounds-016000'
+    'detector, draw, fast, judge, judge-in-noise, one, resist, study, …, rounds-030000'
     """
     names = shipped_names()
     stages = [name for name in names if name.startswith("rounds-")]

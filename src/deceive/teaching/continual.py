@@ -37,7 +37,7 @@ class Continual(Game):
         self.network, learning = self.kind.network, guard_of(self.kind.network)
         self.learner = Learner(
             learning,
-            rate=settings.learning_rate,
+            rate=settings.rate,
             averaging=settings.averaging,
             rounds=settings.rounds,
         )

@@ -159,6 +159,6 @@ def _roll_back(game: Game, checkpoint: Path, run: Run, trouble: DivergedError) -
         "round": where,
         "to": game.number,
         "because": str(trouble),
-        "learning_rate": cast(ContinualSettings, game.settings).learning_rate * slowed,
+        "learning_rate": cast(ContinualSettings, game.settings).rate * slowed,
     }
     processes.on_main(lambda: run.add(row))

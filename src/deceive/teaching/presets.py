@@ -24,6 +24,9 @@ from deceive.teaching.settings import (
 # the network is led to real images. Chosen on validation images (docs/laboratory/fashion.md).
 _PAINT = EmergingSettings(
     network="paint",
+    rounds=16_000,
+    kept=2000,
+    learning_rate=6e-4,
     start="smooth",
     leading=1,
     ascent=Ascent(

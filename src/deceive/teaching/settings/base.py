@@ -1,5 +1,6 @@
 """Settings that all kinds of rounds share."""
 
+import math
 from collections.abc import Collection
 from typing import Annotated, Any, ClassVar
 
@@ -110,9 +111,9 @@ class RoundsSettings(BaseModel):
 class ContinualSettings(RoundsSettings):
     """Settings of rounds in which one network keeps learning: one optimiser step per round."""
 
-    kept: int = Field(default=2000, ge=1)
+    kept: Annotated[int, Field(ge=1)]
     """Size of the rubbish set, from which each round takes its candidates."""
-    learning_rate: float = Field(default=6e-4, gt=0, le=1e30)
+    learning_rate: float | None
     """Highest learning rate. It rises over the first 100 rounds and falls along a cosine to a
     twentieth. Rounds that diverge go back, and continue with half of it."""
     rubbish_weight: float = Field(default=1, gt=0, le=checks.GREATEST)
@@ -123,6 +124,13 @@ class ContinualSettings(RoundsSettings):
     smoothness: float = Field(default=0.1, ge=0, le=checks.GREATEST)
     """Weight of the penalty on the gradient at digits (R1, Mescheder et al. 2018). It keeps the
     network from growing so steep that its gradient leads nowhere."""
+
+    @property
+    def rate(self) -> float:
+        """The highest learning rate, also if it goes by the number of rounds."""
+        if self.learning_rate is None:
+            return min(2e-3, 1.2e-3 * math.sqrt(16_000 / self.rounds))
+        return self.learning_rate
 
     @model_validator(mode="after")
     def _enough_kept(self) -> "ContinualSettings":

@@ -26,9 +26,11 @@ class ResistingSettings(ContinualSettings):
     rounds: Some = 2500
     candidates: Annotated[int, Field(ge=1)] = 128
     steps: Some = 5
+    kept: Annotated[int, Field(ge=1)] = 2000
     shown: tuple[Round, ...] = (0, 30, 100, 300, 1000)
     measured: Annotated[int, Field(ge=1)] = 10
     """Images of each class and start that are made to measure a network."""
+    learning_rate: float = Field(default=6e-4, gt=0, le=1e30)
     rubbish_weight: float = Field(default=0.5, gt=0, le=checks.GREATEST)
     averaging: float = Field(default=0.998, ge=0, lt=1)
     starts: tuple[str, ...] = ("uniform", "gaussian", *("smooth", "blank") * 2, *("real",) * 4)
