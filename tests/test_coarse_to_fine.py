@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 from torch import nn
@@ -74,7 +76,8 @@ def test_another_network_may_draw_and_one_may_read():
     reader.head.bias.data[1 - seen] = 1000
     before, after = (network(images)[0, :2] for network in (plain, whole))
     change = (after[1 - seen] - after[seen]) - (before[1 - seen] - before[seen])
-    assert coarse_to_fine._DISPUTED < change <= 2 * coarse_to_fine._DISPUTED + 1e-3
+    disputed, _ = coarse_to_fine._STRICT
+    assert disputed < change <= 2 * disputed + 1e-3
 
 
 def test_it_can_be_exported(monkeypatch, tmp_path):
@@ -106,21 +109,35 @@ def answer(network, monkeypatch, *levels):
 
 
 def test_each_level_counts_and_finer_ones_wait_for_coarser(network, monkeypatch):
-    content, against = [20.0, 20.0], [20.0, -30.0]
-    few, disputed = [content] * len(LEVELS), coarse_to_fine._DISPUTED
+    content, against = [20.0, 20.0], [20.0, -300.0]
+    few, disputed = [content] * len(LEVELS), coarse_to_fine._STRICT[0]
     # Each class has half of the votes.
     found = answer(network, monkeypatch, *few, content)
     assert found == pytest.approx([-disputed / 2, -disputed / 2, 0], abs=1e-3)
     # The level without noise counts against the second class, which loses its votes by that, and
     # isn't asked about specks.
     found = answer(network, monkeypatch, *few, against)
-    assert found == pytest.approx([0, -30 - coarse_to_fine._WORST - disputed, 0], abs=1e-3)
+    assert found == pytest.approx([0, -300 - coarse_to_fine._WORST - disputed, 0], abs=1e-3)
     # The coarsest level counts, which has no vote, and no finer one is asked about the class.
-    waiting = -30 - (len(LEVELS) + 1) * coarse_to_fine._WORST
+    waiting = -300 - (len(LEVELS) + 1) * coarse_to_fine._WORST
     found = answer(network, monkeypatch, against, *few[1:], content)
     assert found == pytest.approx([-disputed / 2, waiting - disputed / 2, 0], abs=1e-3)
     found = answer(network, monkeypatch, against, *few[1:], against)
     assert found == pytest.approx([0, waiting - disputed, 0], abs=1e-3)
+
+
+def test_a_vote_has_to_be_clear_except_in_the_rounds(network, monkeypatch):
+    content = [[20.0, 20.0]] * len(LEVELS)
+    leads, losses = (0.0, 10.0, 40.0, 200.0), {}
+    for strict in (True, False):
+        network.strict = strict
+        losses[strict] = [
+            -answer(network, monkeypatch, *content, [20.0 + lead, 20.0])[0] for lead in leads
+        ]
+    for lead, lost in zip(leads, losses[True], strict=True):
+        assert lost == pytest.approx(96 / (1 + math.exp(lead / 6)), abs=1e-2)
+    for lead, lost in zip(leads, losses[False], strict=True):
+        assert lost == pytest.approx(24 / (1 + math.exp(lead)), abs=1e-2)
 
 
 def test_calibrated_a_share_of_real_images_gets_the_confidence(network):
@@ -157,7 +174,7 @@ def test_specks_count_and_go_out_one_by_one(network):
     with torch.no_grad():
         clean_logits, specked = network(images[1:])
         assert specked[0] < clean_logits[0]
-        network.counts_specks = False
+        network.strict = False
         assert len(network.log_odds(images)) == len(LEVELS) + 1
         assert network(images[2:])[0, 0] > specked[0]
 

@@ -36,8 +36,12 @@ _BRIGHT = 0.6
 # Where the eight pixels around a pixel begin in an image with one more pixel at each side.
 _AROUND = [(i, j) for i in range(3) for j in range(3) if (i, j) != (1, 1)]
 
-# D in the formula, how many of the coarsest levels have no vote, and how many votes a reader has.
-_DISPUTED, _COARSE, _VOTES = 24.0, 2, 4.0
+# How many of the coarsest levels have no vote, and how many votes a reader has.
+_COARSE, _VOTES = 2, 4.0
+
+# D and T in the formula: what a class loses without votes, and how clear a vote has to be. Chosen
+# on validation images (docs/laboratory/one.md).
+_STRICT, _IN_ROUNDS = (96.0, 6.0), (24.0, 1.0)
 
 # Each level's scale comes from two quantiles of the log-odds of real images.
 _USUAL, _FEW = 0.3, 0.02
@@ -63,15 +67,16 @@ class CoarseToFine(nn.Module):
 
     A level counts against the class by softplus(-z_i), and by V until every coarser level accepts
     it. c is the class's share if all but the two coarsest levels vote, and the network that reads
-    four times: the softmax of the sums of their log-odds and of four times its log-probabilities.
-    This reads more digits correctly. The gradient shapes the whole image first, since noise hides
+    four times: with v the sums of their log-odds and of four times its log-probabilities, c is the
+    softmax of v / T. This reads more digits correctly, and an image halfway between two classes
+    gets neither. The gradient shapes the whole image first, since noise hides
     the rest, and details at the end: the noise schedule of `draw`, followed by plain gradient
     ascent. The noise is the image's own pixels, shuffled and summed with signs: the same image gets
     the same answer, and different static leads to different digits.
 
     With x a pixel and m the brightest of the eight around it, the light in specks is the sum of
     x max(0, 0.6 - m). m gives no gradient: along it, the pixels beside a speck would light up. V is
-    6 and D is 24.
+    6, D is 96 and T is 6.
 
         >>> import torch
         >>> from deceive import Classifier, CoarseToFine
@@ -92,7 +97,7 @@ class CoarseToFine(nn.Module):
             noise in them, so that they can be drawn along its schedule; by default the first.
 
     Attributes:
-        counts_specks: whether the level of specks is there. In the rounds it isn't.
+        strict: in the rounds it isn't, and then there is no level of specks, D is 24 and T is 1.
         usual, spread: buffers (levels + 2,), what log-odds real images have at each level.
         budget: a buffer, B. `calibrate` sets the three.
 
@@ -143,7 +148,7 @@ class CoarseToFine(nn.Module):
         self.image_shape: Shape = shape
         self.n_outputs: int = count
         self.num_features: int = in_noise.num_features
-        self.counts_specks = True
+        self.strict = True
         self.register_buffer("usual", torch.zeros(len(LEVELS) + 2))
         self.register_buffer("spread", torch.ones(len(LEVELS) + 2))
         self.register_buffer("budget", torch.tensor(0.0))
@@ -189,17 +194,17 @@ class CoarseToFine(nn.Module):
         network = CoarseToFine(self.in_noise, self.resisting, self.reading)
         for name in ("usual", "spread", "budget"):
             getattr(network, name).copy_(getattr(self, name))
-        network.counts_specks = self.counts_specks
+        network.strict = self.strict
         network.hears_noise = False
         return network.eval()
 
     def log_odds(self, images: Tensor) -> Tensor:
         """Of each class against rubbish, level by level: (levels + 2, N, K) for N images.
 
-        One level less if specks don't count.
+        One level less if it isn't strict.
         """
         odds = [*self._in_noise(images), _log_odds(self.resisting(images))]
-        if self.counts_specks:
+        if self.strict:
             odds.append(-_specks(images)[:, None].expand_as(odds[-1]))
         return torch.stack(odds)
 
@@ -217,8 +222,9 @@ class CoarseToFine(nn.Module):
         for level in (odds - usual) / spread:
             against = against + gate * F.softplus(-level) + (1 - gate) * _WORST
             gate = gate * torch.sigmoid(level + _LENIENCE)
-        shares = (odds[_COARSE:].sum(0) + read).softmax(1)
-        return against + _DISPUTED * (1 - shares)
+        disputed, clear = _STRICT if self.strict else _IN_ROUNDS
+        shares = ((odds[_COARSE:].sum(0) + read) / clear).softmax(1)
+        return against + disputed * (1 - shares)
 
     @arguments.taking(images=arguments.images, labels=arguments.labels)
     @torch.no_grad()

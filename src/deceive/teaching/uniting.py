@@ -87,7 +87,7 @@ class Uniting(Game):
         taught = nn.ModuleDict({"in_noise": self.in_noise, "guard": self.guard})
         self.learner = Learner(
             taught.requires_grad_(True),
-            rate=settings.learning_rate,
+            rate=settings.rate,
             averaging=settings.averaging,
             rounds=settings.rounds,
         )
@@ -239,7 +239,7 @@ class Uniting(Game):
         network.in_noise.load_state_dict(averaged["in_noise"].state_dict())
         guard_of(network).load_state_dict(averaged["guard"].state_dict())
         network = halved(network)
-        network.counts_specks = True
+        network.strict = True
         held_out, share = self.data.validation, self.settings.digits_sure
         network.calibrate(held_out.images, held_out.labels, keep=share, confidence=SURE)
         return halved(network)
@@ -292,7 +292,7 @@ class Uniting(Game):
 def put_together(data: Dataset, settings: UnitingSettings) -> tuple[CoarseToFine, Ascent]:
     """The networks as one, not calibrated, and the ascent that draws. Check the settings first.
 
-    Specks don't count in the rounds: where they do, the images come out worse
+    It isn't strict in the rounds: where specks count, the images come out worse
     (docs/laboratory/one.md).
     """
     network = build_network(settings.network, data, seed=settings.seed, rubbish_class=True)
@@ -303,5 +303,5 @@ def put_together(data: Dataset, settings: UnitingSettings) -> tuple[CoarseToFine
         taught = load_network(getattr(settings, name))
         getattr(network, name).load_state_dict(taught.state_dict())
     network.in_noise.load_state_dict(network.drawing.state_dict())
-    network.counts_specks = False
+    network.strict = False
     return network.eval().requires_grad_(False), ascent
