@@ -67,12 +67,14 @@ class CoarseToFine(nn.Module):
 
     A level counts against the class by softplus(-z_i), and by V until every coarser level accepts
     it. c is the class's share if all but the two coarsest levels vote, and the network that reads
-    four times: with v the sums of their log-odds and of four times its log-probabilities, c is the
-    softmax of v / T. This reads more digits correctly, and an image halfway between two classes
-    gets neither. The gradient shapes the whole image first, since noise hides
-    the rest, and details at the end: the noise schedule of `draw`, followed by plain gradient
-    ascent. The noise is the image's own pixels, shuffled and summed with signs: the same image gets
-    the same answer, and different static leads to different digits.
+    four times: c is the softmax of v / T, where v sums their log-odds and four times its
+    log-probabilities. This reads more digits correctly, and an image halfway between two classes
+    gets neither.
+
+    The gradient shapes the whole image first, since noise hides the rest, and details at the end:
+    the noise schedule of `draw`, followed by plain gradient ascent. The noise is the image's own
+    pixels, shuffled and summed with signs: the same image gets the same answer, and different
+    static leads to different digits.
 
     With x a pixel and m the brightest of the eight around it, the light in specks is the sum of
     x max(0, 0.6 - m). m gives no gradient: along it, the pixels beside a speck would light up. V is
@@ -97,7 +99,8 @@ class CoarseToFine(nn.Module):
             noise in them, so that they can be drawn along its schedule; by default the first.
 
     Attributes:
-        strict: in the rounds it isn't, and then there is no level of specks, D is 24 and T is 1.
+        strict: whether specks count and the vote has to be clear. In the rounds it is False: there
+            is no level of specks, D is 24 and T is 1.
         usual, spread: buffers (levels + 2,), what log-odds real images have at each level.
         budget: a buffer, B. `calibrate` sets the three.
 
@@ -201,7 +204,7 @@ class CoarseToFine(nn.Module):
     def log_odds(self, images: Tensor) -> Tensor:
         """Of each class against rubbish, level by level: (levels + 2, N, K) for N images.
 
-        One level less if it isn't strict.
+        There is one level less if `strict` is False.
         """
         odds = [*self._in_noise(images), _log_odds(self.resisting(images))]
         if self.strict:

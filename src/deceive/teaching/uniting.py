@@ -292,7 +292,7 @@ class Uniting(Game):
 def put_together(data: Dataset, settings: UnitingSettings) -> tuple[CoarseToFine, Ascent]:
     """The networks as one, not calibrated, and the ascent that draws. Check the settings first.
 
-    It isn't strict in the rounds: where specks count, the images come out worse
+    It isn't `strict` in the rounds: if specks counted there, the images would come out worse
     (docs/laboratory/one.md).
     """
     network = build_network(settings.network, data, seed=settings.seed, rubbish_class=True)

@@ -127,7 +127,7 @@ class ContinualSettings(RoundsSettings):
 
     @property
     def rate(self) -> float:
-        """The highest learning rate, also if it goes by the number of rounds."""
+        """The highest learning rate: the one given, or one that suits the number of rounds."""
         if self.learning_rate is None:
             return min(2e-3, 1.2e-3 * math.sqrt(16_000 / self.rounds))
         return self.learning_rate
