@@ -34,9 +34,9 @@ class EmergingSettings(ContinualSettings):
     shown: tuple[Round, ...] = (0, 1, 3, 10, 30, 100, 300, 1000, 3000, 10_000, 30_000)
     measured: Annotated[int, Field(ge=1)] = 100
     learning_rate: float | None = Field(default=None, gt=0, le=1e30)
-    """Highest learning rate; by default 0.0012 √(16,000 / rounds), at most 0.002. It rises over the
-    first 100 rounds and falls along a cosine to a twentieth. Rounds that diverge go back, and
-    continue with half of it."""
+    """Highest learning rate. None, as in the preset draw, takes 0.0012 √(16,000 / rounds), at most
+    0.002. It rises over the first 100 rounds and falls along a cosine to a twentieth. Rounds that
+    diverge go back, and continue with half of it."""
     averaging: float = Field(default=0.999, ge=0, lt=1)
     clean_digits: int = Field(default=64, ge=0)
     """Digits without noise in each round, rotated, scaled, shifted and bent; the network learns to
