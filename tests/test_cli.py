@@ -178,6 +178,17 @@ def test_info_names_the_shipped_networks(capsys):
     assert "judge" in run(capsys, "info")[1]
 
 
+def test_info_shows_a_network_in_detail(capsys):
+    out = run(capsys, "info", "draw")[1]
+    assert "outputs: 11; 10 is the rubbish class" in out
+    assert "trained by: deceive rounds --preset draw" in out
+    assert "real images that pass" in run(capsys, "info", "detector")[1]
+    assert list(json.loads(run(capsys, "info", "fast", "--json")[1])["networks"]) == ["fast"]
+    code, _, err = run(capsys, "info", "nope")
+    assert code == 2
+    assert "expected a shipped network" in err
+
+
 def test_a_study_is_done_once_and_resumed(tmp_path, capsys):
     folder = tmp_path / "run"
     code, out, _ = run(capsys, "study", "--out", str(folder), *SMALL, "--json")

@@ -205,6 +205,25 @@ def test_a_setting_out_of_range_is_named_by_its_flag(line, said):
         parse(line.split())
 
 
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("fool --count 1.5", "--count: expected a whole number, got '1.5'"),
+        ("fool --confidence x", "--confidence: expected a number, got 'x'"),
+        ("draw --polish x", "--polish: expected a whole number, got 'x'"),
+        ("draw --polish None", "--polish: expected a whole number, got 'None'"),
+        ("rounds --learning-rate x", "--learning-rate: expected a number, got 'x'"),
+        ("rounds --preset paint --learning-rate x", "expected a number or None, got 'x'"),
+        ("rounds --ascent.step-size x", "--ascent.step-size: expected a number, got 'x'"),
+    ],
+)
+def test_what_is_no_number_is_named_by_its_flag(line, said, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    with pytest.raises(SystemExit, match="2"):
+        parse(line.split())
+    assert said in capsys.readouterr().err
+
+
 def stored() -> list[str]:
     """The command lines in shipped cards, in audits, in the Makefile and in the documentation."""
     documents = [path.read_text() for path in (*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"))]

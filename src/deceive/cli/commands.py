@@ -29,7 +29,7 @@ COMMANDS = {
     "export": "Write a network as an ONNX graph for programs without torch, with its input "
     "gradient if asked. It needs the extra deceive[onnx].",
     "page": "Build the page if it is out of date, serve it on this machine only, and open it.",
-    "info": "Show what is installed and which networks are shipped.",
+    "info": "Show what is installed: the shipped networks, or one network in detail.",
 }
 """Each command with what it does. `deceive.cli.NAME` has its class, `NameCommand`."""
 

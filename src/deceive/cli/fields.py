@@ -4,6 +4,7 @@ import ast
 import dataclasses
 import inspect
 import textwrap
+import types
 import typing
 from collections.abc import Callable, Iterator
 from functools import cache, partial
@@ -15,13 +16,18 @@ from pydantic import BaseModel
 from tyro.constructors import (
     MISSING_NONPROP,
     ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
     StructConstructorSpec,
     StructFieldSpec,
     StructTypeInfo,
 )
 
 REGISTRY = ConstructorRegistry()
-"""The rule below, for `tyro.cli`."""
+"""The rules below, for `tyro.cli`."""
+
+# What an error calls a number that it expected.
+_NUMBERS: dict[Any, str] = {int: "a whole number", float: "a number"}
 
 
 class Raw(NamedTuple):
@@ -61,6 +67,35 @@ def _flags(info: StructTypeInfo) -> StructConstructorSpec | None:
         fields = [_flag(kind, name, info.default) for name in kind.model_fields]
         return StructConstructorSpec(partial(_raw, kind), tuple(fields))
     return None
+
+
+@REGISTRY.primitive_rule
+def _number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """A number, or a number or None, with an error in plain words."""
+    is_union = typing.get_origin(info.type) in (typing.Union, types.UnionType)
+    kinds = typing.get_args(info.type) if is_union else (info.type,)
+    numbers = [kind for kind in kinds if kind is not type(None)]
+    if len(numbers) != 1 or numbers[0] not in _NUMBERS:
+        return None
+    (kind,) = numbers
+    or_none = len(kinds) > 1 and tyro.conf.DisallowNone not in info.markers
+    expected = _NUMBERS[kind] + " or None" * or_none
+
+    def from_words(words: list[str]) -> Any:
+        if or_none and words == ["None"]:
+            return None
+        try:
+            return kind(words[0])
+        except ValueError as error:
+            raise ValueError(f"expected {expected}, got {words[0]!r}") from error
+
+    return PrimitiveConstructorSpec(
+        nargs=1,
+        metavar=kind.__name__.upper() + "|None" * or_none,
+        instance_from_str=from_words,
+        is_instance=lambda value: isinstance(value, (int, *kinds)),
+        str_from_instance=lambda value: [str(value)],
+    )
 
 
 class _Settings:

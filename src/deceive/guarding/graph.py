@@ -182,6 +182,6 @@ def _packages() -> Any:
         return onnx_runtime()
     except ImportError as error:
         raise InputError(
-            "expected the packages onnx, onnxscript and onnxruntime, as "
-            f"`pip install 'deceive[onnx]'` brings them; {error}"
+            "expected the packages onnx, onnxscript and onnxruntime "
+            f"(pip install 'deceive[onnx]'), got {error}"
         ) from error

@@ -240,7 +240,7 @@ def onnx_packages() -> Any:
         import onnxscript  # noqa: F401  torch.onnx needs it
     except ImportError as error:
         raise InputError(
-            "export: expected the packages onnx, onnxscript and onnxruntime, as "
-            f"`pip install 'deceive[onnx]'` brings them; {error}"
+            "export: expected the packages onnx, onnxscript and onnxruntime "
+            f"(pip install 'deceive[onnx]'), got {error}"
         ) from error
     return onnxruntime

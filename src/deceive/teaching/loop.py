@@ -103,12 +103,14 @@ def rounds(
         load(game, checkpoint)
     with task(counted(settings.rounds, "round")) as tick:
         if not goes_on:
+            tick(0, settings.rounds, "preparing")
             game.begin()
             save(game, checkpoint)  # so there is always a state to roll back to
         while True:
             # Measuring changes nothing, so a run that was cut off before it can catch up.
             if settings.is_shown(game.number) and not has_row(run, part="round", round=game.number):
                 save(game, checkpoint)
+                tick(game.number, settings.rounds, "measuring")
                 yield measured(game, run, data, judge)
             if game.number >= settings.rounds:
                 break

@@ -36,8 +36,8 @@ def write_notebooks(clone: Path, folder: Path, report: Callable[[str], None]) ->
         from pygments.formatters import HtmlFormatter
     except ImportError as error:
         raise InputError(
-            "page: expected the packages nbconvert and latex2mathml, as "
-            f"`pip install 'deceive[page]'` brings them; {error}"
+            "page: expected the packages nbconvert and latex2mathml "
+            f"(pip install 'deceive[page]'), got {error}"
         ) from error
 
     report("rendering the notebooks")
