@@ -60,7 +60,8 @@ def interrupting(description):
     """Progress of a run that is interrupted after its first round."""
 
     def tick(done, total, note=""):
-        raise KeyboardInterrupt
+        if done > 0:
+            raise KeyboardInterrupt
 
     yield tick
 
