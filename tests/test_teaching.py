@@ -4,6 +4,7 @@ import json
 import random
 import shlex
 import time
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -41,9 +42,9 @@ from worlds.quarters import Quarters, quarters_data
 from worlds.rounds import LITERAL, SMALL, checkpoint_digest, quiet, without_clock
 
 
-def play(folder, settings=SMALL):
+def play(folder, settings=SMALL, task=quiet):
     run = Run(folder, settings.model_dump(mode="json"))
-    rows = list(rounds(quarters_data(), run, settings, Quarters(), quiet))
+    rows = list(rounds(quarters_data(), run, settings, Quarters(), task))
     return run, rows
 
 
@@ -132,6 +133,20 @@ def test_a_round_is_measured_once_however_early_the_run_was_interrupted(
     assert numbers == [row["round"] for row in rows]
     assert without_clock(later) == without_clock(rows)[1:]
     assert without_clock(parts.rows()) == without_clock(whole.rows())
+
+
+def test_progress_says_when_the_network_is_measured_and_ends_with_the_news(tmp_path):
+    notes = []
+
+    @contextmanager
+    def watched(description):
+        yield lambda done, total, note="": notes.append((done, note))
+
+    play(tmp_path, SMALL, watched)
+    assert notes[:2] == [(0, "preparing"), (0, "measuring")]
+    last, end = notes[-2:]
+    assert last == (SMALL.rounds, "measuring")
+    assert "of the rubbish caught" in end[1]
 
 
 def _play_until_killed(folder):

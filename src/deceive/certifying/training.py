@@ -17,6 +17,7 @@ from deceive.common import arguments, checks, processes
 from deceive.common.flags import command_line, flags_of
 from deceive.data.again import data_flags
 from deceive.data.dataset import Dataset
+from deceive.networks.architectures import DETECTOR
 from deceive.networks.classifier import Classifier
 from deceive.networks.inference import logits_of
 from deceive.storage.card import Card
@@ -91,7 +92,7 @@ def train_detector(
     pixels = data.train.images.float()
     with processes.seeded(seed, torch.device("cpu")):
         network = Classifier(
-            "detector",
+            DETECTOR,
             2,
             data.image_shape,
             mean=round(pixels.mean().item(), 4),
@@ -195,7 +196,7 @@ def _finished(
         command=command_line(
             "train",
             "--recipe",
-            "detector",
+            DETECTOR,
             "--seed",
             str(seed),
             *data_flags(data),

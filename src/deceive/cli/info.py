@@ -9,7 +9,6 @@ from rich.table import Table
 
 from deceive.cli.parsing import Command
 from deceive.cli.screen import log, results
-from deceive.cli.train import DETECTOR
 
 
 @dataclass(frozen=True)
@@ -72,6 +71,8 @@ def _span(values: list[str]) -> str:
 
 def _in_detail(card: Any) -> list[str]:
     """What the card of a network says, except for its settings."""
+    from deceive.networks.architectures import DETECTOR
+
     rubbish = "" if card.rubbish_class is None else f"; {card.rubbish_class} is the rubbish class"
     share = "real images that pass" if card.architecture == DETECTOR else "accuracy"
     share += " (rubbish left out)" if rubbish else ""

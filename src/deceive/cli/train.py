@@ -15,13 +15,12 @@ from deceive.cli.screen import show, task
 from deceive.common import checks
 from deceive.common.errors import InputError
 from deceive.data.dataset import Dataset
+from deceive.networks.architectures import DETECTOR
 from deceive.networks.classifier import Classifier
 from deceive.storage.card import Card
 from deceive.training.fit import TrainingProgress
 from deceive.training.recipes import RECIPES, train
 from deceive.training.settings import TrainingSettings
-
-DETECTOR = "detector"
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,8 @@ event queue in the user's cache folder.
 import os
 from typing import Any
 
+from deceive.common.errors import InputError
+
 
 def forbid_telemetry() -> None:
     """Turn off the telemetry of ONNX Runtime for every later import.
@@ -26,3 +28,17 @@ def onnx_runtime() -> Any:
 
     onnxruntime.disable_telemetry_events()  # for Windows, and if it was already imported
     return onnxruntime
+
+
+def onnx_packages() -> Any:
+    """ONNX Runtime. Raises `InputError` unless all that an export needs is installed."""
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401  torch.onnx needs it
+
+        return onnx_runtime()
+    except ImportError as error:
+        raise InputError(
+            "expected the packages onnx, onnxscript and onnxruntime "
+            f"(pip install 'deceive[onnx]'), got {error}"
+        ) from error

@@ -53,7 +53,7 @@ SOFT_POLISH = Ascent(
 SOFT_SUBSTEPS, _MOST_SUBSTEPS = 4, 1000
 
 # The confidence at which an image is accepted, and how often it may be drawn. Chosen on training
-# and validation images (docs/laboratory/polishing.md). There, real digits are given about as much.
+# and validation images (docs/laboratory/polishing.md); real digits get a little more than that.
 ACCEPTED, ATTEMPTS = 0.5, 3
 
 

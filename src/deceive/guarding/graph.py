@@ -14,7 +14,6 @@ says why not.
 """
 
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -26,7 +25,7 @@ from deceive.common import arguments
 from deceive.common.errors import InputError, WriteError
 from deceive.common.files import replacing
 from deceive.common.raising import raised
-from deceive.common.runtime import onnx_runtime
+from deceive.common.runtime import onnx_packages
 from deceive.fooling.starts import begin
 from deceive.guarding.card import NAME
 from deceive.guarding.graph_check import Checked, check_agrees
@@ -129,7 +128,7 @@ def write_graph(
         InputError: why it can't be written as one graph, or does not do what torch does.
         WriteError: when the file can't be written.
     """
-    runtime = _packages()
+    runtime = onnx_packages()
     data, _ = read_sample(folder, guarded.card)
     real = data.test.read(slice(len(data.test)))
     noise = begin("uniform", range(8), subject.image_shape, 0).mul(255).round() / 255
@@ -171,17 +170,3 @@ def _made(
     if proto.ByteSize() > _MOST:
         raise InputError(f"expected at most 2 GB in one ONNX file, got {proto.ByteSize():,} bytes")
     return proto.SerializeToString(deterministic=True), told
-
-
-def _packages() -> Any:
-    """ONNX Runtime. Raises `InputError` when a package is missing."""
-    try:
-        import onnx  # noqa: F401
-        import onnxscript  # noqa: F401  torch.onnx needs it
-
-        return onnx_runtime()
-    except ImportError as error:
-        raise InputError(
-            "expected the packages onnx, onnxscript and onnxruntime "
-            f"(pip install 'deceive[onnx]'), got {error}"
-        ) from error

@@ -168,8 +168,11 @@ def _detector(shape: Shape) -> tuple[nn.Sequential, int]:
     return nn.Sequential(*layers, nn.Flatten(), nn.Linear(flat, 64), nn.ReLU()), 64
 
 
+DETECTOR = "detector"
+"""The architecture that tells images of the data from anything else; it reads no classes."""
+
 ARCHITECTURES: dict[str, Architecture] = {
-    "detector": Architecture(_detector),
+    DETECTOR: Architecture(_detector),
     "draw": Architecture(_draw),
     "fast": Architecture(_fast),
     "guard": Architecture(_guard),

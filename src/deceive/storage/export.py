@@ -13,7 +13,7 @@ from deceive.common import arguments, checks
 from deceive.common.errors import InputError
 from deceive.common.files import replacing
 from deceive.common.levels import Shape
-from deceive.common.runtime import onnx_runtime
+from deceive.common.runtime import onnx_packages
 from deceive.fooling.objectives import OBJECTIVES
 from deceive.networks.convolutions import StemConv
 from deceive.networks.frozen import FrozenCopy
@@ -231,16 +231,3 @@ def with_plain_stems(network: nn.Module) -> nn.Module:
                 plain.weight, plain.bias = child.weight, child.bias
                 parent.register_module(name, plain)
     return network
-
-
-def onnx_packages() -> Any:
-    """ONNX Runtime. Raises `InputError` unless all that an export needs is installed."""
-    try:
-        onnxruntime = onnx_runtime()
-        import onnxscript  # noqa: F401  torch.onnx needs it
-    except ImportError as error:
-        raise InputError(
-            "export: expected the packages onnx, onnxscript and onnxruntime "
-            f"(pip install 'deceive[onnx]'), got {error}"
-        ) from error
-    return onnxruntime

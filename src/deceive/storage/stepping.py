@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from deceive.common import arguments, checks
 from deceive.common.files import replacing
 from deceive.common.levels import Shape
-from deceive.storage.export import check_agreement, onnx_packages
+from deceive.common.runtime import onnx_packages
+from deceive.storage.export import check_agreement
 from deceive.storage.taught import Taught, joined
 from deceive.storage.tracing import traced
 

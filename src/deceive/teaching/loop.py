@@ -112,6 +112,7 @@ def rounds(
                 save(game, checkpoint)
                 tick(game.number, settings.rounds, "measuring")
                 yield measured(game, run, data, judge)
+                tick(game.number, settings.rounds, game.news())
             if game.number >= settings.rounds:
                 break
             try:

@@ -13,6 +13,7 @@ from deceive.fooling.ascent import Ascent
 from deceive.fooling.fool import fool
 from deceive.fooling.ledger import SLACK
 from deceive.fooling.rules import GROWING, PATIENCE
+from deceive.networks.architectures import DETECTOR
 from deceive.networks.classifier import Classifier
 from deceive.storage.card import Card
 from deceive.storage.export import exported
@@ -48,7 +49,7 @@ def manifest(models: Path) -> dict[str, Any]:
     """
     cards = {name: asked_card(models, name) for name in shipped_names(models)}
     # A detector reads no classes.
-    cards = {name: card for name, card in cards.items() if card.architecture != "detector"}
+    cards = {name: card for name, card in cards.items() if card.architecture != DETECTOR}
     # One network may be shipped under two names; the later name stays.
     last = {card.weights_sha256: name for name, card in cards.items()}
     cards = {name: card for name, card in cards.items() if last[card.weights_sha256] == name}
