@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from deceive.cli.commands import parse
 from deceive.common import processes
 from deceive.common.errors import InputError
+from deceive.data.dataset import Stack
 from deceive.fooling.ascent import Ascent, Schedule
 from deceive.fooling.drawing import DRAWING, draw
 from deceive.reporting.rounds import write_rounds_page
@@ -28,6 +29,7 @@ from deceive.teaching import (
     RoundsSettings,
     changed,
     command_of,
+    preset_for,
     rounds,
 )
 from deceive.teaching.continual import Continual
@@ -318,6 +320,18 @@ def test_the_command_makes_the_settings_again(preset):
     program, *words = command_of(settings).split()
     assert program == "deceive"
     assert parse(words).settings == settings
+
+
+@pytest.mark.parametrize(
+    ("grey", "preset"), [(0.0, "draw"), (0.2, "draw"), (0.3, "paint"), (1.0, "paint")]
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_the_share_of_grey_decides_between_draw_and_paint(grey, preset, channels):
+    generator = torch.Generator().manual_seed(0)
+    images, chance = torch.rand(2, 300, channels, 20, 20, generator=generator)
+    images = torch.where(chance < grey, 0.5, images.round())
+    assert preset_for(Stack(images)) == preset
+    assert preset_for(Stack(images[:1])) == preset
 
 
 def test_a_file_changes_a_preset(tmp_path):

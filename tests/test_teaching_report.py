@@ -164,7 +164,7 @@ def test_findings_of_the_literal_study():
         (["draw", "--out", "x.gif", "--model"], "--out: expected a .png or an .npz"),
         (
             ["rounds", "--preset", "sleep"],
-            "--preset: expected one of draw, paint, resist, study, one; got 'sleep'",
+            "--preset: expected one of auto, draw, paint, resist, study, one; got 'sleep'",
         ),
         (["rounds", "--rounds", "0"], "--rounds: expected a number of at least 1"),
         (["rounds", "--kept", "8"], "settings: expected no more candidates than are kept"),
@@ -188,3 +188,29 @@ def test_a_judge_of_other_data_is_refused(quarters_folder, capsys, tmp_path):
     )
     assert code == 2
     assert "--judge: expected a network that was trained on the images in" in " ".join(err.split())
+
+
+@pytest.mark.parametrize("named", ["by a flag", "by DECEIVE_DATA"])
+def test_grey_images_are_painted(named, played, quarters_folder, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    words = ["--data", str(quarters_folder)]
+    if named == "by DECEIVE_DATA":
+        monkeypatch.setenv("DECEIVE_DATA", words.pop())
+        words.pop()
+    words += ["--judge", f"{played}/judge.safetensors", "--training-images", "900"]
+    words += ["--rounds", "1", "--candidates", "4", "--measured", "1", "--judged", "0"]
+    code, _, err = run(capsys, "rounds", *words)
+    assert code == 0
+    assert "For these images the preset is paint." in err
+    settings = Run.open(tmp_path / "runs/paint").settings
+    assert settings["network"] == "paint"
+    assert settings["ascent"]["softness"] == 3
+
+
+def test_the_help_of_rounds_reads_no_images(capsys):
+    code, out, _ = run(capsys, "rounds", "--data", "nowhere", "--help")
+    assert code == 0
+    assert "--preset" in out
+    code, _, err = run(capsys, "rounds", "--data", "nowhere")
+    assert code == 2
+    assert "nowhere" in err

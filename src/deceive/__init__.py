@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from deceive.teaching import RetrainingSettings as RetrainingSettings
     from deceive.teaching import RoundsSettings as RoundsSettings
     from deceive.teaching import UnitingSettings as UnitingSettings
+    from deceive.teaching import preset_for as preset_for
     from deceive.teaching import rounds as rounds
     from deceive.training.fit import fit as fit
     from deceive.training.rubbish import RubbishSet as RubbishSet
@@ -83,6 +84,7 @@ _HOMES = {
         "RetrainingSettings",
         "RoundsSettings",
         "UnitingSettings",
+        "preset_for",
         "rounds",
     ),
     "training.fit": ("fit",),

@@ -35,8 +35,9 @@ LITERAL = RetrainingSettings(
 )
 
 # The flags of rounds as small.
-FLAGS = ["--rounds", "6", "--shown", "0", "3", "--measured", "3", "--candidates", "16"]
-FLAGS += ["--kept", "64", "--ascent.schedule.steps", "4", "--training-images", "900"]
+FLAGS = ["--preset", "draw", "--rounds", "6", "--shown", "0", "3", "--measured", "3"]
+FLAGS += ["--candidates", "16", "--kept", "64", "--ascent.schedule.steps", "4"]
+FLAGS += ["--training-images", "900"]
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """The flags of labelled images, and reading them."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,18 +20,32 @@ class DataFlags:
     """Height and width that pictures are stretched to, such as 48x64, or 48 for a square; by
     default their own."""
 
+    @property
+    def named(self) -> bool:
+        """Whether images are named, by a flag or by DECEIVE_DATA; otherwise they are MNIST."""
+        return self.data is not None or "DECEIVE_DATA" in os.environ
+
     def load(self) -> Any:
         """The `Dataset`. Raises `InputError` as `load_data` does."""
         from deceive.data.loading import load_data
-        from deceive.data.preparation import Preparation
+
+        return load_data(self.data, preparation=self._preparation())
+
+    def open(self) -> Any:
+        """The same as a `LazyDataset`. Raises `InputError` as `open_data` does."""
+        from deceive.data.opening import open_data
+
+        return open_data(self.data, self._preparation())
+
+    def _preparation(self) -> Any:
+        from deceive.data.preparation import AS_THEY_ARE, Preparation
 
         if self.size is None:
-            return load_data(self.data)
+            return AS_THEY_ARE
         try:
-            preparation = Preparation(size=sides("size", self.size))
+            return Preparation(size=sides("size", self.size))
         except InputError as error:
             raise InputError(f"--{error}") from error
-        return load_data(self.data, preparation=preparation)
 
 
 def sides(name: str, value: str) -> tuple[int, int]:

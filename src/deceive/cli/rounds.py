@@ -18,15 +18,19 @@ from deceive.common.checks import counted
 from deceive.common.errors import InputError
 from deceive.teaching import PRESETS, RoundsSettings, changed
 
+AUTO = "auto"
+"""The preset that suits the images."""
+
 
 @dataclass(frozen=True)
 class Choice:
     """The flags that decide which other flags there are, and their defaults."""
 
-    preset: str = "draw"
-    """draw (until digits emerge), paint (the same for images in grey or colour), resist (until
-    gibberish hardly deceives), one (until one network reads, resists and draws), or study (the case
-    study's own procedure). Each has flags of its own: see --preset NAME --help."""
+    preset: str = AUTO
+    """auto (draw or paint, whichever suits the images), draw (until digits emerge), paint (the same
+    for images in grey or colour), resist (until gibberish hardly deceives), one (until one network
+    reads, resists and draws), or study (the case study's own procedure). Each has flags of its own:
+    see --preset NAME --help. Those of draw are shown for auto."""
     file: Annotated[Path | None, tyro.conf.arg(name="settings")] = None
     """A JSON file with settings that replace the preset's."""
 
@@ -51,9 +55,10 @@ class RoundsCommand(Choice, DataFlags, Command):
     @classmethod
     def usual(cls, arguments: Sequence[str]) -> Self:
         choice = chosen(Choice, arguments)
-        checks.one_of("--preset", choice.preset, PRESETS)
+        checks.one_of("--preset", choice.preset, (AUTO, *PRESETS))
+        preset = _suited(arguments) if choice.preset == AUTO else choice.preset
         try:
-            settings = changed(PRESETS[choice.preset], choice.file)
+            settings = changed(PRESETS[preset], choice.file)
         except ValidationError as error:
             raise flag_error(error) from error
         return cls(preset=choice.preset, file=choice.file, settings=settings)
@@ -61,8 +66,14 @@ class RoundsCommand(Choice, DataFlags, Command):
     def run(self) -> int:
         from deceive.common import processes
         from deceive.storage.models import load_card, load_network
+        from deceive.teaching import preset_for
 
         data = self.load()
+        preset = self.preset
+        if preset == AUTO:
+            preset = preset_for(data.validation)
+            if self.named:
+                log.print(f"For these images the preset is {preset}.")
         with about_flag("--judge"):
             judge = load_network(self.settings.judge)
         if load_card(self.settings.judge).data_checksum != data.checksum:
@@ -82,7 +93,7 @@ class RoundsCommand(Choice, DataFlags, Command):
             from deceive.reporting.board import summary_writer
 
             summary_writer()
-        out = self.out or Path("runs") / self.preset
+        out = self.out or Path("runs") / preset
         with ExitStack() as claims:
             processes.on_main(lambda: claims.enter_context(claimed(out, fresh=self.fresh)))
             self._play(data, judge.to(processes.here().device), out)
@@ -121,6 +132,16 @@ class RoundsCommand(Choice, DataFlags, Command):
             {"rows": rows, "report": str(page)},
             self.json,
         )
+
+
+def _suited(arguments: Sequence[str]) -> str:
+    """The preset for the images that a command line names: `draw` for help, and where none are."""
+    data = chosen(DataFlags, arguments)
+    if not data.named or not {"-h", "--help"}.isdisjoint(arguments):
+        return "draw"
+    from deceive.teaching import preset_for
+
+    return preset_for(data.open().validation)
 
 
 def _round_in_words(row: dict[str, Any]) -> str:

@@ -12,6 +12,7 @@ from deceive.teaching.loop import rounds as rounds
 from deceive.teaching.presets import PRESETS as PRESETS
 from deceive.teaching.presets import changed as changed
 from deceive.teaching.presets import command_of as command_of
+from deceive.teaching.presets import preset_for as preset_for
 from deceive.teaching.settings import EmergingSettings as EmergingSettings
 from deceive.teaching.settings import ResistingSettings as ResistingSettings
 from deceive.teaching.settings import RetrainingSettings as RetrainingSettings
