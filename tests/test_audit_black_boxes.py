@@ -24,6 +24,7 @@ from deceive.auditing.models.formats import load_model
 from deceive.auditing.models.meeting import meet
 from deceive.auditing.models.subject import Subject
 from deceive.auditing.opening import loaded_model
+from deceive.common.errors import InputError
 from deceive.common.levels import from_levels
 from deceive.data.dataset import Dataset, Split
 from deceive.networks.frozen import FrozenCopy
@@ -232,6 +233,15 @@ def test_a_model_without_a_gradient_inside_simply_is_a_black_box(data, kind):
         report = audit(make(), data, judge=None, settings=LITTLE)
         assert report.complete
         assert not report.model.white_box
+
+
+def test_a_black_box_without_a_search_is_refused_beforehand(data, tmp_path):
+    settings = LITTLE.model_copy(update={"searched": 0})
+    with pytest.raises(InputError, match="searched: expected at least 1 for a black box, got 0"):
+        audit(NoGradient(sure=12), data, judge=None, settings=settings, out=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+    report = audit(Bands(sure=12), data, judge=None, settings=settings)
+    assert [each.box for each in report.headlines] == ["white"]
 
 
 def compiled(model: nn.Module, made: list[int]) -> nn.Module:

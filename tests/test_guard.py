@@ -17,7 +17,7 @@ import deceive
 from deceive.auditing.record.measured import Threshold
 from deceive.certifying.settings import DetectorSettings
 from deceive.certifying.training import train_detector
-from deceive.common.errors import InputError
+from deceive.common.errors import InputError, WriteError
 from deceive.common.levels import from_levels, to_levels
 from deceive.data.dataset import Dataset, Split
 from deceive.guarding import GuardedModel, GuardSettings, load_guarded
@@ -270,6 +270,26 @@ def test_a_classifier_that_guesses_is_refused(data, tmp_path):
     with pytest.raises(InputError, match="expected a classifier that reads the data, got one that"):
         guard(Surer(-20.0), data, out=tmp_path / "a", use=write_guard(tmp_path), auditing=None)
     assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize("certified", [False, True])
+def test_a_folder_for_guards_that_is_none_is_found_beforehand(certified, data, tmp_path):
+    kept = tmp_path / "a file"
+    kept.write_text("")
+    use = write_guard(tmp_path) if certified else None
+    settings = GuardSettings(certified=certified)
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(WriteError, match="expected a writable path"):
+        guard(
+            Surer(20.0),
+            data,
+            out=tmp_path / "out",
+            use=use,
+            guards=kept,
+            settings=settings,
+            auditing=None,
+        )
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_damaged_folders_are_refused(folder, tmp_path):

@@ -77,6 +77,18 @@ def test_a_card_that_is_none(saved, content):
         load_network(path)
 
 
+def test_a_card_replaces_only_a_card(saved):
+    network, path = saved
+    save_network(network, path, CARD)
+    path.with_suffix(".json").write_text('{"mine": "keep it"}')
+    weights = path.read_bytes()
+    with pytest.raises(InputError, match=r"mine\.json: expected no file, or the card of a network"):
+        save_network(Classifier("fast"), path, CARD)
+    assert path.with_suffix(".json").read_text() == '{"mine": "keep it"}'
+    assert path.read_bytes() == weights
+    assert len(list(path.parent.iterdir())) == 2
+
+
 @pytest.mark.parametrize("change", [{"architecture": "judge"}, {"n_outputs": 11}])
 def test_weights_of_another_network(saved, change):
     _, path = saved

@@ -149,6 +149,8 @@ def audit(
     before = first_look(loaded, real, limit) if earlier is None else earlier.before
     some = SampledData.of(real).at_most(settings.seed, before.validation, train=before.train)
     subject = meet(loaded, some, declared(interface, loaded), thorough=before.thorough)
+    if subject.module is None and not settings.searched:
+        raise InputError("searched: expected at least 1 for a black box, got 0")
     limit.alive()
     named = [] if judge is None else [*judge] if isinstance(judge, list | tuple) else [judge]
     chosen, trained = with_trained(named, real, out, settings.seed, limit, task)

@@ -18,7 +18,7 @@ from deceive.common import arguments
 from deceive.common.progress import Task, quiet, silent
 from deceive.guarding.asking import heard_from
 from deceive.guarding.card import GuardedCard, read_card
-from deceive.guarding.detectors import detector_for
+from deceive.guarding.detectors import check_detector, detector_for
 from deceive.guarding.graph import FILE, made_or_why_not
 from deceive.guarding.guards import GUARDS, Choice, check_guard, guard_for
 from deceive.guarding.judging import Judges, judges_for
@@ -195,6 +195,8 @@ def _made(
     heard = None
     if not holds_run(folder):  # so that a mistake leaves no folder behind
         check_guard(met.data, settings, choice)
+        if settings.certified:
+            check_detector(met.data, settings, choice.kept_in)
         heard = heard_from(met, settings, task)
     run = Run(folder, run_settings(met, settings, choice), GUARD)
     if run.row(part="guarded") is not None:

@@ -104,11 +104,14 @@ def guard_for(
 
 
 def check_guard(data: RealData, settings: GuardSettings, choice: Choice) -> None:
-    """Raise `InputError` when `guard_for` would, before anything is written."""
+    """Raise the error that `guard_for` would, before anything is written."""
     if choice.given is not None:
         _given(choice.given, data)
-    elif not _is_shipped(choice, data) and not place_of(data, settings, choice.kept_in).is_file():
-        _check_enough(data)
+    elif not _is_shipped(choice, data):
+        place = place_of(data, settings, choice.kept_in)
+        if not place.is_file():
+            check_savable(place)
+            _check_enough(data)
 
 
 def _is_shipped(choice: Choice, data: RealData) -> bool:

@@ -88,12 +88,23 @@ def save_network(network: Network, path: Path, card: Card, *, half: bool = False
 
 
 def check_savable(path: Path) -> None:
-    """Raise the `WriteError` that `save_network` would raise, before training."""
+    """Raise the `WriteError` that `save_network` would raise, before training.
+
+    It refuses a path whose card would replace a file that isn't one.
+    """
     if not path.name:
         raise WriteError(f"{path}: expected a file name, got a folder")
     beside = path.with_suffix(".json")
     for each in (path, beside, hidden_card(beside)):
         check_writable(each, streams=False)
+    if beside.is_file():
+        try:
+            read_card(beside)
+        except InputError as error:
+            raise WriteError(
+                f"{beside}: expected no file, or the card of a network to replace, got another "
+                "file; choose another name"
+            ) from error
 
 
 @arguments.taking(name=arguments.place)
