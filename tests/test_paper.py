@@ -65,6 +65,7 @@ SAID = [
     f"it is {fmean(map(gibberish, RESISTING)):.1%} (mean of five trainings)",
     f"that of `fast` is {gibberish('fast'):.1%}",
     f"features of another classifier, is {drawn('rounds'):.2f}",
+    f"cleaned up its images, and {drawn('rounds, as they come'):.2f} before",
     f"JEM [@grathwohl2020] has {drawn('JEM'):.2f}. After an hour",
     f"variational autoencoder has {drawn('VAE', minutes=60):.2f} and a diffusion model "
     f"{drawn('diffusion', minutes=60):.2f}.",
