@@ -114,7 +114,7 @@ def test_a_shy_model_is_told_by_its_own_threshold(data):
     assert report.worst_rate == pytest.approx(3 / 4)
     said = " ".join(verdict(report))
     assert "sure (its own threshold) of gibberish in 33 of 44 attempts" in verdict(report)[0]
-    assert "It is shy" in said
+    assert "so its own threshold counts" in said
 
 
 def test_one_answer_to_all_images_is_told():

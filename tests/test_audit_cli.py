@@ -410,7 +410,7 @@ def test_a_model_that_resists_draws_its_page_too(place, capsys):
     assert code == 0
     said = " ".join(out.split())
     assert "86.7% sure (its own threshold) of gibberish in 3 of 4 attempts" in said
-    assert "at 99% the rate is 0.0%" in said
+    assert "At 99%, 0.0% of the attempts succeed." in said
     assert "only" in (place / "runs/audit-shy/report.html").read_text()
 
 

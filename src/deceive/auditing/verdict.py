@@ -116,13 +116,13 @@ def _other_threshold(report: AuditReport, headline: Headline) -> list[str]:
     if is_shy(report):
         level = confidence(report, "asked")
         return [
-            f"It is shy: it is {level} sure of only {asked.reached:.1%} of the real test "
-            f"images. So its own threshold counts, {meaning}; at {level} the rate is "
-            f"{headline.outcome('asked').rate:.1%}."
+            f"It is {level} sure of only {asked.reached:.1%} of the real test images, so its own "
+            f"threshold counts: {meaning}. At {level}, {headline.outcome('asked').rate:.1%} of the "
+            "attempts succeed."
         ]
     return [
-        f"At its own threshold, {confidence(report, 'own')}, the rate is "
-        f"{headline.outcome('own').rate:.1%}. That threshold is {meaning}."
+        f"At its own threshold, {confidence(report, 'own')}, {headline.outcome('own').rate:.1%} of "
+        f"the attempts succeed. That threshold is {meaning}."
     ]
 
 
