@@ -322,14 +322,15 @@ def test_the_command_makes_the_settings_again(preset):
     assert parse(words).settings == settings
 
 
-@pytest.mark.parametrize(
-    ("grey", "preset"), [(0.0, "draw"), (0.2, "draw"), (0.3, "paint"), (1.0, "paint")]
-)
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_share_of_grey_decides_between_draw_and_paint(grey, preset, channels):
+@pytest.mark.parametrize(
+    ("height", "width", "preset"),
+    [(0, 0, "draw"), (2, 20, "draw"), (3, 6, "draw"), (5, 9, "paint"), (20, 20, "paint")],
+)
+def test_areas_of_grey_decide_between_draw_and_paint(height, width, preset, channels):
     generator = torch.Generator().manual_seed(0)
-    images, chance = torch.rand(2, 300, channels, 20, 20, generator=generator)
-    images = torch.where(chance < grey, 0.5, images.round())
+    images = torch.rand(300, channels, 20, 20, generator=generator).round()
+    images[:, :, 8 : 8 + height, 5 : 5 + width] = 0.5
     assert preset_for(Stack(images)) == preset
     assert preset_for(Stack(images[:1])) == preset
 
