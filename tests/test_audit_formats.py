@@ -255,7 +255,9 @@ def test_outputs_that_cannot_be_told_apart_are_listed(tmp_path, data, expected, 
     if "scores" in outputs:
         found = meet(load_model(path), data, Interface(output="scores")).logits(data.test.images)
         torch.testing.assert_close(found, expected)
-    with pytest.raises(InputError, match=f"output: expected scores .* one of {listed}, got 'x'"):
+    with pytest.raises(
+        InputError, match=f"output: expected the name of scores .*, got 'x'; the model has {listed}"
+    ):
         meet(load_model(path), data, Interface(output="x"))
 
 

@@ -20,7 +20,7 @@ def test_open_interval_leaves_out_both_ends_and_nan(value, low, high):
     if low < value < high:
         checks.open_interval("x", value, low, high)
     else:
-        within = "above .*" if high == math.inf else "between .* and .*"
+        within = "above .*" if high == math.inf else "above .* and below .*"
         with pytest.raises(InputError, match=f"^x: expected a number {within}, got "):
             checks.open_interval("x", value, low, high)
 
@@ -29,7 +29,7 @@ def test_open_interval_leaves_out_both_ends_and_nan(value, low, high):
 def test_open_interval_says_what_came(value):
     with pytest.raises(InputError) as raised:
         checks.open_interval("confidence", value, 0, 1)
-    assert str(raised.value) == f"confidence: expected a number between 0 and 1, got {value!r}"
+    assert str(raised.value) == f"confidence: expected a number above 0 and below 1, got {value!r}"
 
 
 @pytest.mark.parametrize("value", [0, 0.5, 1, np.float32(0.9)])

@@ -136,7 +136,7 @@ def test_a_candidate_out_of_steps_is_said(tmp_path, capsys):
         (["fool", "--target", "12"], "--target: expected a class, 0 to 9, or all, got 12"),
         (["fool", "--target", "five"], "--target: expected a class number or all"),
         (["fool", "--target", "٣"], "--target: expected a class number or all"),
-        (["fool", "--confidence", "1"], "confidence: expected a number between 0 and 1"),
+        (["fool", "--confidence", "1"], "confidence: expected a number above 0 and below 1"),
         (["fool", "--model", "nowhere"], "expected a shipped network"),
         (["fool", "--out", "x.jpg"], "--out: expected a .png or an .npz, got x.jpg"),
         (["fool", "--steps", str(10**30)], "steps: expected a whole number below 1,000,000,000"),
@@ -149,10 +149,10 @@ def test_a_candidate_out_of_steps_is_said(tmp_path, capsys):
         ),
         (["audit", "fast", "--queries", str(10**30)], "--queries: expected a number below"),
         (["fool", "--start", "fog"], "start: expected one of"),
-        (["train", "--recipe", "slow"], "recipe: expected one of adversarial, detector, fast"),
+        (["train", "--recipe", "slow"], "--recipe: expected one of adversarial, detector, fast"),
         (
             ["train", "--architecture", "slow"],
-            "recipe: expected one of adversarial, detector, fast",
+            "--recipe: expected one of adversarial, detector, fast",
         ),
         (["train", "--data", "nowhere"], "nowhere"),
         *(
@@ -160,6 +160,13 @@ def test_a_candidate_out_of_steps_is_said(tmp_path, capsys):
             for command in ("fool", "train", "draw", "study", "rounds", "audit fast")
         ),
         (["study", "--confidence", "2"], "--confidence"),
+        (["foul", "--target", "5"], "expected a command, got 'foul'; did you mean fool?"),
+        (["swim"], "expected a command, got 'swim'; deceive --help lists them"),
+        (["fool", "--model", "fasst"], "got 'fasst'; did you mean fast?"),
+        (["info", __file__], "test_cli.py: expected a .safetensors file, got another"),
+        (["audit", "fast", "--mean", "nan", "--std", "1"], "--mean: expected a finite number, got"),
+        (["audit", "fast", "--bounds", "0", "inf"], "--bounds: expected a finite number, got inf"),
+        (["audit", "fast", "--junit", "."], "--junit .: expected a file or a new path"),
     ],
 )
 def test_bad_input_is_one_sentence(arguments, said, capsys, tmp_path, monkeypatch):

@@ -188,7 +188,7 @@ def test_the_way_is_that_of_the_attempt_that_is_taken():
     [
         ({"ascent": Ascent()}, "ascent: expected one with a schedule, got none"),
         ({"polish": Ascent()}, "polish: expected one with a schedule, got none"),
-        ({"accepted": 1}, "accepted: expected a number between 0 and 1, got 1"),
+        ({"accepted": 1}, "accepted: expected a number above 0 and below 1, got 1"),
         ({"attempts": 0}, "attempts: expected a whole number of at least 1, got 0"),
     ],
 )

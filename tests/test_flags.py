@@ -215,6 +215,9 @@ def test_a_setting_out_of_range_is_named_by_its_flag(line, said):
         ("rounds --learning-rate x", "--learning-rate: expected a number, got 'x'"),
         ("rounds --preset paint --learning-rate x", "expected a number or None, got 'x'"),
         ("rounds --ascent.step-size x", "--ascent.step-size: expected a number, got 'x'"),
+        ("audit fast --bounds 0 x", "--bounds: expected two numbers, got '0 x'"),
+        ("audit fast --bounds 0", "'--bounds'. Expected 2 values"),
+        ("audit fast --mean 0.5 x", "--mean: expected numbers, got '0.5 x'"),
     ],
 )
 def test_what_is_no_number_is_named_by_its_flag(line, said, capsys, monkeypatch):

@@ -97,7 +97,7 @@ def test_bad_input(guard, images):
         ({"shifts": 1}, "shifts: expected pairs of whole numbers, got 1"),
         ({"shifts": [(1, 0.5)]}, "shifts: expected a whole number, got 0.5"),
         ({"readers": []}, "readers: expected at least one, got none"),
-        ({"doubt": 0}, "doubt: expected a number between 0 and 1, got 0"),
+        ({"doubt": 0}, "doubt: expected a number above 0 and below 1, got 0"),
     ):
         with pytest.raises(InputError, match=said):
             Guarded(**{"guard": guard, "readers": [reader(1)]} | wrong)

@@ -89,6 +89,16 @@ def test_a_card_replaces_only_a_card(saved):
     assert len(list(path.parent.iterdir())) == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("mine.pt", "got pickled weights"), ("mine.png", "expected a .safetensors file, got another")],
+)
+def test_a_file_of_another_kind(name, said, tmp_path):
+    (tmp_path / name).write_bytes(b"")
+    with pytest.raises(InputError, match=rf"{name}: .*{said}"):
+        load_network(tmp_path / name)
+
+
 @pytest.mark.parametrize("change", [{"architecture": "judge"}, {"n_outputs": 11}])
 def test_weights_of_another_network(saved, change):
     _, path = saved

@@ -15,7 +15,7 @@ from deceive.fooling.fool import fool
 from deceive.storage.kinds import Kind, RowSchema
 from deceive.storage.runs import Run, arrays_of
 
-SETTINGS = {"seed": 0, "network": "fast", "epochs": None}
+SETTINGS = {"seed": 0, "network": "fast", "epochs": None, "nested": {"deep": {"a": 1, "b": 1}}}
 
 
 @pytest.fixture
@@ -56,6 +56,8 @@ def test_a_second_call_goes_on_and_rewrites_nothing(run):
         ({"seed": 1}, "seed"),
         ({"seed": 1, "network": "study"}, "network, seed"),
         ({"extra": 3}, "extra"),
+        ({"nested": {"seed": 1, "deep": {"a": 2, "b": 1}}}, "nested.deep.a, nested.seed"),
+        ({"nested": None}, "nested"),
     ],
 )
 def test_other_settings_are_another_run(run, other, named):

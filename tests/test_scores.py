@@ -66,5 +66,5 @@ def test_no_scores_are_one_clear_value_error(scores):
         auroc(scores, torch.ones(1))
     with pytest.raises(InputError, match="expected at least 1 score"):
         fpr_at_tpr(torch.ones(1), scores)
-    with pytest.raises(InputError, match="share: expected a number between 0 and 1"):
+    with pytest.raises(InputError, match="share: expected a number above 0 and below 1"):
         reached_by(torch.ones(2), 1)

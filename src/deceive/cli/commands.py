@@ -7,6 +7,7 @@ from typing import Annotated, Any, Union
 import tyro
 
 from deceive.cli.parsing import Command, parsed
+from deceive.common.checks import meant
 from deceive.common.errors import InputError
 
 COMMANDS = {
@@ -69,6 +70,9 @@ def parse(arguments: list[str]) -> Command:
     if arguments and arguments[0] in COMMANDS:
         name, *rest = arguments
         return parsed(_loaded(name), name, COMMANDS[name], rest)
+    if arguments and not arguments[0].startswith("-"):
+        near = meant(arguments[0], COMMANDS) or "; deceive --help lists them"
+        raise InputError(f"expected a command, got {arguments[0]!r}{near}")
     _explain(arguments)
     raise SystemExit(2)
 

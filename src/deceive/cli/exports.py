@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from deceive.common.errors import InputError
+from deceive.common.errors import InputError, WriteError
 from deceive.common.files import check_writable
 
 
@@ -37,7 +37,10 @@ class Exports:
         if json:
             taken[os.path.realpath("/dev/stdout")] = "--json"
         for flag, path in self._named():
-            check_writable(path)
+            try:
+                check_writable(path)
+            except WriteError as error:
+                raise WriteError(f"{flag} {error}") from error
             place = os.path.realpath(path)
             if place in taken:
                 raise InputError(

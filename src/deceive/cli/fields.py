@@ -9,7 +9,7 @@ import typing
 from collections.abc import Callable, Iterator
 from functools import cache, partial
 from itertools import pairwise
-from typing import Annotated, Any, ClassVar, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple
 
 import tyro
 from pydantic import BaseModel
@@ -95,6 +95,34 @@ def _number(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
         instance_from_str=from_words,
         is_instance=lambda value: isinstance(value, (int, *kinds)),
         str_from_instance=lambda value: [str(value)],
+    )
+
+
+@REGISTRY.primitive_rule
+def _several(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec[Any] | None:
+    """Two numbers, or any number of them, if they may be left out; an error in plain words."""
+    if tyro.conf.DisallowNone not in info.markers:
+        return None
+    if info.type == tuple[float, float] | None:
+        count: Literal["*"] | int = 2
+        expected, metavar = "two numbers", "FLOAT FLOAT"
+    elif info.type == tuple[float, ...] | None:
+        count, expected, metavar = "*", "numbers", "[FLOAT [FLOAT ...]]"
+    else:
+        return None
+
+    def from_words(words: list[str]) -> tuple[float, ...]:
+        try:
+            return tuple(map(float, words))
+        except ValueError as error:
+            raise ValueError(f"expected {expected}, got {' '.join(words)!r}") from error
+
+    return PrimitiveConstructorSpec(
+        nargs=count,
+        metavar=metavar,
+        instance_from_str=from_words,
+        is_instance=lambda value: value is None or isinstance(value, tuple),
+        str_from_instance=lambda value: [*map(str, value or ())],
     )
 
 

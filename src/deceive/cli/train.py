@@ -52,7 +52,7 @@ class TrainCommand(Choice, DataFlags, Command):
     @classmethod
     def usual(cls, arguments: Sequence[str]) -> Self:
         recipe = chosen(Choice, arguments).recipe
-        checks.one_of("recipe", recipe, sorted([*RECIPES, DETECTOR]))
+        checks.one_of("--recipe", recipe, sorted([*RECIPES, DETECTOR]))
         return cls(recipe=recipe, settings=RECIPES.get(recipe, DetectorSettings()))
 
     def run(self) -> int:

@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Collection, Iterable, Sequence, Sized
+from difflib import get_close_matches
 from fractions import Fraction
 from itertools import islice
 from numbers import Integral, Real
@@ -48,7 +49,7 @@ Count = Annotated[int, Field(ge=0, le=10**15)]
 def open_interval(name: str, value: float, low: float, high: float) -> None:
     """Raise `InputError` unless low < value < high (and value is a number, not NaN)."""
     if not (is_number(value) and low < value < high):
-        within = f"above {low:g}" if high == math.inf else f"between {low:g} and {high:g}"
+        within = f"above {low:g}" + (f" and below {high:g}" if high < math.inf else "")
         raise InputError(f"{name}: expected a number {within}, got {shown(value)}")
 
 
@@ -218,6 +219,12 @@ def shown(value: object) -> str:
     return said if len(said) <= 200 else f"{said[:100]}…"
 
 
+def finite(name: str, value: float) -> None:
+    """Raise `InputError` for infinity and NaN."""
+    if not math.isfinite(value):
+        raise InputError(f"{name}: expected a finite number, got {value:g}")
+
+
 def is_number(value: object) -> bool:
     """Whether it is a number that a float can hold."""
     if isinstance(value, bool | Fraction) or not isinstance(value, Real):
@@ -261,3 +268,13 @@ def on_one_line(text: str, most: int = 200) -> str:
     """Text from a file, on one line, in valid UTF-8 and shortened."""
     line = " ".join(text.encode("utf-8", "replace").decode().split())
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def meant(name: str, names: Iterable[str]) -> str:
+    """The question whether a similar name was meant; empty without one.
+
+    >>> meant("clasifier", ["classifier", "train"])
+    '; did you mean classifier?'
+    """
+    near = get_close_matches(name, [*names], n=3)
+    return f"; did you mean {' or '.join(near)}?" if near else ""

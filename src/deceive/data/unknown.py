@@ -4,11 +4,10 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from difflib import get_close_matches
 from itertools import islice
 from pathlib import Path
 
-from deceive.common.checks import few
+from deceive.common.checks import few, meant
 from deceive.data.decoding import endings
 from deceive.data.idx import instead
 from deceive.data.readers.reader import Reader
@@ -98,5 +97,4 @@ def _meant(place: Path) -> str:
         names = [each.name for each in place.parent.iterdir()]
     except (OSError, ValueError):
         return ""
-    near = get_close_matches(place.name, names, n=2)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
+    return meant(place.name, names)

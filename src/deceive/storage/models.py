@@ -8,7 +8,7 @@ from typing import TypeVar
 from safetensors.torch import save
 from torch import nn
 
-from deceive.common import arguments
+from deceive.common import arguments, checks
 from deceive.common.errors import InputError, WriteError
 from deceive.common.files import check_writable, read_errors, replacing, write_text
 from deceive.networks.building import network_of
@@ -29,6 +29,8 @@ from deceive.storage.weights import (
 )
 
 Net = TypeVar("Net", bound=nn.Module)
+
+_PICKLED = (".pt", ".pth", ".bin", ".pkl", ".ckpt")
 
 
 def halved(network: Net) -> Net:
@@ -168,11 +170,13 @@ def _locate(name: str | Path) -> Path:
     if not there:
         raise InputError(
             f"model: expected a shipped network ({shipped_in_words()}) or the path of a "
-            f"safetensors file, got {str(name)!r}"
+            f"safetensors file, got {str(name)!r}{checks.meant(str(name), shipped_names())}"
+        )
+    if path.suffix.lower() in _PICKLED:
+        raise InputError(
+            f"{path}: expected a .safetensors file, got pickled weights, which can run code when "
+            "they are read and are not opened"
         )
     if path.suffix.lower() != ".safetensors":
-        raise InputError(
-            f"{path}: expected a .safetensors file; pickled weights (.pt, .pth, .bin) can run code "
-            "when they are read, and are not opened"
-        )
+        raise InputError(f"{path}: expected a .safetensors file, got another")
     return path

@@ -7,6 +7,7 @@ is there is never done again.
 import copy
 import json
 import platform
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -72,11 +73,10 @@ class Run:
                 "choose another folder, or start over with --fresh"
             )
         if earlier != self.settings:
-            names = {*earlier, *self.settings}
-            changed = sorted(k for k in names if earlier.get(k) != self.settings.get(k))
+            changed = ", ".join(sorted(_differing(earlier, self.settings)))
             raise InputError(
                 f"{self.folder}: expected a run with the same settings, got one that differs in "
-                f"{checks.on_one_line(', '.join(changed))}; choose another folder, or start "
+                f"{checks.on_one_line(changed)}; choose another folder, or start "
                 "over with --fresh"
             )
 
@@ -196,6 +196,16 @@ class Run:
 def weights_in(folder: Path, name: str) -> Path:
     """Where the weights of a network are in a run folder."""
     return folder / "weights" / f"{name}.safetensors"
+
+
+def _differing(one: Row, other: Row) -> Iterator[str]:
+    """The names of the values that differ; of nested ones, with a dot between their names."""
+    for name in {*one, *other}:
+        before, now = one.get(name), other.get(name)
+        if isinstance(before, dict) and isinstance(now, dict):
+            yield from (f"{name}.{inner}" for inner in _differing(before, now))
+        elif before != now:
+            yield name
 
 
 def _parted(settings: Row, path: Path) -> tuple[str | None, Row]:

@@ -33,7 +33,10 @@ def chosen(leaves: Leaves, count: int, n_classes: int, output: str | None) -> st
     listed = ", ".join(_described(name, value) for name, value in leaves.items()) or "nothing"
     if output is not None:
         if output not in leaves or not _is_scores(leaves[output], count, least=1):
-            raise InputError(f"output: expected scores (N, K), one of {listed}, got {output!r}")
+            raise InputError(
+                f"output: expected the name of scores (N, K), got {output!r}; the model has "
+                f"{listed}"
+            )
         return output
     if len(leaves) == 1:
         return next(iter(leaves))

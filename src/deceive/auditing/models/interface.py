@@ -51,6 +51,8 @@ class Scaling:
             values = getattr(self, name)
             if values is not None:
                 arguments.numbers(name, values)
+                for value in values:
+                    checks.finite(name, value)
                 object.__setattr__(self, name, tuple(map(float, values)))
         for value in self.std or ():
             checks.open_interval("std", value, 0, float("inf"))

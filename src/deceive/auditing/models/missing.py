@@ -2,10 +2,9 @@
 
 import ast
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 
-from deceive.common.checks import few
+from deceive.common.checks import few, meant
 from deceive.common.errors import InputError
 from deceive.storage.shipped import shipped_in_words, shipped_names
 from deceive.storage.weights import got_folder, networks_in
@@ -89,16 +88,6 @@ def callables_in(code: Path, arguments: int) -> list[str]:
     found = [each for each in tree.body if isinstance(each, kinds) and each.name[0] != "_"]
     found.sort(key=lambda each: not _takes(each, arguments))
     return [each.name for each in found]
-
-
-def meant(name: str, names: Iterable[str]) -> str:
-    """The question whether a similar name was meant; empty without one.
-
-    >>> meant("clasifier", ["classifier", "train"])
-    '; did you mean classifier?'
-    """
-    near = get_close_matches(name, [*names], n=3)
-    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def _takes(node: ast.FunctionDef | ast.ClassDef, count: int) -> bool:
