@@ -357,5 +357,7 @@ def test_a_mapping_is_read_by_its_names(data, expected):
 
     subject = meet(load_model(After(Lazy)), data)
     torch.testing.assert_close(subject.logits(data.test.images), expected)
-    with pytest.raises(InputError, match=re.escape("one of logits (N, 4), twice (N, 8), got 'x'")):
+    with pytest.raises(
+        InputError, match=re.escape("got 'x'; the model has logits (N, 4), twice (N, 8)")
+    ):
         meet(load_model(After(Lazy)), data, Interface(output="x"))

@@ -40,7 +40,7 @@ def idle(monkeypatch, data):
     ):
         monkeypatch.setattr(f"deceive.{place}", work)
     # It is read once for all tests.
-    monkeypatch.setattr("deceive.data.loading.load_data", lambda folder: data)
+    monkeypatch.setattr("deceive.data.loading.load_data", lambda folder, preparation: data)
     monkeypatch.setattr("deceive.auditing.opening.open_data", lambda place, preparation: data)
 
 

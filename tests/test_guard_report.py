@@ -343,9 +343,9 @@ def test_real_images_that_do_not_pass_are_shown(copied):
 @pytest.mark.parametrize(
     ("sure", "rubbish", "said"),
     [
-        (0.4, 0.5, "“0” (40.0%)"),  # it passes, although rubbish is likelier
-        (0.125, 0.75, "none of these (75.0%)"),
-        (0.275, 0.1, "not sure enough; at best “0” (27.5%)"),
+        (0.4002, 0.5, "“0” (40.0%)"),  # it passes, although rubbish is likelier
+        (0.125, 0.7502, "none of these (75.0%)"),
+        (0.2752, 0.1, "not sure enough; at best “0” (27.5%)"),
     ],
 )
 def test_an_image_passes_on_the_page_as_it_does_in_use(copied, sure, rubbish, said):

@@ -10,7 +10,13 @@ from torch import nn
 
 from deceive.common import arguments, checks
 from deceive.common.errors import InputError, WriteError
-from deceive.common.files import check_writable, read_errors, replacing, write_text
+from deceive.common.files import (
+    check_writable,
+    read_errors,
+    read_json,
+    replacing,
+    write_text,
+)
 from deceive.networks.building import network_of
 from deceive.networks.guarded import Network
 from deceive.storage.card import Card
@@ -99,14 +105,19 @@ def check_savable(path: Path) -> None:
     beside = path.with_suffix(".json")
     for each in (path, beside, hidden_card(beside)):
         check_writable(each, streams=False)
-    if beside.is_file():
-        try:
-            read_card(beside)
-        except InputError as error:
-            raise WriteError(
-                f"{beside}: expected no file, or the card of a network to replace, got another "
-                "file; choose another name"
-            ) from error
+    if beside.is_file() and not _is_card(beside):
+        raise WriteError(
+            f"{beside}: expected no file, or the card of a network to replace, got another file; "
+            "choose another name"
+        )
+
+
+def _is_card(path: Path) -> bool:
+    """Whether a file is a card, also a damaged one or one of another version."""
+    try:
+        return "weights_sha256" in read_json(path, "the card of a network")
+    except InputError:
+        return False
 
 
 @arguments.taking(name=arguments.place)
